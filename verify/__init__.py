@@ -1,0 +1,1 @@
+"""ubp-verify: decides by proof whether a program can notice a breakpoint-style probe (x86-64)."""
