@@ -119,13 +119,21 @@ class Step:
     restore_scratch_on_abort: bool = True
     clear_tf: bool = True  # where the program's own TF was clear
     tf_set: bool = True  # the implementation sets TF for the step; False: a jump back ends the slot
+    optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
 
     def __post_init__(self) -> None:
         if len(self.slot) != 16:
             raise ValueError(f"a slot copy has 16 bytes, got {len(self.slot)}")
 
 
-Plan = Refuse | Emulate | Step
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The instruction runs at the origin itself, with the program's own TF; nothing is saved, changed or restored."""
+
+    length: int | None = None  # bytes as the implementation's decoder sees it; None where it does not look
+
+
+Plan = Refuse | Emulate | Step | InPlace
 
 
 @dataclass(frozen=True, slots=True)
