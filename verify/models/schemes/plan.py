@@ -19,7 +19,7 @@ class Field:
     size: int  # bytes: 1, 2, 4 or 8
 
     def __post_init__(self) -> None:
-        if not (0 <= self.offset and self.size in {1, 2, 4, 8} and self.offset + self.size <= 16):
+        if not (self.offset >= 0 and self.size in {1, 2, 4, 8} and self.offset + self.size <= 16):
             raise ValueError(f"a field must lie in 16 bytes, got offset {self.offset} size {self.size}")
 
 
