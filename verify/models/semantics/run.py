@@ -147,6 +147,8 @@ class Run:
     def _access(self, kind: str, address: Term, size: int, value: Term, stack: Term, condition: Term) -> None:
         self.accesses.append(Access(kind, address, size, value, stack, condition))
         vector, error, where = access_fault(kind, address, size, stack)
+        unaligned = bits.and_(self.before.ac, is_misaligned(address, size))
+        vector = bits.ite(unaligned, const(17, 8), vector)
         self.faults.append((bits.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     def fault(self, condition: Term, vector: int, error: Term | None = None, at_ip: bool = False) -> None:
@@ -219,6 +221,14 @@ class Run:
 def is_canonical(address: Term) -> Term:
     """One bit: bits 63..47 are equal (48-bit linear addresses; SDM vol. 1, 3.3.7.1)."""
     return bits.eq(bits.sext(bits.extract(address, 47, 0), 64), address)
+
+
+def is_misaligned(address: Term, size: int) -> Term:
+    """One bit: an access of a power of two bytes is not a multiple of its size away from 0; 0 for other sizes."""
+    if size < 2 or size & (size - 1):
+        return FALSE
+    low = size.bit_length() - 2
+    return bits.not_(bits.eq(bits.extract(address, low, 0), const(0, low + 1)))
 
 
 def access_fault(kind: str, address: Term, size: int, stack: Term) -> tuple[Term, Term, Term]:
