@@ -93,11 +93,35 @@ class Features:
     emulate_prefixes: bool = True
 
 
+class _Start(NamedTuple):
+    """The bytes up to and including REX."""
+
+    data: bytes
+    skipped: int  # bytes of an emulate prefix
+    prefixes: tuple[int, ...]
+    last: int  # which variant the last legacy prefix selects
+    rex_size: int
+    operand: int  # bytes: 2, 4 or 8
+
+
+class _Opcode(NamedTuple):
+    """The bytes up to and including the opcode."""
+
+    rex_at: int
+    vex_at: int
+    vex_size: int
+    opcode_size: int
+    opcode1: int
+    opcode2: int
+    variant: int  # last prefix or pp
+    operand: int
+
+
 _NO_PREFIXES: Final[tuple[tuple[int, ...], int, int]] = ((), 0, 0)
 
 
 def _prefixes(data: bytes, at: int) -> tuple[tuple[int, ...], int, int]:
-    """Distinct legacy prefixes, the last prefix byte, and how many bytes they are; the last is LIMIT where they fill it."""
+    """The distinct legacy prefixes, the last prefix byte, and how many bytes they are."""
     distinct: list[int] = []
     start = at
     last = 0
@@ -122,28 +146,37 @@ class KernelDecoder:
         self._skips = EMULATE_PREFIXES if features.emulate_prefixes else ()
 
     def decode(self, data: bytes) -> Decoded | None:
-        """The fields, or None where the kernel's decoder fails.  Takes at least 15 bytes."""
+        """The fields, or None where the kernel's decoder fails.  Takes at least 16 bytes and reads 15."""
         skipped = 5 if data[0] == 0x0F and data[:5] in self._skips else 0
         prefixes, last, count = _prefixes(data, skipped) if _IS_LEGACY[data[skipped]] else _NO_PREFIXES
         at = skipped + count
         if at >= LIMIT:
             return None
-        operand = 2 if 0x66 in prefixes else 4
         byte = data[at]
+        operand = 2 if 0x66 in prefixes else 4
+        if byte == 0xD5 and self._features.rex2:
+            return self._after_rex2(_Start(data, skipped, prefixes, _LAST[last], 2, operand), at)
         rex_size = 0
         if 0x40 <= byte <= 0x4F:
             rex_size = 1
-            operand = 8 if byte & 8 else operand
-        elif byte == 0xD5 and self._features.rex2:
-            return self._after_rex2(data, at, skipped, prefixes, _LAST[last], operand)
-        if rex_size == 0 or self._features.vex_after_rex:
-            at += rex_size
-            if at < LIMIT and self._is_vex(data, at):
-                return self._after_vex(data, at, skipped, prefixes, rex_size, operand)
-        else:
-            at += rex_size
-        if at >= LIMIT:
-            return None
+            if byte & 8:
+                operand = 8
+            at += 1
+            if at >= LIMIT:
+                return None
+        start = _Start(data, skipped, prefixes, _LAST[last], rex_size, operand)
+        if (rex_size == 0 or self._features.vex_after_rex) and self._is_vex(data, at):
+            return self._after_vex(start, at)
+        return self._legacy(start, at)
+
+    def _is_vex(self, data: bytes, at: int) -> bool:
+        byte = data[at]
+        if byte == 0x8F:  # XOP is told from pop by the bits where pop has /0, not by the map number
+            return self._features.xop and data[at + 1] & 0x38 != 0
+        return byte in {0xC4, 0xC5} or (byte == 0x62 and self._features.evex)
+
+    def _legacy(self, start: _Start, at: int) -> Decoded | None:
+        data, skipped, _, last, rex_size, operand = start
         byte = data[at]
         word = self._attributes.one_byte[byte]
         if word & INVALID64 and self._features.invalid64:
@@ -155,60 +188,48 @@ class KernelDecoder:
             size = 3 if opcode2 in {0x38, 0x3A} else 2
             if at + size > LIMIT:
                 return None
-            table = self._attributes.escapes[0 if size == 2 else 1 if opcode2 == 0x38 else 2][_LAST[last]]
+            table = self._attributes.escapes[0 if size == 2 else 1 if opcode2 == 0x38 else 2][last]
             word = table[data[at + size - 1]]
             if word & _ONLY:
                 return None
-        head = (prefixes, at - rex_size - skipped, rex_size, at - skipped, 0, size, byte, opcode2)
-        return self._rest(data, at + size, skipped, word, _LAST[last], operand, head)
+        vex_at = at - skipped
+        opcode = _Opcode(vex_at - rex_size, vex_at, 0, size, byte, opcode2, last, operand)
+        return self._rest(start, opcode, at + size, word)
 
-    def _is_vex(self, data: bytes, at: int) -> bool:
-        byte = data[at]
-        if byte == 0x8F:  # XOP is told from pop by the bits where pop has /0, not by the map number
-            return self._features.xop and data[at + 1] & 0x38 != 0
-        return byte in {0xC4, 0xC5} or (byte == 0x62 and self._features.evex)
-
-    def _after_rex2(
-        self, data: bytes, at: int, skipped: int, prefixes: tuple[int, ...], last: int, operand: int
-    ) -> Decoded | None:
+    def _after_rex2(self, start: _Start, at: int) -> Decoded | None:
         if at + 3 > LIMIT:
             return None
-        payload, opcode = data[at + 1], data[at + 2]
-        word = self._attributes.escapes[0][last][opcode] if payload & 0x80 else self._attributes.one_byte[opcode]
-        head = (prefixes, at - skipped, 2, at + 2 - skipped, 0, 1, opcode, 0)
-        return self._rest(data, at + 3, skipped, word, last, 8 if payload & 8 else operand, head)
+        data, skipped, _, last, _, operand = start
+        payload, byte = data[at + 1], data[at + 2]
+        word = self._attributes.escapes[0][last][byte] if payload & 0x80 else self._attributes.one_byte[byte]
+        rex_at = at - skipped
+        opcode = _Opcode(rex_at, rex_at + 2, 0, 1, byte, 0, last, 8 if payload & 8 else operand)
+        return self._rest(start, opcode, at + 3, word)
 
-    def _after_vex(
-        self, data: bytes, at: int, skipped: int, prefixes: tuple[int, ...], rex_size: int, operand: int
-    ) -> Decoded | None:
+    def _after_vex(self, start: _Start, at: int) -> Decoded | None:
+        data, skipped, _, _, rex_size, operand = start
         kind = data[at]
         size = 2 if kind == 0xC5 else 4 if kind == 0x62 else 3
         if at + size >= LIMIT:
             return None
-        opcode = data[at + size]
+        byte = data[at + size]
         number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & (31 if size == 3 else 7), data[at + 2])
         if size > 2 and data[at + size - 1] & 0x80:
             operand = 8
         tables = (self._attributes.xop if kind == 0x8F else self._attributes.vex)[number]
-        word = tables[wpp & 3][opcode] if tables else 0
+        word = tables[wpp & 3][byte] if tables else 0
         if word & SCALABLE and not wpp & 0x80 and wpp & 3 == 1:
             operand = 2
         if (word & EVEX_ONLY and size != 4) or not (word & VEX or word >= GROUP):
             return None
-        head = (prefixes, at - rex_size - skipped, rex_size, at - skipped, size, 1, opcode, 0)
-        return self._rest(data, at + size + 1, skipped, word, wpp & 3, operand, head)
+        vex_at = at - skipped
+        opcode = _Opcode(vex_at - rex_size, vex_at, size, 1, byte, 0, wpp & 3, operand)
+        return self._rest(start, opcode, at + size + 1, word)
 
-    def _rest(
-        self,
-        data: bytes,
-        at: int,
-        skipped: int,
-        word: int,
-        variant: int,
-        operand: int,
-        head: tuple[tuple[int, ...], int, int, int, int, int, int, int],
-    ) -> Decoded | None:
-        """ModRM, SIB, displacement and immediates; `variant` is the last prefix or pp."""
+    def _rest(self, start: _Start, opcode: _Opcode, at: int, word: int) -> Decoded | None:
+        """ModRM, SIB, displacement and immediates."""
+        data, skipped, prefixes, _, rex_size, _ = start
+        rex_at, vex_at, vex_size, opcode_size, opcode1, opcode2, variant, operand = opcode
         modrm_at = at - skipped
         modrm = -1
         if word & MODRM:
@@ -218,18 +239,14 @@ class KernelDecoder:
                 at += 4
             if word >= GROUP:
                 word |= self._attributes.groups[word // GROUP][variant][modrm >> 3 & 7]
-                if head[4] and not word & VEX:
+                if vex_size and not word & VEX:
                     return None
-        if word & FORCE64:
-            operand = 8
-        size = _SIZES[word & IMMEDIATE][operand]
+        size = _SIZES[word & IMMEDIATE][8 if word & FORCE64 else operand]
         end = at + size
         if word & OFFSET:
-            end += 4 if 0x67 in head[0] else 8
+            end += 4 if 0x67 in prefixes else 8
         length = end + 1 if word & SECOND else end
         if length > LIMIT:
             return None
-        prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2 = head
-        return Decoded(
-            length, prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2, modrm_at, modrm, end, size
-        )
+        behind = (modrm_at, modrm, end, size)
+        return Decoded(length, prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2, *behind)

@@ -1,4 +1,4 @@
-"""What Linux 6.18 uprobes make of 16 bytes at a 64-bit probe site: refuse, emulate or step, from bytes and tables alone.
+"""What Linux 6.18 uprobes make of the 16 bytes at a 64-bit probe site, from bytes and tables alone.
 
 Source: arch/x86/kernel/uprobes.c and kernel/events/uprobes.c of Linux 6.18; the order of the functions below is the
 order of arch_uprobe_analyze_insn.  Not decided here: what the plan does to a machine (`execution`), and two properties
@@ -142,12 +142,16 @@ def optimised(decoded: Decoded) -> bool:
 def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
     """branch_setup_xol_ops, then push_setup_xol_ops.
 
-    The opcode alone decides: an opcode behind VEX or EVEX is taken for the one-byte instruction of that number.
+    The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
+    number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on;
+    a stepped nop does what an emulated one does, so one plan stands for both.
     """
     length = decoded.length
     opcode = decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length <= 9 and data[:length] == KERNEL_NOPS[length]):
         return _emulate(Nop(), length, optimised(decoded))
+    if opcode == 0x0F and optimised(decoded):
+        return _emulate(Nop(), length, True)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
     elif opcode == 0x0F and decoded.opcode_size == 2 and 0x80 <= decoded.opcode2 <= 0x8F:
@@ -187,16 +191,16 @@ def step(data: bytes, decoded: Decoded) -> Step:
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
-        return _step(decoded.length, IP_AND_TF, None, False)
+        return _step(decoded.length, IP_AND_TF, None)
     if opcode in {0xC2, 0xC3, 0xCA, 0xCB, 0xEA}:
-        return _step(decoded.length, NOTHING, None, False)
+        return _step(decoded.length, NOTHING, None)
     if opcode == 0x9A:
-        return _step(decoded.length, CALL, None, False)
+        return _step(decoded.length, CALL, None)
     fixups = IP
     if opcode == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
         fixups = CALL if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
-    return _step(decoded.length, fixups, relative(data, decoded), optimised(decoded))
+    return _step(decoded.length, fixups, relative(data, decoded))
 
 
 Rewrite = tuple[int, int, int, int, int]  # offset of REX or -1, of VEX payload or -1, of ModRM; ModRM; scratch register
@@ -225,10 +229,10 @@ _COPY: Final = copied(bytes(16))
 
 
 @cache
-def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None, is_optimised: bool) -> Step:
+def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Step:
     if rewrite is None:
-        return Step(_COPY, length, fixups, optimised=is_optimised)
-    return Step(_rewritten(rewrite), length, fixups, Scratch(rewrite[4]), optimised=is_optimised)
+        return Step(_COPY, length, fixups)
+    return Step(_rewritten(rewrite), length, fixups, Scratch(rewrite[4]))
 
 
 def _rewritten(rewrite: Rewrite) -> tuple[SlotByte, ...]:

@@ -19,7 +19,7 @@ class Field:
     size: int  # bytes: 1, 2, 4 or 8
 
     def __post_init__(self) -> None:
-        if not (0 <= self.offset and self.size in {1, 2, 4, 8} and self.offset + self.size <= 16):
+        if not (self.offset >= 0 and self.size in {1, 2, 4, 8} and self.offset + self.size <= 16):
             raise ValueError(f"a field must lie in 16 bytes, got offset {self.offset} size {self.size}")
 
 
@@ -37,7 +37,7 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class JumpIf:
-    """As Jump where the condition (0..15, SDM vol. 1, table B-1) holds of the saved flags, else ip := origin + length."""
+    """As Jump where the condition (0..15, SDM vol. 1, table B-1) holds, else ip := origin + length."""
 
     condition: int
     displacement: Field | None
@@ -119,7 +119,6 @@ class Step:
     restore_scratch_on_abort: bool = True
     clear_tf: bool = True  # where the program's own TF was clear
     tf_set: bool = True  # the implementation sets TF for the step; False: a jump back ends the slot
-    optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
 
     def __post_init__(self) -> None:
         if len(self.slot) != 16:
@@ -128,9 +127,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """The instruction runs at the origin itself, with the program's own TF; nothing is saved, changed or restored."""
-
-    length: int | None = None  # bytes as the implementation's decoder sees it; None where it does not look
+    """The instruction runs where it stands, as if there were no probe."""
 
 
 Plan = Refuse | Emulate | Step | InPlace
