@@ -49,7 +49,7 @@ def stack_size(run: Run) -> int:
 
     AMD has no m16:64, but a REX.W prefix before m16:32 widens the pushes to 8 bytes (measured on Zen 5).
     """
-    wide = run.insn.cpu is Cpu.AMD and run.insn.opcode.operand_size == 32 and getattr(run.insn, "rex_w", False)
+    wide = run.insn.cpu is Cpu.AMD and run.insn.opcode.operand_size == 32 and run.insn.fields.w.value == 1
     return 8 if wide else run.insn.opcode.operand_size // 8
 
 
