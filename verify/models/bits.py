@@ -8,7 +8,7 @@ evaluation on integers is `verify.models.evaluation`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -83,7 +83,9 @@ def _node(op: str, args: tuple[Term, ...], params: tuple[int | str, ...], sort: 
     if code is None:
         code = _OP_CODE[op] = _stable(op)
     bits = sort if isinstance(sort, int) else _stable(sort.name)
-    term.key = hash((code, bits, *[a.key for a in args], *[_stable(p) for p in params]))
+    # NOTE(datapath-names): order must not depend on an opcode's name, or equal obligations would not look equal.
+    named = (str(params[0]).rpartition(".")[2],) if op == "uf" else params
+    term.key = hash((code, bits, *[a.key for a in args], *[_stable(p) for p in named]))
     _INTERNED[identity] = term
     return term
 
@@ -377,13 +379,17 @@ def _concat2(top: Term, bottom: Term) -> Term:
         return const(top.value << bottom.width | bottom.value, width)
     if top.value == 0:
         return zext(bottom, width)
-    if top.op == bottom.op == "extract" and top.args[0] is bottom.args[0] and top.params[1] == int(bottom.params[0]) + 1:
+    if _adjacent(top, bottom):
         return extract(top.args[0], int(top.params[0]), int(bottom.params[1]))
-    if bottom.op == "concat" and top.op == "extract":
-        head, tail = bottom.args
-        if head.op == "extract" and head.args[0] is top.args[0] and top.params[1] == int(head.params[0]) + 1:
-            return _concat2(extract(top.args[0], int(top.params[0]), int(head.params[1])), tail)
+    if bottom.op == "concat" and _adjacent(top, bottom.args[0]):
+        return _concat2(_concat2(top, bottom.args[0]), bottom.args[1])
     return _node("concat", (top, bottom), (), width)
+
+
+def _adjacent(top: Term, bottom: Term) -> bool:
+    if not top.op == bottom.op == "extract":
+        return False
+    return top.args[0] is bottom.args[0] and top.params[1] == int(bottom.params[0]) + 1
 
 
 def zext(a: Term, width: int) -> Term:
@@ -581,7 +587,7 @@ def rebuilt(term: Term, args: tuple[Term, ...]) -> Term:
     return _BUILDERS[op](*args)
 
 
-_BUILDERS: Final = {
+_BUILDERS: Final[dict[str, Callable[..., Term]]] = {
     "mul": mul, "and": and_, "or": or_, "xor": xor, "not": not_, "shl": shl, "lshr": lshr, "ashr": ashr,
     "udiv": udiv, "urem": urem, "sdiv": sdiv, "srem": srem, "concat": concat, "eq": eq, "ult": ult, "slt": slt,
     "ite": ite, "select": select, "store": store, "write": write,

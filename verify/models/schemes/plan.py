@@ -37,7 +37,7 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class JumpIf:
-    """As Jump where the condition (0..15, SDM vol. 1, table B-1) holds of the saved flags, else ip := origin + length."""
+    """As Jump where the condition (0..15, SDM vol. 1, table B-1) holds, else ip := origin + length."""
 
     condition: int
     displacement: Field | None
@@ -125,7 +125,12 @@ class Step:
             raise ValueError(f"a slot copy has 16 bytes, got {len(self.slot)}")
 
 
-Plan = Refuse | Emulate | Step
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The instruction runs where it stands, as if there were no probe."""
+
+
+Plan = Refuse | Emulate | Step | InPlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,11 @@ class Instruction:
     opcode: Opcode
     addressing: Addressing
     cpu: Cpu
-    length: int  # bytes
+    length: Term  # 64, bytes: a constant, or a variable where the plan's length is the same
     address_size: int  # bytes: 8 or 4
     segment: str | None  # "fs", "gs" or None
     rep: str | None  # "rep", "repne" or None
     lock: bool
-    has_rex: bool  # spl..dil instead of ah..bh
     modrm: int | None  # the ModRM byte as encoded; exact where x87 shows it in FOP
     fields: Fields
     undefined: str | None = None  # why the processor raises #UD, where it does
@@ -51,7 +50,7 @@ class Run:
         self.inhibits_trap = False
         self.kernel_completes = False
         self.fault_state: State | None = None
-        self.now["ip"] = bits.add(state.ip, const(instruction.length, 64))
+        self.now["ip"] = bits.add(state.ip, instruction.length)
 
     # state components
 
@@ -68,7 +67,7 @@ class Run:
     @property
     def next_ip(self) -> Term:
         """Address of the following instruction, 64 bits."""
-        return bits.add(self.before.ip, const(self.insn.length, 64))
+        return bits.add(self.before.ip, self.insn.length)
 
     # general registers
 
@@ -147,6 +146,8 @@ class Run:
     def _access(self, kind: str, address: Term, size: int, value: Term, stack: Term, condition: Term) -> None:
         self.accesses.append(Access(kind, address, size, value, stack, condition))
         vector, error, where = access_fault(kind, address, size, stack)
+        unaligned = bits.and_(self.before.ac, is_misaligned(address, size))
+        vector = bits.ite(unaligned, const(17, 8), vector)
         self.faults.append((bits.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     def fault(self, condition: Term, vector: int, error: Term | None = None, at_ip: bool = False) -> None:
@@ -219,6 +220,14 @@ class Run:
 def is_canonical(address: Term) -> Term:
     """One bit: bits 63..47 are equal (48-bit linear addresses; SDM vol. 1, 3.3.7.1)."""
     return bits.eq(bits.sext(bits.extract(address, 47, 0), 64), address)
+
+
+def is_misaligned(address: Term, size: int) -> Term:
+    """One bit: an access of a power of two bytes is not a multiple of its size away from 0; 0 for other sizes."""
+    if size < 2 or size & (size - 1):
+        return FALSE
+    low = size.bit_length() - 2
+    return bits.not_(bits.eq(bits.extract(address, low, 0), const(0, low + 1)))
 
 
 def access_fault(kind: str, address: Term, size: int, stack: Term) -> tuple[Term, Term, Term]:
