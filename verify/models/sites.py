@@ -26,6 +26,8 @@ FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", 
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
 SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 
+LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
+
 
 class FreeFields(Fields):
     """Fields whose values are variables, but for what the layout or `pinned` fixes."""
@@ -226,7 +228,7 @@ def _length(p: Probe, symbolic: bool) -> tuple[Term, dict[str, int]]:
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
     seen = getattr(p.plan, "length", real)
     if symbolic and seen == real:
-        return var("length", 64), {"length": real}
+        return LENGTH, {"length": real}
     return const(seen, 64), {"length": real}
 
 
@@ -256,7 +258,7 @@ def _instruction(
         values = _field_values(loose, parts)
         parts = loose
         if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:
-            length = var("length", 64)
+            length = LENGTH
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     instruction = Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, d.layout.address_size, d.layout.segment, d.layout.rep,
