@@ -143,12 +143,21 @@ def replayed(roots: Sequence[Term], first: Witness, fixed: Mapping[str, int] | N
 def _candidates(variables: Mapping[str, bits.Sort], first: Witness) -> Sequence[Witness]:
     typical = {n: v for n, v in TYPICAL.items() if n in variables}
     placed = Witness(tuple(sorted({**dict(first.values), **typical}.items())), first.faults, first.seed)
-    found = [Witness((), (), SEED), placed, first]
+    mapped = {n: _user_values(v) for n, v in placed.values}
+    found = [Witness((), (), SEED), placed, Witness(tuple(mapped.items()), (), first.seed), first]
     random = Random(SEED)
     for _ in range(TRIES):
         values = {n: _random_value(random, s) for n, s in variables.items() if not isinstance(s, bits.Opaque)}
+        values["gprs"] = _user_values(values.get("gprs", ()))
         found.append(Witness(tuple(sorted({**values, **typical}.items())), first.faults, random.getrandbits(16)))
     return found
+
+
+def _user_values(value: Any) -> Any:
+    """64-bit registers moved into user space, so that an address made of one of them can be mapped."""
+    if isinstance(value, tuple) and len(value) == 16:
+        return tuple(v & 0x3FFFFFFFFFFF for v in value)
+    return value
 
 
 def _random_value(random: Random, sort: bits.Sort) -> Any:

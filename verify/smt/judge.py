@@ -17,7 +17,7 @@ from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
-from verify.models.sites import Probe, Problem, problem, probe
+from verify.models.sites import Probe, Problem, own_values, probe, problem
 from verify.smt.decide import Decisions, InMemory, Obligation, decide, holds, replayed, variables_of
 from verify.smt.theorem import goals
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
@@ -113,7 +113,7 @@ class Judge:
         return ClassResult(decided)
 
     def _individual(self, p: Probe, result: ClassResult) -> Judgement:
-        values = problem_values(p)
+        values = own_values(p)
         verdicts, deviations, reasons = [], [], []
         for d in result.decided:
             verdict, witness = d.decision.verdict, d.decision.witness
@@ -164,11 +164,6 @@ def _variables(roots: tuple[Term, ...]) -> Iterator[Term]:
     from verify.models.bits import postorder  # noqa: PLC0415  local to the one user
 
     return (t for t in postorder(roots) if t.op == "var")
-
-
-def problem_values(p: Probe) -> Mapping[str, int]:
-    """The values that the encoding gives to its class's field variables."""
-    return problem(p).values
 
 
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
