@@ -136,6 +136,11 @@ def _sum(constant: int, parts: dict[Term, int], width: int) -> Term:
         return const(constant, width)
     if constant == 0 and len(kept) == 1 and kept[0][1] == 1:
         return kept[0][0]
+    choices = [t for t, c in kept if t.op == "ite" and c == 1]
+    if len(choices) == 1:  # a sum with one choice is a choice of sums, so that what is common cancels
+        condition, then, otherwise = choices[0].args
+        rest = _sum(constant, {t: c for t, c in kept if t is not choices[0]}, width)
+        return ite(condition, add(then, rest), add(otherwise, rest))
     if len(kept) > 1:
         kept.sort(key=lambda item: item[0].key)
     return _node("sum", tuple(t for t, _ in kept), (constant, *(c for _, c in kept)), width)

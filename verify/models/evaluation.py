@@ -67,9 +67,9 @@ class World:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
-        if name == "fetch_fault":
+        if name == "fetch_fault" or name.endswith(".datapath_fault"):
             return NO_FAULT
-        if name == "access_address":
+        if name in {"access_address", "selected_elements"}:
             return args[0]
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))

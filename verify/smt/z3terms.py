@@ -14,7 +14,7 @@ import z3
 
 from verify.models.bits import Array, Opaque, Sort, Term, postorder
 
-RESOURCE_LIMIT: Final = 20_000_000  # Z3 resource units a query: deterministic, unlike a time limit
+RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit
 SEED: Final = 7
 
 

@@ -56,6 +56,7 @@ class Site:
     copy: Instruction | None  # what the slot's bytes are to the processor; None: not an instruction
     origin: Term  # 64
     slot: Term  # 64
+    length: Term  # 64, bytes, as the scheme's decoder sees it
     displacement: Callable[[Field], Term]  # 64 bits, sign-extended
     assumptions: frozenset[str] = ASSUMPTIONS
 
@@ -65,7 +66,7 @@ def in_place(site: Site, state: State) -> Behaviour:
     here = _observed(execute(site.original, state), state)
     if "code-mapped" in site.assumptions:
         return here
-    fetch = bits.uf("fetch_fault", 8, site.origin, const(site.original.length, 8))
+    fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     return replace(here, vector=bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch))
 
 
@@ -114,7 +115,7 @@ def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
     prepared = replace(state, ip=site.slot, tf=bits.bit(plan.tf_set))
     if plan.scratch is not None:
         register = const(plan.scratch.register, 4)
-        value = bits.add(site.origin, const(plan.length, 64))
+        value = bits.add(site.origin, site.length)
         if plan.scratch.displacement is not None:
             value = bits.add(value, site.displacement(plan.scratch.displacement))
         prepared = replace(prepared, gprs=bits.store(state.gprs, register, value))
@@ -148,7 +149,7 @@ def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, 
     accesses = o.accesses
     if plan.fixups & {Fixup.CALL, Fixup.RETURN_ADDRESS}:
         rsp = bits.select(gprs, RSP)
-        value = bits.add(site.origin, const(plan.length, 64))
+        value = bits.add(site.origin, site.length)
         if Fixup.RETURN_ADDRESS in plan.fixups:
             value = bits.add(bits.load(o.state.memory, rsp, 8), correction)
         after = replace(after, memory=bits.write(after.memory, rsp, value))
@@ -181,7 +182,7 @@ def _emulated(plan: Emulate, site: Site, state: State) -> Behaviour:
     none = const(NO_FAULT, 8)
     vector = bits.ite(failed, o.fault_vector, none)
     if plan.optimised:
-        trampoline = _trampoline_stores(site, state, plan.length)
+        trampoline = _trampoline_stores(site, state)
         memory = after.memory
         for a in trampoline:
             memory = bits.write(memory, a.address, a.value)
@@ -200,7 +201,7 @@ def _fails(a: Access) -> Term:
 
 
 def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Access, ...]]:
-    next_ip = bits.add(site.origin, const(plan.length, 64))
+    next_ip = bits.add(site.origin, site.length)
     effect = plan.effect
     match effect:
         case Nop():
@@ -232,9 +233,9 @@ def _pushed(state: State, value: Term) -> tuple[State, tuple[Access, ...]]:
     return after, (Access("w", rsp, 8, value, TRUE, TRUE),)
 
 
-def _trampoline_stores(site: Site, state: State, length: int) -> tuple[Access, ...]:
+def _trampoline_stores(site: Site, state: State) -> tuple[Access, ...]:
     """What the call to the trampoline leaves below rsp: return address, rcx, r11, rax (facts, section 7)."""
-    values = [bits.add(site.origin, const(length, 64))]
+    values = [bits.add(site.origin, site.length)]
     values += [bits.select(state.gprs, const(n, 4)) for n in (1, 11, 0)]
     rsp = bits.select(state.gprs, RSP)
     places = [bits.sub(rsp, const(8 * (i + 1), 64)) for i in range(4)]

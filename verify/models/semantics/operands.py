@@ -10,7 +10,7 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
-from verify.models.isa.fields import operand_register
+from verify.models.isa.fields import is_high_byte, operand_register
 from verify.models.isa.forms import Addressing
 from verify.models.semantics.run import RAX, RCX, RDX, Run
 
@@ -63,16 +63,15 @@ def read(run: Run, index: int, size: int | None = None) -> Term:
 def read_register(run: Run, index: int) -> Term:
     """The value of register operand `index` (general, vector, mask)."""
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
-    if register_class == "gpr8" and not run.insn.has_rex:
-        low, high = run.gpr(bits.extract(number, 3, 0), 8), run.high_byte(bits.extract(number, 3, 0))
-        return bits.ite(bits.extract(number, 2, 2), high, low)
+    if register_class == "gpr8h":
+        return bits.ite(is_high_byte(number), run.high_byte(number), run.gpr(number, 8))
     if register_class in GPR_WIDTH:
-        return run.gpr(bits.extract(number, 3, 0), GPR_WIDTH[register_class])
+        return run.gpr(number, GPR_WIDTH[register_class])
     if register_class in VECTOR_WIDTH:
         whole = bits.select(run.get("vectors"), bits.zext(number, 5))
         return bits.extract(whole, VECTOR_WIDTH[register_class] - 1, 0)
     if register_class == "k":
-        return bits.select(run.get("masks"), bits.extract(number, 2, 0))
+        return bits.select(run.get("masks"), number)
     raise ValueError(f"operand {index} of {run.insn.opcode.name} is a {register_class} register; read it by its family")
 
 
@@ -91,18 +90,17 @@ def write(run: Run, index: int, value: Term) -> None:
 def write_register(run: Run, index: int, value: Term) -> None:
     """Writes register operand `index`; vector registers: see `write_vector`."""
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
-    if register_class == "gpr8" and not run.insn.has_rex:
-        n = bits.extract(number, 3, 0)
+    if register_class == "gpr8h":
         before = run.get("gprs")
-        run.set_gpr(n, value)
+        run.set_gpr(number, value)
         low = run.get("gprs")
         run.set("gprs", before)
-        run.set_high_byte(n, value)
-        run.set("gprs", bits.ite(bits.extract(number, 2, 2), run.get("gprs"), low))
+        run.set_high_byte(number, value)
+        run.set("gprs", bits.ite(is_high_byte(number), run.get("gprs"), low))
     elif register_class in GPR_WIDTH:
-        run.set_gpr(bits.extract(number, 3, 0), value)
+        run.set_gpr(number, value)
     elif register_class == "k":
-        run.set("masks", bits.store(run.get("masks"), bits.extract(number, 2, 0), bits.zext(value, 64)))
+        run.set("masks", bits.store(run.get("masks"), number, bits.zext(value, 64)))
     else:
         write_vector(run, number, value)
 

@@ -88,7 +88,7 @@ def _mask_inputs(run: Run) -> list[Term]:
     selected = bits.select(run.get("masks"), f.aaa)
     unmasked = bits.eq(f.aaa, const(0, 3))
     mask = bits.ite(unmasked, const(-1, 64), selected) if run.insn.opcode.can_mask else const(-1, 64)
-    return [mask, f.z, f.b, f.ll]
+    return [mask, f.z, f.broadcast, f.ll]
 
 
 def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
@@ -120,7 +120,7 @@ def _is_block(kind: str) -> bool:
 def _memory_size(run: Run) -> int:
     """Bytes of the ModRM operand: one element where it is broadcast."""
     opcode = run.insn.opcode
-    if opcode.can_broadcast and run.insn.fields.b.value == 1:
+    if opcode.can_broadcast and run.insn.fields.broadcast.value == 1:
         return opcode.broadcast_size
     return opcode.memory_size
 
@@ -199,7 +199,7 @@ def _write_register(
     elif register_class == "k":
         operands.write_register(run, index, _datapath(run, name, 64, inputs))
         if operands.kind(run, index) == "kp1_reg":
-            partner = bits.xor(bits.extract(number, 2, 0), const(1, 3))
+            partner = bits.add(number, const(1, 3))
             run.set("masks", bits.store(run.get("masks"), partner, _datapath(run, f"{name}pair", 64, inputs)))
 
 

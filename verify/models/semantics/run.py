@@ -25,12 +25,11 @@ class Instruction:
     opcode: Opcode
     addressing: Addressing
     cpu: Cpu
-    length: int  # bytes
+    length: Term  # 64, bytes: a constant, or a variable where the plan's length is the same
     address_size: int  # bytes: 8 or 4
     segment: str | None  # "fs", "gs" or None
     rep: str | None  # "rep", "repne" or None
     lock: bool
-    has_rex: bool  # spl..dil instead of ah..bh
     modrm: int | None  # the ModRM byte as encoded; exact where x87 shows it in FOP
     fields: Fields
     undefined: str | None = None  # why the processor raises #UD, where it does
@@ -51,7 +50,7 @@ class Run:
         self.inhibits_trap = False
         self.kernel_completes = False
         self.fault_state: State | None = None
-        self.now["ip"] = bits.add(state.ip, const(instruction.length, 64))
+        self.now["ip"] = bits.add(state.ip, instruction.length)
 
     # state components
 
@@ -68,7 +67,7 @@ class Run:
     @property
     def next_ip(self) -> Term:
         """Address of the following instruction, 64 bits."""
-        return bits.add(self.before.ip, const(self.insn.length, 64))
+        return bits.add(self.before.ip, self.insn.length)
 
     # general registers
 
