@@ -209,9 +209,7 @@ def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Acces
         case Jump(field):
             return replace(state, ip=_moved(site, next_ip, field)), ()
         case JumpIf(condition, field):
-            from verify.models.semantics.conditions import holds  # noqa: PLC0415  the flags' table, not the ISA's decoder
-
-            taken = holds(condition, state)
+            taken = _condition(condition, state)
             return replace(state, ip=bits.ite(taken, _moved(site, next_ip, field), next_ip)), ()
         case Call(field):
             pushed, stores = _pushed(state, next_ip)
@@ -221,6 +219,18 @@ def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Acces
             return replace(pushed, ip=next_ip), stores
         case _:
             assert_never(effect)
+
+
+# The scheme's own reading of the saved flags: a mask that must be clear or set, or a comparison of SF and OF.
+# Linux 6.18, arch/x86/kernel/uprobes.c: COND_J*.  Deliberately not the semantics' table.
+_MASKS: Final = {0: ("of",), 1: ("cf",), 2: ("zf",), 3: ("cf", "zf"), 4: ("sf",), 5: ("pf",), 6: (), 7: ("zf",)}
+
+
+def _condition(code: int, state: State) -> Term:
+    holds = bits.any_of(getattr(state, name) for name in _MASKS[code >> 1])
+    if code >> 1 in {6, 7}:
+        holds = bits.or_(holds, bits.not_(bits.eq(state.sf, state.of)))
+    return bits.not_(holds) if code & 1 else holds
 
 
 def _moved(site: Site, next_ip: Term, field: Field | None) -> Term:
