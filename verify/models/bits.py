@@ -470,6 +470,8 @@ def ite(condition: Term, then: Term, otherwise: Term) -> Term:
         return then
     if condition.op == "not":
         return ite(condition.args[0], otherwise, then)
+    if condition.op == "eq" and {condition.args[0], condition.args[1]} == {then, otherwise}:
+        return otherwise
     if then.sort == 1:
         if then is TRUE and otherwise is FALSE:
             return condition

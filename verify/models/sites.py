@@ -18,6 +18,7 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, dec
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
+from verify.models.schemes.execution import premises as address_premises
 from verify.models.schemes.plan import Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics.run import Instruction
 
@@ -218,6 +219,8 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     premises += [_user_address(origin), _user_address(slot)]
     length = _length(p, symbolic)
     site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
+    if not isinstance(p.plan, Refuse):
+        premises += address_premises(p.plan, site)
     return Problem(site, tuple(premises))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from verify.models import bits
 from verify.models.bits import Array, Term, not_, postorder
 from verify.models.evaluation import Evaluator, Memory, World, compiled
-from verify.models.machine import component_sort
+from verify.models.machine import NO_FAULT, component_sort
 from verify.smt.canonical import Canonical, canonical
 from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, satisfiable
@@ -85,7 +85,8 @@ def _solved(obligation: Obligation, text: Canonical) -> Decision:
         return Decision(Verdict.PROVED)
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
-    first = Witness(tuple(sorted(answer.model.values.items())), answer.model.faults, SEED)
+    faults = tuple((a, s, w, 14 if v != NO_FAULT else v) for a, s, w, v in answer.model.faults)
+    first = Witness(tuple(sorted(answer.model.values.items())), faults, SEED)
     witness = replayed(obligation.roots, first)
     if witness is None:
         return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
@@ -101,8 +102,8 @@ def _renamed(decision: Decision, text: Canonical) -> Decision:
     return Decision(decision.verdict, Witness(values, decision.witness.faults, decision.witness.seed))
 
 
-def environment(variables: Mapping[str, bits.Sort], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for all variables: given ones, typical addresses, otherwise zero."""
+def environment(variables: Mapping[str, bits.Sort], values: Mapping[str, Any], seed: int = SEED) -> dict[str, Any]:
+    """Values for all variables: given ones, typical addresses, otherwise zero; memory is pseudo-random by seed."""
     env: dict[str, Any] = {}
     for name, sort in variables.items():
         if name in values:
@@ -112,7 +113,7 @@ def environment(variables: Mapping[str, bits.Sort], values: Mapping[str, Any]) -
         elif isinstance(sort, int):
             env[name] = TYPICAL.get(name, 0) & ((1 << sort) - 1)
         else:
-            env[name] = Memory()
+            env[name] = Memory(seed)
     return env
 
 
@@ -126,7 +127,7 @@ def holds(evaluator: Evaluator, variables: Mapping[str, bits.Sort], witness: Wit
     """Whether all roots evaluate to 1 in the witness's state (with some variables fixed otherwise)."""
     values = dict(witness.values)
     values.update(fixed or {})
-    env = environment(variables, values)
+    env = environment(variables, values, witness.seed)
     world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
     return all(evaluator(env, world))
 
@@ -149,7 +150,7 @@ def _candidates(variables: Mapping[str, bits.Sort], first: Witness) -> Sequence[
     for _ in range(TRIES):
         values = {n: _random_value(random, s) for n, s in variables.items() if not isinstance(s, bits.Opaque)}
         values["gprs"] = _user_values(values.get("gprs", ()))
-        found.append(Witness(tuple(sorted({**values, **typical}.items())), first.faults, random.getrandbits(16)))
+        found.append(Witness(tuple(sorted({**values, **typical}.items())), first.faults, random.getrandbits(16) | 1))
     return found
 
 
