@@ -36,11 +36,18 @@ class FreeFields(Fields):
     def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, Term], free_immediates: bool) -> None:
         super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
         values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in _present(like)}
+        if "disp" in values and layout_has_modrm(like):
+            values["disp"] = bits.sext(var("disp", 32), 64)  # disp8*N and disp32 alike
         if free_immediates:
             values["immediates"] = cast(
                 Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
             )
         self.__dict__.update(values, **pinned)
+
+
+def layout_has_modrm(parts: Fields) -> bool:
+    """Whether the displacement belongs to a ModRM operand: it is sign-extended from 32 bits or fewer."""
+    return parts.layout.modrm_offset is not None
 
 
 def _present(parts: Fields) -> tuple[str, ...]:
@@ -195,10 +202,11 @@ def _place(d: Decoded, field: Field) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A site and the premises of its obligations."""
+    """A site, the premises of its obligations, and which register numbers the premises keep apart."""
 
     site: Site
     premises: tuple[Term, ...]
+    distinct: tuple[tuple[Term, Term], ...]
 
 
 def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
@@ -206,22 +214,23 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     symbolic = p.key[0] != "concrete"
     original = _instruction(p.decoded, p, symbolic, {})
     copy: Instruction | None = original
-    premises: list[Term] = []
+    distinct: list[tuple[Term, Term]] = []
     if isinstance(p.plan, Step) and p.copy is not p.decoded:
         copy = _copy(p, symbolic)
         if symbolic and p.plan.scratch:
             numbers = _operand_numbers(cast(Decoded, p.decoded), original.fields)
             scratch = const(p.plan.scratch.register, 4)
-            premises += [bits.not_(bits.eq(n, scratch)) for n in numbers]
+            distinct = [(n, scratch) for n in numbers]
     elif not isinstance(p.copy, Decoded):
         copy = None
     origin, slot = var("origin", 64), var("slot", 64)
+    premises = [bits.not_(bits.eq(a, b)) for a, b in distinct]
     premises += [_user_address(origin), _user_address(slot)]
     length = _length(p, symbolic)
     site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
     if not isinstance(p.plan, Refuse):
         premises += address_premises(p.plan, site)
-    return Problem(site, tuple(premises))
+    return Problem(site, tuple(premises), tuple(distinct))
 
 
 def _user_address(address: Term) -> Term:
@@ -278,6 +287,8 @@ def own_values(p: Probe) -> dict[str, int]:
     values = {n: cast(int, getattr(exact, n).value) for n in _present(exact)}
     for i, t in enumerate(exact.immediates):
         values[f"imm{i}"] = cast(int, t.value)
+    if "disp" in values and layout_has_modrm(exact):
+        values["disp"] &= 0xFFFFFFFF
     values["length"] = p.decoded.layout.length
     return values
 

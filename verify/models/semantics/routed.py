@@ -140,7 +140,7 @@ def _condition(mask: list[Term]) -> Term:
     """Whether a masked operand is touched at all: it is not where no element is selected (SDM vol. 1, 15.6.4)."""
     if not mask or mask[0].value is not None:
         return TRUE
-    return bits.not_(bits.eq(bits.uf("selected_elements", 64, mask[0]), const(0, 64)))
+    return bits.not_(bits.eq(mask[0], const(0, 64)))
 
 
 def _memory_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
