@@ -67,7 +67,7 @@ class World:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
-        if name == "fetch_fault":
+        if name == "fetch_fault" or name.endswith(".datapath_fault"):
             return NO_FAULT
         if name == "access_address":
             return args[0]

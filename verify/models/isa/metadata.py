@@ -108,7 +108,7 @@ def op_kinds(code: int) -> tuple[str, ...]:
 
 def _encoded_register(kind: str, position: int) -> int:
     prefix = kind.split("_", maxsplit=1)[0]
-    return _ENCODED[prefix] + position
+    return int(_ENCODED[prefix]) + position
 
 
 def _set_operand(instruction: Any, position: int, kind: str, memory: bool, immediate: int) -> None:
