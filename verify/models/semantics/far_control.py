@@ -13,7 +13,7 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.semantics import near_control, operands
+from verify.models.semantics import control, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RSP, Run
 from verify.models.semantics.stack import load_flags, selector, selector_error, set_selector
@@ -105,12 +105,12 @@ def iret(run: Run) -> None:
 
 def jmp(run: Run) -> None:
     """JMP, near or far by its operand."""
-    (jmp_far if is_far(run) else near_control.jmp)(run)
+    (jmp_far if is_far(run) else control.jmp)(run)
 
 
 def call(run: Run) -> None:
     """CALL, near or far by its operand."""
-    (call_far if is_far(run) else near_control.call)(run)
+    (call_far if is_far(run) else control.call)(run)
 
 
 def is_far(run: Run) -> bool:

@@ -213,11 +213,6 @@ def mask_test(width: int) -> Semantics:
     return semantics
 
 
-def store_integer(run: Run) -> None:
-    """MOVNTI: a general register to memory, unaligned allowed."""
-    operands.write(run, 0, operands.read(run, 1))
-
-
 MOVES: Final = {  # mnemonic without v -> bits of a masked element, aligned
     "movups": (32, False), "movupd": (64, False), "movaps": (32, True), "movapd": (64, True),
     "movdqa": (32, True), "movdqu": (32, False), "lddqu": (32, False),
@@ -277,7 +272,7 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     **{v + "movd": unless_mmx(move_low(32)) for v in ("", "v")},
     **{v + "movq": unless_mmx(move_low(64)) for v in ("", "v")},
     **{v + "movss": scalar(32) for v in ("", "v")},
-    "vmovsd": move_scalar, "vmovsh": scalar(16), "vmovw": move_low(16), "movnti": store_integer,
+    "vmovsd": move_scalar, "vmovsh": scalar(16), "vmovw": move_low(16),
     "vzeroupper": zero_vectors(128), "vzeroall": zero_vectors(0),
     **_bitwise_rows(), **_mask_rows(),
 }  # fmt: skip
