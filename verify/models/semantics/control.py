@@ -12,6 +12,7 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
+from verify.models.isa.forms import Cpu
 from verify.models.semantics import operands
 from verify.models.semantics.conditions import CODES, holds
 from verify.models.semantics.registry import Semantics
@@ -44,15 +45,20 @@ def counter_width(run: Run) -> int:
 
 
 def loop(wanted_zf: bool | None) -> Semantics:
-    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay."""
+    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay.
+
+    An AMD processor takes the sense of ZF from the last F2 or F3 prefix, if there is one (measured on Zen 5).
+    """
 
     def semantics(run: Run) -> None:
+        by_prefix = wanted_zf is not None and run.insn.cpu is Cpu.AMD and run.insn.rep is not None
+        sense = run.insn.rep == "rep" if by_prefix else wanted_zf
         count = bits.sub(run.gpr(RCX, counter_width(run)), const(1, counter_width(run)))
         run.set_gpr(RCX, count)
         taken = bits.not_(bits.eq(count, const(0, count.width)))
-        if wanted_zf is not None:
+        if sense is not None:
             zf = run.get("zf")
-            taken = bits.and_(taken, zf if wanted_zf else bits.not_(zf))
+            taken = bits.and_(taken, zf if sense else bits.not_(zf))
         run.jump(relative_target(run), taken)
 
     return semantics

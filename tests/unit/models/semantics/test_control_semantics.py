@@ -48,6 +48,16 @@ def test_branches_as_on_the_processor(text, given, memory, expected):
             assert getattr(out, name) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "sense"), [("f2 e1 10", 0), ("f3 e0 10", 1), ("f2 f3 e0 10", 1), ("f3 f2 e1 10", 0), ("f3 48 e0 10", 1)]
+)
+def test_a_repeat_prefix_decides_the_sense_of_loopcc_on_amd(text, sense):
+    behind = ORIGIN + len(bytes.fromhex(text))
+    assert executed(text, rcx=5, zf=sense).ip == behind + 0x10
+    assert executed(text, rcx=5, zf=1 - sense).ip == behind
+    assert executed("f2 e1 10", Cpu.INTEL, rcx=5, zf=1).ip == ORIGIN + 3 + 0x10
+
+
 def test_intel_ignores_66_before_a_near_branch():
     out = executed("66 e8 11 22 33 44", Cpu.INTEL)
     assert (out.ip, out.rsp) == (ORIGIN + 6 + 0x44332211, STACK - 8)
