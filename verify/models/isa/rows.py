@@ -130,6 +130,12 @@ class Opcode:
     def __repr__(self) -> str:
         return f"Opcode({self.name})"
 
+    def __hash__(self) -> int:
+        return self.code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opcode) and self.code == other.code
+
     @property
     def has_modrm(self) -> bool:
         """Whether a ModRM byte follows (or is the second opcode byte)."""
