@@ -19,7 +19,7 @@ from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
 from verify.models.schemes.execution import premises as address_premises
-from verify.models.schemes.plan import Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
+from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -33,7 +33,7 @@ LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the sc
 class FreeFields(Fields):
     """Fields whose values are variables, but for what the layout or `pinned` fixes."""
 
-    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, Term], free_immediates: bool) -> None:
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object], free_immediates: bool) -> None:
         super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
         values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in _present(like)}
         if "disp" in values and layout_has_modrm(like):
@@ -223,6 +223,9 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
             distinct = [(n, scratch) for n in numbers]
     elif not isinstance(p.copy, Decoded):
         copy = None
+    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
+        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
+        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
     origin, slot = var("origin", 64), var("slot", 64)
     premises = [bits.not_(bits.eq(a, b)) for a, b in distinct]
     premises += [_user_address(origin), _user_address(slot)]
@@ -257,7 +260,7 @@ def _copy(p: Probe, symbolic: bool) -> Instruction | None:
 
 
 def _instruction(
-    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, Term]
+    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
 ) -> Instruction:
     if not isinstance(decoded, Decoded):
         return _undefined(decoded)
