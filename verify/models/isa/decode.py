@@ -77,6 +77,12 @@ def _decoded(data: bytes, code: int, cpu: Cpu) -> Decoded:
     return Decoded(found[0], data, layout, cpu, found[1])
 
 
+def _needs_more(data: bytes) -> bool:
+    decoder = _Decoder(64, data, 0)
+    decoder.decode()
+    return bool(decoder.last_error == _NO_MORE_BYTES)
+
+
 def _undefined_on(form: Form, cpu: Cpu) -> str | None:
     """Why a vendor's processors raise #UD for every encoding of a form that the decoder library accepts."""
     row = form.opcode
@@ -89,7 +95,9 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     if error == _NO_MORE_BYTES:
-        return NotAnInstruction("longer than 15 bytes" if len(window) == MAX_LENGTH else "truncated")
+        return NotAnInstruction("truncated")
+    if len(window) == MAX_LENGTH and _needs_more(window[1:]):  # only prefixes make an instruction that long
+        return NotAnInstruction("longer than 15 bytes")
     start = walker.first_opcode_byte(window)
     if 0xF0 in window[:start]:
         allowed = _without_lock(window, cpu)

@@ -237,7 +237,8 @@ class _Uses:
         return _NAMES[read, written]
 
     def implicit_registers(self, mnemonic: str) -> tuple[tuple[str, str], ...]:
-        return MISSING_REGISTERS.get(mnemonic, ()) + tuple((_register(r), self._access(seen)) for r, seen in sorted(self.registers.items()))
+        found = tuple((_register(r), self._access(seen)) for r, seen in sorted(self.registers.items()))
+        return MISSING_REGISTERS.get(mnemonic, ()) + found
 
     def implicit_memory(self, mnemonic: str) -> tuple[ImplicitMemory, ...]:
         missing = [row[1:] for row in MISSING_MEMORY if row[0] == mnemonic]

@@ -122,7 +122,7 @@ KNOWN: Final = (
           "67 with REX.W"),
     Known("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
     Known("name", _is_predicate_alias, "the predicate's alias"),
-    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and (theirs in {"nop", "cldemote"} or theirs.startswith("bnd")),
+    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and theirs.startswith(("nop", "cldemote", "bnd")),
           "reserved NOP; MPX where processors have none, CLDEMOTE with a prefix"),
     Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs,
           "an extension that Capstone 5 has not"),
