@@ -18,7 +18,8 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, dec
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
-from verify.models.schemes.plan import Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
+from verify.models.schemes.execution import premises as address_premises
+from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -32,14 +33,21 @@ LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the sc
 class FreeFields(Fields):
     """Fields whose values are variables, but for what the layout or `pinned` fixes."""
 
-    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, Term], free_immediates: bool) -> None:
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object], free_immediates: bool) -> None:
         super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
         values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in _present(like)}
+        if "disp" in values and layout_has_modrm(like):
+            values["disp"] = bits.sext(var("disp", 32), 64)  # disp8*N and disp32 alike
         if free_immediates:
             values["immediates"] = cast(
                 Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
             )
         self.__dict__.update(values, **pinned)
+
+
+def layout_has_modrm(parts: Fields) -> bool:
+    """Whether the displacement belongs to a ModRM operand: it is sign-extended from 32 bits or fewer."""
+    return parts.layout.modrm_offset is not None
 
 
 def _present(parts: Fields) -> tuple[str, ...]:
@@ -194,10 +202,11 @@ def _place(d: Decoded, field: Field) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A site and the premises of its obligations."""
+    """A site, the premises of its obligations, and which register numbers the premises keep apart."""
 
     site: Site
     premises: tuple[Term, ...]
+    distinct: tuple[tuple[Term, Term], ...]
 
 
 def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
@@ -205,20 +214,26 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     symbolic = p.key[0] != "concrete"
     original = _instruction(p.decoded, p, symbolic, {})
     copy: Instruction | None = original
-    premises: list[Term] = []
+    distinct: list[tuple[Term, Term]] = []
     if isinstance(p.plan, Step) and p.copy is not p.decoded:
         copy = _copy(p, symbolic)
         if symbolic and p.plan.scratch:
             numbers = _operand_numbers(cast(Decoded, p.decoded), original.fields)
             scratch = const(p.plan.scratch.register, 4)
-            premises += [bits.not_(bits.eq(n, scratch)) for n in numbers]
+            distinct = [(n, scratch) for n in numbers]
     elif not isinstance(p.copy, Decoded):
         copy = None
+    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
+        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
+        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
     origin, slot = var("origin", 64), var("slot", 64)
+    premises = [bits.not_(bits.eq(a, b)) for a, b in distinct]
     premises += [_user_address(origin), _user_address(slot)]
     length = _length(p, symbolic)
     site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    return Problem(site, tuple(premises))
+    if not isinstance(p.plan, Refuse):
+        premises += address_premises(p.plan, site)
+    return Problem(site, tuple(premises), tuple(distinct))
 
 
 def _user_address(address: Term) -> Term:
@@ -245,7 +260,7 @@ def _copy(p: Probe, symbolic: bool) -> Instruction | None:
 
 
 def _instruction(
-    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, Term]
+    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
 ) -> Instruction:
     if not isinstance(decoded, Decoded):
         return _undefined(decoded)
@@ -275,6 +290,8 @@ def own_values(p: Probe) -> dict[str, int]:
     values = {n: cast(int, getattr(exact, n).value) for n in _present(exact)}
     for i, t in enumerate(exact.immediates):
         values[f"imm{i}"] = cast(int, t.value)
+    if "disp" in values and layout_has_modrm(exact):
+        values["disp"] &= 0xFFFFFFFF
     values["length"] = p.decoded.layout.length
     return values
 

@@ -88,7 +88,7 @@ def _sides(
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
     values = {**dict(witness.values), **own_values(p)}
-    env = environment({**variables_of(roots), "origin": 64, "slot": 64}, values)
+    env = environment({**variables_of(roots), "origin": 64, "slot": 64}, values, witness.seed)
     world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
     numbers = compiled(roots)(env, world)
     cut = len(rows[0])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from verify.models.bits import Term, const, substitute
+from verify.models.bits import Term, const, distinct_registers, substitute
 from verify.models.evaluation import Evaluator, compiled
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
@@ -170,9 +170,10 @@ def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     """One obligation an observable."""
     assert not isinstance(p.plan, Refuse)
     site = material.site
-    state = initial(site, symbolic_state(site.origin))
-    here, there = in_place(site, state), displaced(p.plan, site, state)
-    compared = goals(here, there, code_not_read="code-not-read" in material.site.assumptions)
+    with distinct_registers(material.distinct):
+        state = initial(site, symbolic_state(site.origin))
+        here, there = in_place(site, state), displaced(p.plan, site, state)
+        compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
     for name in OBSERVABLES:
         yield Obligation(name, compared[name], material.premises)
 

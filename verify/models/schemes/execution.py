@@ -15,7 +15,7 @@ from verify.models.bits import FALSE, TRUE, Term, const
 from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
 from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Jump, JumpIf, Nop, Push, Step
 from verify.models.semantics.dispatch import execute
-from verify.models.semantics.run import RSP, Instruction, access_fault
+from verify.models.semantics.run import RSP, Instruction, access_fault, is_canonical
 
 
 # In force by default; each can be dropped.  What the program may do, or the platform guarantees:
@@ -23,6 +23,7 @@ ASSUMPTIONS: Final = frozenset({
     "code-not-read",  # the program neither reads nor writes the probed bytes or the slot as data
     "code-mapped",  # the whole instruction is mapped and executable
     "no-alignment-check",  # EFLAGS.AC is 0
+    "canonical-targets",  # a relative branch that is emulated leads to a canonical address
     "trap-siginfo",  # of a SIGTRAP by the program's own TF only occurrence and ip are compared
 })  # fmt: skip
 TRAP_TRACE: Final = 2  # si_code of a debug trap;  include/uapi/asm-generic/siginfo.h
@@ -68,6 +69,14 @@ def in_place(site: Site, state: State) -> Behaviour:
         return here
     fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     return replace(here, vector=bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch))
+
+
+def premises(plan: Emulate | Step | InPlace, site: Site) -> tuple[Term, ...]:
+    """What the assumptions say of the addresses."""
+    field = getattr(getattr(plan, "effect", None), "displacement", None)
+    if field is None or "canonical-targets" not in site.assumptions:
+        return ()
+    return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
 
 
 def initial(site: Site, state: State) -> State:

@@ -23,11 +23,11 @@ _COMPARISONS: Final[Mapping[str, int]] = {  # the suffix of CMPccXADD and its co
 
 
 def xadd(run: Run) -> None:
-    """The sum wins where both operands are one register."""
+    """The sum wins where both operands are one register; an address is formed before its register changes."""
     a, b = operands.read(run, 0), operands.read(run, 1)
-    total = flags.added(run, a, b)
-    operands.write(run, 1, a)
-    operands.write(run, 0, total)
+    results = (flags.added(run, a, b), a)
+    for index in (0, 1) if operands.is_memory(run, 0) else (1, 0):
+        operands.write(run, index, results[index])
 
 
 def cmpxchg(run: Run) -> None:
