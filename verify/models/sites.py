@@ -25,6 +25,8 @@ from verify.models.semantics.run import Instruction
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
 FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
+PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
+VENDOR_SENSITIVE: Final = frozenset({"xabort", "xend", "xtest", "reservednop", "ldmxcsr", "vldmxcsr"})
 SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 
 LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
@@ -159,11 +161,13 @@ def _structure_key(p: Probe) -> tuple[object, ...]:
         opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, layout.address_size, layout.segment,
         layout.rep, layout.lock, d.faults_ud, high_bytes, shown, fixed, parts.has_base, parts.has_index,
         parts.broadcast.value, parts.ll.value, layout.disp_scale if layout.disp_size == 1 else 1,
+        (parts.w.value, parts.b.value, layout.prefixes) if opcode.mnemonic in PREFIX_SENSITIVE else None,
     )  # fmt: skip
 
 
 def _vendor_matters(d: Decoded) -> bool:
-    return d.form.opcode.flow_control != "NEXT" or d.faults_ud is not None
+    opcode = d.form.opcode
+    return opcode.flow_control != "NEXT" or d.faults_ud is not None or opcode.mnemonic in VENDOR_SENSITIVE
 
 
 def _plan_key(p: Probe) -> tuple[object, ...] | None:
