@@ -12,6 +12,7 @@ from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
 from verify.models.semantics import flags, operands
+from verify.models.semantics.arithmetic import fault_unaligned
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RDX, Run
 
@@ -152,6 +153,13 @@ def lea(run: Run) -> None:
     operands.write(run, 0, bits.extract(run.effective_address(), width - 1, 0))
 
 
+def movdir64b(run: Run) -> None:
+    """64 bytes to the aligned address in a register, which no segment override moves (SDM vol. 2, MOVDIR64B)."""
+    address = run.truncated(bits.zext(operands.read_register(run, 0), 64))
+    fault_unaligned(run, address, 64)
+    run.store(address, operands.read(run, 1, 64))
+
+
 def xlatb(run: Run) -> None:
     """al := the byte at rbx + al."""
     offset = run.truncated(bits.add(run.gpr(RBX), bits.zext(run.gpr(RAX, 8), 64)))
@@ -185,6 +193,7 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "mov": mov,
     "movnti": copy,
     "movdiri": copy,
+    "movdir64b": movdir64b,
     "movzx": _extending(bits.zext),
     "movsx": _extending(bits.sext),
     "movsxd": movsxd,
