@@ -203,6 +203,12 @@ def step(data: bytes, decoded: Decoded) -> Step:
     return _step(decoded.length, fixups, relative(data, decoded))
 
 
+def unrestricted(data: bytes) -> Plan:
+    """What stepping a copy would do where `plan` refuses by prefix or opcode: shows what is refused without need."""
+    decoded = DECODER.decode(data)
+    return _UNDECODABLE if decoded is None else step(data, decoded)
+
+
 Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
 
 
@@ -258,4 +264,5 @@ SCHEME: Final = Scheme(
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
     slot_address=0x7FFFFFFFE080,  # second slot of the page that is asked for at the top of user space
+    unrestricted=unrestricted,
 )
