@@ -111,8 +111,10 @@ def test_representatives_reach_the_opcode_register_and_ignored_mod() -> None:
 
 def test_irregular_representatives_repeat_and_misplace_rex_and_crowd_prefixes() -> None:
     found = [decoded(data) for data in irregular_representatives(form("ADD_RM32_R32/rip"))]
-    assert any(d.layout.ignored_rex and d.layout.rex for d in found)
-    assert any(d.layout.ignored_rex and not d.layout.rex for d in found)
+    repeated = [d for d in found if d.layout.rex_offset and d.data[d.layout.rex_offset - 1] & 0xF0 == 0x40]
+    assert {d.data[d.layout.opcode_offset - 2] for d in repeated} == {0x40, 0x48, 0x4F}
+    misplaced = [d for d in found if d.layout.ignored_rex and not d.layout.rex]
+    assert {d.data[1] for d in misplaced if d.data[0] == 0x48} >= {0x64, 0x3E}
     assert any(len(set(d.layout.prefixes)) > 4 for d in found)
     assert any(d.layout.length == 15 for d in found)
 
@@ -172,6 +174,26 @@ def test_writing_another_encodings_fields_gives_its_register_numbers() -> None:
         assert changes(patched) == wanted
         transferred += 1
     assert transferred > 15
+
+
+@pytest.mark.parametrize(
+    ("data", "change", "expected"),
+    [
+        ("4801d8", {"reg": 9}, "4c01c8"),  # R
+        ("4801d8", {"rm": 12}, "4901dc"),  # B
+        ("48018c9800100000", {"base": 13, "index": 9}, "4b018c8d00100000"),  # X and B
+        ("4150", {"opcode_reg": 3}, "4053"),
+        ("488b0511223344", {"disp": 0x7FFFFFFF}, "488b05ffffff7f"),
+        ("488b0511223344", {"disp": (1 << 64) - 2}, "488b05feffffff"),
+        ("c5e858c1", {"vvvv": 9}, "c5b058c1"),
+        ("c4e16858c1", {"rm": 9, "reg": 8}, "c4416858c1"),
+        ("62f17c48584301", {"disp": (1 << 64) - 128, "vvvv": 31, "reg": 17}, "62e10440584bfe"),
+        ("62f17c4858c1", {"rm": 29}, "62917c4858c5"),  # X is the top bit of a vector in rm
+        ("62f27d4990046b", {"index": 21}, "62f27d4190046b"),
+    ],
+)
+def test_a_changed_field_changes_its_bits(data: str, change: dict[str, int], expected: str) -> None:
+    assert with_fields(decoded(bytes.fromhex(data)), **change).hex() == expected
 
 
 @pytest.mark.parametrize(
