@@ -6,7 +6,7 @@ from executed import DATA, NO_FAULT, executed
 from verify.models.isa.forms import Cpu
 
 FULL = int.from_bytes(bytes(range(1, 65)), "little")  # byte i of a register is i + 1
-OTHER = int.from_bytes(bytes(range(0x81, 0xC1)), "little")
+OTHER = int.from_bytes(bytes(range(0xC0, 0x80, -1)), "little")
 QUADS = {DATA + 8 * i: int.from_bytes(bytes(range(0x41 + 8 * i, 0x49 + 8 * i)), "little") for i in range(8)}
 LOADED = int.from_bytes(bytes(range(0x41, 0x81)), "little")
 
@@ -52,7 +52,7 @@ def moved(text, **given):
         ("62 f1 75 58 eb 03", OTHER | int.from_bytes(bytes(range(0x41, 0x45)) * 16, "little")),  # vpord {1to16}
         ("c4 e2 7d 18 03", int.from_bytes(LOADED.to_bytes(64, "little")[:4] * 8, "little")),  # vbroadcastss
         ("62 f2 7d 48 5a 03", low(LOADED, 128) * (1 | 1 << 128 | 1 << 256 | 1 << 384)),  # vbroadcasti32x4
-        ("c4 e2 7d 78 c1", 0x81 * int.from_bytes(b"\x01" * 32, "little")),  # vpbroadcastb ymm0, xmm1
+        ("c4 e2 7d 78 c1", 0xC0 * int.from_bytes(b"\x01" * 32, "little")),  # vpbroadcastb ymm0, xmm1
     ],
 )
 def test_contents_of_the_destination(text, after):
