@@ -1,0 +1,248 @@
+"""The parent's side of an executor child: the shared arena, requests, the watchdog and replacement of the child.
+
+Decides when a child counts as ended or hung; knows records only as bytes.
+"""
+
+import mmap
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify.live import records
+from verify.live.capabilities import Capabilities, ExecutorUnavailable
+from verify.live.child import READY, CodeFile, Plan, spawn
+from verify.live.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
+from verify.live.stub import assemble
+from verify.live.stub_rows import CONSTANTS, TABLE
+
+USER_CS: Final = 0x33  # Linux x86-64, arch/x86/include/asm/segment.h: __USER_CS and __USER_DS
+USER_SS: Final = 0x2B
+POLL_MILLISECONDS: Final = 100
+NO_TICK: Final = (1 << 64) - 1
+FIELDS: Final = {name: i for i, name in enumerate(records.CONTROL)}
+XSTATE_MASK: Final = 0xE7  # x87, SSE, AVX and AVX-512 components; PKRU is never loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The child ended during trial `index`: `status` as exit status, negative for a signal; `hung` if it was killed."""
+
+    index: int
+    status: int
+    hung: bool
+
+
+def default_background(size: int) -> bytes:
+    """A fixed pattern in which neighbouring bytes, chunks and pages differ."""
+    positions = np.arange(size, dtype=np.uint64)
+    return ((positions * np.uint64(0x9E37_79B9_7F4A_7C15)) >> np.uint64(29)).astype(np.uint8).tobytes()
+
+
+class Session:
+    """One arena and its current child; `background` maps the address of each chunk to its 64 bytes."""
+
+    def __init__(
+        self, layout: Layout, caps: Capabilities, code_file: CodeFile | None, background: bytes | None, patience: float
+    ) -> None:
+        self.layout, self.caps, self.code_file, self.patience = layout, caps, code_file, patience
+        self.pid = 0
+        self._fd = os.memfd_create("executor", os.MFD_CLOEXEC)
+        os.ftruncate(self._fd, layout.arena_size)
+        self._arena = mmap.mmap(self._fd, layout.arena_size)
+        self._bytes: NDArray[np.uint8] = np.frombuffer(self._arena, dtype=np.uint8)
+        self._control = self._section("control")[: 8 * len(records.CONTROL)].view("<u8")
+        self._code_fd = os.open(code_file.path, os.O_RDONLY | os.O_CLOEXEC) if code_file else -1
+        xsave = records.xsave_dtype({c.bit: c.offset for c in caps.components}, caps.xsave_size)
+        self._formats = {
+            False: (records.in_dtype(None), records.out_dtype(None)),
+            True: (records.in_dtype(xsave), records.out_dtype(xsave)),
+        }
+        self._placed: tuple[int, bytes] | None = None
+        self._write_stub()
+        self._write_background(background)
+        self._section("code")[:] = 0xCC
+        self._section("landing")[:] = 0xCC
+        self._spawn()
+
+    def _section(self, name: str) -> NDArray[np.uint8]:
+        offset, size = self.layout.offsets[name]
+        return self._bytes[offset : offset + size]
+
+    def _set(self, **fields: int) -> None:
+        for name, value in fields.items():
+            self._control[FIELDS[name]] = value
+
+    def _write_stub(self) -> None:
+        symbols = {name: CONTROL_BASE + 8 * i for name, i in FIELDS.items()}
+        symbols |= {
+            "stack_top": CONTROL_BASE + records.STACK_TOP,
+            "unmap": CONTROL_BASE + records.UNMAP_OFFSET,
+            "regions": CONTROL_BASE + records.REGIONS_OFFSET,
+        }
+        code, self._labels = assemble(TABLE, STUB_BASE, symbols, CONSTANTS)
+        self._section("stub")[: len(code)] = np.frombuffer(code, dtype=np.uint8)
+
+    def _write_background(self, background: bytes | None) -> None:
+        size = self.layout.offsets["background"][1]
+        data = default_background(size) if background is None else background
+        if len(data) != size:
+            raise ValueError(f"background must have {size} bytes, got {len(data)}")
+        self._section("background")[:] = np.frombuffer(data, dtype=np.uint8)
+        self.background, table, offset = {}, [], 0
+        for region in self.layout.regions:
+            for at in range(0, region.size, CHUNK):
+                self.background[region.address + at] = data[offset + at : offset + at + CHUNK]
+            if region.writable:
+                table += [region.address, self.layout.arena_address("background") + offset, region.size // CHUNK]
+            offset += region.size
+        words = np.array([*table, 0, 0, 0], dtype="<u8")
+        self._section("control")[records.REGIONS_OFFSET :][: words.nbytes] = words.view(np.uint8)
+
+    def _spawn(self) -> None:
+        """Starts a child over the arena, its memory back at the background; ExecutorUnavailable if it cannot be set up."""
+        self._section("regions")[:] = self._section("background")
+        request, self._requests = os.pipe2(os.O_CLOEXEC)
+        self._responses, response = os.pipe2(os.O_CLOEXEC)
+        self._set(request_fd=request, response_fd=response, answer=READY[0], active=0)
+        self._set(exit_pointer=self._labels["exit"], iret_cs=USER_CS, iret_ss=USER_SS)
+        mask = self.caps.xcr0 & XSTATE_MASK
+        self._set(xmask_low=mask, xmask_high=0, xsave_quads=self.caps.xsave_size // 8)
+        labels = self._labels
+        plan = Plan(
+            self.layout, self._fd, request, response, labels["entry"], labels["handler"], labels["sigreturn"],
+            self.code_file,
+        )  # fmt: skip
+        self.pid = spawn(plan)
+        os.close(request)
+        os.close(response)
+        self._poll = select.poll()
+        self._poll.register(self._responses, select.POLLIN)
+        if os.read(self._responses, 1) != READY:
+            text = os.read(self._responses, 4096).decode(errors="replace")
+            self.close()
+            raise ExecutorUnavailable(f"the executor's child could not be set up: {text or 'it ended'}")
+
+    def _reap(self, kill: bool) -> int:
+        """Waits for the child, after SIGKILL if `kill`; its exit status, negative for a signal."""
+        if kill:
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        self._poll.unregister(self._responses)
+        os.close(self._requests)
+        os.close(self._responses)
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """Ends the child; a second call does nothing."""
+        if self.pid:
+            self._reap(kill=True)
+        for fd in (self._fd, self._code_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._code_fd = -1
+
+    def formats(self, vector: bool) -> tuple[np.dtype[Any], np.dtype[Any]]:
+        """Input and output record types, with the XSAVE area if `vector`."""
+        return self._formats[vector]
+
+    def place(self, code: bytes, origin: int) -> None:
+        """Makes `origin` hold the slot of `code`, and the landing of its exit jump; ValueError if it does not fit."""
+        if self._placed == (origin, code):
+            return
+        wanted, at = slot(code), origin - self.layout.code_base
+        if not 0 <= at < self.layout.code_size:
+            raise ValueError(f"origin {origin:#x} is outside the code area")
+        if self.code_file is not None:
+            self._check_file(wanted[: len(code) + len(EXIT_JUMP)], at)
+        else:
+            area = self._section("code")
+            if self._placed is not None:
+                area[self._placed[0] - self.layout.code_base :][:SLOT] = 0xCC
+            area[at : at + SLOT] = np.frombuffer(wanted, dtype=np.uint8)[: self.layout.code_size - at]
+        self._land(origin)
+        self._placed = (origin, code)
+
+    def _check_file(self, wanted: bytes, at: int) -> None:
+        assert self.code_file is not None
+        found = os.pread(self._code_fd, len(wanted), self.code_file.offset + at)
+        if found != wanted[: self.layout.code_size - at]:
+            raise ValueError(f"{self.code_file.path} holds {found.hex()} at {at:#x}, not the slot {wanted.hex()}")
+
+    def _land(self, origin: int) -> None:
+        """Lets exit jumps of all lengths from `origin` arrive at the stub: no-operations, then an indirect jump."""
+        start = self.layout.landing_of(origin + 1)
+        jump = start + MAX_LENGTH - 1
+        pointer = CONTROL_BASE + 8 * FIELDS["exit_pointer"] - (jump + 6)
+        code = b"\x90" * (MAX_LENGTH - 1) + b"\xff\x25" + pointer.to_bytes(4, "little", signed=True)
+        at = start - self.layout.landing_base
+        self._section("landing")[at : at + len(code)] = np.frombuffer(code, dtype=np.uint8)
+        self._set(iret_rip=origin, code_alias=self.layout.arena_address("code") + origin - self.layout.code_base)
+
+    def write_input(self, data: bytes) -> None:
+        """Puts input records at the head of their section."""
+        self._section("records_in")[: len(data)] = np.frombuffer(data, dtype=np.uint8)
+
+    def write_log(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
+        """Puts (trial, address, chunk) entries, trial ascending, into the log that the stub loads memory from."""
+        data = b"".join(t.to_bytes(8, "little") + a.to_bytes(8, "little") + chunk for t, a, chunk in entries)
+        self._section("log_in")[: len(data)] = np.frombuffer(data, dtype=np.uint8)
+        start = self.layout.arena_address("log_in")
+        self._set(log_in=start, log_in_end=start + len(data), log_out=self.layout.arena_address("log_out"))
+
+    def read_log(self) -> NDArray[Any]:
+        """The entries that the stub logged: chunks that differed from the background, trial ascending."""
+        used = int(self._control[FIELDS["log_out"]]) - self.layout.arena_address("log_out")
+        return self._section("log_out")[:used].view(records.LOG_DTYPE)
+
+    def outputs(self, count: int, record: np.dtype[Any]) -> NDArray[Any]:
+        """The first `count` output records."""
+        return self._section("records_out")[: count * record.itemsize].view(record)
+
+    def call(self, first: int, count: int, vector: bool, memory: bool, load_code: bool = False) -> Ending | None:
+        """Runs trials `first`..`count`-1; None when the stub answered (its index says how far it came)."""
+        into, out = self._formats[vector]
+        flags = records.LOAD_XSTATE | records.SAVE_XSTATE if vector else 0
+        flags |= records.BASES if self.caps.fsgsbase else 0
+        flags |= records.LOAD_MEMORY | records.COMPARE_MEMORY if memory else 0
+        flags |= records.LOAD_CODE if load_code else 0
+        target = self.layout.arena_address("records_out") + first * out.itemsize
+        room = self.layout.log_size - records.LOG_DTYPE.itemsize * len(self.background)
+        self._set(
+            flags=flags,
+            in_record=self.layout.arena_address("records_in") + first * into.itemsize,
+            out_record=target,
+            push_at=target + records.OUT_OFFSETS["rflags"] + 8,
+            in_stride=into.itemsize,
+            out_stride=out.itemsize,
+            index=first,
+            count=count,
+            tick_index=NO_TICK,
+            log_out_end=self.layout.arena_address("log_out") + room,
+        )
+        os.write(self._requests, b"r")
+        return self._wait()
+
+    def _wait(self) -> Ending | None:
+        """Waits for the answer; kills a child that makes no progress, and replaces one that ended."""
+        index, since = -1, time.monotonic()
+        while not self._poll.poll(POLL_MILLISECONDS):
+            now = int(self._control[FIELDS["index"]])
+            if now != index:
+                index, since = now, time.monotonic()
+            elif time.monotonic() - since > self.patience:
+                return self._replace(hung=True)
+        return None if os.read(self._responses, 1) == READY else self._replace(hung=False)
+
+    def _replace(self, hung: bool) -> Ending:
+        index = int(self._control[FIELDS["index"]])
+        ending = Ending(index, self._reap(kill=hung), hung)
+        self._spawn()
+        return ending
