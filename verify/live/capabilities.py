@@ -1,7 +1,7 @@
 """What the running processor and kernel offer to the executor: vendor, family, features, XSAVE components.
 
-Decides from CPUID and XCR0, read by a stub of a few bytes, and from the auxiliary vector; says precisely what is missing
-and executes nothing else.
+Decides from CPUID and XCR0, read by a stub of a few bytes, and from the auxiliary vector; says precisely what is
+missing and executes nothing else.
 """
 
 import ctypes

@@ -10,7 +10,7 @@ from typing import Final
 PAGE: Final = 4096
 CHUNK: Final = 64  # bytes; memory is compared and logged in chunks of this size
 CODE_BASE: Final = 0x7A00_0000  # below 2 GiB: reachable by disp32, moffs32 and 32-bit addressing
-EXIT_JUMP: Final = bytes.fromhex("e9cccccccc")  # jmp rel32 whose displacement bytes are int3: no arrival inside it is missed
+EXIT_JUMP: Final = bytes.fromhex("e9cccccccc")  # jmp rel32; its displacement bytes are int3, which catch any arrival
 EXIT_DISPLACEMENT: Final = -0x3333_3334  # 0xcccccccc as a signed 32-bit displacement
 MAX_LENGTH: Final = 15  # bytes of one instruction, SDM vol. 2, 2.3.11
 SLOT: Final = 32  # bytes written for one instruction: itself, the exit jump, int3 behind it
@@ -66,9 +66,9 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.code_base % PAGE or not 1 <= self.code_pages <= 4096:
-            raise ValueError(f"code area must be 1..4096 pages from a page boundary, got {self.code_base:#x}, {self.code_pages}")
+            raise ValueError(f"code must be 1..4096 pages at a page boundary: {self.code_pages}, {self.code_base:#x}")
         if self.code_base + EXIT_DISPLACEMENT < 1 << 20:
-            raise ValueError(f"code area must leave room {-EXIT_DISPLACEMENT:#x} bytes below it, got {self.code_base:#x}")
+            raise ValueError(f"the landings lie {-EXIT_DISPLACEMENT:#x} below the code at {self.code_base:#x}")
 
     @property
     def code_size(self) -> int:

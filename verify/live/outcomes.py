@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from verify.live.capabilities import Capabilities
 from verify.live.layout import CHUNK, MAX_LENGTH, PAGE, STUB_BASE, Layout
-from verify.live.records import IN_XSAVE, OUT_XSAVE
+from verify.live.records import IN_XSAVE, OUT_OFFSETS, OUT_XSAVE
 from verify.live.state import RF, X87, Kind, Outcome, State
 
 KINDS: Final = (Kind.COMPLETED, Kind.TRAPPED, Kind.FAULT, Kind.CRASHED, Kind.HUNG)
@@ -20,13 +20,17 @@ COMPLETED, TRAPPED, FAULT, CRASHED, HUNG = range(5)
 SIGTRAP: Final = 5
 SIGVTALRM: Final = 26
 DB, BP, PF = 1, 3, 14  # exception vectors, SDM vol. 3, table 6-1
+DELIVERED: Final = ("si_code", "si_addr", "error_code", "trapno", "cr2")
 MXCSR_MASK: Final = 0xFFFF
 _M128: Final = (1 << 128) - 1
 _M256: Final = (1 << 256) - 1
 
 
 def pack_state(state: State, code: bytes, caps: Capabilities, size: int) -> bytes:
-    """The input record of `state` in `size` bytes, its XSAVE area included if there is room; ValueError if not loadable."""
+    """The input record of `state` in `size` bytes, its XSAVE area included if there is room.
+
+    Raises ValueError for what the machine cannot load.
+    """
     head = struct.pack("<20Q", *state.gprs, state.rflags, state.fs_base or 0, state.gs_base or 0, len(code))
     if not caps.fsgsbase and (state.fs_base or state.gs_base):
         raise ValueError("segment bases cannot be set: no FSGSBASE for user programs (AT_HWCAP2 bit 1)")
@@ -102,6 +106,11 @@ def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout
     """Sets `kind`, and where the instruction completed `ip`, `cr2` and RF, in records that the stub wrote."""
     number, ip, trapno = out["signal"], out["ip"], out["trapno"]
     behind = np.asarray(origin + lengths, dtype=np.uint64)
+    if not number.any():
+        out["kind"], out["ip"] = COMPLETED, behind
+        for name in DELIVERED:
+            out[name] = 0
+        return
     none = number == 0
     last = layout.landing_of(origin + MAX_LENGTH)
     in_landing = (ip >= layout.landing_of(origin + 1)) & (ip <= last)
@@ -110,24 +119,24 @@ def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout
     breakpoint = (number == SIGTRAP) & (trapno == BP)
     arrived = breakpoint & ~((ip > origin) & (ip <= behind))
     elsewhere = ~none & (number != SIGTRAP) & (number != SIGVTALRM) & (ip != origin)
-    kind = np.select(
-        [left_by_jump | arrived | elsewhere, number == SIGTRAP, number == SIGVTALRM], [COMPLETED, TRAPPED, HUNG], FAULT
-    )
+    hung = number == SIGVTALRM
+    kind = np.select([left_by_jump | arrived | elsewhere, number == SIGTRAP, hung], [COMPLETED, TRAPPED, HUNG], FAULT)
     out["kind"] = kind
+    out["si_addr"] = np.where(own_tf & in_landing, behind, out["si_addr"])
     out["ip"] = np.where(left_by_jump, behind, np.where(arrived, ip - np.uint64(1), ip))
     out["rflags"] = np.where(kind == COMPLETED, out["rflags"] & np.uint64(~RF & (1 << 64) - 1), out["rflags"])
-    for name in ("si_code", "si_addr", "error_code", "trapno", "cr2"):
-        out[name][none] = 0
+    for name in DELIVERED:  # the stub leaves them alone, and the kernel keeps the last exception's numbers
+        out[name][none | hung] = 0
     out["cr2"][trapno != PF] = 0
-    stub = ~none & (ip >= STUB_BASE) & (ip < STUB_BASE + PAGE) & (number != SIGVTALRM)
+    stub = ~none & ~hung & (ip >= STUB_BASE) & (ip < STUB_BASE + PAGE)
     if stub.any():
-        raise RuntimeError(f"the executor's stub itself faulted at {int(ip[stub][0]):#x}, signal {int(number[stub][0])}")
+        raise RuntimeError(f"the stub itself faulted at {int(ip[stub][0]):#x}, signal {int(number[stub][0])}")
 
 
 def outcome(
     record: bytes, kind: int, initial: State, changed: tuple[tuple[int, bytes], ...], caps: Capabilities
 ) -> Outcome:
-    """The outcome in a classified output record; vector and x87 state are those of `initial` if it has no XSAVE area."""
+    """The outcome in a classified output record; without an XSAVE area the vector state is the initial one."""
     words = struct.unpack_from("<20Q", record, 0)
     number, _, si_code, trapno, si_addr, error_code, cr2 = struct.unpack_from("<IIiIQQQ", record, 160)
     if len(record) > OUT_XSAVE:
@@ -136,8 +145,9 @@ def outcome(
         rest = {"vector": initial.vector, "masks": initial.masks, "mxcsr": initial.mxcsr, "x87": initial.x87}
     bases = (words[17], words[18]) if caps.fsgsbase else (None, None)
     state = State(words[:16], words[16], fs_base=bases[0], gs_base=bases[1], memory=updated(initial, changed), **rest)
+    selectors = struct.unpack_from("<4H", record, OUT_OFFSETS["selectors"])
     return Outcome(
-        KINDS[kind], state, words[19], number, si_code, si_addr, trapno, error_code, cr2, changed
+        KINDS[kind], state, words[19], number, si_code, si_addr, trapno, error_code, cr2, changed, selectors
     )
 
 
@@ -179,10 +189,14 @@ def differences(before: dict[int, bytes], after: dict[int, bytes]) -> tuple[tupl
 
 
 def chunks(memory: Iterable[tuple[int, bytes]], background: dict[int, bytes]) -> dict[int, bytes]:
-    """Chunk address -> its 64 bytes, for every chunk that `memory` touches, over the background."""
+    """Chunk address -> its 64 bytes, for every chunk that `memory` touches, over the background; ValueError outside."""
     out: dict[int, bytearray] = {}
     for address, data in memory:
         for i, byte in enumerate(data):
             base = (address + i) // CHUNK * CHUNK
-            out.setdefault(base, bytearray(background[base]))[address + i - base] = byte
+            if base not in out:
+                if base not in background:
+                    raise ValueError(f"no memory can be set at {address + i:#x}: it is in no writable region")
+                out[base] = bytearray(background[base])
+            out[base][address + i - base] = byte
     return {base: bytes(data) for base, data in out.items()}

@@ -34,6 +34,7 @@ OUT_OFFSETS: Final[Mapping[str, int]] = {
     "si_addr": 176,
     "error_code": 184,
     "cr2": 192,
+    "selectors": 200,  # es ds fs gs
 }
 IN_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "gprs": ("<u8", 16),
@@ -56,6 +57,7 @@ OUT_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "si_addr": "<u8",
     "error_code": "<u8",
     "cr2": "<u8",
+    "selectors": ("<u2", 4),
 }
 LOG_DTYPE: Final = np.dtype([("trial", "<u8"), ("address", "<u8"), ("chunk", "u1", 64)])
 

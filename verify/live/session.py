@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ def default_background(size: int) -> bytes:
 
 
 class Session:
-    """One arena and its current child; `background` maps the address of each chunk to its 64 bytes."""
+    """One arena and its current child; `background` maps the address of each writable chunk to its 64 bytes."""
 
     def __init__(
         self, layout: Layout, caps: Capabilities, code_file: CodeFile | None, background: bytes | None, patience: float
@@ -65,6 +64,7 @@ class Session:
             True: (records.in_dtype(xsave), records.out_dtype(xsave)),
         }
         self._placed: tuple[int, bytes] | None = None
+        self._dirty = True  # slots that are not `_placed` are in the code area
         self._write_stub()
         self._write_background(background)
         self._section("code")[:] = 0xCC
@@ -95,18 +95,20 @@ class Session:
         if len(data) != size:
             raise ValueError(f"background must have {size} bytes, got {len(data)}")
         self._section("background")[:] = np.frombuffer(data, dtype=np.uint8)
-        self.background, table, offset = {}, [], 0
+        self.background: dict[int, bytes] = {}
+        table: list[int] = []
+        offset = 0
         for region in self.layout.regions:
-            for at in range(0, region.size, CHUNK):
-                self.background[region.address + at] = data[offset + at : offset + at + CHUNK]
             if region.writable:
+                for at in range(0, region.size, CHUNK):
+                    self.background[region.address + at] = data[offset + at : offset + at + CHUNK]
                 table += [region.address, self.layout.arena_address("background") + offset, region.size // CHUNK]
             offset += region.size
         words = np.array([*table, 0, 0, 0], dtype="<u8")
         self._section("control")[records.REGIONS_OFFSET :][: words.nbytes] = words.view(np.uint8)
 
     def _spawn(self) -> None:
-        """Starts a child over the arena, its memory back at the background; ExecutorUnavailable if it cannot be set up."""
+        """Starts a child over the arena, its memory back at the background; raises ExecutorUnavailable."""
         self._section("regions")[:] = self._section("background")
         request, self._requests = os.pipe2(os.O_CLOEXEC)
         self._responses, response = os.pipe2(os.O_CLOEXEC)
@@ -164,11 +166,23 @@ class Session:
             self._check_file(wanted[: len(code) + len(EXIT_JUMP)], at)
         else:
             area = self._section("code")
-            if self._placed is not None:
+            if self._dirty:
+                area[:], self._dirty = 0xCC, False
+            elif self._placed is not None:
                 area[self._placed[0] - self.layout.code_base :][:SLOT] = 0xCC
             area[at : at + SLOT] = np.frombuffer(wanted, dtype=np.uint8)[: self.layout.code_size - at]
         self._land(origin)
         self._placed = (origin, code)
+
+    def clear_slots(self, origin: int) -> None:
+        """Prepares `origin` for instructions that the stub itself writes, one a trial; ValueError if it cannot."""
+        at = origin - self.layout.code_base
+        if self.code_file is not None or not 0 <= at <= self.layout.code_size - SLOT:
+            raise ValueError(f"no room for the slots of many instructions at {origin:#x} (and none in a code file)")
+        self._section("code")[:] = 0xCC
+        self._land(origin)
+        self._placed = None
+        self._dirty = True
 
     def _check_file(self, wanted: bytes, at: int) -> None:
         assert self.code_file is not None
@@ -186,16 +200,35 @@ class Session:
         self._section("landing")[at : at + len(code)] = np.frombuffer(code, dtype=np.uint8)
         self._set(iret_rip=origin, code_alias=self.layout.arena_address("code") + origin - self.layout.code_base)
 
-    def write_input(self, data: bytes) -> None:
+    def capacity(self, vector: bool) -> int:
+        """Trials whose records fit the arena."""
+        return self.layout.records_size // max(kind.itemsize for kind in self._formats[vector])
+
+    @property
+    def log_capacity(self) -> int:
+        """Entries that fit the memory log of a call."""
+        return self.layout.log_size // records.LOG_DTYPE.itemsize
+
+    @property
+    def index(self) -> int:
+        """The trial at which the last call stopped."""
+        return int(self._control[FIELDS["index"]])
+
+    def write_input(self, data: bytes | NDArray[np.uint8]) -> None:
         """Puts input records at the head of their section."""
         self._section("records_in")[: len(data)] = np.frombuffer(data, dtype=np.uint8)
 
-    def write_log(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
-        """Puts (trial, address, chunk) entries, trial ascending, into the log that the stub loads memory from."""
-        data = b"".join(t.to_bytes(8, "little") + a.to_bytes(8, "little") + chunk for t, a, chunk in entries)
-        self._section("log_in")[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        start = self.layout.arena_address("log_in")
-        self._set(log_in=start, log_in_end=start + len(data), log_out=self.layout.arena_address("log_out"))
+    def write_log(self, entries: NDArray[Any]) -> None:
+        """Puts entries, trial ascending, into the log that the stub loads memory from, and rewinds it."""
+        size = len(entries) * records.LOG_DTYPE.itemsize
+        self._section("log_in")[:size] = entries.view(np.uint8)
+        self._set(log_in_end=self.layout.arena_address("log_in") + size)
+        self.rewind_log(0)
+
+    def rewind_log(self, entry: int) -> None:
+        """The stub reads its memory log from `entry` on, and writes its own from the start."""
+        at = self.layout.arena_address("log_in") + entry * records.LOG_DTYPE.itemsize
+        self._set(log_in=at, log_out=self.layout.arena_address("log_out"))
 
     def read_log(self) -> NDArray[Any]:
         """The entries that the stub logged: chunks that differed from the background, trial ascending."""

@@ -79,6 +79,7 @@ class Outcome:
     fetched is COMPLETED with the signal that showed it.  `cr2` is 0 unless `trapno` is 14.  `state` is None where the
     child ended; RF in its `rflags` is as delivered with a fault, and 0 otherwise.
     `changed` lists (address, new bytes) of memory that differs from the initial state, address ascending.
+    `selectors`: es, ds, fs, gs afterwards; all four are 0 before.
     `exit_status`: of a child that ended, negative for the signal that killed it.
     """
 
@@ -92,6 +93,7 @@ class Outcome:
     error_code: int = 0
     cr2: int = 0
     changed: tuple[tuple[int, bytes], ...] = ()
+    selectors: tuple[int, ...] = (0, 0, 0, 0)
     exit_status: int | None = None
 
 

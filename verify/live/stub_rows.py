@@ -142,6 +142,18 @@ f3 48 0f ae c0              ; rdfsbase rax
 f3 48 0f ae c8              ; rdgsbase rax
 49 89 87 <out_gs_base>      ; mov [r15+gs_base], rax
 bases_saved:
+41 8c 87 <out_es>           ; mov [r15+es], es
+41 8c 9f <out_ds>           ; mov [r15+ds], ds
+41 8c a7 <out_fs>           ; mov [r15+fs], fs
+41 8c af <out_gs>           ; mov [r15+gs], gs
+49 83 bf <out_es> 00        ; cmp qword [r15+es], 0       all four are null selectors in every 64-bit program
+0f 84 {selectors_clean}     ; je selectors_clean
+31 c0                       ; xor eax, eax
+8e c0                       ; mov es, eax
+8e d8                       ; mov ds, eax
+8e e0                       ; mov fs, eax
+8e e8                       ; mov gs, eax
+selectors_clean:
 f6 05 {flags} 10            ; test byte [flags], COMPARE_MEMORY
 0f 84 {advance}             ; jz advance
 """
@@ -300,6 +312,7 @@ TABLE: Final = "\n".join((_REQUEST, _LOAD, _SAVE, _COMPARE, _ADVANCE, _HANDLER, 
 CONSTANTS: Final = {
     **{f"in_{name}": offset for name, offset in IN_OFFSETS.items()},
     **{f"out_{name}": offset for name, offset in OUT_OFFSETS.items()},
+    **{f"out_{name}": OUT_OFFSETS["selectors"] + 2 * i for i, name in enumerate(("es", "ds", "fs", "gs"))},
     "in_slot_high": IN_OFFSETS["slot"] + 16,
     "in_xsave": IN_XSAVE,
     "out_xsave": OUT_XSAVE,
