@@ -60,7 +60,7 @@ class Layout:
 
     code_base: int = CODE_BASE
     code_pages: int = 4
-    records_size: int = 8 << 20
+    records_size: int = 2 << 20
     log_size: int = 2 << 20
     regions: tuple[Region, ...] = field(default=REGIONS)
 
