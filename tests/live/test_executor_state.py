@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from verify.live import session
 from verify.live.child import CodeFile
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
@@ -54,7 +55,8 @@ def test_nop_leaves_every_register_as_loaded(executor: Executor) -> None:
 def test_vector_load_and_store_move_512_bits(executor: Executor) -> None:
     needs(executor, "avx512f")
     data = bytes(range(64))
-    loaded = after(executor.run(bytes.fromhex("62e17c481013"), State(gprs(rbx=DATA.address), memory=((DATA.address, data),))))
+    start = State(gprs(rbx=DATA.address), memory=((DATA.address, data),))
+    loaded = after(executor.run(bytes.fromhex("62e17c481013"), start))
     assert loaded.vector[18] == int.from_bytes(data, "little")  # vmovups zmm18, [rbx]
     stored = executor.run(bytes.fromhex("62e17c481113"), State(gprs(rbx=SECOND.address), vector=loaded.vector))
     assert dict(after(stored).memory) == dict(stored.changed)
@@ -152,7 +154,7 @@ def test_missing_code_file_is_said(tmp_path: Path) -> None:
 
 CODES = tuple(
     bytes.fromhex(code)
-    for code in ("4801d8", "480fafc3", "48f7f3", "0f0b", "488903", "9c", "f30f58c1", "d9e8", "eb10", "48d3e0", "58", "cc")
+    for code in ["4801d8", "480fafc3", "48f7f3", "0f0b", "488903", "9c", "f30f58c1", "d9e8", "eb10", "48d3e0", "58", "cc"]
 )
 
 
@@ -229,6 +231,29 @@ def test_batch_refuses_memory_that_the_stub_could_not_store(executor: Executor) 
         entry["address"] = address
         with pytest.raises(ValueError, match="aligned chunks"):
             executor.run_batch(b"\x90", states, entry)
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("49 8b 5e 18 ", "49 8b 5e 10 "),  # rbx loaded from rdx's place
+        ("49 0f ae a7 <out_xsave>", "90"),  # vector state not stored
+        ("66 0f 74 5f 30 ", "66 0f 6f 5f 30 "),  # the last 16 bytes of a chunk compared with nothing
+        ("48 cf ", "f4 "),  # the stub faults itself
+    ],
+)
+def test_faulty_stub_is_noticed(monkeypatch: pytest.MonkeyPatch, row: str, wrong: str) -> None:
+    assert session.TABLE.count(row) == 1
+    monkeypatch.setattr(session, "TABLE", session.TABLE.replace(row, wrong))
+    store = State(gprs(rbx=DATA.address + 63, rdx=7), vector=(1 << 77,) * 16 + (0,) * 16)
+    try:
+        with Executor() as mutant:
+            outcome = mutant.run(bytes.fromhex("f613"), store)  # not byte [rbx]
+    except RuntimeError as error:
+        assert "stub itself faulted" in str(error)
+        return
+    found = (after(outcome).gprs, after(outcome).vector, [a for a, _ in outcome.changed])
+    assert found != (store.gprs, store.vector, [DATA.address + 63])
 
 
 def test_unknown_observable_is_refused(executor: Executor) -> None:

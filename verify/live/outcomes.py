@@ -5,6 +5,7 @@ Decides how an ending is classified (completed, trapped, fault, hung) from what 
 
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -141,6 +142,8 @@ def outcome(
     number, _, si_code, trapno, si_addr, error_code, cr2 = struct.unpack_from("<IIiIQQQ", record, 160)
     if len(record) > OUT_XSAVE:
         rest = unpack_xsave(record[OUT_XSAVE:], caps)
+        if number == 0:
+            rest["x87"] = with_pointers(rest["x87"], record[OUT_OFFSETS["environment"] :])
     else:
         rest = {"vector": initial.vector, "masks": initial.masks, "mxcsr": initial.mxcsr, "x87": initial.x87}
     bases = (words[17], words[18]) if caps.fsgsbase else (None, None)
@@ -149,6 +152,18 @@ def outcome(
     return Outcome(
         KINDS[kind], state, words[19], number, si_code, si_addr, trapno, error_code, cr2, changed, selectors
     )
+
+
+def with_pointers(x87: X87, environment: bytes) -> X87:
+    """The pointers of FNSTENV (32 bits each) where XSAVE stored none.
+
+    AMD processors have them, but store them by XSAVE only with an exception pending (APM vol. 5, FXSAVE); a Zen 4 does
+    so although its CPUID offers XSAVEERPTR.
+    """
+    if x87.fip or x87.fdp or x87.fop:
+        return x87
+    fip, code, fdp = struct.unpack_from("<III", environment, 12)
+    return replace(x87, fip=fip, fop=code >> 16 & 0x7FF, fdp=fdp)
 
 
 def updated(initial: State, changed: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:

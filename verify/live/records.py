@@ -35,6 +35,7 @@ OUT_OFFSETS: Final[Mapping[str, int]] = {
     "error_code": 184,
     "cr2": 192,
     "selectors": 200,  # es ds fs gs
+    "environment": 208,  # FNSTENV's 28 bytes, SDM vol. 1, figure 8-9; only where left by the exit jump
 }
 IN_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "gprs": ("<u8", 16),
@@ -58,6 +59,7 @@ OUT_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "error_code": "<u8",
     "cr2": "<u8",
     "selectors": ("<u2", 4),
+    "environment": ("<u4", 7),
 }
 LOG_DTYPE: Final = np.dtype([("trial", "<u8"), ("address", "<u8"), ("chunk", "u1", 64)])
 

@@ -78,6 +78,7 @@ class Outcome:
     siginfo and machine context as delivered, 0 where no signal came; an arrival on int3 or on memory that cannot be
     fetched is COMPLETED with the signal that showed it.  `cr2` is 0 unless `trapno` is 14.  `state` is None where the
     child ended; RF in its `rflags` is as delivered with a fault, and 0 otherwise.
+    On AMD processors the x87 pointers of a state that came with a signal are 0 unless an x87 exception is pending.
     `changed` lists (address, new bytes) of memory that differs from the initial state, address ascending.
     `selectors`: es, ds, fs, gs afterwards; all four are 0 before.
     `exit_status`: of a child that ended, negative for the signal that killed it.

@@ -134,6 +134,7 @@ f6 05 {flags} 02            ; test byte [flags], SAVE_XSTATE
 8b 05 {xmask_low}           ; mov eax, [xmask_low]
 8b 15 {xmask_high}          ; mov edx, [xmask_high]
 49 0f ae a7 <out_xsave>     ; xsave64 [r15+xsave]
+41 d9 b7 <out_environment>  ; fnstenv [r15+environment]   behind xsave, because it masks all exceptions
 saved:
 f6 05 {flags} 04            ; test byte [flags], BASES
 0f 84 {bases_saved}         ; jz bases_saved
