@@ -117,7 +117,7 @@ CONTROL: Final = (
     "iret_ss",
 )
 UNMAP_OFFSET: Final = 0x400  # table of (start, size), ended by size 0
-REGIONS_OFFSET: Final = 0x800  # table of (address, background, chunks), ended by address 0
+REGIONS_OFFSET: Final = 0x800  # table of (end, background's end, minus size), ended by 0
 STACK_TOP: Final = 0x3FF0
 
 LOAD_XSTATE: Final = 1
@@ -142,6 +142,9 @@ def in_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
 
 def out_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     """Output record, without or with an XSAVE area."""
+    if xsave is None:
+        offsets = {name: offset for name, offset in OUT_OFFSETS.items() if name != "environment"}
+        return _record(offsets, OUT_FORMATS, OUT_OFFSETS["environment"], None)
     return _record(OUT_OFFSETS, OUT_FORMATS, OUT_XSAVE, xsave)
 
 

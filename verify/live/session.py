@@ -19,7 +19,7 @@ from verify.live.capabilities import Capabilities, ExecutorUnavailable
 from verify.live.child import READY, CodeFile, Plan, spawn
 from verify.live.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
 from verify.live.stub import assemble
-from verify.live.stub_rows import CONSTANTS, TABLE
+from verify.live.stub_rows import CONSTANTS, table
 
 USER_CS: Final = 0x33  # Linux x86-64, arch/x86/include/asm/segment.h: __USER_CS and __USER_DS
 USER_SS: Final = 0x2B
@@ -86,7 +86,7 @@ class Session:
             "unmap": CONTROL_BASE + records.UNMAP_OFFSET,
             "regions": CONTROL_BASE + records.REGIONS_OFFSET,
         }
-        code, self._labels = assemble(TABLE, STUB_BASE, symbols, CONSTANTS)
+        code, self._labels = assemble(table("avx2" in self.caps.features), STUB_BASE, symbols, CONSTANTS)
         self._section("stub")[: len(code)] = np.frombuffer(code, dtype=np.uint8)
 
     def _write_background(self, background: bytes | None) -> None:
@@ -96,15 +96,16 @@ class Session:
             raise ValueError(f"background must have {size} bytes, got {len(data)}")
         self._section("background")[:] = np.frombuffer(data, dtype=np.uint8)
         self.background: dict[int, bytes] = {}
-        table: list[int] = []
+        rows: list[int] = []
         offset = 0
         for region in self.layout.regions:
             if region.writable:
                 for at in range(0, region.size, CHUNK):
                     self.background[region.address + at] = data[offset + at : offset + at + CHUNK]
-                table += [region.address, self.layout.arena_address("background") + offset, region.size // CHUNK]
+                ends = (region.end, self.layout.arena_address("background") + offset + region.size)
+                rows += [*ends, (1 << 64) - region.size]
             offset += region.size
-        words = np.array([*table, 0, 0, 0], dtype="<u8")
+        words = np.array([*rows, 0, 0, 0], dtype="<u8")
         self._section("control")[records.REGIONS_OFFSET :][: words.nbytes] = words.view(np.uint8)
 
     def _spawn(self) -> None:

@@ -125,9 +125,12 @@ ff 35 {save_rsp}            ; push qword [save_rsp]
 51                          ; push rcx
 50                          ; push rax
 48 8d 25 {stack_top}        ; lea rsp, [stack_top]
-6a 02                       ; push 2
-9d                          ; popfq                       clears NT, AC, DF of the program
 4c 8b 3d {out_record}       ; mov r15, [out_record]
+49 f7 87 <out_rflags> 00 44 04 00 ; test qword [r15+rflags], 0x44400   DF, NT, AC
+0f 84 {flags_clean}         ; jz flags_clean
+6a 02                       ; push 2
+9d                          ; popfq
+flags_clean:
 49 c7 87 <out_signal> 00 00 00 00 ; mov qword [r15+signal], 0
 f6 05 {flags} 02            ; test byte [flags], SAVE_XSTATE
 0f 84 {saved}               ; jz saved
@@ -159,60 +162,79 @@ f6 05 {flags} 10            ; test byte [flags], COMPARE_MEMORY
 0f 84 {advance}             ; jz advance
 """
 
-_COMPARE: Final = """
+_REGION: Final = """
 48 8d 1d {regions}          ; lea rbx, [regions]
 region_next:
-48 8b 33                    ; mov rsi, [rbx]              live memory
+48 8b 33                    ; mov rsi, [rbx]              end of live memory
 48 85 f6                    ; test rsi, rsi
-0f 84 {advance}             ; jz advance
-48 8b 7b 08                 ; mov rdi, [rbx+8]            background
-48 8b 4b 10                 ; mov rcx, [rbx+16]           chunks
+0f 84 {compared}            ; jz compared
+48 8b 7b 08                 ; mov rdi, [rbx+8]            end of its background
+48 8b 4b 10                 ; mov rcx, [rbx+16]           minus its size
+"""
+
+_CHUNK_SSE2: Final = """
 chunk:
-66 0f 6f 06                 ; movdqa xmm0, [rsi]
-66 0f 6f 4e 10              ; movdqa xmm1, [rsi+16]
-66 0f 6f 56 20              ; movdqa xmm2, [rsi+32]
-66 0f 6f 5e 30              ; movdqa xmm3, [rsi+48]
-66 0f 74 07                 ; pcmpeqb xmm0, [rdi]
-66 0f 74 4f 10              ; pcmpeqb xmm1, [rdi+16]
-66 0f 74 57 20              ; pcmpeqb xmm2, [rdi+32]
-66 0f 74 5f 30              ; pcmpeqb xmm3, [rdi+48]
+66 0f 6f 04 0e              ; movdqa xmm0, [rsi+rcx]
+66 0f 6f 4c 0e 10           ; movdqa xmm1, [rsi+rcx+16]
+66 0f 6f 54 0e 20           ; movdqa xmm2, [rsi+rcx+32]
+66 0f 6f 5c 0e 30           ; movdqa xmm3, [rsi+rcx+48]
+66 0f 74 04 0f              ; pcmpeqb xmm0, [rdi+rcx]
+66 0f 74 4c 0f 10           ; pcmpeqb xmm1, [rdi+rcx+16]
+66 0f 74 54 0f 20           ; pcmpeqb xmm2, [rdi+rcx+32]
+66 0f 74 5c 0f 30           ; pcmpeqb xmm3, [rdi+rcx+48]
 66 0f db c1                 ; pand xmm0, xmm1
 66 0f db d3                 ; pand xmm2, xmm3
 66 0f db c2                 ; pand xmm0, xmm2
 66 0f d7 c0                 ; pmovmskb eax, xmm0
 3d ff ff 00 00              ; cmp eax, 0xffff
 0f 85 {differs}             ; jne differs
+"""
+
+_CHUNK_AVX2: Final = """
+chunk:
+c5 fd 6f 04 0e              ; vmovdqa ymm0, [rsi+rcx]
+c5 fd 6f 4c 0e 20           ; vmovdqa ymm1, [rsi+rcx+32]
+c5 fd 74 04 0f              ; vpcmpeqb ymm0, ymm0, [rdi+rcx]
+c5 f5 74 4c 0f 20           ; vpcmpeqb ymm1, ymm1, [rdi+rcx+32]
+c5 fd db c1                 ; vpand ymm0, ymm0, ymm1
+c5 fd d7 c0                 ; vpmovmskb eax, ymm0
+ff c0                       ; inc eax
+0f 85 {differs}             ; jnz differs
+"""
+
+_DIFFERS: Final = """
 chunk_done:
-48 83 c6 40                 ; add rsi, 64
-48 83 c7 40                 ; add rdi, 64
-48 ff c9                    ; dec rcx
+48 83 c1 40                 ; add rcx, 64
 0f 85 {chunk}               ; jnz chunk
 48 83 c3 18                 ; add rbx, 24
 e9 {region_next}            ; jmp region_next
 differs:
+4c 8d 04 0e                 ; lea r8, [rsi+rcx]
+4c 8d 0c 0f                 ; lea r9, [rdi+rcx]
 4c 8b 25 {log_out}          ; mov r12, [log_out]
 48 8b 05 {index}            ; mov rax, [index]
 49 89 04 24                 ; mov [r12], rax
-49 89 74 24 08              ; mov [r12+8], rsi
-0f 28 06                    ; movaps xmm0, [rsi]
+4d 89 44 24 08              ; mov [r12+8], r8
+41 0f 28 00                 ; movaps xmm0, [r8]
+41 0f 28 48 10              ; movaps xmm1, [r8+16]
+41 0f 28 50 20              ; movaps xmm2, [r8+32]
+41 0f 28 58 30              ; movaps xmm3, [r8+48]
 41 0f 29 44 24 10           ; movaps [r12+16], xmm0
-0f 28 4e 10                 ; movaps xmm1, [rsi+16]
 41 0f 29 4c 24 20           ; movaps [r12+32], xmm1
-0f 28 56 20                 ; movaps xmm2, [rsi+32]
 41 0f 29 54 24 30           ; movaps [r12+48], xmm2
-0f 28 5e 30                 ; movaps xmm3, [rsi+48]
 41 0f 29 5c 24 40           ; movaps [r12+64], xmm3
-0f 28 07                    ; movaps xmm0, [rdi]          back to the background
-0f 29 06                    ; movaps [rsi], xmm0
-0f 28 4f 10                 ; movaps xmm1, [rdi+16]
-0f 29 4e 10                 ; movaps [rsi+16], xmm1
-0f 28 57 20                 ; movaps xmm2, [rdi+32]
-0f 29 56 20                 ; movaps [rsi+32], xmm2
-0f 28 5f 30                 ; movaps xmm3, [rdi+48]
-0f 29 5e 30                 ; movaps [rsi+48], xmm3
+41 0f 28 01                 ; movaps xmm0, [r9]           back to the background
+41 0f 28 49 10              ; movaps xmm1, [r9+16]
+41 0f 28 51 20              ; movaps xmm2, [r9+32]
+41 0f 28 59 30              ; movaps xmm3, [r9+48]
+41 0f 29 00                 ; movaps [r8], xmm0
+41 0f 29 48 10              ; movaps [r8+16], xmm1
+41 0f 29 50 20              ; movaps [r8+32], xmm2
+41 0f 29 58 30              ; movaps [r8+48], xmm3
 49 83 c4 50                 ; add r12, 80
 4c 89 25 {log_out}          ; mov [log_out], r12
 e9 {chunk_done}             ; jmp chunk_done
+compared:
 """
 
 _ADVANCE: Final = """
@@ -309,7 +331,13 @@ def _disp32(value: int) -> str:
     return value.to_bytes(4, "little").hex(" ")
 
 
-TABLE: Final = "\n".join((_REQUEST, _LOAD, _SAVE, _COMPARE, _ADVANCE, _HANDLER, _context_rows(), _HANDLER_END))
+def table(avx2: bool) -> str:
+    """The whole stub; `avx2` chooses how memory is compared, not what is compared."""
+    chunk = _CHUNK_AVX2 if avx2 else _CHUNK_SSE2
+    parts = (_REQUEST, _LOAD, _SAVE, _REGION, chunk, _DIFFERS, _ADVANCE, _HANDLER, _context_rows(), _HANDLER_END)
+    return "\n".join(parts)
+
+
 CONSTANTS: Final = {
     **{f"in_{name}": offset for name, offset in IN_OFFSETS.items()},
     **{f"out_{name}": offset for name, offset in OUT_OFFSETS.items()},

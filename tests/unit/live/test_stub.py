@@ -5,7 +5,7 @@ import pytest
 from verify.live.layout import CONTROL_BASE, PAGE, STUB_BASE
 from verify.live.records import CONTROL
 from verify.live.stub import assemble
-from verify.live.stub_rows import CONSTANTS, TABLE
+from verify.live.stub_rows import CONSTANTS, table
 
 SYMBOLS = {name: CONTROL_BASE + 8 * i for i, name in enumerate(CONTROL)} | {"stack_top": 0, "unmap": 0, "regions": 0}
 SYMBOLS |= {name: CONTROL_BASE + 0x800 for name in ("stack_top", "unmap", "regions")}
@@ -32,8 +32,9 @@ def test_unknown_name_is_refused() -> None:
         assemble("e9 {nowhere}", 0, {}, {})
 
 
-def test_stub_fits_its_page_and_has_its_labels() -> None:
-    code, labels = assemble(TABLE, STUB_BASE, SYMBOLS, CONSTANTS)
+@pytest.mark.parametrize("avx2", [False, True])
+def test_stub_fits_its_page_and_has_its_labels(avx2: bool) -> None:
+    code, labels = assemble(table(avx2), STUB_BASE, SYMBOLS, CONSTANTS)
     assert 400 < len(code) < PAGE
     assert {"entry", "exit", "handler", "sigreturn"} <= labels.keys()
     assert code[labels["exit"] - STUB_BASE :][:3].hex() == "488925"  # rsp is saved before anything else
