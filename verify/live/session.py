@@ -56,7 +56,9 @@ class Session:
         os.ftruncate(self._fd, layout.arena_size)
         self._arena = mmap.mmap(self._fd, layout.arena_size)
         self._bytes: NDArray[np.uint8] = np.frombuffer(self._arena, dtype=np.uint8)
-        self._control = self._section("control")[: 8 * len(records.CONTROL)].view("<u8")
+        self._places = layout.offsets
+        self._addresses = {name: layout.arena_address(name) for name in self._places}
+        self._control = memoryview(self._arena)[: 8 * len(records.CONTROL)].cast("Q")  # the first section
         self._code_fd = os.open(code_file.path, os.O_RDONLY | os.O_CLOEXEC) if code_file else -1
         xsave = records.xsave_dtype({c.bit: c.offset for c in caps.components}, caps.xsave_size)
         self._formats = {
@@ -72,7 +74,7 @@ class Session:
         self._spawn()
 
     def _section(self, name: str) -> NDArray[np.uint8]:
-        offset, size = self.layout.offsets[name]
+        offset, size = self._places[name]
         return self._bytes[offset : offset + size]
 
     def _set(self, **fields: int) -> None:
@@ -90,7 +92,7 @@ class Session:
         self._section("stub")[: len(code)] = np.frombuffer(code, dtype=np.uint8)
 
     def _write_background(self, background: bytes | None) -> None:
-        size = self.layout.offsets["background"][1]
+        size = self._places["background"][1]
         data = default_background(size) if background is None else background
         if len(data) != size:
             raise ValueError(f"background must have {size} bytes, got {len(data)}")
@@ -102,7 +104,7 @@ class Session:
             if region.writable:
                 for at in range(0, region.size, CHUNK):
                     self.background[region.address + at] = data[offset + at : offset + at + CHUNK]
-                ends = (region.end, self.layout.arena_address("background") + offset + region.size)
+                ends = (region.end, self._addresses["background"] + offset + region.size)
                 rows += [*ends, (1 << 64) - region.size]
             offset += region.size
         words = np.array([*rows, 0, 0, 0], dtype="<u8")
@@ -199,7 +201,7 @@ class Session:
         code = b"\x90" * (MAX_LENGTH - 1) + b"\xff\x25" + pointer.to_bytes(4, "little", signed=True)
         at = start - self.layout.landing_base
         self._section("landing")[at : at + len(code)] = np.frombuffer(code, dtype=np.uint8)
-        self._set(iret_rip=origin, code_alias=self.layout.arena_address("code") + origin - self.layout.code_base)
+        self._set(iret_rip=origin, code_alias=self._addresses["code"] + origin - self.layout.code_base)
 
     def capacity(self, vector: bool) -> int:
         """Trials whose records fit the arena."""
@@ -213,7 +215,7 @@ class Session:
     @property
     def index(self) -> int:
         """The trial at which the last call stopped."""
-        return int(self._control[FIELDS["index"]])
+        return self._control[FIELDS["index"]]
 
     def write_input(self, data: bytes | NDArray[np.uint8]) -> None:
         """Puts input records at the head of their section."""
@@ -223,17 +225,17 @@ class Session:
         """Puts entries, trial ascending, into the log that the stub loads memory from, and rewinds it."""
         size = len(entries) * records.LOG_DTYPE.itemsize
         self._section("log_in")[:size] = entries.view(np.uint8)
-        self._set(log_in_end=self.layout.arena_address("log_in") + size)
+        self._set(log_in_end=self._addresses["log_in"] + size)
         self.rewind_log(0)
 
     def rewind_log(self, entry: int) -> None:
         """The stub reads its memory log from `entry` on, and writes its own from the start."""
-        at = self.layout.arena_address("log_in") + entry * records.LOG_DTYPE.itemsize
-        self._set(log_in=at, log_out=self.layout.arena_address("log_out"))
+        at = self._addresses["log_in"] + entry * records.LOG_DTYPE.itemsize
+        self._set(log_in=at, log_out=self._addresses["log_out"])
 
     def read_log(self) -> NDArray[Any]:
         """The entries that the stub logged: chunks that differed from the background, trial ascending."""
-        used = int(self._control[FIELDS["log_out"]]) - self.layout.arena_address("log_out")
+        used = self._control[FIELDS["log_out"]] - self._addresses["log_out"]
         return self._section("log_out")[:used].view(records.LOG_DTYPE)
 
     def outputs(self, count: int, record: np.dtype[Any]) -> NDArray[Any]:
@@ -247,11 +249,11 @@ class Session:
         flags |= records.BASES if self.caps.fsgsbase else 0
         flags |= records.LOAD_MEMORY | records.COMPARE_MEMORY if memory else 0
         flags |= records.LOAD_CODE if load_code else 0
-        target = self.layout.arena_address("records_out") + first * out.itemsize
+        target = self._addresses["records_out"] + first * out.itemsize
         room = self.layout.log_size - records.LOG_DTYPE.itemsize * len(self.background)
         self._set(
             flags=flags,
-            in_record=self.layout.arena_address("records_in") + first * into.itemsize,
+            in_record=self._addresses["records_in"] + first * into.itemsize,
             out_record=target,
             push_at=target + records.OUT_OFFSETS["rflags"] + 8,
             in_stride=into.itemsize,
@@ -259,7 +261,7 @@ class Session:
             index=first,
             count=count,
             tick_index=NO_TICK,
-            log_out_end=self.layout.arena_address("log_out") + room,
+            log_out_end=self._addresses["log_out"] + room,
         )
         os.write(self._requests, b"r")
         return self._wait()
@@ -268,7 +270,7 @@ class Session:
         """Waits for the answer; kills a child that makes no progress, and replaces one that ended."""
         index, since = -1, time.monotonic()
         while not self._poll.poll(POLL_MILLISECONDS):
-            now = int(self._control[FIELDS["index"]])
+            now = self._control[FIELDS["index"]]
             if now != index:
                 index, since = now, time.monotonic()
             elif time.monotonic() - since > self.patience:
@@ -276,7 +278,7 @@ class Session:
         return None if os.read(self._responses, 1) == READY else self._replace(hung=False)
 
     def _replace(self, hung: bool) -> Ending:
-        index = int(self._control[FIELDS["index"]])
+        index = self._control[FIELDS["index"]]
         ending = Ending(index, self._reap(kill=hung), hung)
         self._spawn()
         return ending
