@@ -127,9 +127,12 @@ class Component:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Capabilities:
-    """The processor as the program sees it; `xsave_size` in bytes covers the components enabled in `xcr0`."""
+    """The processor as the program sees it; `xsave_size` in bytes covers the components enabled in `xcr0`.
+
+    Compared by identity: a process has one.
+    """
 
     vendor: str
     family: int

@@ -6,6 +6,7 @@ Decides how an ending is classified (completed, trapped, fault, hung) from what 
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -44,35 +45,39 @@ def pack_state(state: State, code: bytes, caps: Capabilities, size: int) -> byte
 
 def pack_xsave(state: State, caps: Capabilities) -> bytes:
     """The standard-format XSAVE area of the state's vector and x87 part; ValueError for what XRSTOR would refuse."""
-    if state.mxcsr & ~MXCSR_MASK:
-        raise ValueError(f"mxcsr has reserved bits set: {state.mxcsr:#x}")
+    return _packed(state.vector, state.masks, state.mxcsr, state.x87, caps)
+
+
+@lru_cache(64)  # most states of a run differ in general registers only
+def _packed(vector: tuple[int, ...], masks: tuple[int, ...], mxcsr: int, x87: X87, caps: Capabilities) -> bytes:
+    if mxcsr & ~MXCSR_MASK:
+        raise ValueError(f"mxcsr has reserved bits set: {mxcsr:#x}")
     area = bytearray(caps.xsave_size)
-    x87 = state.x87
-    struct.pack_into("<HHBxHQQII", area, 0, x87.cw, x87.sw, x87.tag, x87.fop, x87.fip, x87.fdp, state.mxcsr, MXCSR_MASK)
+    struct.pack_into("<HHBxHQQII", area, 0, x87.cw, x87.sw, x87.tag, x87.fop, x87.fip, x87.fdp, mxcsr, MXCSR_MASK)
     for i, value in enumerate(x87.registers):
         area[32 + 16 * i : 48 + 16 * i] = value.to_bytes(16, "little")
-    for i, value in enumerate(state.vector[:16]):
+    for i, value in enumerate(vector[:16]):
         area[160 + 16 * i : 176 + 16 * i] = (value & _M128).to_bytes(16, "little")
     struct.pack_into("<Q", area, 512, caps.xcr0 & 0xE7)
-    _pack_extended(area, state, caps)
+    _pack_extended(area, vector, masks, caps)
     return bytes(area)
 
 
-def _pack_extended(area: bytearray, state: State, caps: Capabilities) -> None:
+def _pack_extended(area: bytearray, vector: tuple[int, ...], masks: tuple[int, ...], caps: Capabilities) -> None:
     width, count = caps.vector_bits, 32 if caps.vector_bits == 512 else 16
-    if any(v >> width for v in state.vector) or any(state.vector[count:]):
+    if any(v >> width for v in vector) or any(vector[count:]):
         raise ValueError(f"this machine has {count} vector registers of {width} bits; the state uses more")
     at = {component.bit: component.offset for component in caps.components}
-    if any(state.masks) and 5 not in at:
+    if any(masks) and 5 not in at:
         raise ValueError("this machine has no mask registers; the state uses them")
     if 5 in at:
-        struct.pack_into("<8Q", area, at[5], *state.masks)
+        struct.pack_into("<8Q", area, at[5], *masks)
     for bit, size, shift in ((2, 16, 128), (6, 32, 256)):
         if bit in at:
-            pieces = ((v >> shift & (1 << 8 * size) - 1).to_bytes(size, "little") for v in state.vector[:16])
+            pieces = ((v >> shift & (1 << 8 * size) - 1).to_bytes(size, "little") for v in vector[:16])
             area[at[bit] : at[bit] + 16 * size] = b"".join(pieces)
     if 7 in at:
-        area[at[7] : at[7] + 1024] = b"".join(v.to_bytes(64, "little") for v in state.vector[16:])
+        area[at[7] : at[7] + 1024] = b"".join(v.to_bytes(64, "little") for v in vector[16:])
 
 
 def unpack_xsave(area: bytes, caps: Capabilities) -> dict[str, Any]:
@@ -80,6 +85,12 @@ def unpack_xsave(area: bytes, caps: Capabilities) -> dict[str, Any]:
 
     A component whose XSTATE_BV bit is clear is in its initial configuration (SDM vol. 1, 13.6).
     """
+    vector, masks, mxcsr, x87 = _unpacked(area, caps)
+    return {"vector": vector, "masks": masks, "mxcsr": mxcsr, "x87": x87}
+
+
+@lru_cache(64)
+def _unpacked(area: bytes, caps: Capabilities) -> tuple[tuple[int, ...], tuple[int, ...], int, X87]:
     (present,) = struct.unpack_from("<Q", area, 512)
     cw, sw, tag, fop, fip, fdp, mxcsr = struct.unpack_from("<HHBxHQQI", area, 0)
     registers = tuple(int.from_bytes(area[32 + 16 * i : 42 + 16 * i], "little") for i in range(8))
@@ -89,12 +100,8 @@ def unpack_xsave(area: bytes, caps: Capabilities) -> dict[str, Any]:
     top = _pieces(area, at.get(6, 0), 32, 16, present >> 6 & 1 and 6 in at)
     upper = _pieces(area, at.get(7, 0), 64, 16, present >> 7 & 1 and 7 in at)
     vector = tuple(a | b << 128 | c << 256 for a, b, c in zip(low, high, top, strict=True)) + upper
-    return {
-        "vector": vector,
-        "masks": _pieces(area, at.get(5, 0), 8, 8, present >> 5 & 1 and 5 in at),
-        "mxcsr": mxcsr,
-        "x87": X87(cw, sw, tag, fop, fip, fdp, registers) if present & 1 else X87(),
-    }
+    masks = _pieces(area, at.get(5, 0), 8, 8, present >> 5 & 1 and 5 in at)
+    return vector, masks, mxcsr, X87(cw, sw, tag, fop, fip, fdp, registers) if present & 1 else X87()
 
 
 def _pieces(area: bytes, offset: int, size: int, count: int, present: int | bool) -> tuple[int, ...]:
@@ -141,7 +148,7 @@ def outcome(
     words = struct.unpack_from("<20Q", record, 0)
     number, _, si_code, trapno, si_addr, error_code, cr2 = struct.unpack_from("<IIiIQQQ", record, 160)
     if len(record) > OUT_XSAVE:
-        rest = unpack_xsave(record[OUT_XSAVE:], caps)
+        rest = unpack_xsave(record[OUT_XSAVE : OUT_XSAVE + caps.xsave_size], caps)
         if number == 0:
             rest["x87"] = with_pointers(rest["x87"], record[OUT_OFFSETS["environment"] :])
     else:
