@@ -1,14 +1,16 @@
 """Vector, mask and segment state through the executor, code files, and batches against single runs."""
 
+import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from verify.live import session, stub_rows
-from verify.live.capabilities import capabilities
+from verify.live.capabilities import ExecutorUnavailable, capabilities
 from verify.live.child import CodeFile
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
@@ -142,10 +144,50 @@ def test_code_comes_from_a_file(tmp_path: Path) -> None:
     with Executor(layout, code_file=CodeFile(str(path), PAGE)) as other:
         assert after(other.run(ADD, State(gprs(rax=1, rbx=2)), layout.code_base + 0x20)).gprs[0] == 3
         assert other.run(UD2, State(gprs()), layout.code_base + 0x1FE0).signal == signal.SIGILL
+        states = other.blank_states(100, {"gprs"})
+        states["gprs"][:, 3] = np.arange(100)
+        sums = other.run_batch(ADD, states, origin=layout.code_base + 0x20, observe={"gprs"}).outcomes
+        assert (sums["gprs"][:, 0] == np.arange(100)).all()
         with pytest.raises(ValueError, match="not the slot"):
             other.run(ADD, State(gprs()), layout.code_base + 0x40)
         with pytest.raises(ValueError, match="none in a code file"):
             other.run_many([(ADD, State(gprs()))])
+
+
+def test_interrupted_call_leaves_a_usable_executor() -> None:
+    with Executor(patience=60) as other:
+        pid = other.pid
+        previous = signal.signal(signal.SIGALRM, _interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(KeyboardInterrupt):
+                other.run(bytes.fromhex("0f05"), State(gprs(rax=34)))  # pause(2)
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+        assert not Path(f"/proc/{pid}").exists()
+        assert after(other.run(ADD, State(gprs(rax=1, rbx=1)))).gprs[0] == 2
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_child_that_was_killed_between_calls_is_replaced() -> None:
+    with Executor() as other:
+        pid = other.pid
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+            time.sleep(0.001)
+        assert after(other.run(ADD, State(gprs(rax=1, rbx=1)))).gprs[0] == 2
+        assert other.pid != pid
+
+
+def test_closed_executor_says_so() -> None:
+    with Executor() as other:
+        pid = other.pid
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(ExecutorUnavailable, match="closed"):
+        other.run(ADD, State(gprs()))
 
 
 def test_missing_code_file_is_said(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from verify.live.capabilities import LOADED
 from verify.live.layout import EXIT_JUMP, MAX_LENGTH, SLOT
 from verify.live.outcomes import CRASHED, HUNG, MXCSR_MASK, classify
 from verify.live.records import LOG_DTYPE
-from verify.live.session import XSTATE_MASK, Ending, Session
+from verify.live.session import Ending, Session
 
 TRIALS: Final = 2048  # of one call: input and output records stay within a second-level cache
 
@@ -43,7 +44,7 @@ def check_loadable(states: NDArray[Any]) -> None:
     area = states["xsave"]
     if (area["mxcsr"] & ~np.uint32(MXCSR_MASK)).any():
         raise ValueError("a state's mxcsr has reserved bits set")
-    if (area["xstate_bv"] & ~np.uint64(XSTATE_MASK)).any() or area["xcomp_bv"].any():
+    if (area["xstate_bv"] & ~np.uint64(LOADED)).any() or area["xcomp_bv"].any():
         raise ValueError("a state's xstate_bv has unsupported bits set, or xcomp_bv is not 0")
 
 

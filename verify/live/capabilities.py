@@ -111,6 +111,8 @@ FEATURES: Final[dict[str, tuple[int, int, int, int]]] = {
     "xsaveerptr": (0x8000_0008, 0, 1, 2),
     "rdpru": (0x8000_0008, 0, 1, 4),
 }
+LOADED: Final = 0xE7  # components that the executor loads and stores: x87, SSE, AVX, AVX-512
+LEGACY_SIZE: Final = 576  # bytes of the legacy area and the header, SDM vol. 1, 13.4
 COMPONENTS: Final = {0: "x87", 1: "sse", 2: "avx", 5: "opmask", 6: "zmm_hi256", 7: "hi16_zmm", 9: "pkru"}
 
 
@@ -129,7 +131,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capabilities:
-    """The processor as the program sees it; `xsave_size` in bytes covers the components enabled in `xcr0`.
+    """The processor as the program sees it; `components` and `xsave_size` (bytes) are those loaded.
 
     Compared by identity: a process has one.
     """
@@ -210,12 +212,12 @@ def capabilities() -> Capabilities:
         raise ExecutorUnavailable("the processor or the kernel does not offer XSAVE (CPUID.1:ECX.OSXSAVE = 0)")
     _, b, c, d = leaf(0)
     xcr0 = int(ctypes.CFUNCTYPE(ctypes.c_uint64)(_address(extra))())
-    components = tuple(Component(bit, *_place(leaf(13, bit))) for bit in range(2, 63) if xcr0 >> bit & 1)
+    components = tuple(Component(bit, *_place(leaf(13, bit))) for bit in range(2, 63) if xcr0 & LOADED & 1 << bit)
     return Capabilities(
         vendor=b"".join(part.to_bytes(4, "little") for part in (b, d, c)).decode("latin-1"),
         features=features,
         xcr0=xcr0,
-        xsave_size=leaf(13)[1],
+        xsave_size=max([LEGACY_SIZE, *(c.offset + c.size for c in components)]),
         components=components,
         fsgsbase=bool(_hwcap2() & HWCAP2_FSGSBASE),
         **dict(zip(("family", "model", "stepping"), _family_model(leaf(1)[0]), strict=True)),

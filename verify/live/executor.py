@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.batch import Batch, Work, check_loadable, execute, slots
-from verify.live.capabilities import capabilities
+from verify.live.capabilities import LOADED, capabilities
 from verify.live.child import CodeFile
 from verify.live.layout import STACK, Layout
 from verify.live.outcomes import (
@@ -27,7 +27,7 @@ from verify.live.outcomes import (
     pack_state,
 )
 from verify.live.records import LOG_DTYPE
-from verify.live.session import XSTATE_MASK, Session
+from verify.live.session import Session
 from verify.live.state import OBSERVABLES, RFLAGS_FIXED, Outcome, State
 
 SLOT_OFFSET: Final = 0x200  # default origin inside the code area
@@ -183,7 +183,7 @@ class Executor:
         if vector:
             area = states["xsave"]
             area["fcw"], area["mxcsr"] = 0x37F, 0x1F80
-            area["xstate_bv"] = self.capabilities.xcr0 & XSTATE_MASK
+            area["xstate_bv"] = self.capabilities.xcr0 & LOADED
         return states
 
     def _outcome(self, record: Any, state: State, changed: tuple[tuple[int, bytes], ...]) -> Outcome:

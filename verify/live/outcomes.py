@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.capabilities import Capabilities
+from verify.live.capabilities import LOADED, Capabilities
 from verify.live.layout import CHUNK, MAX_LENGTH, PAGE, STUB_BASE, Layout
 from verify.live.records import IN_XSAVE, OUT_OFFSETS, OUT_XSAVE
 from verify.live.state import RF, X87, Kind, Outcome, State
@@ -58,7 +58,7 @@ def _packed(vector: tuple[int, ...], masks: tuple[int, ...], mxcsr: int, x87: X8
         area[32 + 16 * i : 48 + 16 * i] = value.to_bytes(16, "little")
     for i, value in enumerate(vector[:16]):
         area[160 + 16 * i : 176 + 16 * i] = (value & _M128).to_bytes(16, "little")
-    struct.pack_into("<Q", area, 512, caps.xcr0 & 0xE7)
+    struct.pack_into("<Q", area, 512, caps.xcr0 & LOADED)
     _pack_extended(area, vector, masks, caps)
     return bytes(area)
 

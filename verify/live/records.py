@@ -69,7 +69,6 @@ EXTENDED: Final[Mapping[int, tuple[str, DTypeLike]]] = {
     5: ("masks", ("<u8", 8)),
     6: ("zmm_high", ("<u8", (16, 4))),
     7: ("zmm_upper", ("<u8", (16, 8))),
-    9: ("pkru", "<u4"),
 }
 LEGACY: Final[tuple[tuple[str, DTypeLike, int], ...]] = (  # SDM vol. 1, table 13-1 (FXSAVE64 form)
     ("fcw", "<u2", 0),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live import records
-from verify.live.capabilities import Capabilities, ExecutorUnavailable
+from verify.live.capabilities import LOADED, Capabilities, ExecutorUnavailable
 from verify.live.child import READY, CodeFile, Plan, spawn
 from verify.live.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
 from verify.live.stub import assemble
@@ -26,7 +26,6 @@ USER_SS: Final = 0x2B
 POLL_MILLISECONDS: Final = 100
 NO_TICK: Final = (1 << 64) - 1
 FIELDS: Final = {name: i for i, name in enumerate(records.CONTROL)}
-XSTATE_MASK: Final = 0xE7  # x87, SSE, AVX and AVX-512 components; PKRU is never loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,14 @@ class Session:
 
     def _spawn(self) -> None:
         """Starts a child over the arena, its memory back at the background; raises ExecutorUnavailable."""
+        if self._fd < 0:
+            raise ExecutorUnavailable("the executor was closed")
         self._section("regions")[:] = self._section("background")
         request, self._requests = os.pipe2(os.O_CLOEXEC)
         self._responses, response = os.pipe2(os.O_CLOEXEC)
         self._set(request_fd=request, response_fd=response, answer=READY[0], active=0)
         self._set(exit_pointer=self._labels["exit"], iret_cs=USER_CS, iret_ss=USER_SS)
-        mask = self.caps.xcr0 & XSTATE_MASK
+        mask = self.caps.xcr0 & LOADED
         self._set(xmask_low=mask, xmask_high=0, xsave_quads=self.caps.xsave_size // 8)
         labels = self._labels
         plan = Plan(
@@ -263,11 +264,27 @@ class Session:
             tick_index=NO_TICK,
             log_out_end=self._addresses["log_out"] + room,
         )
-        os.write(self._requests, b"r")
-        return self._wait()
+        return self._request()
+
+    def _request(self) -> Ending | None:
+        """One request and its answer; an interrupted one leaves no child behind, and the next one starts another."""
+        if not self.pid:
+            self._spawn()
+        try:
+            try:
+                os.write(self._requests, b"r")
+            except BrokenPipeError:  # the child was ended by others between two requests
+                self._reap(kill=False)
+                self._spawn()
+                os.write(self._requests, b"r")
+            return self._wait()
+        except BaseException:
+            if self.pid:
+                self._reap(kill=True)
+            raise
 
     def _wait(self) -> Ending | None:
-        """Waits for the answer; kills a child that makes no progress, and replaces one that ended."""
+        """Waits for the answer; kills a child without progress for `patience` seconds, replaces one that ended."""
         index, since = -1, time.monotonic()
         while not self._poll.poll(POLL_MILLISECONDS):
             now = self._control[FIELDS["index"]]
