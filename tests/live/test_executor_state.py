@@ -11,7 +11,7 @@ import pytest
 
 from verify.live import session, stub_rows
 from verify.live.capabilities import ExecutorUnavailable, capabilities
-from verify.live.child import CodeFile
+from verify.live.child import KERNEL_MAPPINGS, CodeFile
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
 from verify.live.records import LOG_DTYPE
@@ -170,6 +170,13 @@ def test_interrupted_call_leaves_a_usable_executor() -> None:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_child_has_nothing_mapped_but_the_executor(executor: Executor) -> None:
+    lines = Path(f"/proc/{executor.pid}/maps").read_text().splitlines()
+    names = {line.split(maxsplit=5)[5] if len(line.split()) > 5 else "" for line in lines}
+    assert {name for name in names if name[:1] != "["} == {"", "/memfd:executor (deleted)"}
+    assert names <= {"", "/memfd:executor (deleted)", "[vsyscall]", *KERNEL_MAPPINGS}
 
 
 def test_child_that_was_killed_between_calls_is_replaced() -> None:

@@ -52,6 +52,7 @@ HANDLED: Final = (
     signal.SIGSYS,
     signal.SIGVTALRM,
 )
+KERNEL_MAPPINGS: Final = ("[vdso]", "[vvar]", "[vvar_vclock]", "[uprobes]")
 TICK_MICROSECONDS: Final = 10_000
 FAILED: Final = b"E"
 READY: Final = b"k"
@@ -210,7 +211,7 @@ def _kept(lines: Iterable[str]) -> list[tuple[int, int]]:
     kept = []
     for line in lines:
         fields = line.split()
-        if len(fields) > 5 and fields[5] in ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"):
+        if len(fields) > 5 and fields[5] in KERNEL_MAPPINGS:
             start, _, end = fields[0].partition("-")
             kept.append((int(start, 16), int(end, 16) - int(start, 16)))
     return kept
