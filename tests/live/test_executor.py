@@ -57,7 +57,7 @@ def test_adc_reads_the_carry_that_was_loaded(executor: Executor, carry: int) -> 
 
 @pytest.mark.parametrize("registers", [{"rbx": 0}, {"rbx": 1, "rdx": 1}], ids=["by zero", "overflow"])
 def test_divide_error_is_sigfpe_at_the_instruction(executor: Executor, registers: dict[str, int]) -> None:
-    start = state(rax=9, **registers)
+    start = State(tuple({"rax": 9, **registers}.get(name, 0) for name in GPR_NAMES))
     outcome = executor.run(bytes.fromhex("48f7f3"), start)
     assert (outcome.kind, outcome.signal, outcome.si_code) == (Kind.FAULT, signal.SIGFPE, 1)  # FPE_INTDIV
     assert (outcome.si_addr, outcome.ip, outcome.trapno) == (executor.origin, executor.origin, 0)

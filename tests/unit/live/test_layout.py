@@ -63,9 +63,9 @@ def test_slot_refuses_what_is_no_instruction(code: bytes) -> None:
 
 
 def test_bad_layouts_are_refused() -> None:
-    for arguments in ({"code_base": 0x7A00_0001}, {"code_pages": 0}, {"code_base": 0x1000_0000}):
-        with pytest.raises(ValueError):
-            Layout(**arguments)
+    for base, pages in ((0x7A00_0001, 4), (0x7A00_0000, 0), (0x1000_0000, 4)):
+        with pytest.raises(ValueError, match="code"):
+            Layout(base, pages)
     with pytest.raises(ValueError, match="no room"):
         code_image(16, {12: b"\x90"})
     with pytest.raises(ValueError, match="not inside"):
