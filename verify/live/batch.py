@@ -80,7 +80,10 @@ def _end(trials: NDArray[np.uint64], low: int, high: int, capacity: int) -> int:
 
 def _part(session: Session, work: Work, low: int, high: int, out: NDArray[Any]) -> list[NDArray[Any]]:
     """Trials `low`..`high`-1 in one filling of the arena; their memory log, trials counted from the batch's first."""
-    session.write_input(np.ascontiguousarray(work.states[low:high]).view(np.uint8))
+    states = np.ascontiguousarray(work.states[low:high])
+    if work.vector:
+        check_loadable(states)
+    session.write_input(states.view(np.uint8))
     entries = work.memory[slice(*np.searchsorted(work.memory["trial"], (low, high)))].copy()
     entries["trial"] -= np.uint64(low)
     session.write_log(entries)
@@ -100,7 +103,7 @@ def _part(session: Session, work: Work, low: int, high: int, out: NDArray[Any]) 
     out.view(np.uint8)[:] = session.outputs(high - low, out.dtype).view(np.uint8)
     for ending in endings:
         out[ending.index] = np.zeros((), out.dtype)
-    classify(out, work.states["length"][low:high].astype(np.int64), work.origin, session.layout)
+    classify(out, states["length"].astype(np.int64), work.origin, session.layout)
     for ending in endings:
         _mark(out, ending, work.origin)
     return logs

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.batch import Batch, Work, check_loadable, execute, slots
+from verify.live.batch import Batch, Work, execute, slots
 from verify.live.capabilities import LOADED, capabilities
 from verify.live.child import CodeFile
 from verify.live.layout import STACK, Layout
@@ -126,8 +126,9 @@ class Executor:
         """Runs `code`, or one instruction a state, from all `states` (see `blank_states`); records in, records out.
 
         `memory`: (trial, address, chunk) entries of 64 aligned bytes, trial ascending, over the background.
-        `code` None: the records hold `slot` and `length` already.  `observe` without vector and x87: states without
-        XSAVE area.  Raises ValueError for states of the wrong kind or that cannot be loaded.
+        `code` fills the `slot` and `length` of `states`; None: the records hold them already (see `batch.slots`).
+        `observe` without vector and x87: states without XSAVE area.
+        Raises ValueError for states of the wrong kind or that cannot be loaded.
         """
         return self._batch(code, states, memory, origin=origin, scope=_scope(observe, len(memory) > 0))
 
@@ -144,8 +145,6 @@ class Executor:
         session, at = self._session, self.origin if origin is None else origin
         if states.dtype != session.formats(vector)[0]:
             raise ValueError("states must have the executor's input type, with an XSAVE area exactly if it is observed")
-        if vector:
-            check_loadable(states)
         self._check_memory(memory, len(states))
         if isinstance(code, bytes):
             session.place(code, at)
