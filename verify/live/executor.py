@@ -185,6 +185,18 @@ class Executor:
             area["xstate_bv"] = self.capabilities.xcr0 & LOADED
         return states
 
+    def memory_of(self, state: State, address: int, size: int) -> bytes:
+        """`size` bytes at `address` in `state`, given before a run or found behind it, over this executor's background.
+
+        Raises ValueError where they are not inside one region.
+        """
+        data = bytearray(self._session.background_at(address, size))
+        for start, piece in state.memory:
+            low, high = max(start, address), min(start + len(piece), address + size)
+            if low < high:
+                data[low - address : high - address] = piece[low - start : high - start]
+        return bytes(data)
+
     def _outcome(self, record: Any, state: State, changed: tuple[tuple[int, bytes], ...]) -> Outcome:
         kind, number = int(record["kind"]), int(record["signal"])
         if kind == CRASHED or (kind == HUNG and number == KILL):

@@ -109,6 +109,14 @@ class Session:
         words = np.array([*rows, 0, 0, 0], dtype="<u8")
         self._section("control")[records.REGIONS_OFFSET :][: words.nbytes] = words.view(np.uint8)
 
+    def background_at(self, address: int, size: int) -> bytes:
+        """Background of `size` bytes at `address`; ValueError where they are not inside one region."""
+        wanted, offset = self.layout.region_of(address, size), 0
+        for region in self.layout.regions[: self.layout.regions.index(wanted)]:
+            offset += region.size
+        start = offset + address - wanted.address
+        return self._section("background")[start : start + size].tobytes()
+
     def _spawn(self) -> None:
         """Starts a child over the arena, its memory back at the background; raises ExecutorUnavailable."""
         if self._fd < 0:
