@@ -258,6 +258,14 @@ def test_batch_loads_and_logs_memory_of_each_trial(executor: Executor) -> None:
     assert (batch.memory["chunk"][:, :4].copy().view("<u4")[:, 0] == np.arange(count) + 1).all()
 
 
+def test_records_of_states_can_be_varied_by_column(executor: Executor) -> None:
+    start = State(gprs(rax=5, rbx=DATA.address), memory=((DATA.address, b"\7" + bytes(7)),))
+    states, memory = executor.records([(bytes.fromhex("480103"), start)] * 50)  # add [rbx], rax
+    states["gprs"][:, 0] = np.arange(50)
+    found = executor.run_batch(None, states, memory)
+    assert (found.memory["chunk"][:, 0] == np.arange(50) + 7).all()
+
+
 def test_batch_resumes_when_the_memory_log_is_full(executor: Executor) -> None:
     count = 2000
     states = executor.blank_states(count, {"gprs", "memory"})

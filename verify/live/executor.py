@@ -101,19 +101,26 @@ class Executor:
         observe: Collection[str] = OBSERVABLES,
     ) -> list[Outcome]:
         """The outcomes of many (code, state), each as `run` would give it, in few calls; not with a code file."""
-        vector, memory = _scope(observe, any(state.memory for _, state in items))
-        into, _ = self._session.formats(vector)
-        packed = b"".join(pack_state(state, code, self.capabilities, into.itemsize) for code, state in items)
-        before = [chunks(state.memory, self._session.background) for _, state in items]
-        states = np.frombuffer(bytearray(packed), dtype=into)
-        codes, log = [code for code, _ in items], _log(dict(enumerate(before)))
-        batch = self._batch(codes, states, log, origin=origin, scope=(vector, memory))
+        states, log = self.records(items, observe)
+        batch = self.run_batch(None, states, log, origin, observe)
+        before = _before(log, len(items))
         bounds = np.searchsorted(batch.memory["trial"], np.arange(len(items) + 1))
         out = []
         for i, (_, state) in enumerate(items):
-            changed = self._changed(before[i], batch.memory[bounds[i] : bounds[i + 1]]) if memory else ()
+            changed = self._changed(before[i], batch.memory[bounds[i] : bounds[i + 1]])
             out.append(self._outcome(batch.outcomes[i], state, changed))
         return out
+
+    def records(
+        self, items: Sequence[tuple[bytes, State]], observe: Collection[str] = OBSERVABLES
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Input records with their slots, and memory entries, of (code, state): what `run_batch(None, ...)` takes."""
+        into, _ = self._session.formats(_scope(observe, False)[0])
+        packed = b"".join(pack_state(state, code, self.capabilities, into.itemsize) for code, state in items)
+        states = np.frombuffer(bytearray(packed), dtype=into)
+        self._fill_slots([code for code, _ in items], states)
+        trials = {i: chunks(state.memory, self._session.background) for i, (_, state) in enumerate(items)}
+        return states, _log(trials)
 
     def run_batch(
         self,
@@ -130,18 +137,7 @@ class Executor:
         `observe` without vector and x87: states without XSAVE area.
         Raises ValueError for states of the wrong kind or that cannot be loaded.
         """
-        return self._batch(code, states, memory, origin=origin, scope=_scope(observe, len(memory) > 0))
-
-    def _batch(
-        self,
-        code: bytes | Sequence[bytes] | None,
-        states: NDArray[Any],
-        memory: NDArray[Any],
-        *,
-        origin: int | None,
-        scope: tuple[bool, bool],
-    ) -> Batch:
-        vector, compare = scope
+        vector, compare = _scope(observe, len(memory) > 0)
         session, at = self._session, self.origin if origin is None else origin
         if states.dtype != session.formats(vector)[0]:
             raise ValueError("states must have the executor's input type, with an XSAVE area exactly if it is observed")
@@ -230,6 +226,14 @@ def _log(trials: dict[int, dict[int, bytes]]) -> NDArray[Any]:
         for address, chunk in memory.items()
     ]
     return np.frombuffer(b"".join(entries), dtype=LOG_DTYPE)
+
+
+def _before(log: NDArray[Any], trials: int) -> list[dict[int, bytes]]:
+    """For each trial, chunk address -> 64 bytes, from sorted memory entries."""
+    before: list[dict[int, bytes]] = [{} for _ in range(trials)]
+    for entry in log:
+        before[int(entry["trial"])][int(entry["address"])] = entry["chunk"].tobytes()
+    return before
 
 
 def _ended(kind: int, origin: int, status: int) -> Outcome:
