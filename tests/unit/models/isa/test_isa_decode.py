@@ -120,7 +120,7 @@ def test_what_is_no_instruction(data: str, reason: str) -> None:
     assert decode(bytes.fromhex(data), INTEL) == NotAnInstruction(reason)
 
 
-@pytest.mark.parametrize("data", ["d5080000", "62f47c0800c1", "c4e77bf8c000000000", "f20f38f8c1"])
+@pytest.mark.parametrize("data", ["d5080000", "62f47c0800c1", "c4e77bf8c000000000", "f20f38f8c1", "0f388b03"])
 def test_what_is_defined_elsewhere_is_not_modelled(data: str) -> None:
     assert isinstance(decode(bytes.fromhex(data), INTEL), NotModelled)
 
