@@ -95,6 +95,8 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
         return "VIA PadLock: undefined on Intel and AMD processors"
     if cpu is Cpu.AMD and row.name.startswith("RESERVEDNOP") and row.op_code == 0x0D:
         return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 5
+    if cpu is Cpu.AMD and row.mnemonic == "sysenter":
+        return "SYSENTER: undefined in 64-bit mode on AMD processors"  # APM vol. 3, SYSENTER; measured on Zen 5
     return None
 
 

@@ -102,6 +102,8 @@ def test_lock_names_cr8_on_amd_only() -> None:
 def test_what_one_vendor_leaves_undefined_faults() -> None:
     assert decoded("0f0dc1", AMD).faults_ud is not None  # executed
     assert decoded("0f0dc1", INTEL).faults_ud is None
+    assert decoded("0f34", AMD).faults_ud is not None  # executed
+    assert decoded("0f34", INTEL).faults_ud is None
     assert all(decoded("f30fa6c8", cpu).faults_ud for cpu in Cpu)  # VIA PadLock
 
 
