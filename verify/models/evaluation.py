@@ -88,7 +88,7 @@ class World:
             return NO_FAULT
         if name == "access_address":
             return args[0]
-        if name.startswith("refuses."):  # descriptor tables, features and the like refuse nothing
+        if name.endswith(".refuses"):  # descriptor tables, features and the like refuse nothing
             return 0
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
