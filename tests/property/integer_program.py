@@ -17,6 +17,7 @@ from verify.models.semantics.run import Instruction
 
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 FLAGS = (*STATUS, "df")
+OTHERS = ("tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other")
 
 
 class Answers(World):

@@ -29,6 +29,10 @@ _LOW: Final = (0, 1, 2, 3, 6, 7)  # registers that scratch-register rules tell a
 _VECTORS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 23, 24, 31)
 
 
+_FEW: Final = (1, 4, 5, 8, 12, 13, 15)  # registers that an address or a length depends on; others where no rule looks
+_FEW_VECTORS: Final = (1, 4, 5, 8, 13, 16, 31)
+
+
 def representatives(form: Form, cpu: Cpu) -> Iterator[bytes]:
     """Encodings of a form that differ in all that an implementation could distinguish, the plainest one first.
 
@@ -92,22 +96,27 @@ def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
     yield from (replace(plain, w=w, vex3=True) for w in (0, 1))
     yield from (replace(plain, ll=ll) for ll in range(4))
     if any("vvvv" in k for k in row.op_kinds):
-        yield from (replace(plain, vvvv=v) for v in (_VECTORS if row.encoding == "EVEX" else range(16)))
-        yield from (replace(plain, vvvv=v, reg=r) for v in _LOW for r in _LOW)
-        yield from (replace(plain, vvvv=v, vex3=True) for v in _LOW)
+        yield from (replace(plain, vvvv=v) for v in _numbers(form))
+        if form.addressing is Addressing.RIP:
+            yield from (replace(plain, vvvv=v, reg=r) for v in _LOW for r in _LOW)
+            yield from (replace(plain, vvvv=v, vex3=True) for v in _LOW)
     if row.encoding == "EVEX":
         for broadcast, z in ((0, 0), (0, 1), (1, 0), (1, 1)):
             yield from (replace(plain, broadcast=broadcast, aaa=aaa, z=z) for aaa in (0, 1, 7))
         yield from (replace(plain, broadcast=1, ll=ll) for ll in range(4))
 
 
-def _numbers(row: Opcode) -> tuple[int, ...]:
-    return _VECTORS if row.encoding == "EVEX" else tuple(range(16))
+def _numbers(form: Form) -> tuple[int, ...]:
+    """Every register that a scratch rule may look at where there is one; a few elsewhere."""
+    evex = form.opcode.encoding == "EVEX"
+    if form.addressing is Addressing.RIP:
+        return _VECTORS if evex else tuple(range(16))
+    return _FEW_VECTORS if evex else _FEW
 
 
 def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
     row = form.opcode
-    for number in _numbers(row):
+    for number in _numbers(form):
         yield replace(plain, reg=number)
         if form.addressing is not Addressing.RIP:
             yield replace(plain, rm=number)
