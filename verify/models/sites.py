@@ -29,7 +29,7 @@ PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, 
 VENDOR_SENSITIVE: Final = frozenset(  # semantics read the vendor (tests/unit/test_class_keys.py finds what is missing)
     """
     andnpd andnps andpd andps cmpsb cmpsd cmpsq cmpsw ldmxcsr movapd movaps movdqa movntdq movntdqa movntpd
-    movntps movsxd orpd orps reservednop vldmxcsr vmovapd vmovaps vmovdqa vmovdqa32 vmovdqa64 vmovntdq
+    movntps movsxd orpd orps pand pandn por pxor reservednop vldmxcsr vmovapd vmovaps vmovdqa vmovdqa32 vmovdqa64 vmovntdq
     vmovntdqa vmovntpd vmovntps xabort xend xorpd xorps xtest
     """.split()
 )
