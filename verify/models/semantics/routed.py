@@ -131,6 +131,10 @@ def _address(run: Run) -> Term:
     base = bits.select(run.get("gprs"), f.base) if f.has_base else const(0, 64)
     index = bits.select(run.get("vectors"), bits.zext(f.index, 5))
     inside = run.truncated(bits.add(f.disp, base))
+    if "NO_MEM_ACCESS" not in run.insn.opcode.op_access:
+        # A page fault at a later element, even one that the kernel resolves, gives way to the pending debug trap with
+        # ip still at the instruction.  SDM vol. 2, VPGATHERDD, description; seen on a Zen 4.
+        run.again = bits.and_(run.get("tf"), bits.uf("later_element_faults", 1, inside, index))
     return run.linear(bits.uf("vsib_address", 64, inside, index, bits.zext(f.scale, 8)), run.insn.segment)
 
 
