@@ -1,0 +1,189 @@
+"""The running kernel as judge: is an encoding refused, and does a program see the probe that was accepted.
+
+Runs each encoding in a child of its own from a few full states, without and with a real uprobe on it, and compares all
+that the program can see. Decides about the states that were run, not about all states. What differs between two runs
+without a probe (time stamps, random numbers) is left out. Needs the privileges that `uprobe.missing` names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Final, Self
+
+from verify.live.corpus import Layout, place
+from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
+from verify.live.kernel_outcome import Difference, Outcome, differences, kind
+from verify.live.kernel_registration import COPIED, refusals
+from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
+from verify.live.uprobe import Probes, UprobesUnavailable, missing
+
+LAYOUT: Final = Layout(CODE, TARGET)
+BATCH: Final = 2000
+X87_EPILOGUE: Final = b"\xd9\x34\x25" + X87_AREA.to_bytes(4, "little")     # fnstenv [area]
+LEGACY_PREFIXES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
+LOST: Final = -1                                    # signal number of a run that killed the child
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A difference that the program saw: in which state, at which hit (from 1), on which observable."""
+
+    state: str
+    hit: int
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The kernel's verdict on one encoding as it stood at `origin`.
+
+    `errno` is that of the refusal (0: accepted); `ends` names how the run without a probe ended in each state
+    (arrived, trap, fault, runaway; "undefined" for #UD).
+    """
+
+    encoding: bytes
+    origin: int
+    errno: int
+    deviations: tuple[Deviation, ...]
+    ends: tuple[str, ...]
+
+    @property
+    def result(self) -> str:
+        """refused, identical or deviates."""
+        return "refused" if self.errno else "deviates" if self.deviations else "identical"
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """The names of the observables that deviate, each once."""
+        return tuple(dict.fromkeys(d.difference.observable for d in self.deviations))
+
+    @property
+    def valid(self) -> bool:
+        """Whether the processor knows the encoding: it did not raise #UD in the first state."""
+        return self.ends[0] != "undefined"
+
+
+def is_x87(encoding: bytes) -> bool:
+    """Whether the opcode behind the legacy prefixes is d8..df or 9b: then the environment is stored behind it."""
+    rest = encoding.lstrip(LEGACY_PREFIXES)
+    return bool(rest) and (0xD8 <= rest[0] <= 0xDF or rest[0] == 0x9B)
+
+
+def code_text(encodings: Sequence[bytes]) -> bytes:
+    """The code region: one encoding a slot, x87 ones followed by fnstenv, everything else hlt."""
+    slots = ((e + X87_EPILOGUE * is_x87(e)).ljust(LAYOUT.stride, bytes((HLT,))) for e in encodings)
+    return b"".join(slots)
+
+
+class _Runner:
+    """Runs slots of one code file in a child, which is replaced when it dies."""
+
+    def __init__(self, descriptor: int, text: bytes) -> None:
+        self._descriptor, self.text = descriptor, text
+        self._stack = contextlib.ExitStack()
+        self._accessible = True
+        self.restart()
+
+    def restart(self) -> None:
+        self._stack.close()
+        self.child = self._stack.enter_context(Tracee(self._descriptor, len(self.text)))
+        self._accessible = True
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def run(self, state: State, index: int) -> Outcome:
+        """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
+        if state.accessible != self._accessible:
+            self.child.protect_data(state.accessible)
+            self._accessible = state.accessible
+        self.child.data[:] = state.data
+        try:
+            stop = self.child.run(state.at(CODE + index * LAYOUT.stride), state.xstate)
+        except ChildLost:
+            self.restart()
+            return Outcome(Stop(LOST, 0, 0, (0,) * 27, b""), state.data)
+        data = self.child.data[:]
+        return Outcome(stop, state.data if data == state.data else data)
+
+
+class KernelJudge:
+    """The kernel's uprobes as judge; a context manager. Raises UprobesUnavailable where something is missing."""
+
+    def __enter__(self) -> Self:
+        if absent := missing():
+            raise UprobesUnavailable("missing for tests against the kernel: " + "; ".join(absent))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        return None
+
+    def registration(self, encodings: Sequence[bytes]) -> list[int]:
+        """The errno of the refusal of each encoding (padded with nops to 16 bytes), 0 where the kernel accepts it."""
+        return refusals([(e + b"\x90" * COPIED)[:COPIED] for e in encodings])
+
+    def compare(self, encodings: Iterator[bytes], hits: int = 3) -> Iterator[Comparison]:
+        """The verdict on each encoding, in order; `hits` runs with the probe in the first state, one in the others."""
+        while batch := list(islice(encodings, BATCH)):
+            yield from _compared([place(e, LAYOUT, i) for i, e in enumerate(batch)], hits)
+
+
+def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
+    text = code_text(encodings)
+    origins = [LAYOUT.stride * i for i in range(len(encodings))]
+    errnos = refusals([text[o : o + COPIED] for o in origins])
+    accepted = [i for i, errno in enumerate(errnos) if not errno]
+    descriptor, path = tempfile.mkstemp(prefix="ubp-verify-")
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.unlink, path)
+        stack.callback(os.close, descriptor)
+        os.write(descriptor, text)
+        runner = _Runner(descriptor, text)
+        stack.callback(runner.close)
+        states = standard_states(runner.child)
+        plain = {(s.name, i): runner.run(s, i) for s in states for i in range(len(encodings))}
+        deviations = _deviations(runner, path, states, plain, accepted, hits) if accepted else {}
+    return [Comparison(e, CODE + origins[i], errnos[i], tuple(deviations.get(i, ())), _ends(plain, states, i, text))
+            for i, e in enumerate(encodings)]
+
+
+def _ends(plain: dict[tuple[str, int], Outcome], states: Sequence[State], index: int, text: bytes) -> tuple[str, ...]:
+    stops = [plain[state.name, index].stop for state in states]
+    origin = CODE + index * LAYOUT.stride
+    return tuple("undefined" if s.signal == 4 and s.registers[16] == origin else kind(s, origin, text) for s in stops)
+
+
+def _deviations(runner: _Runner, path: str, states: Sequence[State], plain: dict[tuple[str, int], Outcome],
+                accepted: Sequence[int], hits: int) -> dict[int, list[Deviation]]:
+    seen: dict[int, list[Deviation]] = {}
+    with Probes(len(accepted)) as probes, probes.attached(path, [LAYOUT.stride * i for i in accepted]):
+        for state in states:
+            for counter, index in enumerate(accepted):
+                for hit in range(1, 1 + (hits if state is states[0] else 1)):
+                    before = probes.hits(counter)
+                    ended = runner.run(state, index)
+                    outcome = Outcome(ended.stop, ended.data, probes.hits(counter) - before)
+                    found = differences(plain[state.name, index], outcome, CODE + index * LAYOUT.stride, runner.text)
+                    seen.setdefault(index, []).extend(Deviation(state.name, hit, d) for d in found)
+    by_name = {state.name: state for state in states}
+    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, by_name, plain, i, rows))}
+
+
+def _stable(runner: _Runner, states: dict[str, State], plain: dict[tuple[str, int], Outcome], index: int,
+            rows: list[Deviation]) -> list[Deviation]:
+    """The deviations on observables that do not differ between two runs without a probe.
+
+    The x87 pointers must differ in two runs: a context switch before they are stored loses them (NOTE(x87-pointers)).
+    """
+    origin = CODE + index * LAYOUT.stride
+    varying = {(name, d.observable) for name in {row.state for row in rows}
+               for d in differences(plain[name, index], runner.run(states[name], index), origin, runner.text)}
+    kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
+    pointers = sum(row.difference.observable == "x87-pointers" for row in kept)
+    return kept if pointers != 1 else [row for row in kept if row.difference.observable != "x87-pointers"]

@@ -1,0 +1,248 @@
+"""A child process with an empty address space in which single instructions run under ptrace.
+
+Decides nothing: `Tracee.run` says where and how the child stopped. The child has five mappings: code (a file, private),
+data (shared with this process), landing (hlt everywhere), and nothing else; every hlt that control arrives at stops it.
+A child that does not stop is stopped by a watchdog; one that dies raises `ChildLost`. Sources: ptrace(2);
+struct user_regs_struct, arch/x86/include/asm/user_64.h; NT_X86_XSTATE, include/uapi/linux/elf.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import struct
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+CODE: Final = 0x2000_0000
+DATA: Final = 0x2800_0000
+DATA_SIZE: Final = 0x8000
+LANDING: Final = 0x2900_0000
+LANDING_SIZE: Final = 0x2000
+HLT: Final = 0xF4
+STUBS: Final = {"syscall": (0x1F00, b"\x0f\x05\xf4"), "cpuid": (0x1F10, b"\x0f\xa2\xf4")}
+END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
+
+REGISTERS: Final = (
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax", "rip",
+    "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)
+RIP: Final = REGISTERS.index("rip")
+TRACEME, GETREGS, SETREGS, CONT = 0, 12, 13, 7
+SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
+EXITKILL: Final = 0x100000
+NT_X86_XSTATE: Final = 0x202
+XSTATE_ROOM: Final = 16384
+SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 11, 10, 334
+MAP_FIXED_NOREPLACE: Final = 0x100000
+TICK: Final = 0.1                                   # seconds between two looks of the watchdog
+TICKS_TO_STOP, TICKS_TO_KILL = 3, 15
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+
+
+class ChildLost(RuntimeError):
+    """The child died instead of stopping; the message has its wait status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How a run ended: signal, si_code, si_addr (64 bits), the 27 registers in `REGISTERS` order, the xsave image."""
+
+    signal: int
+    code: int
+    address: int
+    registers: tuple[int, ...]
+    xstate: bytes
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
+    result = int(_libc.ptrace(request, pid, address, data))
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"ptrace request {request:#x}: {os.strerror(errno)}")
+    return result
+
+
+def _enter_child(code: int, code_size: int, data: int, landing: int) -> None:
+    """The forked child's part: map the regions, let itself be traced, stop. Never returns to the interpreter."""
+    try:
+        execute, write, fixed = mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_WRITE, MAP_FIXED_NOREPLACE
+        for address, size, protection, flags, descriptor in (
+            (CODE, code_size, execute, mmap.MAP_PRIVATE, code),
+            (DATA, DATA_SIZE, write, mmap.MAP_SHARED, data),
+            (LANDING, LANDING_SIZE, execute, mmap.MAP_PRIVATE, landing),
+        ):
+            if _libc.mmap(address, size, protection, flags | fixed, descriptor, 0) != address:
+                os._exit(3)
+        _libc.ptrace(TRACEME, 0, 0, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    finally:
+        os._exit(4)
+
+
+class Tracee:
+    """One traced child; a context manager that ends it. `data` is its data region, shared, to be read and written."""
+
+    def __init__(self, code: int, code_size: int) -> None:
+        self._code, self._code_size = code, code_size
+        self._registers = ctypes.create_string_buffer(8 * len(REGISTERS))
+        self._information = ctypes.create_string_buffer(128)
+        self._image = ctypes.create_string_buffer(XSTATE_ROOM)
+        self._vector = _Vector(ctypes.addressof(self._image), XSTATE_ROOM)
+        self._running = 0
+        self._done = threading.Event()
+        self.pid = 0
+
+    def __enter__(self) -> Self:
+        shared = os.memfd_create("ubp-verify-data")
+        landing = os.memfd_create("ubp-verify-landing")
+        try:
+            os.ftruncate(shared, DATA_SIZE)
+            self.data = mmap.mmap(shared, DATA_SIZE)
+            os.write(landing, _landing_text())
+            self.pid = os.fork()
+            if self.pid == 0:
+                _enter_child(self._code, self._code_size, shared, landing)
+        finally:
+            os.close(shared)
+            os.close(landing)
+        self._watchdog = threading.Thread(target=self._watch, daemon=True)
+        self._watchdog.start()
+        try:
+            self._prepare()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._done.set()
+        self._watchdog.join()
+        if self.pid:
+            self._end()
+        self.data.close()
+
+    def _end(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            while not os.WIFSIGNALED(os.waitpid(self.pid, 0)[1]):
+                pass
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        self.pid = 0
+
+    def _prepare(self) -> None:
+        self._wait()
+        _ptrace(SETOPTIONS, self.pid, 0, EXITKILL)
+        _ptrace(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        self._template = list(struct.unpack("<27Q", self._registers.raw))
+        self._leave_rseq()
+        for start, end in ((0, CODE), (CODE + self.code_room, DATA), (DATA + DATA_SIZE, LANDING),
+                           (LANDING + LANDING_SIZE, END_OF_USER_SPACE)):
+            self.system_call(SYS_MUNMAP, start, end - start)
+        self.initial_xstate = self._read_xstate()
+
+    @property
+    def code_room(self) -> int:
+        """Bytes of the code mapping, whole pages."""
+        return -(-self._code_size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+    def _leave_rseq(self) -> None:
+        """The kernel writes to a registered rseq area whenever the task is scheduled: unregister it before unmapping."""
+        area = ctypes.create_string_buffer(24)
+        try:
+            _ptrace(GET_RSEQ, self.pid, 24, ctypes.addressof(area))
+        except OSError:
+            return
+        pointer, size, signature, _, _ = struct.unpack("<QIIII", area.raw)
+        if pointer:
+            self.system_call(SYS_RSEQ, pointer, size, 1, signature)
+
+    def _stub(self, name: str, **registers: int) -> dict[str, int]:
+        values = {**dict(zip(REGISTERS, self._template, strict=True)), "orig_rax": (1 << 64) - 1, **registers}
+        values["rip"] = LANDING + STUBS[name][0]
+        stop = self.run(struct.pack("<27Q", *values.values()), None)
+        return dict(zip(REGISTERS, stop.registers, strict=True))
+
+    def system_call(self, number: int, *arguments: int) -> int:
+        """The result of a system call made by the child (up to four arguments, 64 bits); OSError where it fails."""
+        result = self._stub("syscall", rax=number, **dict(zip(("rdi", "rsi", "rdx", "r10"), arguments, strict=False)))["rax"]
+        if result > (1 << 64) - 4096:
+            raise OSError((1 << 64) - result, f"system call {number} in the child")
+        return result
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+        """eax, ebx, ecx, edx of CPUID as the child sees it."""
+        seen = self._stub("cpuid", rax=leaf, rcx=subleaf)
+        return seen["rax"], seen["rbx"], seen["rcx"], seen["rdx"]
+
+    def protect_data(self, accessible: bool) -> None:
+        """Makes the child's whole data region readable and writable, or inaccessible."""
+        self.system_call(SYS_MPROTECT, DATA, DATA_SIZE, mmap.PROT_READ | mmap.PROT_WRITE if accessible else 0)
+
+    def run(self, registers: bytes, xstate: bytes | None) -> Stop:
+        """Lets the child go on with these registers (and this xsave image) until it stops for any reason."""
+        ctypes.memmove(self._registers, registers, len(registers))
+        _ptrace(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        if xstate is not None:
+            ctypes.memmove(self._image, xstate, len(xstate))
+            self._vector.base, self._vector.length = ctypes.addressof(self._image), len(xstate)
+            _ptrace(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
+        self._running += 1
+        _ptrace(CONT, self.pid)
+        self._wait()
+        self._running += 1
+        _ptrace(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        _ptrace(GETSIGINFO, self.pid, 0, ctypes.addressof(self._information))
+        number, _, code, _, address = struct.unpack_from("<iiiiQ", self._information)
+        image = b"" if xstate is None else self._read_xstate()
+        return Stop(number, code, address, struct.unpack("<27Q", self._registers), image)
+
+    def _read_xstate(self) -> bytes:
+        self._vector.base, self._vector.length = ctypes.addressof(self._image), XSTATE_ROOM
+        _ptrace(GETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
+        return ctypes.string_at(self._image, self._vector.length)
+
+    def read_code(self) -> bytes:
+        """The bytes of the code region as the child has them, breakpoints included."""
+        descriptor = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
+        try:
+            return os.pread(descriptor, self._code_size, CODE)
+        finally:
+            os.close(descriptor)
+
+    def _wait(self) -> None:
+        status = os.waitpid(self.pid, 0)[1]
+        if not os.WIFSTOPPED(status):
+            self.pid = 0
+            raise ChildLost(f"the child ended with wait status {status:#x}")
+
+    def _watch(self) -> None:
+        """Stops a child that has been running the same instruction for some ticks, later kills it."""
+        last, ticks = 0, 0
+        while not self._done.wait(TICK):
+            now, pid = self._running, self.pid
+            ticks = ticks + 1 if now == last and now & 1 else 0
+            last = now
+            if pid and ticks in (TICKS_TO_STOP, TICKS_TO_KILL):
+                os.kill(pid, signal.SIGSTOP if ticks == TICKS_TO_STOP else signal.SIGKILL)
+
+
+def _landing_text() -> bytes:
+    text = bytearray([HLT]) * LANDING_SIZE
+    for offset, stub in STUBS.values():
+        text[offset : offset + len(stub)] = stub
+    return bytes(text)
