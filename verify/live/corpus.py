@@ -24,19 +24,19 @@ IMM8_0F: Final = frozenset((*range(0x70, 0x74), 0xA4, 0xAC, 0xBA, 0xC2, 0xC4, 0x
 RELATIVE_0F: Final = frozenset(range(0x80, 0x90))
 NO_MODRM_1B: Final = frozenset((
     *(16 * row + col for row in range(4) for col in (4, 5, 6, 7, 0xC, 0xD, 0xE, 0xF)),
-    *range(0x40, 0x62), *range(0x64, 0x69), 0x6A, *range(0x6C, 0x80), *range(0x90, 0xC0), 0xC2, 0xC3, *range(0xC8, 0xD0),
-    *range(0xD4, 0xD8), *range(0xE0, 0xF6), *range(0xF8, 0xFE),
+    *range(0x40, 0x62), *range(0x64, 0x69), 0x6A, *range(0x6C, 0x80), *range(0x90, 0xC0), 0xC2, 0xC3,
+    *range(0xC8, 0xD0), *range(0xD4, 0xD8), *range(0xE0, 0xF6), *range(0xF8, 0xFE),
 ))
 NO_MODRM_0F: Final = frozenset((
-    0x04, *range(0x05, 0x0D), 0x0E, 0x24, 0x26, *range(0x30, 0x38), 0x77, *range(0x80, 0x90), 0xA0, 0xA1, 0xA2, 0xA8, 0xA9,
-    0xAA, *range(0xC8, 0xD0),
+    0x04, *range(0x05, 0x0D), 0x0E, 0x24, 0x26, *range(0x30, 0x38), 0x77, *range(0x80, 0x90), *range(0xA0, 0xA3),
+    *range(0xA8, 0xAB), *range(0xC8, 0xD0),
 ))
 PREFIX_BYTES: Final = frozenset((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
 
 
 @dataclass(frozen=True, slots=True)
 class Addressing:
-    """One ModRM addressing class: `mod`, `rm`, then the SIB byte, then a displacement of `size` bytes (None: to target)."""
+    """One ModRM addressing class: `mod`, `rm`, the SIB byte, the displacement (None: 4 bytes, to the target)."""
 
     name: str
     mod: int
@@ -84,12 +84,13 @@ def _one_byte_immediate(opcode: int, reg: int, word: int, prefixes: bytes) -> in
     if opcode in (0x68, 0x69, 0x81, 0xC7, 0xA9) or (opcode < 0x40 and opcode & 7 == 5):
         return word
     byte_rows = (0x6A, 0x6B, 0x80, 0x83, 0xC0, 0xC1, 0xC6, 0xCD, 0xD4, 0xD5, 0xA8, 0xEB, *range(0xE0, 0xE8))
-    return int(opcode in byte_rows or 0x70 <= opcode < 0x80 or 0xB0 <= opcode < 0xB8 or (opcode < 0x40 and opcode & 7 == 4))
+    rows = (range(0x70, 0x80), range(0xB0, 0xB8), range(4, 0x40, 8), byte_rows)
+    return int(any(opcode in row for row in rows))
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the encodings run and what rip-relative operands are to meet: both addresses 64 bits, the target absolute."""
+    """Where the encodings run and what rip-relative operands are to meet: absolute 64-bit addresses."""
 
     origin: int
     target: int
@@ -154,7 +155,7 @@ def _operands(opcode_map: int, opcode: int, wide: bool) -> Iterator[tuple[Addres
 
 
 def legacy_encodings() -> Iterator[bytes]:
-    """Every legacy opcode: under every prefix sequence with few operands, under few prefixes with every operand class."""
+    """Every legacy opcode: every prefix sequence with few operands, few prefixes with every operand class."""
     few = tuple(bytes.fromhex(p) for p in ("", "66", "f3", "48", "41", "67"))
     for opcode_map, opcode in legacy_opcodes():
         for wide, prefixes in ((False, prefix_sequences()), (True, few)):
@@ -164,13 +165,13 @@ def legacy_encodings() -> Iterator[bytes]:
 
 #: operands of the vector encodings: class, ModRM.reg, vvvv (register number)
 VECTOR_OPERANDS: Final = (
-    (REGISTER[2], 1, 3), (MEMORY[0], 1, 3), (RIP, 1, 3), (RIP, 6, 3), (RIP, 1, 6), (RIP, 6, 7), (RIP, 7, 14), (MEMORY[0], 1, 0),
-    (RIP, 1, 0), (REGISTER[2], 1, 0), (MEMORY[4], 2, 9),
+    (REGISTER[2], 1, 3), (MEMORY[0], 1, 3), (RIP, 1, 3), (RIP, 6, 3), (RIP, 1, 6), (RIP, 6, 7), (RIP, 7, 14),
+    (MEMORY[0], 1, 0), (RIP, 1, 0), (REGISTER[2], 1, 0), (MEMORY[4], 2, 9),
 )
 
 
 def vex3(opcode_map: int, fields: tuple[int, int, int, int], opcode: int, behind: bytes, rxb: int = 7) -> bytes:
-    """A three-byte VEX encoding: fields are (pp, W, L, vvvv), rxb the inverted R, X, B bits (0..7). SDM vol. 2, 2.3.5."""
+    """A three-byte VEX encoding: fields are (pp, W, L, vvvv), rxb the inverted R, X, B. SDM vol. 2, 2.3.5."""
     pp, w, length, vvvv = fields
     return bytes((0xC4, rxb << 5 | opcode_map, w << 7 | (vvvv ^ 15) << 3 | length << 2 | pp, opcode)) + behind
 
@@ -227,7 +228,8 @@ def vex_encodings() -> Iterator[bytes]:
 
 def evex_encodings() -> Iterator[bytes]:
     """EVEX over maps 1, 2, 3, 5, 6 (and the reserved ones), pp, W, L'L, masks, broadcast, and the operand classes."""
-    for opcode_map, opcode, pp, w, length in itertools.product((1, 2, 3, 5, 6), range(256), range(4), range(2), range(3)):
+    fields = itertools.product((1, 2, 3, 5, 6), range(256), range(4), range(2), range(3))
+    for opcode_map, opcode, pp, w, length in fields:
         immediate = opcode_map == 3 or (opcode_map == 1 and opcode in IMM8_0F)
         for addressing, reg, vvvv in VECTOR_OPERANDS[:: 1 if length == 2 else 2]:
             yield Evex(opcode_map, pp, w, length, vvvv).encoding(opcode, _vector_behind(addressing, reg, immediate))
@@ -275,7 +277,7 @@ def unique(encodings: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def place(encoding: bytes, layout: Layout, index: int) -> bytes:
-    """The encoding for slot `index`: a displacement `TO_TARGET` leads to the target (rip-relative) or names it (absolute)."""
+    """The encoding for slot `index`: a displacement `TO_TARGET` leads to the target or, absolute, names it."""
     at = encoding.find(TO_TARGET)
     if at < 0:
         return encoding

@@ -89,6 +89,7 @@ class _Runner:
         self._stack = contextlib.ExitStack()
         self._accessible = True
         self.restart()
+        self.states = standard_states(self.child)
 
     def restart(self) -> None:
         self._stack.close()
@@ -146,9 +147,9 @@ def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
         os.write(descriptor, text)
         runner = _Runner(descriptor, text)
         stack.callback(runner.close)
-        states = standard_states(runner.child)
+        states = runner.states
         plain = {(s.name, i): runner.run(s, i) for s in states for i in range(len(encodings))}
-        deviations = _deviations(runner, path, states, plain, accepted, hits) if accepted else {}
+        deviations = _deviations(runner, path, plain, accepted, hits) if accepted else {}
     return [Comparison(e, CODE + origins[i], errnos[i], tuple(deviations.get(i, ())), _ends(plain, states, i, text))
             for i, e in enumerate(encodings)]
 
@@ -159,8 +160,9 @@ def _ends(plain: dict[tuple[str, int], Outcome], states: Sequence[State], index:
     return tuple("undefined" if s.signal == 4 and s.registers[16] == origin else kind(s, origin, text) for s in stops)
 
 
-def _deviations(runner: _Runner, path: str, states: Sequence[State], plain: dict[tuple[str, int], Outcome],
-                accepted: Sequence[int], hits: int) -> dict[int, list[Deviation]]:
+def _deviations(runner: _Runner, path: str, plain: dict[tuple[str, int], Outcome], accepted: Sequence[int],
+                hits: int) -> dict[int, list[Deviation]]:
+    states = runner.states
     seen: dict[int, list[Deviation]] = {}
     with Probes(len(accepted)) as probes, probes.attached(path, [LAYOUT.stride * i for i in accepted]):
         for state in states:
@@ -171,19 +173,19 @@ def _deviations(runner: _Runner, path: str, states: Sequence[State], plain: dict
                     outcome = Outcome(ended.stop, ended.data, probes.hits(counter) - before)
                     found = differences(plain[state.name, index], outcome, CODE + index * LAYOUT.stride, runner.text)
                     seen.setdefault(index, []).extend(Deviation(state.name, hit, d) for d in found)
-    by_name = {state.name: state for state in states}
-    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, by_name, plain, i, rows))}
+    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, plain, i, rows))}
 
 
-def _stable(runner: _Runner, states: dict[str, State], plain: dict[tuple[str, int], Outcome], index: int,
+def _stable(runner: _Runner, plain: dict[tuple[str, int], Outcome], index: int,
             rows: list[Deviation]) -> list[Deviation]:
     """The deviations on observables that do not differ between two runs without a probe.
 
     The x87 pointers must differ in two runs: a context switch before they are stored loses them (NOTE(x87-pointers)).
     """
     origin = CODE + index * LAYOUT.stride
-    varying = {(name, d.observable) for name in {row.state for row in rows}
-               for d in differences(plain[name, index], runner.run(states[name], index), origin, runner.text)}
+    concerned = {row.state for row in rows}
+    varying = {(s.name, d.observable) for s in runner.states if s.name in concerned
+               for d in differences(plain[s.name, index], runner.run(s, index), origin, runner.text)}
     kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
     pointers = sum(row.difference.observable == "x87-pointers" for row in kept)
     return kept if pointers != 1 else [row for row in kept if row.difference.observable != "x87-pointers"]

@@ -28,8 +28,8 @@ STUBS: Final = {"syscall": (0x1F00, b"\x0f\x05\xf4"), "cpuid": (0x1F10, b"\x0f\x
 END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
 
 REGISTERS: Final = (
-    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax", "rip",
-    "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )
 RIP: Final = REGISTERS.index("rip")
 TRACEME, GETREGS, SETREGS, CONT = 0, 12, 13, 7
@@ -161,7 +161,7 @@ class Tracee:
         return -(-self._code_size // mmap.PAGESIZE) * mmap.PAGESIZE
 
     def _leave_rseq(self) -> None:
-        """The kernel writes to a registered rseq area whenever the task is scheduled: unregister it before unmapping."""
+        """Unregisters the rseq area, which the kernel would write to whenever it schedules the task."""
         area = ctypes.create_string_buffer(24)
         try:
             _ptrace(GET_RSEQ, self.pid, 24, ctypes.addressof(area))
@@ -179,7 +179,8 @@ class Tracee:
 
     def system_call(self, number: int, *arguments: int) -> int:
         """The result of a system call made by the child (up to four arguments, 64 bits); OSError where it fails."""
-        result = self._stub("syscall", rax=number, **dict(zip(("rdi", "rsi", "rdx", "r10"), arguments, strict=False)))["rax"]
+        values = dict(zip(("rdi", "rsi", "rdx", "r10"), arguments, strict=False))
+        result = self._stub("syscall", rax=number, **values)["rax"]
         if result > (1 << 64) - 4096:
             raise OSError((1 << 64) - result, f"system call {number} in the child")
         return result

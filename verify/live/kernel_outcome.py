@@ -1,8 +1,8 @@
 """What a program can see of one run, and on which observables two runs differ.
 
-Decides sameness only. The names of the observables are those of the theorem (next-ip, gprs, flags, segment-bases, vector,
-x87, x87-pointers, memory-addresses, memory-values, fault, trap, hits, containment). Of a SIGTRAP only its occurrence and
-ip are compared (assumption trap-siginfo).
+Decides sameness only. The names of the observables are those of the theorem (next-ip, gprs, flags, segment-bases,
+vector, x87, x87-pointers, memory-addresses, memory-values, fault, trap, hits, containment). Of a SIGTRAP only its
+occurrence and ip are compared (assumption trap-siginfo).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENVIRONMENT: Final = range(X87_AREA - DATA + 12, X87_AREA - DATA + 28)      # FI
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run: how it stopped, the data region behind it, and the hits that the probe counted (None without a probe)."""
+    """One run: how it stopped, the data region afterwards, the hits that the probe counted (None: no probe)."""
 
     stop: Stop
     data: bytes
@@ -76,7 +76,8 @@ def _control(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Itera
     ips = plain.stop.registers[RIP], probed.stop.registers[RIP]
     if kinds[0] != kinds[1]:
         name = "trap" if "trap" in kinds else "fault"
-        yield Difference(name, f"{_described(plain.stop, kinds[0])} without, {_described(probed.stop, kinds[1])} with the probe")
+        ends = [_described(o.stop, k) for o, k in zip((plain, probed), kinds, strict=True)]
+        yield Difference(name, f"{ends[0]} without, {ends[1]} with the probe")
     elif kinds[0] == "fault" and (a := _fault(plain.stop)) != (b := _fault(probed.stop)):
         yield Difference("fault", f"signal, code, address {a} without, {b} with the probe")
     if ips[0] != ips[1]:
@@ -122,8 +123,8 @@ def _xstate(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Iterat
     a, b = plain.stop.xstate, probed.stop.xstate
     if a == b:
         return
-    pending = a[2] & b[2] & 0x80                        # NOTE(x87-pointers): without ES, AMD's xsave loses the pointers
-    for name, ranges in (("x87", X87_STATE), ("x87-pointers", X87_POINTERS if pending else ()), ("vector", VECTOR_STATE)):
+    pointers = X87_POINTERS if a[2] & b[2] & 0x80 else ()   # NOTE(x87-pointers): AMD's xsave loses them without ES
+    for name, ranges in (("x87", X87_STATE), ("x87-pointers", pointers), ("vector", VECTOR_STATE)):
         for start, end in ranges:
             if a[start:end] != b[start:end]:
                 at = next(i for i in range(start, min(end, len(a))) if a[i] != b[i])
@@ -140,7 +141,8 @@ def _memory(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Iterat
     for name, places in (("x87-pointers", pointers), ("memory-values", others)):
         if places:
             at = places[0]
-            yield Difference(name, f"[{DATA + at:#x}] {_words(plain.data[at], probed.data[at])}, {len(places)} bytes differ")
+            seen = _words(plain.data[at], probed.data[at])
+            yield Difference(name, f"[{DATA + at:#x}] {seen}, {len(places)} bytes differ")
 
 
 def _hits(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Iterator[Difference]:

@@ -19,14 +19,14 @@ STACK: Final = DATA + 0x6000
 X87_AREA: Final = DATA + 0x7F00                     # where the x87 epilogue stores the environment
 NOWHERE: Final = 0x3100_0000                        # nothing is mapped here
 TRAP_FLAG: Final = 0x100
-NO_SYSTEM_CALL: Final = 24                          # sched_yield; getuid16 by int 80: harmless, the same result every time
+NO_SYSTEM_CALL: Final = 24                          # sched_yield; by int 80 getuid16: harmless, always the same
 FCW, MXCSR = 0x037F, 0x1F80
 COMPONENTS: Final = {"ymm": 2, "mask": 5, "zmm-low": 6, "zmm-high": 7}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One initial state: registers in `REGISTERS` order without rip, xsave image, data region, and whether it is mapped."""
+    """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped."""
 
     name: str
     registers: tuple[int, ...]
@@ -52,7 +52,7 @@ def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
 
 
 def _data_words(first: int, far: bool) -> bytes:
-    """The data region: differing addresses in the landing region, as quadwords or as 32-bit far pointers to segment 33."""
+    """The data region: differing landing addresses, as quadwords or as 32-bit far pointers to segment 33."""
     places = (LANDING + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
     return b"".join(struct.pack("<II", p, 0x33) if far else struct.pack("<Q", p) for p in places)
 
@@ -83,8 +83,9 @@ def _vector_bytes(size: int, seed: int) -> bytes:
     """Deterministic lanes: seed 0 small multiples of 4 (usable as indexes), else doubles and mixed patterns."""
     if seed == 0:
         return b"".join(struct.pack("<I", 4 * (i % 13)) for i in range(size // 4))
-    lanes = (struct.pack("<d", 1.25 * seed + i) if i % 3 else struct.pack("<Q", 0x8000_7FFF_80FF_0180 + i) for i in range(size // 8))
-    return b"".join(lanes)
+    mixed = 0x8000_7FFF_80FF_0180
+    numbers = range(size // 8)
+    return b"".join(struct.pack("<d", 1.25 * seed + i) if i % 3 else struct.pack("<Q", mixed + i) for i in numbers)
 
 
 def _xstate(initial: bytes, offsets: Mapping[str, tuple[int, int]], seed: int) -> bytes:

@@ -20,7 +20,7 @@ from typing import Final, Self
 from verify.live.uprobe_syscalls import UPROBE_PMU, create_counters, link_uprobes, load_counting_program
 
 CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21    # include/uapi/linux/capability.h
-WAITING_THREADS: Final = 200                        # a refusal waits some 50 ms for the kernel's RCU, without using a CPU
+WAITING_THREADS: Final = 200                        # a refusal waits some 50 ms for RCU, without using a CPU
 MINIMUM_RELEASE: Final = (6, 6)                     # first with BPF_TRACE_UPROBE_MULTI
 
 
@@ -43,7 +43,8 @@ def _absent_features() -> Iterator[str]:
         yield f"Linux on x86_64, this is {platform.system()} on {platform.machine()}"
         return
     if _release() < MINIMUM_RELEASE:
-        yield f"Linux {MINIMUM_RELEASE[0]}.{MINIMUM_RELEASE[1]} or later (BPF multi-uprobe), this is {platform.release()}"
+        wanted = ".".join(map(str, MINIMUM_RELEASE))
+        yield f"Linux {wanted} or later (BPF multi-uprobe), this is {platform.release()}"
     if not (UPROBE_PMU / "type").exists():
         yield f"kernel option CONFIG_UPROBE_EVENTS ({UPROBE_PMU} does not exist)"
     capabilities = _effective_capabilities()

@@ -68,7 +68,7 @@ def _counting_program(counters: int) -> bytes:
 
 
 def load_counting_program(counters: int) -> int:
-    """The descriptor of a program that counts the hits of each probe under its cookie; OSError where BPF is forbidden."""
+    """The descriptor of a program that counts each probe's hits under its cookie; OSError where forbidden."""
     text = _counting_program(counters)
     program, licence = ctypes.create_string_buffer(text, len(text)), ctypes.create_string_buffer(b"GPL")
     where = (ctypes.addressof(program), ctypes.addressof(licence))
