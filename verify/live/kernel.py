@@ -8,8 +8,7 @@ without a probe (time stamps, random numbers) is left out. Needs the privileges 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,9 +16,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from verify.live.corpus import Layout, place
-from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
+from verify.live.kernel_child import CODE, HLT, RIP, ChildLost, Stop, Tracee
 from verify.live.kernel_outcome import Difference, Outcome, differences, kind
-from verify.live.kernel_registration import COPIED, refusals
+from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
 from verify.live.uprobe import Probes, UprobesUnavailable, missing
 
@@ -27,6 +26,7 @@ LAYOUT: Final = Layout(CODE, TARGET)
 BATCH: Final = 2000
 X87_EPILOGUE: Final = b"\xd9\x34\x25" + X87_AREA.to_bytes(4, "little")     # fnstenv [area]
 LEGACY_PREFIXES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
+UNDEFINED: Final = "undefined"
 LOST: Final = -1                                    # signal number of a run that killed the child
 
 
@@ -66,7 +66,7 @@ class Comparison:
     @property
     def valid(self) -> bool:
         """Whether the processor knows the encoding: it did not raise #UD in the first state."""
-        return self.ends[0] != "undefined"
+        return self.ends[0] != UNDEFINED
 
 
 def is_x87(encoding: bytes) -> bool:
@@ -129,6 +129,15 @@ class KernelJudge:
         """The errno of the refusal of each encoding (padded with nops to 16 bytes), 0 where the kernel accepts it."""
         return refusals([(e + b"\x90" * COPIED)[:COPIED] for e in encodings])
 
+    def valid(self, encodings: Iterator[bytes]) -> Iterator[bytes]:
+        """The encodings, as they came, that the processor knows: those that do not raise #UD in the first state."""
+        while batch := list(islice(encodings, BATCH)):
+            text = code_text([place(e, LAYOUT, i) for i, e in enumerate(batch)])
+            with image((text,)) as (_, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
+                state = runner.states[0]
+                ends = [_end(runner.run(state, i).stop, i, text) for i in range(len(batch))]
+            yield from (e for e, end in zip(batch, ends, strict=True) if end != UNDEFINED)
+
     def compare(self, encodings: Iterator[bytes], hits: int = 3) -> Iterator[Comparison]:
         """The verdict on each encoding, in order; `hits` runs with the probe in the first state, one in the others."""
         while batch := list(islice(encodings, BATCH)):
@@ -140,13 +149,7 @@ def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
     origins = [LAYOUT.stride * i for i in range(len(encodings))]
     errnos = refusals([text[o : o + COPIED] for o in origins])
     accepted = [i for i, errno in enumerate(errnos) if not errno]
-    descriptor, path = tempfile.mkstemp(prefix="ubp-verify-")
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.unlink, path)
-        stack.callback(os.close, descriptor)
-        os.write(descriptor, text)
-        runner = _Runner(descriptor, text)
-        stack.callback(runner.close)
+    with image((text,)) as (path, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
         states = runner.states
         plain = {(s.name, i): runner.run(s, i) for s in states for i in range(len(encodings))}
         deviations = _deviations(runner, path, plain, accepted, hits) if accepted else {}
@@ -155,9 +158,13 @@ def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
 
 
 def _ends(plain: dict[tuple[str, int], Outcome], states: Sequence[State], index: int, text: bytes) -> tuple[str, ...]:
-    stops = [plain[state.name, index].stop for state in states]
+    return tuple(_end(plain[state.name, index].stop, index, text) for state in states)
+
+
+def _end(stop: Stop, index: int, text: bytes) -> str:
     origin = CODE + index * LAYOUT.stride
-    return tuple("undefined" if s.signal == 4 and s.registers[16] == origin else kind(s, origin, text) for s in stops)
+    undefined = stop.signal == signal.SIGILL and stop.registers[RIP] == origin
+    return UNDEFINED if undefined else kind(stop, origin, text)
 
 
 def _deviations(runner: _Runner, path: str, plain: dict[tuple[str, int], Outcome], accepted: Sequence[int],

@@ -1,0 +1,144 @@
+"""What the kernel said about a corpus, small enough for git: counts, and the classes of encodings that deviate.
+
+Decides nothing. A class is what decoders decide on: misplaced prefixes, opcode map and opcode; the classes of one map
+with the same observables stand in one row, with an example. Files are JSON under proofs/live, one a kernel release and
+processor family.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from verify.live.kernel import LEGACY_PREFIXES, Comparison
+
+SCHEMA: Final = "ubp-verify/live-kernel"
+VERSION: Final = 1
+ESCAPES: Final = (("0f38", b"\x0f\x38"), ("0f3a", b"\x0f\x3a"), ("0f", b"\x0f"))
+FIRST_XOP_MAP: Final = 8
+NO_OPCODE: Final = 0x100                            # of an encoding that consists of prefixes only
+
+
+@dataclass(frozen=True, slots=True)
+class DeviationRow:
+    """Opcodes of one map that deviate on the same observables: how many encodings, and the shortest of them in hex."""
+
+    map: str
+    opcodes: str
+    observables: tuple[str, ...]
+    encodings: int
+    example: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One survey of one kernel on one processor; `results` counts by result, "valid" those that are not #UD."""
+
+    kernel: str
+    processor: str
+    encodings: int
+    results: dict[str, int]
+    valid: dict[str, int]
+    classes: dict[str, int]
+    deviations: tuple[DeviationRow, ...]
+
+
+def encoding_class(encoding: bytes) -> tuple[str, int]:
+    """(map, opcode) of an encoding as the processor reads it; the map names what stands oddly before it."""
+    rest = encoding.lstrip(LEGACY_PREFIXES)
+    prefixes = encoding[: len(encoding) - len(rest)]
+    odd = "misplaced-rex " if any(0x40 <= p <= 0x4F for p in prefixes[:-1]) else ""
+    name, opcode = _map_and_opcode(rest)
+    return odd + name, opcode
+
+
+def _map_and_opcode(rest: bytes) -> tuple[str, int]:
+    first = rest[:1]
+    if first == b"\xc5" and len(rest) > 2:
+        return "vex.1", rest[2]
+    if first == b"\xc4" and len(rest) > 3:
+        return f"vex.{rest[1] & 31}", rest[3]
+    if first == b"\x62" and len(rest) > 4:
+        return f"evex.{rest[1] & 7}", rest[4]
+    if first == b"\x8f" and len(rest) > 3 and rest[1] & 31 >= FIRST_XOP_MAP:
+        return f"xop.{rest[1] & 31}", rest[3]
+    for name, escape in ESCAPES:
+        if rest.startswith(escape) and len(rest) > len(escape):
+            return name, rest[len(escape)]
+    return "one-byte", rest[0] if rest else NO_OPCODE
+
+
+def prefix_class(encoding: bytes) -> str:
+    """legacy, vex, evex or xop."""
+    name = encoding_class(encoding)[0].removeprefix("misplaced-rex ")
+    return name.split(".")[0] if "." in name else "legacy"
+
+
+def opcode_ranges(opcodes: Iterable[int]) -> str:
+    """Opcode bytes in hex, neighbours joined: 70-7f c2."""
+    runs: list[list[int]] = []
+    for opcode in sorted(set(opcodes)):
+        if runs and runs[-1][1] == opcode - 1:
+            runs[-1][1] = opcode
+        else:
+            runs.append([opcode, opcode])
+    return " ".join(f"{a:02x}" if a == b else f"{a:02x}-{b:02x}" for a, b in runs)
+
+
+def processor() -> str:
+    """Vendor, family and model of the first processor, as /proc/cpuinfo has them."""
+    text = Path("/proc/cpuinfo").read_text()
+    fields = dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
+    return f"{fields['vendor_id']} family {int(fields['cpu family']):#x} model {int(fields['model']):#x}"
+
+
+def record(comparisons: Iterable[Comparison]) -> Record:
+    """The record of a survey on this machine."""
+    results: Counter[str] = Counter()
+    valid: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
+    rows: defaultdict[tuple[str, tuple[str, ...]], list[Comparison]] = defaultdict(list)
+    for comparison in comparisons:
+        result = f"refused {comparison.errno}" if comparison.errno else comparison.result
+        results[result] += 1
+        if comparison.valid:
+            valid[result] += 1
+            classes[prefix_class(comparison.encoding)] += 1
+        if comparison.deviations:
+            observables = tuple(sorted(comparison.observables))
+            rows[encoding_class(comparison.encoding)[0], observables].append(comparison)
+    deviations = tuple(_row(name, seen, found) for (name, seen), found in sorted(rows.items()))
+    counts = [dict(sorted(c.items())) for c in (results, valid, classes)]
+    return Record(platform.release(), processor(), results.total(), counts[0], counts[1], counts[2], deviations)
+
+
+def _row(name: str, observables: tuple[str, ...], found: Sequence[Comparison]) -> DeviationRow:
+    shortest = min(found, key=lambda c: (len(c.encoding), c.encoding))
+    opcodes = opcode_ranges(encoding_class(c.encoding)[1] for c in found)
+    first = shortest.deviations[0]
+    detail = f"{first.state}, hit {first.hit}: {first.difference.detail}"
+    return DeviationRow(name, opcodes, observables, len(found), shortest.encoding.hex(), detail)
+
+
+def file_name(survey: Record) -> str:
+    """The name of the record's file: kernel release without the build's own suffix, vendor and family."""
+    release = re.match(r"[0-9.]+", survey.kernel)
+    vendor, _, family = survey.processor.split()[:3]
+    return f"kernel-{release[0] if release else survey.kernel}-{vendor.lower()}-{family.removeprefix('0x')}.json"
+
+
+def store(survey: Record, directory: Path) -> Path:
+    """Writes the record below `directory` and returns its path; one row of deviations a line."""
+    path = directory / file_name(survey)
+    fields = {"schema": SCHEMA, "version": VERSION, **asdict(survey)}
+    rows = ",\n    ".join(json.dumps(row) for row in fields.pop("deviations"))
+    head = json.dumps(fields, indent=2).removesuffix("\n}")
+    path.write_text(f'{head},\n  "deviations": [\n    {rows}\n  ]\n}}\n')
+    return path
