@@ -1,0 +1,202 @@
+"""Terms evaluated on Python integers: compiled once, run on many states.
+
+A bit-vector is an unsigned int, a register file a tuple of ints, a memory a `Memory`.  What a proof leaves
+uninterpreted is given by a `World`: page faults from a map, and datapaths as a fixed pseudo-random function of their
+arguments, so that a replay shows a deviation for some datapath rather than for a convenient one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from verify.models.bits import Array, Term, postorder
+from verify.models.machine import NO_FAULT
+
+Value = Any  # int | tuple[int, ...] | Memory
+Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes by address; what is not written is 0 or, with a seed, a pseudo-random byte of the address."""
+
+    seed: int = 0
+    written: Mapping[int, int] = field(default_factory=dict)
+
+    def byte(self, address: int) -> int:
+        """The byte at a 64-bit address."""
+        address &= (1 << 64) - 1
+        found = self.written.get(address)
+        if found is not None:
+            return found
+        return _random(8, "byte", (self.seed, address)) if self.seed else 0
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian."""
+        return sum(self.byte(address + i) << (8 * i) for i in range(size))
+
+    def write(self, address: int, value: int, size: int) -> Memory:
+        """The memory with `size` bytes replaced."""
+        written = dict(self.written)
+        for i in range(size):
+            written[(address + i) & ((1 << 64) - 1)] = value >> (8 * i) & 0xFF
+        return Memory(self.seed, written)
+
+    def same(self, other: Memory) -> bool:
+        """Whether every byte is the same."""
+        touched = self.written.keys() | other.written.keys()
+        return self.seed == other.seed and all(self.byte(a) == other.byte(a) for a in touched)
+
+
+def _random(width: int, name: str, args: tuple[Value, ...]) -> int:
+    digest = blake2b(repr((name, width, args)).encode(), digest_size=64).digest()
+    return int.from_bytes(digest, "little") & ((1 << width) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed."""
+
+    faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
+    seed: int = 0
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """The value of an uninterpreted function."""
+        if name == "access_fault":
+            return self._access_fault(*args[:4])
+        if name == "fetch_fault" or name.endswith(".datapath_fault"):
+            return NO_FAULT
+        if name in {"access_address", "selected_elements"}:
+            return args[0]
+        if isinstance(sort, Array):
+            return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
+        if isinstance(sort, int):
+            return _random(sort, name, (self.seed, *args))
+        return Memory(1 + _random(32, name, (self.seed, *(a for a in args if isinstance(a, int)))))
+
+    def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
+        for end in (address, address + size - 1):
+            if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
+                return 12 if stack else 13
+        return self.faults.get((address, size, write), NO_FAULT)
+
+
+def _signed(value: int, width: int) -> int:
+    return value - (1 << width) if value >> (width - 1) else value
+
+
+def _divide(op: str, x: int, y: int, width: int) -> int:
+    mask = (1 << width) - 1
+    if op in {"udiv", "urem"}:
+        return (x // y if y else mask) if op == "udiv" else (x % y if y else x)
+    a, b = _signed(x, width), _signed(y, width)
+    if b == 0:
+        return (mask if a >= 0 else 1) if op == "sdiv" else x
+    q = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+    return (q if op == "sdiv" else a - q * b) & mask
+
+
+def _shift(op: str, value: int, count: int, width: int) -> int:
+    if op == "shl":
+        return value << count & ((1 << width) - 1) if count < width else 0
+    if op == "lshr":
+        return value >> count if count < width else 0
+    return _signed(value, width) >> min(count, width - 1) & ((1 << width) - 1)
+
+
+def _replaced(array: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:
+    return (*array[:index], value, *array[index + 1 :])
+
+
+def _equal(a: Value, b: Value) -> int:
+    return int(a.same(b)) if isinstance(a, Memory) else int(a == b)
+
+
+_NAMES: dict[str, Any] = {
+    "signed": _signed, "divide": _divide, "shift": _shift, "replaced": _replaced, "equal": _equal,
+}  # fmt: skip
+
+
+_BITWISE = {"and": "&", "or": "|", "xor": "^"}
+
+
+def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any]) -> str:
+    """Python source of one node; a names the arguments' variables."""
+    op, p = t.op, t.params
+    mask = f"0x{(1 << t.sort) - 1:x}" if isinstance(t.sort, int) else ""
+    match op:
+        case "const":
+            return str(p[0])
+        case "var":
+            return f"env[{p[0]!r}]"
+        case "sum":
+            parts = [str(p[0]), *(f"{c}*{x}" if c != 1 else x for c, x in zip(p[1:], a, strict=True))]
+            return f"({' + '.join(parts)}) & {mask}"
+        case "mul":
+            return f"{a[0]} * {a[1]} & {mask}"
+        case "and" | "or" | "xor":
+            return f"{a[0]} {_BITWISE[op]} {a[1]}"
+        case "not":
+            return f"{a[0]} ^ {mask}"
+        case "shl" | "lshr" | "ashr":
+            return f"shift({op!r}, {a[0]}, {a[1]}, {t.width})"
+        case "udiv" | "urem" | "sdiv" | "srem":
+            return f"divide({op!r}, {a[0]}, {a[1]}, {t.width})"
+        case "extract":
+            return f"{a[0]} >> {p[1]} & {mask}"
+        case "concat":
+            return f"{a[0]} << {t.args[1].width} | {a[1]}"
+        case "zext":
+            return a[0]
+        case "sext":
+            return f"signed({a[0]}, {t.args[0].width}) & {mask}"
+        case "eq":
+            plain = isinstance(t.args[0].sort, int)
+            return f"int({a[0]} == {a[1]})" if plain else f"equal({a[0]}, {a[1]})"
+        case "ult":
+            return f"int({a[0]} < {a[1]})"
+        case "slt":
+            w = t.args[0].width
+            return f"int(signed({a[0]}, {w}) < signed({a[1]}, {w}))"
+        case "ite":
+            return f"{a[1]} if {a[0]} else {a[2]}"
+        case "select":
+            return f"{a[0]}[{a[1]}]"
+        case "store":
+            return f"replaced({a[0]}, {a[1]}, {a[2]})"
+        case "load":
+            return f"{a[0]}.load({a[1]}, {p[0]})"
+        case "write":
+            return f"{a[0]}.write({a[1]}, {a[2]}, {t.args[2].width // 8})"
+        case "uf":
+            sorts[f"s{len(sorts)}"] = t.sort
+            return f"world.function({p[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in a)}))"
+        case _:
+            raise ValueError(f"no evaluation of operation {op}")
+
+
+def compiled(roots: Sequence[Term]) -> Evaluator:
+    """A function from an environment (variable name -> value) and a world to the values of the roots."""
+    names: dict[Term, str] = {}
+    sorts: dict[str, Any] = {}
+    lines = ["def evaluate(env, world):"]
+    for t in postorder(roots):
+        if t.op == "const":
+            names[t] = str(t.params[0])
+            continue
+        source = _expression(t, [names[a] for a in t.args], sorts)
+        names[t] = f"t{len(names)}"
+        lines.append(f"    {names[t]} = {source}")
+    lines.append(f"    return ({''.join(names[r] + ', ' for r in roots)})")
+    scope: dict[str, Any] = {**_NAMES, **sorts}
+    exec("\n".join(lines), scope)
+    evaluator: Evaluator = scope["evaluate"]
+    return evaluator
+
+
+def evaluate(roots: Sequence[Term], env: Mapping[str, Value], world: World | None = None) -> tuple[Value, ...]:
+    """The values of the roots, once; use `compiled` for many states."""
+    return compiled(roots)(env, world or World())

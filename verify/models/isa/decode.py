@@ -1,0 +1,122 @@
+"""Bytes to a form and its layout, as the processor of a vendor reads them.
+
+Any byte string gets one answer: `Decoded`, `NotAnInstruction` or `NotModelled`.  The decoder library decides which
+opcode it is; what it refuses is not an instruction, except LOCK where it is not allowed: those are decoded and marked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import iced_x86
+
+from verify.models.isa import layout as walker
+from verify.models.isa.forms import form_of
+from verify.models.isa.layout import Layout
+from verify.models.isa.rows import Addressing, Cpu, Form
+
+iced: Any = iced_x86  # its stubs type plain integers as enumerations
+
+MAX_LENGTH: Final = 15  # bytes; SDM vol. 3, section 2.3.11 of vol. 2: longer ones raise #GP
+_AMD: Final = iced.DecoderOptions.AMD
+_NO_MORE_BYTES: Final = iced.DecoderError.NO_MORE_BYTES
+_Decoder: Final = iced.Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One instruction.  `faults_ud`: why the processor raises #UD though the pattern is recognised, or None."""
+
+    form: Form
+    data: bytes  # exactly the bytes of the instruction
+    layout: Layout
+    cpu: Cpu
+    faults_ud: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnInstruction:
+    """The processor raises #UD (or #GP where the bytes go on past 15), or needs more bytes than there are."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotModelled:
+    """An encoding that some processors define and this model does not."""
+
+    reason: str
+
+
+_FORMS: dict[tuple[int, Addressing], tuple[Form, str | None]] = {}
+_PADLOCK: Final = {0xA6, 0xA7}
+_VENDOR_FAULT: Final = "VIA PadLock: undefined on Intel and AMD processors"
+LOCK_FAULT: Final = "LOCK is not allowed here"
+
+
+def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
+    """The instruction that starts at the first byte; bytes after the fifteenth are never looked at.  Never raises."""
+    window = data[:MAX_LENGTH]
+    decoder = _Decoder(64, window, _AMD if cpu is Cpu.AMD else 0)
+    instruction = decoder.decode()
+    code = instruction.code
+    if code == 0:
+        return _undecoded(window, decoder.last_error, cpu)
+    return _decoded(window[: instruction.len], code, cpu)
+
+
+def _decoded(data: bytes, code: int, cpu: Cpu) -> Decoded:
+    layout, addressing = walker.walk(data, code)
+    found = _FORMS.get((code, addressing))
+    if found is None:
+        form = form_of(code, addressing)
+        padlock = form.opcode.table == "0F" and form.opcode.op_code >> 8 in _PADLOCK and form.opcode.op_code_len == 2
+        found = _FORMS[code, addressing] = (form, _VENDOR_FAULT if padlock else None)
+    return Decoded(found[0], data, layout, cpu, found[1])
+
+
+def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
+    if error == _NO_MORE_BYTES:
+        return NotAnInstruction("longer than 15 bytes" if len(window) == MAX_LENGTH else "truncated")
+    start = walker.first_opcode_byte(window)
+    if 0xF0 in window[:start]:
+        allowed = _without_lock(window, start, cpu)
+        if allowed is not None:
+            return allowed
+    reason = _later_extension(window[start:])
+    return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
+
+
+def _without_lock(window: bytes, start: int, cpu: Cpu) -> Decoded | None:
+    """The instruction that LOCK makes undefined: the same bytes with DS (no effect in 64-bit mode) in its place."""
+    bare = window[:start].replace(b"\xf0", b"\x3e") + window[start:]
+    instruction = _Decoder(64, bare, _AMD if cpu is Cpu.AMD else 0).decode()
+    if instruction.code == 0:
+        return None
+    found = _decoded(window[: instruction.len], instruction.code, cpu)
+    return Decoded(found.form, found.data, found.layout, cpu, LOCK_FAULT)
+
+
+def _later_extension(opcode: bytes) -> str | None:
+    """The name of an extension published after 2023 that defines these bytes, or None."""
+    first = opcode[0]
+    if first == 0xD5:
+        return "REX2 prefix (APX)"
+    if first == 0x62 and len(opcode) > 2:
+        if opcode[1] & 7 == 4:
+            return "EVEX map 4 (APX)"
+        if opcode[1] & 8 or not opcode[2] & 4:
+            return "EVEX with B4 or X4 (APX, AVX10.2)"
+    if first == 0xC4 and len(opcode) > 1 and opcode[1] & 0x1F == 7:
+        return "VEX map 7 (USER_MSR, MSR_IMM)"
+    if opcode[:3] == b"\x0f\x38\xf8":
+        return "URDMSR, UWRMSR (USER_MSR)"
+    return None
+
+
+def text(decoded: Decoded) -> str:
+    """The instruction in Intel syntax, as if at address 0."""
+    bare = decoded.data if decoded.faults_ud != LOCK_FAULT else decoded.data.replace(b"\xf0", b"\x3e", 1)
+    instruction = _Decoder(64, bare, _AMD if decoded.cpu is Cpu.AMD else 0).decode()
+    return str(iced.Formatter(iced.FormatterSyntax.INTEL).format(instruction))

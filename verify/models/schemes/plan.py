@@ -1,0 +1,151 @@
+"""What a scheme makes of an encoding: refuse it, emulate it, replace it by a call, or step a copy of it.
+
+A plan is a value computed from the bytes alone, through the eyes of the implementation that is modelled.  What a plan
+*means* for a machine state is `verify.models.schemes.execution`; what the bytes mean is `verify.models.isa`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A little-endian signed field of the original bytes, as the implementation's decoder sees it."""
+
+    offset: int  # bytes from the first byte of the instruction
+    size: int  # bytes: 1, 2, 4 or 8
+
+    def __post_init__(self) -> None:
+        if not (self.offset >= 0 and self.size in {1, 2, 4, 8} and self.offset + self.size <= 16):
+            raise ValueError(f"a field must lie in 16 bytes, got offset {self.offset} size {self.size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Nop:
+    """ip := origin + length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """ip := origin + length + displacement (0 where the decoder saw none)."""
+
+    displacement: Field | None
+
+
+@dataclass(frozen=True, slots=True)
+class JumpIf:
+    """As Jump where the condition (0..15, SDM vol. 1, table B-1) holds, else ip := origin + length."""
+
+    condition: int
+    displacement: Field | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Store origin + length (8 bytes) at rsp-8 by kernel code, rsp := rsp-8, then as Jump.
+
+    A failing store: the instruction is stepped with its immediate zeroed so that the processor raises the fault.
+    """
+
+    displacement: Field | None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Store the 64-bit register at rsp-8 by kernel code, rsp := rsp-8; a failing store: stepped in the slot instead."""
+
+    register: int  # 0..15
+
+
+Effect = Nop | Jump | JumpIf | Call | Push
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The scheme declines to probe."""
+
+    reason: str
+    errno: int  # positive; 8 ENOEXEC, 524 ENOTSUPP, 22 EINVAL
+
+
+@dataclass(frozen=True, slots=True)
+class Emulate:
+    """The effect is applied by the implementation's own code; no slot, no trap flag."""
+
+    effect: Effect
+    length: int  # bytes, as the implementation's decoder sees it
+    optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
+
+
+@dataclass(frozen=True, slots=True)
+class SlotByte:
+    """One byte of the slot: (original[source] & keep) | bits; a source of None is a constant byte."""
+
+    source: int | None
+    keep: int = 0xFF
+    bits: int = 0
+
+
+class Fixup(Enum):
+    """What is done after the step, besides restoring the scratch register."""
+
+    IP = "ip += origin - slot (+ removed bytes)"
+    CALL = "sp += 8, then push origin + length"
+    RETURN_ADDRESS = "the 8 bytes at rsp += origin - slot (+ removed bytes)"
+    KEEP_TF = "TF is left as the instruction left it"
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """A register that holds a rip-relative base during the step."""
+
+    register: int  # 0..15
+    displacement: Field | None = None  # None: value is origin + length; else origin + length + this field
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A copy of the instruction is single-stepped in a slot."""
+
+    slot: tuple[SlotByte, ...]  # always 16
+    length: int  # bytes of the original, as the implementation's decoder sees it
+    fixups: frozenset[Fixup]
+    scratch: Scratch | None = None
+    removed: int = 0  # bytes by which the copy is shorter
+    restore_scratch: bool = True  # after the step
+    restore_scratch_on_abort: bool = True
+    clear_tf: bool = True  # where the program's own TF was clear
+    tf_set: bool = True  # the implementation sets TF for the step; False: a jump back ends the slot
+
+    def __post_init__(self) -> None:
+        if len(self.slot) != 16:
+            raise ValueError(f"a slot copy has 16 bytes, got {len(self.slot)}")
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The instruction runs where it stands, as if there were no probe."""
+
+
+Plan = Refuse | Emulate | Step | InPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """An implementation under test: a record of functions, so that the theorem never names it."""
+
+    name: str
+    summary: str
+    source: str  # what was transcribed, with version
+    plan: Callable[[bytes], Plan]  # takes at least 16 bytes: the instruction and what follows it
+    slot_address: int  # a typical slot, for counterexamples
+
+
+def copied(data: bytes) -> tuple[SlotByte, ...]:
+    """The unchanged 16-byte copy.  Raises ValueError where data is shorter."""
+    if len(data) < 16:
+        raise ValueError(f"16 bytes are copied into a slot, got {len(data)}")
+    return tuple(SlotByte(i) for i in range(16))

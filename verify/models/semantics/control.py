@@ -1,0 +1,161 @@
+"""Exact semantics of near branches: jcc, loop, jrcxz, jmp, call and ret in 64-bit mode.
+
+Decides where control goes, what the stack and the shadow stack get, and when a target is refused.  Far transfers are in
+`far_control`, entries to the kernel in `kernel_entry`.  With a 66 prefix and without REX.W, AMD processors have 16-bit
+near branches: a taken one clears bits 63..16 of rip, call and ret move 2 bytes (APM vol. 3, 1.2.2; measured on Zen 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import Term, const
+from verify.models.semantics import operands
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RCX, RSP, Run
+
+
+def flag(name: str) -> Callable[[Run], Term]:
+    """The condition that flag `name` is set."""
+    return lambda run: run.get(name)
+
+
+def below_or_equal(run: Run) -> Term:
+    """CF or ZF."""
+    return bits.or_(run.get("cf"), run.get("zf"))
+
+
+def less(run: Run) -> Term:
+    """SF differs from OF."""
+    return bits.xor(run.get("sf"), run.get("of"))
+
+
+def less_or_equal(run: Run) -> Term:
+    """ZF, or SF differs from OF."""
+    return bits.or_(run.get("zf"), less(run))
+
+
+def negated(condition: Callable[[Run], Term]) -> Callable[[Run], Term]:
+    """The opposite condition."""
+    return lambda run: bits.not_(condition(run))
+
+
+CONDITIONS: Final[Mapping[int, Callable[[Run], Term]]] = {  # SDM vol. 1, table B-1
+    0x0: flag("of"),               # O
+    0x1: negated(flag("of")),      # NO
+    0x2: flag("cf"),               # B, C, NAE
+    0x3: negated(flag("cf")),      # NB, NC, AE
+    0x4: flag("zf"),               # E, Z
+    0x5: negated(flag("zf")),      # NE, NZ
+    0x6: below_or_equal,           # BE, NA
+    0x7: negated(below_or_equal),  # NBE, A
+    0x8: flag("sf"),               # S
+    0x9: negated(flag("sf")),      # NS
+    0xA: flag("pf"),               # P, PE
+    0xB: negated(flag("pf")),      # NP, PO
+    0xC: less,                     # L, NGE
+    0xD: negated(less),            # NL, GE
+    0xE: less_or_equal,            # LE, NG
+    0xF: negated(less_or_equal),   # NLE, G
+}  # fmt: skip
+CONDITION_NAMES: Final = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
+
+
+def is_short(run: Run) -> bool:
+    """Whether rip is cut to 16 bits and the stack moves by 2 bytes."""
+    return run.insn.opcode.operand_size == 16
+
+
+def narrowed(run: Run, target: Term) -> Term:
+    """A target of 64 bits, cut to 16 for the 16-bit forms."""
+    return bits.zext(bits.extract(target, 15, 0), 64) if is_short(run) else target
+
+
+def relative_target(run: Run) -> Term:
+    """The next instruction's address plus the displacement, 64 bits."""
+    return narrowed(run, bits.add(run.next_ip, bits.sext(run.insn.fields.immediates[0], 64)))
+
+
+def jcc(code: int) -> Semantics:
+    """Jcc: one that is not taken leaves rip whole even in the 16-bit form."""
+    return lambda run: run.jump(relative_target(run), CONDITIONS[code](run))
+
+
+def counter_width(run: Run) -> int:
+    """Bits of the count register, by the address size: rcx or ecx (SDM vol. 2, LOOP, Jcc)."""
+    return 8 * run.insn.address_size
+
+
+def loop(wanted_zf: bool | None) -> Semantics:
+    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay."""
+
+    def semantics(run: Run) -> None:
+        count = bits.sub(run.gpr(RCX, counter_width(run)), const(1, counter_width(run)))
+        run.set_gpr(RCX, count)
+        taken = bits.not_(bits.eq(count, const(0, count.width)))
+        if wanted_zf is not None:
+            zf = run.get("zf")
+            taken = bits.and_(taken, zf if wanted_zf else bits.not_(zf))
+        run.jump(relative_target(run), taken)
+
+    return semantics
+
+
+def jrcxz(run: Run) -> None:
+    """JRCXZ, JECXZ: taken where the count register is 0; nothing is written."""
+    width = counter_width(run)
+    run.jump(relative_target(run), bits.eq(run.gpr(RCX, width), const(0, width)))
+
+
+def is_relative(run: Run) -> bool:
+    """Whether operand 0 is a displacement."""
+    return operands.kind(run, 0).startswith("br")
+
+
+def near_target(run: Run) -> Term:
+    """The target of a near jmp or call, 64 bits; a memory operand is read through the present rsp."""
+    if is_relative(run):
+        return relative_target(run)
+    return bits.zext(operands.read(run, 0), 64)
+
+
+def jmp(run: Run) -> None:
+    """JMP near."""
+    run.jump(near_target(run))
+
+
+def call(run: Run) -> None:
+    """CALL near: a bad target is refused before anything is pushed (SDM vol. 2, CALL)."""
+    run.jump(near_target(run))
+    run.push(bits.extract(run.next_ip, 15 if is_short(run) else 63, 0))
+    if is_relative(run):
+        shadow_push_unless_zero(run, run.insn.fields.immediates[0])
+    else:
+        run.shadow_push(run.next_ip)
+
+
+def shadow_push_unless_zero(run: Run, displacement: Term) -> None:
+    """A relative call with displacement 0 pushes nothing to the shadow stack (SDM vol. 2, CALL): an event of value 0."""
+    pushed = bits.not_(bits.eq(displacement, const(0, displacement.width)))
+    if pushed.value == 0:
+        return
+    before = run.get("ssp")
+    run.shadow_push(bits.ite(pushed, run.next_ip, const(0, 64)))
+    run.set("ssp", bits.ite(pushed, run.get("ssp"), before))
+
+
+def ret(run: Run) -> None:
+    """RET near: the popped target is checked, then compared with the shadow stack, then imm16 is released."""
+    target = bits.zext(run.pop(2 if is_short(run) else 8), 64)
+    run.jump(target)
+    run.shadow_pop(target)
+    if run.insn.fields.immediates:
+        run.set_gpr(RSP, bits.add(run.gpr(RSP), bits.zext(run.insn.fields.immediates[0], 64)))
+
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    **{f"j{name}": jcc(code) for code, name in enumerate(CONDITION_NAMES)},
+    "loop": loop(None), "loope": loop(True), "loopne": loop(False), "jrcxz": jrcxz, "jecxz": jrcxz, "ret": ret,
+}  # fmt: skip

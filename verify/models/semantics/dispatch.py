@@ -1,0 +1,53 @@
+"""One entry to all semantics: what an instruction does to a state.
+
+Order: #UD that the prefixes or fields force, the family's function, #GP of what only the kernel may run, and for
+everything else the routed semantics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Final
+
+from verify.models.bits import TRUE
+from verify.models.machine import Outcome, State
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.routed import routed
+from verify.models.semantics.run import Instruction, Run
+
+FAMILIES: Final = (
+    "arithmetic", "logic", "shifts", "bit_manipulation", "moves", "compare_exchange", "flags_instructions",
+    "stack", "control", "string", "system", "x87_state", "vector_moves",
+)  # fmt: skip
+
+
+@cache
+def exact() -> Mapping[str, Semantics]:
+    """Mnemonic -> function, over all families.  Raises ValueError where two families claim one mnemonic."""
+    table: dict[str, Semantics] = {}
+    for family in FAMILIES:
+        rows: Mapping[str, Semantics] = import_module(f"verify.models.semantics.{family}").SEMANTICS
+        twice = table.keys() & rows.keys()
+        if twice:
+            raise ValueError(f"{family} claims mnemonics that another family has: {sorted(twice)}")
+        table.update(rows)
+    return table
+
+
+def is_exact(mnemonic: str) -> bool:
+    """Whether the datapath is modelled, not only routed."""
+    return mnemonic in exact()
+
+
+def execute(instruction: Instruction, state: State) -> Outcome:
+    """The outcome of one instruction (one iteration of a repeated one) from a state whose ip is the instruction's."""
+    run = Run(instruction, state)
+    if instruction.undefined is not None:
+        run.fault(TRUE, 6, at_ip=True)
+    elif instruction.opcode.must_be_cpl0:
+        run.fault(TRUE, 13)
+    else:
+        exact().get(instruction.opcode.mnemonic, routed)(run)
+    return run.outcome()

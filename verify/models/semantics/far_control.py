@@ -1,0 +1,123 @@
+"""Semantics of far jmp, call, ret and of iret in 64-bit mode at CPL 3.
+
+Decides operand sizes, the order of stack accesses, rip, cs, ss, rsp and flags.  What the descriptor tables say of a
+selector is the environment's (`bad_code_selector`, `bad_stack_selector`): a fault, or a segment of CPL 3.  Not decided:
+call gates, and what a 64-bit program becomes in a compatibility-mode segment beyond rip and cs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import Term, const
+from verify.models.isa.forms import Cpu
+from verify.models.semantics import control, operands
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RSP, Run
+from verify.models.semantics.stack import load_flags, selector, selector_error, set_selector
+
+
+def resized(value: Term, size: int) -> Term:
+    """The value cut or zero-extended to `size` bytes."""
+    width = 8 * size
+    return bits.extract(value, width - 1, 0) if width <= value.width else bits.zext(value, width)
+
+
+def far_pointer(run: Run) -> tuple[Term, Term]:
+    """Selector (16 bits) and offset (64 bits) of an m16:16, m16:32 or m16:64 operand, offset first in memory."""
+    pointer = operands.read(run, 0)
+    low = pointer.width - 16
+    return bits.extract(pointer, low + 15, low), bits.zext(bits.extract(pointer, low - 1, 0), 64)
+
+
+def enter_code_segment(run: Run, new: Term, target: Term) -> None:
+    """Checks and loads cs, with RPL := CPL, and rip (SDM vol. 2, JMP, far; vol. 3, 5.8.1)."""
+    run.fault(bits.uf("bad_code_selector", 1, new, target), 13, selector_error(new))
+    run.jump(target)
+    set_selector(run, "cs", bits.or_(new, const(3, 16)))
+
+
+def jmp_far(run: Run) -> None:
+    """JMP m16:16, m16:32, m16:64."""
+    enter_code_segment(run, *far_pointer(run))
+
+
+def stack_size(run: Run) -> int:
+    """Bytes of each push of a far call.
+
+    AMD has no m16:64, but a REX.W prefix before m16:32 widens the pushes to 8 bytes (measured on Zen 5).
+    """
+    wide = run.insn.cpu is Cpu.AMD and run.insn.opcode.operand_size == 32 and run.insn.fields.w.value == 1
+    return 8 if wide else run.insn.opcode.operand_size // 8
+
+
+def call_far(run: Run) -> None:
+    """CALL m16:16, m16:32, m16:64: cs, then the return offset, each of operand size."""
+    new, target = far_pointer(run)
+    size, old = stack_size(run), selector(run, "cs")
+    enter_code_segment(run, new, target)
+    run.push(resized(old, size))
+    run.push(resized(run.next_ip, size))
+    shadow = run.get("ssp")
+    for entry in (bits.zext(old, 64), run.next_ip, shadow):  # SDM vol. 1, 17.2.1: cs, lip, ssp
+        run.shadow_push(entry)
+
+
+def shadow_return(run: Run, cs: Term, target: Term) -> None:
+    """Pops ssp, lip and cs of a far call from the shadow stack; ssp becomes the saved one (SDM vol. 2, RET, far)."""
+    saved = bits.uf("shadow_entry", 64, run.get("ssp"))
+    for entry in (saved, target, bits.zext(cs, 64)):
+        run.shadow_pop(entry)
+    run.set("ssp", bits.ite(run.get("cet"), saved, run.before.ssp))
+
+
+def retf(run: Run) -> None:
+    """RET far, to the same privilege level: rip, cs, then imm16 bytes are released."""
+    size = run.insn.opcode.operand_size // 8
+    target = bits.zext(run.pop(size), 64)
+    cs = bits.extract(run.pop(size), 15, 0)
+    run.fault(bits.not_(bits.eq(bits.extract(cs, 1, 0), const(3, 2))), 13, selector_error(cs))
+    enter_code_segment(run, cs, target)
+    shadow_return(run, cs, target)
+    if run.insn.fields.immediates:
+        run.set_gpr(RSP, bits.add(run.gpr(RSP), bits.zext(run.insn.fields.immediates[0], 64)))
+
+
+def iret(run: Run) -> None:
+    """IRET, IRETD, IRETQ at CPL 3: pops rip, cs, flags, rsp and ss, whatever the size; #GP(0) with NT set.
+
+    SDM vol. 2, IRET, IA-32e mode; rsp is zero-extended from the operand size (measured on Zen 5).
+    """
+    size = run.insn.opcode.operand_size // 8
+    run.fault(run.get("nt"), 13)
+    target, cs, image, rsp, ss = (run.pop(size) for _ in range(5))
+    new_cs, new_ss = bits.extract(cs, 15, 0), bits.extract(ss, 15, 0)
+    run.fault(bits.not_(bits.eq(bits.extract(new_cs, 1, 0), const(3, 2))), 13, selector_error(new_cs))
+    enter_code_segment(run, new_cs, bits.zext(target, 64))
+    run.fault(bits.uf("bad_stack_selector", 1, new_ss), 13, selector_error(new_ss))
+    shadow_return(run, new_cs, bits.zext(target, 64))
+    load_flags(run, image)
+    run.set_gpr(RSP, bits.zext(rsp, 64))
+    set_selector(run, "ss", new_ss)
+
+
+def jmp(run: Run) -> None:
+    """JMP, near or far by its operand."""
+    (jmp_far if is_far(run) else control.jmp)(run)
+
+
+def call(run: Run) -> None:
+    """CALL, near or far by its operand."""
+    (call_far if is_far(run) else control.call)(run)
+
+
+def is_far(run: Run) -> bool:
+    """Whether operand 0 is a far pointer in memory; near operands are displacements or register-or-memory."""
+    return operands.kind(run, 0) == "mem"
+
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    "jmp": jmp, "call": call, "retf": retf, "iret": iret, "iretd": iret, "iretq": iret,
+}  # fmt: skip

@@ -1,0 +1,254 @@
+"""Semantics of what no family models exactly: operands, addresses, sizes, masks, flags and faults are exact, the
+datapath is an uninterpreted function of everything the instruction reads.
+
+A proof that uses it holds for every datapath.  It rests on the read and write sets, which the processor judges
+(`verify.live`).  A function's name is OPCODE.output, so two opcodes never share a datapath.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, TRUE, Sort, Term, const
+from verify.models.isa.fields import operand_register
+from verify.models.isa.forms import ImplicitMemory
+from verify.models.isa.overlay import overlay
+from verify.models.machine import STATUS, component_sort
+from verify.models.semantics import operands
+from verify.models.semantics.operands import GPR_WIDTH, VECTOR_WIDTH
+from verify.models.semantics.run import Run
+
+READS: Final = frozenset({"READ", "COND_READ", "READ_WRITE", "READ_COND_WRITE"})
+WRITES: Final = frozenset({"WRITE", "COND_WRITE", "READ_WRITE", "READ_COND_WRITE"})
+FLAGS: Final = (*STATUS, "df", "ac")
+NAMED_GPRS: Final = {  # register name -> number, width; the low-byte, word, doubleword and quadword names
+    name: (number, width)
+    for number, row in enumerate((
+        "al ax eax rax", "cl cx ecx rcx", "dl dx edx rdx", "bl bx ebx rbx",
+        "spl sp esp rsp", "bpl bp ebp rbp", "sil si esi rsi", "dil di edi rdi",
+    ))
+    for name, width in zip(row.split(), (8, 16, 32, 64), strict=True)
+}  # fmt: skip
+COMPONENTS: Final = {  # overlay name -> state component
+    "mxcsr": "mxcsr", "fip": "fip", "fdp": "fdp", "fop": "fop", "fs_base": "fs_base", "gs_base": "gs_base",
+    "x87_status": "x87", "x87_control": "x87", "x87_tag": "x87", "x87_stack": "x87", "ssp": "ssp",
+}  # fmt: skip
+
+
+def routed(run: Run) -> None:
+    """Reads every input, asks the datapath for every output, writes them in the manual's order."""
+    inputs = _inputs(run)
+    _exceptions(run, inputs)
+    _write_operands(run, inputs)
+    _write_implicit(run, inputs)
+    _write_flags(run, inputs)
+    _write_components(run, inputs)
+
+
+def _datapath(run: Run, output: str, sort: Sort, inputs: tuple[Term, ...]) -> Term:
+    return bits.uf(f"{run.insn.opcode.name}.{output}", sort, *inputs)
+
+
+def _inputs(run: Run) -> tuple[Term, ...]:
+    values: list[Term] = []
+    opcode = run.insn.opcode
+    mask = _mask_inputs(run)
+    values += mask
+    for i, access in enumerate(opcode.op_access):
+        values += _operand_inputs(run, i, access, mask)
+    for name, access in opcode.implicit_registers:
+        if access in READS and (register := NAMED_GPRS.get(name)):
+            values.append(run.gpr(const(register[0], 4), register[1]))
+        elif access in READS:
+            values.append(_named_vector(run, name))
+    for memory in opcode.implicit_memory:
+        if memory.access in READS:
+            values.append(run.load(_implicit_address(run, memory), memory.size or 64))
+    values += [run.get(f) for f in opcode.flags.read if f in FLAGS]
+    values += [run.get(c) for c in _components(run, overlay(opcode).reads)]
+    return tuple(values)
+
+
+def _components(run: Run, names: frozenset[str]) -> list[str]:
+    found = {COMPONENTS.get(n, "other") for n in names if n not in {"rip"}}
+    kinds = run.insn.opcode.op_kinds
+    if any(k.startswith(("mm_", "st")) for k in kinds):
+        found.add("x87")
+    if any(k.startswith(("tmm", "bnd")) for k in kinds):
+        found.add("other")
+    return sorted(found)
+
+
+def _mask_inputs(run: Run) -> list[Term]:
+    """The opmask register in use (k0 means all elements), zeroing, rounding, where the encoding has them."""
+    if run.insn.opcode.encoding != "EVEX":
+        return []
+    f = run.insn.fields
+    selected = bits.select(run.get("masks"), f.aaa)
+    unmasked = bits.eq(f.aaa, const(0, 3))
+    mask = bits.ite(unmasked, const(-1, 64), selected) if run.insn.opcode.can_mask else const(-1, 64)
+    return [mask, f.z, f.broadcast, f.ll]
+
+
+def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
+    """What operand `index` contributes: its value where it is read, an old register where a write may merge."""
+    kind = operands.kind(run, index)
+    if operands.is_memory(run, index):
+        return _memory_inputs(run, index, access, mask)
+    if kind in operands.FIXED_GPR or kind in operands.IMMEDIATE or kind == "imm8_const_1":
+        return [operands.read(run, index)] if access in READS or "imm" in kind else []
+    if kind == "imm4_m2z":
+        return [run.insn.fields.immediates[-1]]
+    if kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr")):
+        return []  # part of a component that is an input as a whole
+    if kind == "mm_or_mem":
+        return []
+    register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
+    if register_class in VECTOR_WIDTH:
+        whole = bits.select(run.get("vectors"), bits.zext(number, 5))
+        return [whole] if access in READS or access != "WRITE" or mask or _is_block(kind) else []
+    if register_class in GPR_WIDTH or register_class == "k":
+        return [operands.read_register(run, index)] if access != "WRITE" else []
+    return [] if access == "WRITE" else [run.get("selectors")] if register_class == "seg" else []
+
+
+def _is_block(kind: str) -> bool:
+    return kind in {"zmmp3_vvvv", "xmmp3_vvvv"}
+
+
+def _memory_size(run: Run) -> int:
+    """Bytes of the ModRM operand: one element where it is broadcast."""
+    opcode = run.insn.opcode
+    if opcode.can_broadcast and run.insn.fields.broadcast.value == 1:
+        return opcode.broadcast_size
+    return opcode.memory_size
+
+
+def _address(run: Run) -> Term:
+    if not run.insn.opcode.is_vsib:
+        return run.operand_address()
+    f = run.insn.fields
+    base = bits.select(run.get("gprs"), f.base) if f.has_base else const(0, 64)
+    index = bits.select(run.get("vectors"), bits.zext(f.index, 5))
+    inside = run.truncated(bits.add(f.disp, base))
+    return run.linear(bits.uf("vsib_address", 64, inside, index, bits.zext(f.scale, 8)), run.insn.segment)
+
+
+def _condition(mask: list[Term]) -> Term:
+    """Whether a masked operand is touched at all: it is not where no element is selected (SDM vol. 1, 15.6.4)."""
+    if not mask or mask[0].value is not None:
+        return TRUE
+    return bits.not_(bits.eq(bits.uf("selected_elements", 64, mask[0]), const(0, 64)))
+
+
+def _memory_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
+    if access == "NO_MEM_ACCESS":
+        return [run.effective_address()]
+    size = _memory_size(run)
+    if access not in READS:
+        return []
+    _alignment(run, index, size)
+    return [run.load(_address(run), size or 64, run.uses_stack_segment(), _condition(mask))]
+
+
+def _alignment(run: Run, index: int, size: int) -> None:
+    """Legacy SSE operands of 16 bytes are aligned or #GP, but for the unaligned moves (SDM vol. 2, table 2-22)."""
+    if run.insn.opcode.encoding == "LEGACY" and size == 16 and operands.kind(run, index) == "xmm_or_mem":
+        low = bits.extract(run.operand_address(), 3, 0)
+        run.fault(bits.uf(f"{run.insn.opcode.name}.misaligned", 1, low), 13)
+
+
+def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
+    """Any further fault is some function of the inputs; its reported address is the instruction's own."""
+    vector = _datapath(run, "datapath_fault", 8, inputs)
+    run.faults.append((vector, const(0, 32), const(0, 64), TRUE))
+
+
+def _write_operands(run: Run, inputs: tuple[Term, ...]) -> None:
+    opcode = run.insn.opcode
+    for i, access in enumerate(opcode.op_access):
+        if access in WRITES:
+            _write_operand(run, i, inputs)
+
+
+def _write_operand(run: Run, index: int, inputs: tuple[Term, ...]) -> None:
+    kind, name = operands.kind(run, index), f"out{index}"
+    if operands.is_memory(run, index):
+        size = _memory_size(run) or 64
+        value = _datapath(run, name, 8 * size, inputs)
+        _alignment(run, index, size)
+        run.store(_address(run), value, run.uses_stack_segment(), _condition(_mask_inputs(run)))
+    elif kind in operands.FIXED_GPR:
+        number, width = operands.FIXED_GPR[kind]
+        run.set_gpr(number, _datapath(run, name, width, inputs))
+    elif kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr")) or kind.startswith("seg_r"):
+        return  # part of a component that is written as a whole
+    else:
+        register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
+        _write_register(run, index, register_class, number, name, inputs)
+
+
+def _write_register(
+    run: Run, index: int, register_class: str, number: Term, name: str, inputs: tuple[Term, ...]
+) -> None:
+    if register_class in VECTOR_WIDTH:
+        operands.write_vector(run, number, _datapath(run, name, VECTOR_WIDTH[register_class], inputs))
+    elif register_class in GPR_WIDTH:
+        operands.write_register(run, index, _datapath(run, name, GPR_WIDTH[register_class], inputs))
+    elif register_class == "k":
+        operands.write_register(run, index, _datapath(run, name, 64, inputs))
+        if operands.kind(run, index) == "kp1_reg":
+            partner = bits.add(number, const(1, 3))
+            run.set("masks", bits.store(run.get("masks"), partner, _datapath(run, f"{name}pair", 64, inputs)))
+
+
+def _write_implicit(run: Run, inputs: tuple[Term, ...]) -> None:
+    for memory in run.insn.opcode.implicit_memory:
+        if memory.access in WRITES:
+            value = _datapath(run, "memory", 8 * (memory.size or 64), inputs)
+            run.store(_implicit_address(run, memory), value)
+    for name, access in run.insn.opcode.implicit_registers:
+        if access not in WRITES:
+            continue
+        if register := NAMED_GPRS.get(name):
+            run.set_gpr(const(register[0], 4), _datapath(run, name, register[1], inputs))
+        elif name.startswith(("xmm", "ymm", "zmm")):
+            number = const(int(name[3:]), 5)
+            old = bits.select(run.get("vectors"), number)
+            width = VECTOR_WIDTH[name[:3]]
+            operands.write_vector(run, number, _datapath(run, name, width, (*inputs, old)))
+
+
+def _named_vector(run: Run, name: str) -> Term:
+    if name[:3] in VECTOR_WIDTH:
+        return bits.select(run.get("vectors"), const(int(name[3:]), 5))
+    return run.get("x87" if name.startswith(("st", "mm")) else "other")
+
+
+def _implicit_address(run: Run, memory: ImplicitMemory) -> Term:
+    total = const(memory.displacement, 64)
+    for name in (memory.base, memory.index):
+        if register := NAMED_GPRS.get(name):
+            total = bits.add(total, bits.zext(run.gpr(const(register[0], 4), register[1]), 64))
+    segment = run.insn.segment if memory.segment == "ds" else None
+    return run.linear(run.truncated(total), segment)
+
+
+def _write_flags(run: Run, inputs: tuple[Term, ...]) -> None:
+    flags = run.insn.opcode.flags
+    for name in FLAGS:
+        if name in flags.cleared:
+            run.set(name, FALSE)
+        elif name in flags.set:
+            run.set(name, TRUE)
+        elif name in flags.written or name in flags.undefined:
+            run.set(name, _datapath(run, name, 1, inputs))
+
+
+def _write_components(run: Run, inputs: tuple[Term, ...]) -> None:
+    for name in _components(run, overlay(run.insn.opcode).writes):
+        old = run.get(name)
+        if name in {"fip", "fdp", "fop"}:
+            continue
+        run.set(name, _datapath(run, name, component_sort(name), (*inputs, old)))

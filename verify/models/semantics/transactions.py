@@ -1,0 +1,76 @@
+"""Semantics of restricted transactional memory: xbegin, xabort, xend, xtest.
+
+Decides the fallback address, that it is checked, what eax gets, and that single-stepping aborts.  AMD processors have no
+RTM: #UD.  Whether a transaction is under way is part of the state component `other`; what an abort rolls back besides ip
+and eax is not modelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.isa.forms import Cpu
+from verify.models.machine import STATUS
+from verify.models.semantics.kernel_entry import undefined
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RAX, Run, is_canonical
+
+STATUS_XABORT, STATUS_DEBUG = 1 << 0, 1 << 4  # SDM vol. 1, table 16-1
+
+
+def intel_only(semantics: Semantics) -> Semantics:
+    """#UD on AMD, else the semantics."""
+    return lambda run: undefined(run) if run.insn.cpu is Cpu.AMD else semantics(run)
+
+
+def in_transaction(run: Run) -> Term:
+    """One bit: an RTM region is active."""
+    return bits.uf("in_transaction", 1, run.before.other)
+
+
+def abort(run: Run, condition: Term, fallback: Term, status: Term) -> None:
+    """Where the condition holds, goes on at the fallback address with the status in eax."""
+    run.set_gpr(RAX, bits.ite(condition, bits.zext(status, 64), run.gpr(RAX)))
+    run.set("ip", bits.ite(condition, fallback, run.get("ip")))
+
+
+def xbegin(run: Run) -> None:
+    """XBEGIN: starts a region or aborts at once; a pending debug trap (TF) always aborts (SDM vol. 1, 16.3.7).
+
+    The displacement is never cut to 16 bits in 64-bit mode (SDM vol. 2, XBEGIN).
+    """
+    fallback = bits.add(run.next_ip, bits.sext(run.insn.fields.immediates[0], 64))
+    run.fault(bits.not_(is_canonical(fallback)), 13)
+    tf, other = run.get("tf"), run.before.other
+    aborts = bits.or_(tf, bits.uf("xbegin_aborts", 1, other))
+    status = bits.ite(tf, const(STATUS_DEBUG, 32), bits.uf("xbegin_status", 32, other))
+    run.set("other", bits.ite(aborts, other, bits.uf("transaction_begun", 64, other, fallback)))
+    abort(run, aborts, fallback, status)
+
+
+def xabort(run: Run) -> None:
+    """XABORT: nothing outside a region; inside, the fallback address with imm8 in bits 31..24 of eax."""
+    other, code = run.before.other, run.insn.fields.immediates[0]
+    status = bits.concat(code, bits.extract(bits.uf("xabort_status", 32, other), 23, 1), TRUE)
+    run.set("other", bits.ite(in_transaction(run), bits.uf("transaction_left", 64, other), other))
+    abort(run, in_transaction(run), bits.uf("transaction_fallback", 64, other), status)
+
+
+def xend(run: Run) -> None:
+    """XEND: #GP(0) outside a region (SDM vol. 2, XEND)."""
+    run.fault(bits.not_(in_transaction(run)), 13)
+    run.set("other", bits.uf("transaction_left", 64, run.before.other))
+
+
+def xtest(run: Run) -> None:
+    """XTEST: ZF says that no region is active, the other status flags are 0 (SDM vol. 2, XTEST)."""
+    for name in STATUS:
+        run.set(name, bits.not_(in_transaction(run)) if name == "zf" else FALSE)
+
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    "xbegin": intel_only(xbegin), "xabort": intel_only(xabort), "xend": intel_only(xend), "xtest": intel_only(xtest),
+}  # fmt: skip

@@ -1,0 +1,306 @@
+"""From bytes to a probe site: what the processor sees, what the scheme sees, and the class both belong to.
+
+Two encodings with equal keys have equal obligations: what differs between them (register numbers, displacement,
+immediates, length) is a variable of the obligation.  An encoding whose slot copy does not correspond to the original
+field by field is a class of its own, with every byte concrete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, cast
+
+from verify.models import bits
+from verify.models.bits import Term, const, var
+from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
+from verify.models.isa.fields import Fields, fields, operand_register
+from verify.models.isa.forms import Addressing, Cpu, opcode_named
+from verify.models.schemes.execution import ASSUMPTIONS, Site
+from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Jump, JumpIf, Plan, Push, Refuse, Scheme, Step
+from verify.models.semantics.run import Instruction
+
+FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
+FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
+CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
+SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
+
+LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
+
+
+class FreeFields(Fields):
+    """Fields whose values are variables, but for what the layout or `pinned` fixes."""
+
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, Term], free_immediates: bool) -> None:
+        super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
+        layout = like.layout
+        present = {
+            "reg": layout.modrm_offset is not None, "rm_reg": layout.modrm_offset is not None,
+            "opcode_reg": like.opcode.op_code_len == 1 or layout.modrm_offset is not None,
+            "base": like.has_base, "index": like.has_index, "scale": layout.sib_offset is not None,
+            "vvvv": layout.vex is not None, "aaa": layout.vex == "evex", "z": layout.vex == "evex",
+            "disp": layout.disp_offset is not None or like.addressing is Addressing.MEM,
+        }  # fmt: skip
+        values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in FREE if present[n]}
+        if free_immediates:
+            values["immediates"] = cast(
+                Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
+            )
+        self.__dict__.update(values, **pinned)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One encoding under one scheme and one vendor's decoder."""
+
+    scheme: Scheme
+    data: bytes  # 16 bytes or more
+    decoded: Decoded | NotAnInstruction | NotModelled
+    plan: Plan
+
+    @cached_property
+    def copy_bytes(self) -> bytes:
+        """The 16 bytes that the processor runs in the slot."""
+        if not isinstance(self.plan, Step):
+            return self.data[:16]
+        return bytes((self.data[b.source] & b.keep if b.source is not None else 0) | b.bits for b in self.plan.slot)
+
+    @cached_property
+    def copy(self) -> Decoded | NotAnInstruction | NotModelled:
+        """What the slot's bytes are to the processor."""
+        unchanged = self.copy_bytes == self.data[:16]
+        return self.decoded if unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
+
+    @cached_property
+    def relation(self) -> str:
+        """How the copy corresponds to the original: same, based (rip-relative made scratch-based) or concrete."""
+        if not isinstance(self.decoded, Decoded):
+            return "concrete"
+        if self.copy is self.decoded:
+            return "same"
+        return "based" if _is_based(self) else "concrete"
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Equal keys: equal obligations."""
+        if self.relation == "concrete" or _plan_key(self) is None:
+            return "concrete", self.data[:16], cpu_of(self.decoded)
+        return _structure_key(self), _plan_key(self), self.relation
+
+
+def cpu_of(decoded: Decoded | NotAnInstruction | NotModelled) -> Cpu:
+    """The vendor by whose decoder something was decoded; AMD for what is no instruction."""
+    return decoded.cpu if isinstance(decoded, Decoded) else Cpu.AMD
+
+
+def padded(data: bytes) -> bytes:
+    """At least 16 bytes: the encoding and what follows it."""
+    return data if len(data) >= 16 else data + FILLER * (16 - len(data))
+
+
+def probe(data: bytes, scheme: Scheme, cpu: Cpu) -> Probe:
+    """The probe of an encoding; bytes behind the instruction do not matter to the plan."""
+    whole = padded(data)
+    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole))
+
+
+def _operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
+    """The numbers of the general registers that operands name (address registers left out)."""
+    numbers = []
+    for i, kind in enumerate(decoded.form.opcode.op_kinds):
+        if kind.startswith(("r8_", "r16_", "r32_", "r64_")):
+            if "_or_mem" in kind and decoded.form.addressing is not Addressing.REG:
+                continue
+            numbers.append(operand_register(decoded.form.opcode, i, parts)[1])
+    return numbers
+
+
+def _is_based(p: Probe) -> bool:
+    """The copy is the original with [rip + d] made [scratch + d], and the scratch register is no operand of it."""
+    old, new, plan = p.decoded, p.copy, p.plan
+    if not (isinstance(old, Decoded) and isinstance(new, Decoded) and isinstance(plan, Step) and plan.scratch):
+        return False
+    if old.form.opcode is not new.form.opcode or new.form.addressing is not Addressing.MEM:
+        return False
+    if old.form.addressing is not Addressing.RIP or new.layout.sib_offset is not None or plan.scratch.displacement:
+        return False
+    a, b = fields(old), fields(new)
+    names = ["reg", "disp", "immediates", "broadcast", "ll", "w"]
+    names += ["vvvv", "aaa", "z"] if old.layout.vex else []
+    same = all(getattr(a, n) == getattr(b, n) for n in names)
+    kept = old.layout._replace(disp_offset=0) == new.layout._replace(disp_offset=0, rex=old.layout.rex)
+    scratch = plan.scratch.register
+    free = all(n.value is not None and n.value & 15 != scratch for n in _operand_numbers(old, a))
+    return same and kept and free and b.base.value == scratch
+
+
+def _structure_key(p: Probe) -> tuple[object, ...]:
+    d = cast(Decoded, p.decoded)
+    layout, opcode = d.layout, d.form.opcode
+    parts = fields(d)
+    shown = d.data[layout.modrm_offset] if opcode.op_code in SHOWS_MODRM and layout.modrm_offset else None
+    fixed = parts.immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
+    high_bytes = layout.rex_offset is None and any(k.startswith("r8_") for k in opcode.op_kinds)
+    return (
+        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, layout.address_size, layout.segment,
+        layout.rep, layout.lock, d.faults_ud, high_bytes, shown, fixed, parts.has_base, parts.has_index,
+        parts.broadcast.value, parts.ll.value, layout.disp_scale if layout.disp_size == 1 else 1,
+    )  # fmt: skip
+
+
+def _vendor_matters(d: Decoded) -> bool:
+    return d.form.opcode.flow_control != "NEXT" or d.faults_ud is not None
+
+
+def _plan_key(p: Probe) -> tuple[object, ...] | None:
+    """The plan without its bytes; None where a field of it is none of the instruction's own."""
+    plan, d = p.plan, cast(Decoded, p.decoded)
+    match plan:
+        case Refuse():
+            return ("refuse", plan.reason)
+        case InPlace():
+            return ("in place",)
+        case Step():
+            options = (plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set)
+            same = plan.length == d.layout.length
+            fixups = tuple(sorted(f.name for f in plan.fixups))
+            return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)
+        case Emulate(effect):
+            field = getattr(effect, "displacement", None)
+            place = None if field is None else _place(d, field)
+            if field is not None and place is None:
+                return None
+            rest = (getattr(effect, "condition", None), getattr(effect, "register", None))
+            same = plan.length == d.layout.length
+            return (
+                "emulate", type(effect).__name__, *rest, place, plan.optimised, same or plan.length - d.layout.length
+            )  # fmt: skip
+
+
+def _place(d: Decoded, field: Field) -> str | None:
+    """Which field of the instruction the scheme's displacement is: disp, imm0, imm1, or none."""
+    spot = (field.offset, field.size)
+    if spot in d.layout.immediates:
+        return f"imm{d.layout.immediates.index(spot)}"
+    plain = spot == (d.layout.disp_offset, d.layout.disp_size) and d.layout.disp_scale == 1
+    return "disp" if plain and d.layout.modrm_offset is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A site with its premises, and the values that this encoding gives to the site's field variables."""
+
+    site: Site
+    premises: tuple[Term, ...]
+    values: Mapping[str, int]
+
+
+def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
+    """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
+    symbolic = p.key[0] != "concrete"
+    original, values = _instruction(p.decoded, p, symbolic, {})
+    copy: Instruction | None = original
+    premises: list[Term] = []
+    if isinstance(p.plan, Step) and p.copy is not p.decoded:
+        copy = _copy(p, symbolic)
+        if symbolic and p.plan.scratch:
+            numbers = _operand_numbers(cast(Decoded, p.decoded), original.fields)
+            scratch = const(p.plan.scratch.register, 4)
+            premises += [bits.not_(bits.eq(n, scratch)) for n in numbers]
+    elif not isinstance(p.copy, Decoded):
+        copy = None
+    origin, slot = var("origin", 64), var("slot", 64)
+    premises += [_user_address(origin), _user_address(slot)]
+    length, site_values = _length(p, symbolic)
+    values.update(site_values)
+    site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
+    return Problem(site, tuple(premises), values)
+
+
+def _user_address(address: Term) -> Term:
+    """One bit: between the lowest mappable page and 4 KiB and 16 bytes below the end of user space (TASK_SIZE_MAX)."""
+    low = bits.not_(bits.ult(address, const(0x1000, 64)))
+    return bits.and_(low, bits.ult(address, const((1 << 47) - 4096 - 16, 64)))
+
+
+def _length(p: Probe, symbolic: bool) -> tuple[Term, dict[str, int]]:
+    real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
+    seen = getattr(p.plan, "length", real)
+    if symbolic and seen == real:
+        return LENGTH, {"length": real}
+    return const(seen, 64), {"length": real}
+
+
+def _copy(p: Probe, symbolic: bool) -> Instruction | None:
+    if not isinstance(p.copy, Decoded):
+        return None
+    pinned = {}
+    if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
+        pinned["base"] = const(p.plan.scratch.register, 4)
+    return _instruction(p.copy, p, symbolic, pinned)[0]
+
+
+def _instruction(
+    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, Term]
+) -> tuple[Instruction, dict[str, int]]:
+    if not isinstance(decoded, Decoded):
+        return _undefined(decoded), {}
+    d, parts = decoded, fields(decoded)
+    length, values = const(d.layout.length, 64), {}
+    undefined = d.faults_ud
+    if symbolic:
+        keep = dict(pinned)
+        if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
+            keep["opcode_reg"] = parts.opcode_reg
+        free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
+        loose = FreeFields(parts, d.data, keep, free)
+        values = _field_values(loose, parts)
+        parts = loose
+        if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:
+            length = LENGTH
+    modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
+    instruction = Instruction(
+        d.form.opcode, d.form.addressing, d.cpu, length, d.layout.address_size, d.layout.segment, d.layout.rep,
+        d.layout.lock, modrm, parts, undefined,
+    )  # fmt: skip
+    return instruction, values
+
+
+def _field_values(loose: Fields, exact: Fields) -> dict[str, int]:
+    values: dict[str, int] = {}
+    for name in FREE:
+        term = loose.__dict__.get(name)
+        if term is not None and term.op == "var":
+            values[name] = cast(int, getattr(exact, name).value)
+    for i, t in enumerate(exact.immediates):
+        values[f"imm{i}"] = cast(int, t.value)
+    return values
+
+
+def _undefined(answer: NotAnInstruction | NotModelled) -> Instruction:
+    data = b"\x0f\x0b"
+    ud2 = cast(Decoded, decode(data, Cpu.INTEL))
+    return Instruction(
+        opcode_named("UD2"), Addressing.NONE, Cpu.INTEL, const(2, 64), 8, None, None, False, None, fields(ud2),
+        answer.reason,
+    )  # fmt: skip
+
+
+def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[Field], Term]:
+    def constant(field: Field) -> Term:
+        raw = p.data[field.offset : field.offset + field.size]
+        return const(int.from_bytes(raw, "little", signed=True), 64)
+
+    def own(field: Field) -> Term:
+        place = _place(cast(Decoded, p.decoded), field)
+        if place == "disp":
+            return original.fields.disp
+        if place is None:
+            raise ValueError(f"{p.data.hex()}: {field} is no field of the instruction")
+        return bits.sext(original.fields.immediates[int(place[3:])], 64)
+
+    return own if symbolic else constant
+
+
+__all__ = ["Call", "Jump", "JumpIf", "Probe", "Problem", "probe", "problem"]

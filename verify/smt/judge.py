@@ -1,0 +1,195 @@
+"""The verdict of one encoding: its class's obligations decided once, then this encoding's own fields put in.
+
+A class that is proved is proved for each of its encodings.  A class that is refuted is refuted for an encoding only
+where the encoding's own fields show the deviation: by the class's witness, by other states, or by the solver again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from verify.models.bits import Term, const, substitute
+from verify.models.evaluation import Evaluator, compiled
+from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
+from verify.models.isa.forms import Cpu
+from verify.models.machine import OBSERVABLES, symbolic_state
+from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
+from verify.models.schemes.plan import Refuse, Scheme
+from verify.models.sites import Probe, Problem, problem, probe
+from verify.smt.decide import Decisions, InMemory, Obligation, decide, holds, replayed, variables_of
+from verify.smt.theorem import goals
+from verify.smt.verdicts import Decision, Verdict, Witness, worst
+
+
+@dataclass(slots=True)
+class Decided:
+    """One obligation of a class with its decision and, where refuted, the evaluator of its roots."""
+
+    obligation: Obligation
+    decision: Decision
+
+    def evaluator(self) -> Evaluator:
+        """Roots compiled once; a class that was refuted is asked for each of its encodings."""
+        if self._evaluator is None:
+            self._evaluator = compiled(self.obligation.roots)
+        return self._evaluator
+
+    _evaluator: Evaluator | None = field(default=None, init=False)
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """All obligations of a class of encodings."""
+
+    decided: tuple[Decided, ...]
+    refused: str | None = None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The class's verdict."""
+        return Verdict.REFUSED if self.refused else worst(d.decision.verdict for d in self.decided)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One refuted observable of an encoding, with the state that shows it."""
+
+    observable: str
+    witness: Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict of one encoding under one vendor's decoder."""
+
+    probe: Probe
+    verdict: Verdict | None  # None: not an instruction
+    observables: tuple[tuple[str, Verdict], ...]
+    deviations: tuple[Deviation, ...]
+    reason: str
+
+
+class Judge:
+    """Decides encodings under one scheme; keeps what it has decided of every class."""
+
+    def __init__(self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS,
+                 decisions: Decisions | None = None) -> None:  # fmt: skip
+        self.scheme = scheme
+        self.assumptions = assumptions
+        self.decisions: Decisions = decisions if decisions is not None else InMemory()
+        self.classes: dict[tuple[object, ...], ClassResult] = {}
+        self.obligations = 0
+        self.own: dict[tuple[object, ...], tuple[Verdict, Witness | None]] = {}
+
+    def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
+        """The verdict of the encoding for all states and addresses, its own fields as they stand."""
+        p = probe(data, self.scheme, cpu)
+        if isinstance(p.decoded, NotAnInstruction):
+            return Judgement(p, None, (), (), p.decoded.reason)
+        if isinstance(p.plan, Refuse):
+            return Judgement(p, Verdict.REFUSED, (), (), p.plan.reason)
+        if isinstance(p.decoded, NotModelled):
+            return Judgement(p, Verdict.UNKNOWN, (), (), f"not modelled: {p.decoded.reason}")
+        result = self.class_result(p)
+        if result.verdict is Verdict.PROVED:
+            return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "")
+        return self._individual(p, result)
+
+    def class_result(self, p: Probe) -> ClassResult:
+        """The obligations of the encoding's class, decided."""
+        found = self.classes.get(p.key)
+        if found is None:
+            found = self.classes[p.key] = self._decide_class(p)
+        return found
+
+    def _decide_class(self, p: Probe) -> ClassResult:
+        if isinstance(p.plan, Refuse):
+            return ClassResult((), p.plan.reason)
+        material = problem(p, self.assumptions)
+        decided = tuple(Decided(o, decide(o, self.decisions)) for o in obligations(p, material))
+        self.obligations += len(decided)
+        return ClassResult(decided)
+
+    def _individual(self, p: Probe, result: ClassResult) -> Judgement:
+        values = problem_values(p)
+        verdicts, deviations, reasons = [], [], []
+        for d in result.decided:
+            verdict, witness = d.decision.verdict, d.decision.witness
+            if verdict is Verdict.REFUTED:
+                verdict, witness = self._own_verdict(p, d, values)
+            verdicts.append((d.obligation.observable, verdict))
+            if verdict is Verdict.REFUTED and witness is not None:
+                deviations.append(Deviation(d.obligation.observable, witness))
+            if d.decision.reason:
+                reasons.append(d.decision.reason)
+        total = worst(v for _, v in verdicts)
+        return Judgement(p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)))
+
+    def _own_verdict(self, p: Probe, d: Decided, values: Mapping[str, int]) -> tuple[Verdict, Witness | None]:
+        """The class is refuted; is this encoding?"""
+        witness = d.decision.witness
+        assert witness is not None
+        roots = d.obligation.roots
+        variables = variables_of(roots)
+        fixed = {n: v for n, v in values.items() if n in variables}
+        if not fixed or holds(d.evaluator(), variables, witness, fixed):
+            return Verdict.REFUTED, witness
+        key = (p.key, d.obligation.observable, tuple(sorted(fixed.items())))
+        if key not in self.own:
+            self.own[key] = self._with_own_fields(d, fixed, variables)
+        return self.own[key]
+
+    def _with_own_fields(
+        self, d: Decided, fixed: Mapping[str, int], variables: Mapping[str, object]
+    ) -> tuple[Verdict, Witness | None]:
+        witness = replayed(d.obligation.roots, d.decision.witness or Witness(()), fixed)
+        if witness is not None:
+            return Verdict.REFUTED, witness
+        bindings: dict[Term, Term] = {
+            t: const(fixed[str(t.params[0])], t.width)
+            for t in _variables(d.obligation.roots) if str(t.params[0]) in fixed
+        }  # fmt: skip
+        negated, *premises = substitute(d.obligation.roots, bindings)
+        goal = substitute((d.obligation.goal,), bindings)[0]
+        decision = decide(Obligation(d.obligation.observable, goal, tuple(premises)), self.decisions)
+        return decision.verdict, decision.witness
+
+
+_ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
+
+
+def _variables(roots: tuple[Term, ...]) -> Iterator[Term]:
+    from verify.models.bits import postorder  # noqa: PLC0415  local to the one user
+
+    return (t for t in postorder(roots) if t.op == "var")
+
+
+def problem_values(p: Probe) -> Mapping[str, int]:
+    """The values that the encoding gives to its class's field variables."""
+    return problem(p).values
+
+
+def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
+    """One obligation an observable."""
+    assert not isinstance(p.plan, Refuse)
+    site = material.site
+    state = initial(site, symbolic_state(site.origin))
+    here, there = in_place(site, state), displaced(p.plan, site, state)
+    compared = goals(here, there, code_not_read="code-not-read" in material.site.assumptions)
+    for name in OBSERVABLES:
+        yield Obligation(name, compared[name], material.premises)
+
+
+def vendors(data: bytes, cpus: tuple[Cpu, ...]) -> tuple[Cpu, ...]:
+    """The vendors to ask: one alone where all read the bytes alike and run them alike."""
+    if len(cpus) == 1:
+        return cpus
+    answers = [decode(data, c) for c in cpus]
+    first, second = answers[0], answers[1]
+    if isinstance(first, Decoded) and isinstance(second, Decoded):
+        alike = (first.form is second.form, first.layout == second.layout, first.faults_ud == second.faults_ud)
+        if all(alike) and first.form.opcode.flow_control == "NEXT":
+            return cpus[:1]
+    return cpus
