@@ -12,8 +12,9 @@ import pytest
 from verify.live import kernel_outcome
 from verify.live.corpus import registration_corpus
 from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_child import CODE, HLT, REGISTERS, Stop, Tracee
+from verify.live.kernel_child import CODE, HLT, Stop, Tracee
 from verify.live.kernel_outcome import Outcome, differences
+from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import standard_states
 from verify.live.uprobe import Probes, UprobesUnavailable, missing

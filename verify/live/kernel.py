@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from verify.live.corpus import Layout, place
-from verify.live.kernel_child import CODE, HLT, RIP, ChildLost, Stop, Tracee
+from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
 from verify.live.kernel_outcome import Difference, Outcome, differences, kind
+from verify.live.kernel_ptrace import RIP
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
 from verify.live.uprobe import Probes, UprobesUnavailable, missing

@@ -2,8 +2,7 @@
 
 Decides nothing: `Tracee.run` says where and how the child stopped. The child has five mappings: code (a file, private),
 data (shared with this process), landing (hlt everywhere), and nothing else; every hlt that control arrives at stops it.
-A child that does not stop is stopped by a watchdog; one that dies raises `ChildLost`. Sources: ptrace(2);
-struct user_regs_struct, arch/x86/include/asm/user_64.h; NT_X86_XSTATE, include/uapi/linux/elf.h.
+A child that does not stop is stopped by a watchdog; one that dies raises `ChildLost`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,23 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from verify.live.kernel_ptrace import (
+    CONT,
+    EXITKILL,
+    GET_RSEQ,
+    GETREGS,
+    GETREGSET,
+    GETSIGINFO,
+    NT_X86_XSTATE,
+    REGISTERS,
+    SETOPTIONS,
+    SETREGS,
+    SETREGSET,
+    TRACEME,
+    map_at,
+    trace_request,
+)
+
 CODE: Final = 0x2000_0000
 DATA: Final = 0x2800_0000
 DATA_SIZE: Final = 0x8000
@@ -27,26 +43,10 @@ HLT: Final = 0xF4
 STUBS: Final = {"syscall": (0x1F00, b"\x0f\x05\xf4"), "cpuid": (0x1F10, b"\x0f\xa2\xf4")}
 END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
 
-REGISTERS: Final = (
-    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
-    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
-)
-RIP: Final = REGISTERS.index("rip")
-TRACEME, GETREGS, SETREGS, CONT = 0, 12, 13, 7
-SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
-EXITKILL: Final = 0x100000
-NT_X86_XSTATE: Final = 0x202
 XSTATE_ROOM: Final = 16384
 SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 11, 10, 334
-MAP_FIXED_NOREPLACE: Final = 0x100000
 TICK: Final = 0.1                                   # seconds between two looks of the watchdog
 TICKS_TO_STOP, TICKS_TO_KILL = 3, 15
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-_libc.ptrace.restype = ctypes.c_long
-_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 
 
 class ChildLost(RuntimeError):
@@ -68,26 +68,17 @@ class _Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
-    result = int(_libc.ptrace(request, pid, address, data))
-    if result < 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, f"ptrace request {request:#x}: {os.strerror(errno)}")
-    return result
-
-
 def _enter_child(code: int, code_size: int, data: int, landing: int) -> None:
     """The forked child's part: map the regions, let itself be traced, stop. Never returns to the interpreter."""
     try:
-        execute, write, fixed = mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_WRITE, MAP_FIXED_NOREPLACE
+        execute, write = mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_WRITE
         for address, size, protection, flags, descriptor in (
             (CODE, code_size, execute, mmap.MAP_PRIVATE, code),
             (DATA, DATA_SIZE, write, mmap.MAP_SHARED, data),
             (LANDING, LANDING_SIZE, execute, mmap.MAP_PRIVATE, landing),
         ):
-            if _libc.mmap(address, size, protection, flags | fixed, descriptor, 0) != address:
-                os._exit(3)
-        _libc.ptrace(TRACEME, 0, 0, 0)
+            map_at(address, size, protection, flags, descriptor)
+        trace_request(TRACEME, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
     finally:
         os._exit(4)
@@ -146,8 +137,8 @@ class Tracee:
 
     def _prepare(self) -> None:
         self._wait()
-        _ptrace(SETOPTIONS, self.pid, 0, EXITKILL)
-        _ptrace(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        trace_request(SETOPTIONS, self.pid, 0, EXITKILL)
+        trace_request(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
         self._template = list(struct.unpack("<27Q", self._registers.raw))
         self._leave_rseq()
         for start, end in ((0, CODE), (CODE + self.code_room, DATA), (DATA + DATA_SIZE, LANDING),
@@ -164,7 +155,7 @@ class Tracee:
         """Unregisters the rseq area, which the kernel would write to whenever it schedules the task."""
         area = ctypes.create_string_buffer(24)
         try:
-            _ptrace(GET_RSEQ, self.pid, 24, ctypes.addressof(area))
+            trace_request(GET_RSEQ, self.pid, 24, ctypes.addressof(area))
         except OSError:
             return
         pointer, size, signature, _, _ = struct.unpack("<QIIII", area.raw)
@@ -197,24 +188,24 @@ class Tracee:
     def run(self, registers: bytes, xstate: bytes | None) -> Stop:
         """Lets the child go on with these registers (and this xsave image) until it stops for any reason."""
         ctypes.memmove(self._registers, registers, len(registers))
-        _ptrace(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        trace_request(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
         if xstate is not None:
             ctypes.memmove(self._image, xstate, len(xstate))
             self._vector.base, self._vector.length = ctypes.addressof(self._image), len(xstate)
-            _ptrace(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
+            trace_request(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
         self._running += 1
-        _ptrace(CONT, self.pid)
+        trace_request(CONT, self.pid)
         self._wait()
         self._running += 1
-        _ptrace(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
-        _ptrace(GETSIGINFO, self.pid, 0, ctypes.addressof(self._information))
+        trace_request(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        trace_request(GETSIGINFO, self.pid, 0, ctypes.addressof(self._information))
         number, _, code, _, address = struct.unpack_from("<iiiiQ", self._information)
         image = b"" if xstate is None else self._read_xstate()
         return Stop(number, code, address, struct.unpack("<27Q", self._registers), image)
 
     def _read_xstate(self) -> bytes:
         self._vector.base, self._vector.length = ctypes.addressof(self._image), XSTATE_ROOM
-        _ptrace(GETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
+        trace_request(GETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
         return ctypes.string_at(self._image, self._vector.length)
 
     def read_code(self) -> bytes:

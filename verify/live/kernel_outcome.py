@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from verify.live.kernel_child import CODE, DATA, HLT, LANDING, LANDING_SIZE, REGISTERS, RIP, Stop
+from verify.live.kernel_child import CODE, DATA, HLT, LANDING, LANDING_SIZE, Stop
+from verify.live.kernel_ptrace import REGISTERS, RIP
 from verify.live.kernel_state import TRAP_FLAG, X87_AREA
 
 SI_KERNEL: Final = 128

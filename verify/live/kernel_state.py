@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, REGISTERS, RIP, Tracee
+from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Tracee
+from verify.live.kernel_ptrace import REGISTERS, RIP
 
 TARGET: Final = DATA + 0x3000                       # what rip-relative and absolute operands lead to, 64-byte aligned
 STACK: Final = DATA + 0x6000
