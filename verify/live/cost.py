@@ -23,7 +23,7 @@ from verify.live.kernel_registration import image
 from verify.live.uprobe import Probes, missing
 
 BASE: Final = 0x2000_0000                           # where the loop is mapped; the low 2 GiB keep addresses 32 bits
-COPY, HANDLER, RESTORER, SIZE = 0x800, 0x900, 0x980, 0x1000
+COPY, HANDLER, RESTORER, SIZE = 0x800, 0xF00, 0xF80, 0x1000
 TRAP_CYCLES, JUMP_CYCLES = 1000, 20                 # the figures of the original discussion
 MOVE: Final = bytes.fromhex("4889c9")               # mov rcx, rcx: has no kernel emulation, is stepped
 INT3: Final = b"\xcc"
@@ -35,7 +35,7 @@ SITE: Final = len(HEAD)
 SYS_RT_SIGACTION: Final = 13
 SA_SIGINFO, SA_RESTORER = 4, 0x04000000
 RIP_IN_CONTEXT: Final = 0xA8                        # of the ucontext_t in rdx; uc_mcontext.gregs[REG_RIP]
-JUMPS: Final = 16
+JUMPS: Final = 128
 DISCARDED: Final = 50                               # first hits: page faults, optimisation of the site
 
 
@@ -44,7 +44,7 @@ class Cost:
     """One way to probe: median cycles of a hit beyond the unprobed site, and the discussion's figure."""
 
     name: str
-    cycles: int | None
+    cycles: float | None
     discussed: int
     reason: str = ""
 
@@ -148,7 +148,7 @@ def costs(hits: int = 3000) -> tuple[Cost, ...]:
          lambda: _run(INT3, hits, before=_take_traps) - move),
         ("jump to a copy and back", JUMP_CYCLES, False, lambda: _jump_cycles(hits)),
     )
-    return tuple(Cost(name, None if kernel and absent else round(measure()), figure, absent if kernel else "")
+    return tuple(Cost(name, None if kernel and absent else round(measure(), 1), figure, absent if kernel else "")
                  for name, figure, kernel, measure in rows)
 
 

@@ -52,7 +52,11 @@ def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
     return {name: (row[1], row[0]) for name, row in rows.items()}
 
 
-def _data_words(first: int, far: bool) -> bytes:
+#: first landing offset and whether far, of the data region of the states plain and other
+FILLINGS: Final = ((0x120, False), (0x5A5, True))
+
+
+def data_words(first: int, far: bool) -> bytes:
     """The data region: differing landing addresses, as quadwords or as 32-bit far pointers to segment 33."""
     places = (LANDING + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
     return b"".join(struct.pack("<II", p, 0x33) if far else struct.pack("<Q", p) for p in places)
@@ -63,9 +67,9 @@ def _interrupt_frame(wide: bool, flags: int) -> bytes:
     return struct.pack("<5Q" if wide else "<5I", LANDING + (0x340 if wide else 0x240), 0x33, flags, STACK + 0x80, 0x2B)
 
 
-def _data(first: int, wide: bool, flags: int) -> bytes:
-    data = bytearray(_data_words(first, not wide))
-    frame = _interrupt_frame(wide, flags)
+def _data(first: int, far: bool, flags: int) -> bytes:
+    data = bytearray(data_words(first, far))
+    frame = _interrupt_frame(not far, flags)
     at = STACK - DATA
     data[at : at + len(frame)] = frame
     return bytes(data)
@@ -112,9 +116,9 @@ def standard_states(child: Tracee) -> tuple[State, ...]:
     """plain, other (32-bit far pointers, other flags), trap (TF set), fault (nothing mapped), in this order."""
     offsets = component_offsets(child)
     first, second = (_xstate(child.initial_xstate, offsets, seed) for seed in (0, 1))
-    plain = State("plain", _registers(0x203, 0x40, rcx=3), first, _data(0x120, True, 0x202))
+    plain = State("plain", _registers(0x203, 0x40, rcx=3), first, _data(*FILLINGS[0], 0x202))
     other = State("other", _registers(0x2D6, 0x48, rcx=1, rax=NO_SYSTEM_CALL, rdx=0x11, rsp=STACK + 8, r11=0x1357),
-                  second, _data(0x5A5, False, 0xA57))
+                  second, _data(*FILLINGS[1], 0xA57))
     trap = plain.with_registers("trap", eflags=0x203 | TRAP_FLAG)
     nowhere = {n: NOWHERE + 0x40 * i for i, n in enumerate(REGISTERS[:RIP]) if n != "orig_rax"}
     fault = replace(plain.with_registers("fault", **nowhere, rsp=NOWHERE + 0x2000), accessible=False)

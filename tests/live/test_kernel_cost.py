@@ -1,0 +1,31 @@
+"""Costs come in the order that every kernel shows: a jump below a trap, a trap below a debugger."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.live import cost
+from verify.live.cost import costs
+from verify.live.uprobe import missing
+
+pytestmark = pytest.mark.live
+
+
+def test_costs_are_ordered() -> None:
+    cycles = {row.name: row.cycles for row in costs(600)}
+    debugger, handler = cycles["ptrace breakpoint and single-step"], cycles["int3 and a handler in the process"]
+    jump = cycles["jump to a copy and back"]
+    assert debugger is not None and handler is not None and jump is not None
+    assert 0 < jump < 50 < handler < debugger
+    stepped = cycles["uprobe, stepped out of line"]
+    emulated = cycles["uprobe, emulated by the kernel"]
+    assert (stepped is None) == bool(missing())
+    if stepped is not None and emulated is not None:
+        assert 100 < emulated < stepped
+
+
+def test_without_uprobes_their_rows_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "missing", lambda: ("capability CAP_PERFMON (or CAP_SYS_ADMIN)",))
+    rows = costs(200)
+    assert [row.cycles is None for row in rows] == [True, True, True, False, False, False]
+    assert all("CAP_PERFMON" in row.reason for row in rows[:3])
