@@ -19,7 +19,8 @@ from verify.live.kernel_state import TRAP_FLAG, X87_AREA
 SI_KERNEL: Final = 128
 GENERAL: Final = tuple(i for i, n in enumerate(REGISTERS) if n not in (
     "orig_rax", "rip", "cs", "eflags", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"))
-SEGMENTS: Final = tuple(REGISTERS.index(n) for n in ("cs", "ss", "ds", "es", "fs", "gs", "fs_base", "gs_base"))
+SEGMENTS: Final = tuple(REGISTERS.index(n) for n in ("cs", "ss", "fs_base", "gs_base"))
+SELECTORS: Final = tuple(REGISTERS.index(n) for n in ("ds", "es", "fs", "gs"))
 FLAGS: Final = REGISTERS.index("eflags")
 SLOT_AREA: Final = 0x7FFF_0000_0000                     # the slot page is asked for at the top of user space
 X87_STATE: Final = ((0, 6), (32, 160))                  # control, status, tags; registers. SDM vol. 1, table 10-2
@@ -103,6 +104,9 @@ def _registers(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Ite
 
 def _bases(plain: Outcome, probed: Outcome, origin: int, code: bytes) -> Iterator[Difference]:
     yield from _indexed("segment-bases", SEGMENTS, plain, probed)
+    # NOTE(null-selectors): every return from an interrupt turns the null selectors 1..3 into 0 (SDM vol. 2, IRET)
+    changed = [i for i in SELECTORS if max(plain.stop.registers[i], 3) != max(probed.stop.registers[i], 3)]
+    yield from _indexed("segment-bases", tuple(changed), plain, probed)
 
 
 def _indexed(name: str, numbers: tuple[int, ...], plain: Outcome, probed: Outcome) -> Iterator[Difference]:

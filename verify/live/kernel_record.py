@@ -1,6 +1,6 @@
 """What the kernel said about a corpus, small enough for git: counts, and the classes of encodings that deviate.
 
-Decides nothing. A class is what decoders decide on: misplaced prefixes, opcode map and opcode; the classes of one map
+Decides nothing. A class is what decoders decide on: misplaced prefixes, opcode map and opcode; the opcodes of one map
 with the same observables stand in one row, with an example. Files are JSON under proofs/live, one a kernel release and
 processor family.
 """
@@ -11,16 +11,20 @@ import json
 import platform
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from verify.live.corpus import has_modrm
 from verify.live.kernel import LEGACY_PREFIXES, Comparison
 
 SCHEMA: Final = "ubp-verify/live-kernel"
 VERSION: Final = 1
 ESCAPES: Final = (("0f38", b"\x0f\x38"), ("0f3a", b"\x0f\x3a"), ("0f", b"\x0f"))
+LEGACY_MAPS: Final = {"one-byte": 0, "0f": 1, "0f38": 2, "0f3a": 3}
+VECTOR_MAP: Final = 4                               # VEX, EVEX and XOP: the opcode stands behind the payload
+OPCODE_AT: Final = {b"\xc5": 2, b"\xc4": 3, b"\x8f": 3, b"\x62": 4}
 FIRST_XOP_MAP: Final = 8
 NO_OPCODE: Final = 0x100                            # of an encoding that consists of prefixes only
 
@@ -46,7 +50,7 @@ class Record:
     encodings: int
     results: dict[str, int]
     valid: dict[str, int]
-    classes: dict[str, int]
+    classes: dict[str, int]                         # of the valid ones: by addressing, by encoding, by prefix
     deviations: tuple[DeviationRow, ...]
 
 
@@ -81,6 +85,27 @@ def prefix_class(encoding: bytes) -> str:
     return name.split(".")[0] if "." in name else "legacy"
 
 
+def addressing_class(encoding: bytes) -> str:
+    """register, memory, rip-relative or none, by the ModRM byte that the encoding has or would have."""
+    name, opcode = encoding_class(encoding)
+    legacy_map = LEGACY_MAPS.get(name.removeprefix("misplaced-rex "), VECTOR_MAP)
+    rest = encoding.lstrip(LEGACY_PREFIXES)
+    at = OPCODE_AT.get(rest[:1], 0) if legacy_map == VECTOR_MAP else (0, 1, 2, 2)[legacy_map]
+    if len(rest) < at + 2 or not (legacy_map == VECTOR_MAP or has_modrm(legacy_map, opcode)):
+        return "none"
+    modrm = rest[at + 1]
+    return "register" if modrm >= 0xC0 else "rip-relative" if modrm & 0xC7 == 0x05 else "memory"
+
+
+def prefixes_in(encoding: bytes) -> Iterator[str]:
+    """The kinds of prefixes of an encoding: each legacy prefix byte in hex, rex, misplaced-rex."""
+    rest = encoding.lstrip(LEGACY_PREFIXES)
+    prefixes = encoding[: len(encoding) - len(rest)]
+    yield from {"rex" if 0x40 <= p <= 0x4F else f"{p:02x}" for p in prefixes} or {"none"}
+    if encoding_class(encoding)[0].startswith("misplaced"):
+        yield "misplaced-rex"
+
+
 def opcode_ranges(opcodes: Iterable[int]) -> str:
     """Opcode bytes in hex, neighbours joined: 70-7f c2."""
     runs: list[list[int]] = []
@@ -110,7 +135,9 @@ def record(comparisons: Iterable[Comparison]) -> Record:
         results[result] += 1
         if comparison.valid:
             valid[result] += 1
+            classes[addressing_class(comparison.encoding)] += 1
             classes[prefix_class(comparison.encoding)] += 1
+            classes.update(f"prefix {name}" for name in prefixes_in(comparison.encoding))
         if comparison.deviations:
             observables = tuple(sorted(comparison.observables))
             rows[encoding_class(comparison.encoding)[0], observables].append(comparison)
