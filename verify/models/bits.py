@@ -9,6 +9,7 @@ evaluation on integers is `verify.models.evaluation`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -470,6 +471,8 @@ def ite(condition: Term, then: Term, otherwise: Term) -> Term:
         return then
     if condition.op == "not":
         return ite(condition.args[0], otherwise, then)
+    if condition.op == "eq" and {condition.args[0], condition.args[1]} == {then, otherwise}:
+        return otherwise
     if then.sort == 1:
         if then is TRUE and otherwise is FALSE:
             return condition
@@ -499,6 +502,31 @@ def uf(name: str, sort: Sort, *args: Term) -> Term:
     return _node("uf", args, (name,), sort)
 
 
+_DISTINCT: set[tuple[int, int]] = set()
+
+
+@contextmanager
+def distinct_registers(pairs: Iterable[tuple[Term, Term]]) -> Iterator[None]:
+    """Within the block, register numbers of a pair are taken to differ when register files are read and written.
+
+    NOTE(distinct-registers): terms built inside are equal to what they stand for only where the pairs do differ, so
+    the pairs must be premises of every obligation that is built from them.
+    """
+    added = {(a.key, b.key) for a, b in pairs} | {(b.key, a.key) for a, b in pairs}
+    added -= _DISTINCT
+    _DISTINCT.update(added)
+    try:
+        yield
+    finally:
+        _DISTINCT.difference_update(added)
+
+
+def _differ(a: Term, b: Term) -> bool:
+    if a.value is not None and b.value is not None:
+        return a.value != b.value
+    return (a.key, b.key) in _DISTINCT
+
+
 def select(array: Term, index: Term) -> Term:
     """The register `index` of a register file."""
     sort = array.sort
@@ -508,7 +536,7 @@ def select(array: Term, index: Term) -> Term:
         base, written, value = array.args
         if written is index:
             return value
-        if written.value is None or index.value is None:
+        if not _differ(written, index):
             break
         array = base
     if array.op == "ite" and index.value is not None:
@@ -528,7 +556,7 @@ def store(array: Term, index: Term, value: Term) -> Term:
         base, written, old = array.args
         if written is index:
             return store(base, index, value)
-        if index.value is not None and written.value is not None and index.value < written.value:
+        if _differ(index, written) and index.key < written.key:
             return _node("store", (store(base, index, value), written, old), (), sort)
     return _node("store", (array, index, value), (), sort)
 

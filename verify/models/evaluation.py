@@ -69,7 +69,7 @@ class World:
             return self._access_fault(*args[:4])
         if name == "fetch_fault" or name.endswith(".datapath_fault"):
             return NO_FAULT
-        if name in {"access_address", "selected_elements"}:
+        if name == "access_address":
             return args[0]
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))

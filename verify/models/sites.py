@@ -18,7 +18,8 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, dec
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
-from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Jump, JumpIf, Plan, Push, Refuse, Scheme, Step
+from verify.models.schemes.execution import premises as address_premises
+from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -32,22 +33,34 @@ LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the sc
 class FreeFields(Fields):
     """Fields whose values are variables, but for what the layout or `pinned` fixes."""
 
-    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, Term], free_immediates: bool) -> None:
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object], free_immediates: bool) -> None:
         super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
-        layout = like.layout
-        present = {
-            "reg": layout.modrm_offset is not None, "rm_reg": layout.modrm_offset is not None,
-            "opcode_reg": like.opcode.op_code_len == 1 or layout.modrm_offset is not None,
-            "base": like.has_base, "index": like.has_index, "scale": layout.sib_offset is not None,
-            "vvvv": layout.vex is not None, "aaa": layout.vex == "evex", "z": layout.vex == "evex",
-            "disp": layout.disp_offset is not None or like.addressing is Addressing.MEM,
-        }  # fmt: skip
-        values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in FREE if present[n]}
+        values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in _present(like)}
+        if "disp" in values and layout_has_modrm(like):
+            values["disp"] = bits.sext(var("disp", 32), 64)  # disp8*N and disp32 alike
         if free_immediates:
             values["immediates"] = cast(
                 Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
             )
         self.__dict__.update(values, **pinned)
+
+
+def layout_has_modrm(parts: Fields) -> bool:
+    """Whether the displacement belongs to a ModRM operand: it is sign-extended from 32 bits or fewer."""
+    return parts.layout.modrm_offset is not None
+
+
+def _present(parts: Fields) -> tuple[str, ...]:
+    """The fields that the encoding has."""
+    layout = parts.layout
+    modrm, evex = layout.modrm_offset is not None, layout.vex == "evex"
+    present = {
+        "reg": modrm, "rm_reg": modrm, "opcode_reg": modrm or parts.opcode.op_code_len == 1,
+        "base": parts.has_base, "index": parts.has_index, "scale": layout.sib_offset is not None,
+        "vvvv": layout.vex is not None, "aaa": evex, "z": evex,
+        "disp": layout.disp_offset is not None or parts.addressing is Addressing.MEM,
+    }  # fmt: skip
+    return tuple(n for n in FREE if present[n])
 
 
 @dataclass(frozen=True)
@@ -189,33 +202,38 @@ def _place(d: Decoded, field: Field) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A site with its premises, and the values that this encoding gives to the site's field variables."""
+    """A site, the premises of its obligations, and which register numbers the premises keep apart."""
 
     site: Site
     premises: tuple[Term, ...]
-    values: Mapping[str, int]
+    distinct: tuple[tuple[Term, Term], ...]
 
 
 def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
     symbolic = p.key[0] != "concrete"
-    original, values = _instruction(p.decoded, p, symbolic, {})
+    original = _instruction(p.decoded, p, symbolic, {})
     copy: Instruction | None = original
-    premises: list[Term] = []
+    distinct: list[tuple[Term, Term]] = []
     if isinstance(p.plan, Step) and p.copy is not p.decoded:
         copy = _copy(p, symbolic)
         if symbolic and p.plan.scratch:
             numbers = _operand_numbers(cast(Decoded, p.decoded), original.fields)
             scratch = const(p.plan.scratch.register, 4)
-            premises += [bits.not_(bits.eq(n, scratch)) for n in numbers]
+            distinct = [(n, scratch) for n in numbers]
     elif not isinstance(p.copy, Decoded):
         copy = None
+    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
+        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
+        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
     origin, slot = var("origin", 64), var("slot", 64)
+    premises = [bits.not_(bits.eq(a, b)) for a, b in distinct]
     premises += [_user_address(origin), _user_address(slot)]
-    length, site_values = _length(p, symbolic)
-    values.update(site_values)
+    length = _length(p, symbolic)
     site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    return Problem(site, tuple(premises), values)
+    if not isinstance(p.plan, Refuse):
+        premises += address_premises(p.plan, site)
+    return Problem(site, tuple(premises), tuple(distinct))
 
 
 def _user_address(address: Term) -> Term:
@@ -224,12 +242,12 @@ def _user_address(address: Term) -> Term:
     return bits.and_(low, bits.ult(address, const((1 << 47) - 4096 - 16, 64)))
 
 
-def _length(p: Probe, symbolic: bool) -> tuple[Term, dict[str, int]]:
+def _length(p: Probe, symbolic: bool) -> Term:
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
     seen = getattr(p.plan, "length", real)
     if symbolic and seen == real:
-        return LENGTH, {"length": real}
-    return const(seen, 64), {"length": real}
+        return LENGTH
+    return const(seen, 64)
 
 
 def _copy(p: Probe, symbolic: bool) -> Instruction | None:
@@ -238,43 +256,43 @@ def _copy(p: Probe, symbolic: bool) -> Instruction | None:
     pinned = {}
     if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
         pinned["base"] = const(p.plan.scratch.register, 4)
-    return _instruction(p.copy, p, symbolic, pinned)[0]
+    return _instruction(p.copy, p, symbolic, pinned)
 
 
 def _instruction(
-    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, Term]
-) -> tuple[Instruction, dict[str, int]]:
+    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
+) -> Instruction:
     if not isinstance(decoded, Decoded):
-        return _undefined(decoded), {}
+        return _undefined(decoded)
     d, parts = decoded, fields(decoded)
-    length, values = const(d.layout.length, 64), {}
+    length = const(d.layout.length, 64)
     undefined = d.faults_ud
     if symbolic:
         keep = dict(pinned)
         if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
             keep["opcode_reg"] = parts.opcode_reg
         free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
-        loose = FreeFields(parts, d.data, keep, free)
-        values = _field_values(loose, parts)
-        parts = loose
+        parts = FreeFields(parts, d.data, keep, free)
         if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:
             length = LENGTH
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
-    instruction = Instruction(
+    return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, d.layout.address_size, d.layout.segment, d.layout.rep,
         d.layout.lock, modrm, parts, undefined,
     )  # fmt: skip
-    return instruction, values
 
 
-def _field_values(loose: Fields, exact: Fields) -> dict[str, int]:
-    values: dict[str, int] = {}
-    for name in FREE:
-        term = loose.__dict__.get(name)
-        if term is not None and term.op == "var":
-            values[name] = cast(int, getattr(exact, name).value)
+def own_values(p: Probe) -> dict[str, int]:
+    """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
+    if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
+        return {}
+    exact = fields(p.decoded)
+    values = {n: cast(int, getattr(exact, n).value) for n in _present(exact)}
     for i, t in enumerate(exact.immediates):
         values[f"imm{i}"] = cast(int, t.value)
+    if "disp" in values and layout_has_modrm(exact):
+        values["disp"] &= 0xFFFFFFFF
+    values["length"] = p.decoded.layout.length
     return values
 
 
@@ -301,6 +319,3 @@ def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[
         return bits.sext(original.fields.immediates[int(place[3:])], 64)
 
     return own if symbolic else constant
-
-
-__all__ = ["Call", "Jump", "JumpIf", "Probe", "Problem", "probe", "problem"]

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from verify.models.bits import Term, const, substitute
+from verify.models.bits import Term, const, distinct_registers, substitute
 from verify.models.evaluation import Evaluator, compiled
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
-from verify.models.sites import Probe, Problem, problem, probe
+from verify.models.sites import Probe, Problem, own_values, probe, problem
 from verify.smt.decide import Decisions, InMemory, Obligation, decide, holds, replayed, variables_of
 from verify.smt.theorem import goals
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
@@ -113,7 +113,7 @@ class Judge:
         return ClassResult(decided)
 
     def _individual(self, p: Probe, result: ClassResult) -> Judgement:
-        values = problem_values(p)
+        values = own_values(p)
         verdicts, deviations, reasons = [], [], []
         for d in result.decided:
             verdict, witness = d.decision.verdict, d.decision.witness
@@ -166,18 +166,14 @@ def _variables(roots: tuple[Term, ...]) -> Iterator[Term]:
     return (t for t in postorder(roots) if t.op == "var")
 
 
-def problem_values(p: Probe) -> Mapping[str, int]:
-    """The values that the encoding gives to its class's field variables."""
-    return problem(p).values
-
-
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     """One obligation an observable."""
     assert not isinstance(p.plan, Refuse)
     site = material.site
-    state = initial(site, symbolic_state(site.origin))
-    here, there = in_place(site, state), displaced(p.plan, site, state)
-    compared = goals(here, there, code_not_read="code-not-read" in material.site.assumptions)
+    with distinct_registers(material.distinct):
+        state = initial(site, symbolic_state(site.origin))
+        here, there = in_place(site, state), displaced(p.plan, site, state)
+        compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
     for name in OBSERVABLES:
         yield Obligation(name, compared[name], material.premises)
 

@@ -25,6 +25,7 @@ class Witness:
     values: tuple[tuple[str, Any], ...]  # name -> int or tuple of ints; what is absent is 0
     faults: tuple[tuple[int, int, int, int], ...] = ()
     seed: int = 0
+    memory: tuple[tuple[int, int, int], ...] = ()  # address, size, value; the rest is pseudo-random by seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Model:
 
     values: dict[str, Any]
     faults: tuple[tuple[int, int, int, int], ...]  # address, size, write, vector
+    loads: tuple[tuple[int, int, int], ...]  # address, size, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,20 @@ def satisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> Answ
 def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:
     values: dict[str, Any] = {}
     faults: list[tuple[int, int, int, int]] = []
+    loads: list[tuple[int, int, int]] = []
+
+    def number(t: Term) -> int:
+        return int(model.eval(done[t], model_completion=True).as_long())
+
     for t in postorder(roots):
         if t.op == "var" and not isinstance(t.sort, Opaque):
             values[str(t.params[0])] = _value(model, t.sort, done[t])
         elif t.op == "uf" and t.params[0] == "access_fault":
-            address, size, write = (model.eval(done[a], model_completion=True).as_long() for a in t.args[:3])
-            faults.append((address, size, write, model.eval(done[t], model_completion=True).as_long()))
-    return Model(values, tuple(faults))
+            address, size, write = (number(a) for a in t.args[:3])
+            faults.append((address, size, write, number(t)))
+        elif t.op == "load" and t.args[0].op == "var":
+            loads.append((number(t.args[1]), int(t.params[0]), number(t)))
+    return Model(values, tuple(faults), tuple(loads))
 
 
 def _value(model: Any, sort: Sort, expression: Any) -> Any:

@@ -49,9 +49,7 @@ class NotModelled:
     reason: str
 
 
-_FORMS: dict[tuple[int, Addressing], tuple[Form, str | None]] = {}
-_PADLOCK: Final = {0xA6, 0xA7}
-_VENDOR_FAULT: Final = "VIA PadLock: undefined on Intel and AMD processors"
+_FORMS: dict[tuple[int, Addressing, Cpu], tuple[Form, str | None]] = {}
 LOCK_FAULT: Final = "LOCK is not allowed here"
 
 
@@ -68,12 +66,21 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
 
 def _decoded(data: bytes, code: int, cpu: Cpu) -> Decoded:
     layout, addressing = walker.walk(data, code)
-    found = _FORMS.get((code, addressing))
+    found = _FORMS.get((code, addressing, cpu))
     if found is None:
         form = form_of(code, addressing)
-        padlock = form.opcode.table == "0F" and form.opcode.op_code >> 8 in _PADLOCK and form.opcode.op_code_len == 2
-        found = _FORMS[code, addressing] = (form, _VENDOR_FAULT if padlock else None)
+        found = _FORMS[code, addressing, cpu] = (form, _undefined_on(form, cpu))
     return Decoded(found[0], data, layout, cpu, found[1])
+
+
+def _undefined_on(form: Form, cpu: Cpu) -> str | None:
+    """Why a vendor's processors raise #UD for every encoding of a form that the decoder library accepts."""
+    row = form.opcode
+    if row.table == "0F" and row.op_code_len == 2 and row.op_code >> 8 in {0xA6, 0xA7}:
+        return "VIA PadLock: undefined on Intel and AMD processors"
+    if cpu is Cpu.AMD and row.name.startswith("RESERVEDNOP") and row.op_code == 0x0D:
+        return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 5
+    return None
 
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:

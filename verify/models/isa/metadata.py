@@ -7,6 +7,7 @@ MXCSR, segment bases, ...) is in `verify.models.isa.overlay`.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
@@ -140,7 +141,8 @@ def _set_memory(instruction: Any, position: int, kind: str) -> None:
     instruction.set_op_kind(position, _OPERAND.MEMORY)
     if kind == "seg_rbx_al":
         instruction.memory_base, instruction.memory_index = iced.Register.RBX, iced.Register.AL
-    elif kind != "mem_offs":
+        return
+    if kind != "mem_offs":
         instruction.memory_base = _BASE
         instruction.memory_index = _VECTOR_INDEX if kind in VSIB_KINDS else _INDEX
     instruction.memory_displ_size = 8
@@ -298,3 +300,6 @@ def _row(info: Any, uses: _Uses, sample: Any) -> Opcode:
 def is_legacy(code: int) -> bool:
     """Whether a code has neither a VEX, XOP nor EVEX prefix."""
     return iced.OpCodeInfo(code).encoding in {iced.EncodingKind.LEGACY, iced.EncodingKind.D3NOW}
+
+
+copyreg.pickle(Opcode, lambda opcode: (row, (opcode.code,)))  # a row costs less to build than to send

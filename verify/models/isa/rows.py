@@ -130,6 +130,12 @@ class Opcode:
     def __repr__(self) -> str:
         return f"Opcode({self.name})"
 
+    def __hash__(self) -> int:
+        return self.code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opcode) and self.code == other.code
+
     @property
     def has_modrm(self) -> bool:
         """Whether a ModRM byte follows (or is the second opcode byte)."""
@@ -161,14 +167,16 @@ class Form:
 
 
 def addressings(opcode: Opcode) -> tuple[Addressing, ...]:
-    """The addressing classes of an opcode, from its operand kinds."""
+    """The addressing classes of an opcode, from its operand kinds; no others are reachable by any bytes."""
     kinds = opcode.op_kinds
+    if opcode.name.startswith("RESERVEDNOP") and opcode.op_code == 0x0D:
+        return (Addressing.REG,)  # the memory forms are PREFETCH, PREFETCHW and their reserved neighbours
     if any("_or_mem" in k for k in kinds):
         return (Addressing.REG, Addressing.MEM, Addressing.RIP)
     if "mem" in kinds:
         return (Addressing.MEM, Addressing.RIP)
     if any(k in VSIB_KINDS or k in {"sibmem", "mem_mib"} for k in kinds):
         return (Addressing.MEM,)
-    if any(k.endswith("_rm") for k in kinds):
+    if any(k in MODRM_KINDS for k in kinds):
         return (Addressing.REG,)
     return (Addressing.NONE,)

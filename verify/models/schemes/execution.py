@@ -15,7 +15,7 @@ from verify.models.bits import FALSE, TRUE, Term, const
 from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
 from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Jump, JumpIf, Nop, Push, Step
 from verify.models.semantics.dispatch import execute
-from verify.models.semantics.run import RSP, Instruction, access_fault
+from verify.models.semantics.run import RSP, Instruction, access_fault, is_canonical
 
 
 # In force by default; each can be dropped.  What the program may do, or the platform guarantees:
@@ -23,6 +23,7 @@ ASSUMPTIONS: Final = frozenset({
     "code-not-read",  # the program neither reads nor writes the probed bytes or the slot as data
     "code-mapped",  # the whole instruction is mapped and executable
     "no-alignment-check",  # EFLAGS.AC is 0
+    "canonical-targets",  # a relative branch that is emulated leads to a canonical address
     "trap-siginfo",  # of a SIGTRAP by the program's own TF only occurrence and ip are compared
 })  # fmt: skip
 TRAP_TRACE: Final = 2  # si_code of a debug trap;  include/uapi/asm-generic/siginfo.h
@@ -68,6 +69,14 @@ def in_place(site: Site, state: State) -> Behaviour:
         return here
     fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     return replace(here, vector=bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch))
+
+
+def premises(plan: Emulate | Step | InPlace, site: Site) -> tuple[Term, ...]:
+    """What the assumptions say of the addresses."""
+    field = getattr(getattr(plan, "effect", None), "displacement", None)
+    if field is None or "canonical-targets" not in site.assumptions:
+        return ()
+    return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
 
 
 def initial(site: Site, state: State) -> State:
@@ -209,9 +218,7 @@ def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Acces
         case Jump(field):
             return replace(state, ip=_moved(site, next_ip, field)), ()
         case JumpIf(condition, field):
-            from verify.models.semantics.conditions import holds  # noqa: PLC0415  the flags' table, not the ISA's decoder
-
-            taken = holds(condition, state)
+            taken = _condition(condition, state)
             return replace(state, ip=bits.ite(taken, _moved(site, next_ip, field), next_ip)), ()
         case Call(field):
             pushed, stores = _pushed(state, next_ip)
@@ -221,6 +228,18 @@ def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Acces
             return replace(pushed, ip=next_ip), stores
         case _:
             assert_never(effect)
+
+
+# The scheme's own reading of the saved flags: a mask that must be clear or set, or a comparison of SF and OF.
+# Linux 6.18, arch/x86/kernel/uprobes.c: COND_J*.  Deliberately not the semantics' table.
+_MASKS: Final = {0: ("of",), 1: ("cf",), 2: ("zf",), 3: ("cf", "zf"), 4: ("sf",), 5: ("pf",), 6: (), 7: ("zf",)}
+
+
+def _condition(code: int, state: State) -> Term:
+    holds = bits.any_of(getattr(state, name) for name in _MASKS[code >> 1])
+    if code >> 1 in {6, 7}:
+        holds = bits.or_(holds, bits.not_(bits.eq(state.sf, state.of)))
+    return bits.not_(holds) if code & 1 else holds
 
 
 def _moved(site: Site, next_ip: Term, field: Field | None) -> Term:

@@ -11,7 +11,7 @@ Source: arch/x86/lib/insn.c and arch/x86/include/asm/insn.h of Linux 6.16..6.18 
   8f is XOP where bits 5..3 of the next byte are not 0, so `8f /0` alone is pop.
 * `0f 0b 78 65 6e` and `0f 0b 6b 76 6d` at the start are skipped ("emulate prefix"), and the offsets of all fields are
   then 5 too small, as the kernel computes them without it.
-* Reading beyond byte 15 fails.
+* Reading beyond byte 15 (MAX_INSN_SIZE) fails.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from verify.models.schemes.kernel_attributes import (
     Attributes,
 )
 
-LIMIT: Final = 15  # bytes, MAX_INSN_SIZE
 EMULATE_PREFIXES: Final = (bytes.fromhex("0f0b78656e"), bytes.fromhex("0f0b6b766d"))  # asm/emulate_prefix.h
 
 LEGACY_PREFIXES: Final = frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3})
@@ -91,6 +90,8 @@ class Features:
     vex_after_rex: bool = False  # with the XOP patch the byte after REX is compared with the class of the REX byte
     invalid64: bool = True  # stops at opcodes that do not exist in 64-bit mode
     emulate_prefixes: bool = True
+    strict: bool = True  # an instruction marked bad fails; else it only loses its attributes
+    limit: int = 15  # bytes that may be read
 
 
 class _Start(NamedTuple):
@@ -120,12 +121,12 @@ class _Opcode(NamedTuple):
 _NO_PREFIXES: Final[tuple[tuple[int, ...], int, int]] = ((), 0, 0)
 
 
-def _prefixes(data: bytes, at: int) -> tuple[tuple[int, ...], int, int]:
-    """The distinct legacy prefixes, the last prefix byte, and how many bytes they are."""
+def legacy_prefixes(data: bytes, at: int, limit: int) -> tuple[tuple[int, ...], int, int]:
+    """The distinct legacy prefixes from offset `at`, the last prefix byte, and how many bytes they are."""
     distinct: list[int] = []
     start = at
     last = 0
-    while at < LIMIT and _IS_LEGACY[byte := data[at]]:
+    while at < limit and _IS_LEGACY[byte := data[at]]:
         if byte not in distinct:
             if len(distinct) == 4:
                 break
@@ -138,19 +139,24 @@ def _prefixes(data: bytes, at: int) -> tuple[tuple[int, ...], int, int]:
 class KernelDecoder:
     """The decoder of one kernel version; `decode` is all it does."""
 
-    __slots__ = ("_attributes", "_features", "_skips")
+    __slots__ = ("_attributes", "_features", "_limit", "_skips")
 
     def __init__(self, attributes: Attributes, features: Features) -> None:
         self._attributes = attributes
         self._features = features
+        self._limit = features.limit
         self._skips = EMULATE_PREFIXES if features.emulate_prefixes else ()
 
     def decode(self, data: bytes) -> Decoded | None:
-        """The fields, or None where the kernel's decoder fails.  Takes at least 16 bytes and reads 15."""
+        """The fields, or None where the kernel's decoder fails.
+
+        Takes more bytes than the limit of the kernel version; what is behind the limit does not matter.
+        """
         skipped = 5 if data[0] == 0x0F and data[:5] in self._skips else 0
-        prefixes, last, count = _prefixes(data, skipped) if _IS_LEGACY[data[skipped]] else _NO_PREFIXES
+        found = legacy_prefixes(data, skipped, self._limit) if _IS_LEGACY[data[skipped]] else _NO_PREFIXES
+        prefixes, last, count = found
         at = skipped + count
-        if at >= LIMIT:
+        if at >= self._limit:
             return None
         byte = data[at]
         operand = 2 if 0x66 in prefixes else 4
@@ -162,7 +168,7 @@ class KernelDecoder:
             if byte & 8:
                 operand = 8
             at += 1
-            if at >= LIMIT:
+            if at >= self._limit:
                 return None
         start = _Start(data, skipped, prefixes, _LAST[last], rex_size, operand)
         if (rex_size == 0 or self._features.vex_after_rex) and self._is_vex(data, at):
@@ -186,18 +192,20 @@ class KernelDecoder:
         if byte == 0x0F:
             opcode2 = data[at + 1]
             size = 3 if opcode2 in {0x38, 0x3A} else 2
-            if at + size > LIMIT:
+            if at + size > self._limit:
                 return None
             table = self._attributes.escapes[0 if size == 2 else 1 if opcode2 == 0x38 else 2][last]
             word = table[data[at + size - 1]]
             if word & _ONLY:
-                return None
+                if self._features.strict:
+                    return None
+                word = 0
         vex_at = at - skipped
         opcode = _Opcode(vex_at - rex_size, vex_at, 0, size, byte, opcode2, last, operand)
         return self._rest(start, opcode, at + size, word)
 
     def _after_rex2(self, start: _Start, at: int) -> Decoded | None:
-        if at + 3 > LIMIT:
+        if at + 3 > self._limit:
             return None
         data, skipped, _, last, _, operand = start
         payload, byte = data[at + 1], data[at + 2]
@@ -210,7 +218,7 @@ class KernelDecoder:
         data, skipped, _, _, rex_size, operand = start
         kind = data[at]
         size = 2 if kind == 0xC5 else 4 if kind == 0x62 else 3
-        if at + size >= LIMIT:
+        if at + size >= self._limit:
             return None
         byte = data[at + size]
         number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & (31 if size == 3 else 7), data[at + 2])
@@ -221,7 +229,9 @@ class KernelDecoder:
         if word & SCALABLE and not wpp & 0x80 and wpp & 3 == 1:
             operand = 2
         if (word & EVEX_ONLY and size != 4) or not (word & VEX or word >= GROUP):
-            return None
+            if self._features.strict:
+                return None
+            word = 0
         vex_at = at - skipped
         opcode = _Opcode(vex_at - rex_size, vex_at, size, 1, byte, 0, wpp & 3, operand)
         return self._rest(start, opcode, at + size + 1, word)
@@ -235,18 +245,20 @@ class KernelDecoder:
         if word & MODRM:
             modrm = data[at]
             at += 1 + _TAIL[modrm]
-            if modrm < 0x40 and modrm & 7 == 4 and at <= LIMIT and data[at - 1] & 7 == 5:
+            if modrm < 0x40 and modrm & 7 == 4 and at <= self._limit and data[at - 1] & 7 == 5:
                 at += 4
             if word >= GROUP:
                 word |= self._attributes.groups[word // GROUP][variant][modrm >> 3 & 7]
                 if vex_size and not word & VEX:
-                    return None
+                    if self._features.strict:
+                        return None
+                    word = MODRM
         size = _SIZES[word & IMMEDIATE][8 if word & FORCE64 else operand]
         end = at + size
         if word & OFFSET:
             end += 4 if 0x67 in prefixes else 8
         length = end + 1 if word & SECOND else end
-        if length > LIMIT:
+        if length > self._limit:
             return None
         behind = (modrm_at, modrm, end, size)
         return Decoded(length, prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2, *behind)

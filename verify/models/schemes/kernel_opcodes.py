@@ -35,14 +35,14 @@ ONE_BYTE: Final[Rows] = (
     "a0-a3 | o",
     "b8-bf | i",
     "c2 | wF",
-    "c6 f6 | mb",
+    "c6 | mb",
     "c7 | mz",
     "c8 | w2",
     "ca | w",
     "d4 | bI",
     "d5 | b",
     "e8 e9 | zF",
-    "f7 fe ff | m",
+    "f6 f7 fe ff | m",
 )
 
 # 0f 0c, 0f 0e, 0f 19, 0f 1d, 0f 24-27, 0f 36, 0f 39, 0f 3b-3f, 0f 04, 0f 0a, 0f ff are present with no attribute.
@@ -168,7 +168,7 @@ EVEX_MAP_6: Final[Rows] = (
     "56 57 d6 d7 | | | E | E",
 )
 
-VEX_MAP_7: Final[Rows] = ("f6 f8 | | | vd | vd",)
+VEX_MAP_7: Final[Rows] = ("f8 | | | vd | vd",)
 
 # XOP: pp does not select a column.
 XOP_MAP_8: Final[Rows] = ("85-87 8e 8f 95-97 9e 9f a2 a3 a6 b6 c0-c3 cc-cf ec-ef | vb",)

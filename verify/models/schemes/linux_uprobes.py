@@ -203,7 +203,13 @@ def step(data: bytes, decoded: Decoded) -> Step:
     return _step(decoded.length, fixups, relative(data, decoded))
 
 
-Rewrite = tuple[int, int, int, int, int]  # offset of REX or -1, of VEX payload or -1, of ModRM; ModRM; scratch register
+def unrestricted(data: bytes) -> Plan:
+    """What stepping a copy would do where `plan` refuses by prefix or opcode: shows what is refused without need."""
+    decoded = DECODER.decode(data)
+    return _UNDECODABLE if decoded is None else step(data, decoded)
+
+
+Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
 
 
 def relative(data: bytes, decoded: Decoded) -> Rewrite | None:
@@ -220,7 +226,7 @@ def relative(data: bytes, decoded: Decoded) -> Rewrite | None:
         decoded.rex_at if decoded.rex_size else -1,
         decoded.vex_at + 1 if vex_size >= 3 else -1,
         decoded.modrm_at,
-        modrm,
+        -1 if data[decoded.modrm_at] == modrm else 0x80 | (modrm & 0x38) | scratch,
         scratch,
     )
 
@@ -238,15 +244,17 @@ def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Ste
 def _rewritten(rewrite: Rewrite) -> tuple[SlotByte, ...]:
     """The copy with REX.B clear, VEX.B and X (or EVEX.X and B, stored inverted) set, and ModRM = 10 reg scratch.
 
-    The offsets are the kernel's own: behind an emulate prefix they are five short, and other bytes change.
+    The offsets are the kernel's own: behind an emulate prefix they are five short, other bytes change, and what is put
+    there does not come from them.
     """
-    rex_at, payload_at, modrm_at, modrm, scratch = rewrite
+    rex_at, payload_at, modrm_at, constant, scratch = rewrite
     slot = list(_COPY)
     if rex_at >= 0:
         slot[rex_at] = SlotByte(rex_at, keep=0xFE)
     if payload_at >= 0:
         slot[payload_at] = SlotByte(payload_at, bits=0x60)
-    slot[modrm_at] = SlotByte(None, bits=0x80 | (modrm & 0x38) | scratch)
+    whole = SlotByte(None, bits=constant)
+    slot[modrm_at] = SlotByte(modrm_at, keep=0x38, bits=0x80 | scratch) if constant < 0 else whole
     return tuple(slot)
 
 
@@ -256,4 +264,5 @@ SCHEME: Final = Scheme(
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
     slot_address=0x7FFFFFFFE080,  # second slot of the page that is asked for at the top of user space
+    unrestricted=unrestricted,
 )

@@ -7,60 +7,16 @@ near branches: a taken one clears bits 63..16 of rip, call and ret move 2 bytes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
+from verify.models.isa.forms import Cpu
 from verify.models.semantics import operands
+from verify.models.semantics.conditions import CODES, holds
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RCX, RSP, Run
-
-
-def flag(name: str) -> Callable[[Run], Term]:
-    """The condition that flag `name` is set."""
-    return lambda run: run.get(name)
-
-
-def below_or_equal(run: Run) -> Term:
-    """CF or ZF."""
-    return bits.or_(run.get("cf"), run.get("zf"))
-
-
-def less(run: Run) -> Term:
-    """SF differs from OF."""
-    return bits.xor(run.get("sf"), run.get("of"))
-
-
-def less_or_equal(run: Run) -> Term:
-    """ZF, or SF differs from OF."""
-    return bits.or_(run.get("zf"), less(run))
-
-
-def negated(condition: Callable[[Run], Term]) -> Callable[[Run], Term]:
-    """The opposite condition."""
-    return lambda run: bits.not_(condition(run))
-
-
-CONDITIONS: Final[Mapping[int, Callable[[Run], Term]]] = {  # SDM vol. 1, table B-1
-    0x0: flag("of"),               # O
-    0x1: negated(flag("of")),      # NO
-    0x2: flag("cf"),               # B, C, NAE
-    0x3: negated(flag("cf")),      # NB, NC, AE
-    0x4: flag("zf"),               # E, Z
-    0x5: negated(flag("zf")),      # NE, NZ
-    0x6: below_or_equal,           # BE, NA
-    0x7: negated(below_or_equal),  # NBE, A
-    0x8: flag("sf"),               # S
-    0x9: negated(flag("sf")),      # NS
-    0xA: flag("pf"),               # P, PE
-    0xB: negated(flag("pf")),      # NP, PO
-    0xC: less,                     # L, NGE
-    0xD: negated(less),            # NL, GE
-    0xE: less_or_equal,            # LE, NG
-    0xF: negated(less_or_equal),   # NLE, G
-}  # fmt: skip
-CONDITION_NAMES: Final = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
 
 
 def is_short(run: Run) -> bool:
@@ -80,7 +36,7 @@ def relative_target(run: Run) -> Term:
 
 def jcc(code: int) -> Semantics:
     """Jcc: one that is not taken leaves rip whole even in the 16-bit form."""
-    return lambda run: run.jump(relative_target(run), CONDITIONS[code](run))
+    return lambda run: run.jump(relative_target(run), holds(code, run.get))
 
 
 def counter_width(run: Run) -> int:
@@ -89,15 +45,20 @@ def counter_width(run: Run) -> int:
 
 
 def loop(wanted_zf: bool | None) -> Semantics:
-    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay."""
+    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay.
+
+    An AMD processor takes the sense of ZF from the last F2 or F3 prefix, if there is one (measured on Zen 5).
+    """
 
     def semantics(run: Run) -> None:
+        by_prefix = wanted_zf is not None and run.insn.cpu is Cpu.AMD and run.insn.rep is not None
+        sense = run.insn.rep == "rep" if by_prefix else wanted_zf
         count = bits.sub(run.gpr(RCX, counter_width(run)), const(1, counter_width(run)))
         run.set_gpr(RCX, count)
         taken = bits.not_(bits.eq(count, const(0, count.width)))
-        if wanted_zf is not None:
+        if sense is not None:
             zf = run.get("zf")
-            taken = bits.and_(taken, zf if wanted_zf else bits.not_(zf))
+            taken = bits.and_(taken, zf if sense else bits.not_(zf))
         run.jump(relative_target(run), taken)
 
     return semantics
@@ -137,7 +98,7 @@ def call(run: Run) -> None:
 
 
 def shadow_push_unless_zero(run: Run, displacement: Term) -> None:
-    """A relative call with displacement 0 pushes nothing to the shadow stack (SDM vol. 2, CALL): an event of value 0."""
+    """A relative call with displacement 0 pushes nothing to the shadow stack (SDM vol. 2, CALL): event 0."""
     pushed = bits.not_(bits.eq(displacement, const(0, displacement.width)))
     if pushed.value == 0:
         return
@@ -156,6 +117,6 @@ def ret(run: Run) -> None:
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {
-    **{f"j{name}": jcc(code) for code, name in enumerate(CONDITION_NAMES)},
+    **{f"j{name}": jcc(code) for name, code in CODES.items()},
     "loop": loop(None), "loope": loop(True), "loopne": loop(False), "jrcxz": jrcxz, "jecxz": jrcxz, "ret": ret,
 }  # fmt: skip

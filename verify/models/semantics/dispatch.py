@@ -19,7 +19,8 @@ from verify.models.semantics.run import Instruction, Run
 
 FAMILIES: Final = (
     "arithmetic", "logic", "shifts", "bit_manipulation", "moves", "compare_exchange", "flags_instructions",
-    "stack", "control", "string", "system", "x87_state", "vector_moves",
+    "conditions", "stack", "control", "far_control", "transactions", "kernel_entry", "shadow_stack", "string",
+    "system", "x87_state", "vector_moves",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Semantics of what enters the kernel on purpose: syscall, sysenter, int n, int3, int1, ud0 to ud2, #GP and #UD.
 
-Decides what a 64-bit user program sees of it under Linux: rcx and r11, which vectors of the IDT a program may call, where
-ip stands in a signal.  What a system call does is the environment's: a function of registers and memory, never of ip.
+Decides what a 64-bit program sees of it under Linux: rcx and r11, which vectors of the IDT it may call, where ip
+stands in a signal.  What a system call does is the environment's: a function of registers and memory, never of ip.
 Not decided: registers and ip after execve and clone, and what rt_sigreturn restores besides ip.
 """
 
@@ -67,7 +67,7 @@ def syscall(run: Run) -> None:
 
 
 def sysenter(run: Run) -> None:
-    """SYSENTER: #UD on AMD in long mode (APM vol. 3); on Intel a 32-bit call that goes on in the 32-bit vDSO, not here."""
+    """SYSENTER: #UD on AMD in long mode (APM vol. 3); on Intel a 32-bit call that goes on in the 32-bit vDSO."""
     if run.insn.cpu is Cpu.AMD:
         undefined(run)
         return

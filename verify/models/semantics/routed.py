@@ -30,6 +30,7 @@ NAMED_GPRS: Final = {  # register name -> number, width; the low-byte, word, dou
     ))
     for name, width in zip(row.split(), (8, 16, 32, 64), strict=True)
 }  # fmt: skip
+FAULTING: Final = frozenset({"mxcsr", "x87_control", "x87_status", "tiles"})  # what reads these may raise on values
 COMPONENTS: Final = {  # overlay name -> state component
     "mxcsr": "mxcsr", "fip": "fip", "fdp": "fdp", "fop": "fop", "fs_base": "fs_base", "gs_base": "gs_base",
     "x87_status": "x87", "x87_control": "x87", "x87_tag": "x87", "x87_stack": "x87", "ssp": "ssp",
@@ -139,7 +140,7 @@ def _condition(mask: list[Term]) -> Term:
     """Whether a masked operand is touched at all: it is not where no element is selected (SDM vol. 1, 15.6.4)."""
     if not mask or mask[0].value is not None:
         return TRUE
-    return bits.not_(bits.eq(bits.uf("selected_elements", 64, mask[0]), const(0, 64)))
+    return bits.not_(bits.eq(mask[0], const(0, 64)))
 
 
 def _memory_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
@@ -161,6 +162,9 @@ def _alignment(run: Run, index: int, size: int) -> None:
 
 def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
     """Any further fault is some function of the inputs; its reported address is the instruction's own."""
+    opcode = run.insn.opcode
+    if not (overlay(opcode).reads & FAULTING or opcode.may_require_cpl0 or opcode.is_save_restore):
+        return
     vector = _datapath(run, "datapath_fault", 8, inputs)
     run.faults.append((vector, const(0, 32), const(0, 64), TRUE))
 

@@ -16,7 +16,9 @@ from verify.models.isa.forms import Cpu, Opcode
 from verify.models.machine import STATUS
 from verify.models.semantics.kernel_entry import privileged
 from verify.models.semantics.registry import Semantics
+from verify.models.semantics.routed import routed
 from verify.models.semantics.run import RAX, RCX, RDI, RSI, Run
+from verify.models.semantics.vector_moves import move_scalar
 
 Element = Callable[[Run, int, Term], None]  # run, bytes of an element, one bit: it is done at all
 SIZES: Final = {"b": 1, "w": 2, "d": 4, "q": 8}
@@ -101,6 +103,11 @@ def compare(run: Run, a: Term, b: Term) -> None:
         run.set(name, value)
 
 
+def unless_sse(semantics: Semantics, otherwise: Semantics) -> Semantics:
+    """The string instruction, or what else has its mnemonic."""
+    return lambda run: (semantics if is_string(run.insn.opcode) else otherwise)(run)
+
+
 def string(element: Element, size: int, ends_on_zf: bool) -> Semantics:
     """A string instruction with or without a repeat prefix; `ends_on_zf`: ZF may end the repetition."""
 
@@ -162,5 +169,7 @@ PORT_IO: Final = ("insb", "insw", "insd", "outsb", "outsw", "outsd")  # #GP(0) w
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {
     **{name + suffix: string(e, n, zf) for name, e, zf in FAMILIES for suffix, n in SIZES.items()},
+    "movsd": unless_sse(string(movs, 4, False), move_scalar),
+    "cmpsd": unless_sse(string(cmps, 4, True), routed),
     **dict.fromkeys(PORT_IO, privileged),
 }

@@ -1,8 +1,8 @@
 """Semantics of restricted transactional memory: xbegin, xabort, xend, xtest.
 
-Decides the fallback address, that it is checked, what eax gets, and that single-stepping aborts.  AMD processors have no
-RTM: #UD.  Whether a transaction is under way is part of the state component `other`; what an abort rolls back besides ip
-and eax is not modelled.
+Decides the fallback address, that it is checked, what eax gets, and that single-stepping aborts.  AMD processors have
+no RTM: #UD.  Whether a transaction is under way is part of the state component `other`; what an abort rolls back
+besides ip and eax is not modelled.
 """
 
 from __future__ import annotations

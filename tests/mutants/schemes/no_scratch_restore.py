@@ -1,0 +1,17 @@
+"""Mutant of linux-uprobes-6.18: the scratch register keeps the base after the step."""
+
+from dataclasses import replace
+
+from verify.models.schemes.linux_uprobes import SCHEME as REAL
+from verify.models.schemes.plan import Plan, Step
+
+OBLIGATION = "gprs"  # expected to fail on each witness, where the real scheme keeps it
+WITNESSES = ("488b1d11223344",)
+
+
+def plan(data: bytes) -> Plan:
+    real = REAL.plan(data)
+    return replace(real, restore_scratch=False) if isinstance(real, Step) else real
+
+
+SCHEME = replace(REAL, name="mutant-no-scratch-restore", plan=plan)

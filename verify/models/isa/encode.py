@@ -1,0 +1,215 @@
+"""Encodings of a form: representatives of everything an implementation could tell apart, random ones, patched ones.
+
+Representatives vary one thing at a time around a plain encoding, and pairs where one choice depends on another
+(a scratch register on reg, rm and vvvv; REX on the position of other prefixes).  They enumerate the bits that
+decisions can depend on; displacement and immediate values are left to symbolic reasoning, but zero and the extremes
+are among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+from typing import Final
+
+from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
+from verify.models.isa.decode import Decoded
+from verify.models.isa.patch import with_fields
+from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
+
+__all__ = [
+    "decoded_representatives", "irregular_representatives", "random_encoding", "representatives", "with_fields",
+]  # fmt: skip
+
+_PREFIXES: Final = b"\x66\x67\x64\x65\xf2\xf3\x26\x2e\x36\x3e\xf0"
+_PAIRS: Final = (b"\x66\x66", b"\x66\x67", b"\x67\x64", b"\x64\x65", b"\x65\x64", b"\x64\x2e", b"\xf2\xf3", b"\xf3\xf2",
+                 b"\xf2\xf0", b"\xf3\xf0", b"\x66\xf2", b"\x66\xf3")  # fmt: skip
+_LOW: Final = (0, 1, 2, 3, 6, 7)  # registers that scratch-register rules tell apart, and one more
+_VECTORS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 23, 24, 31)
+
+
+def representatives(form: Form, cpu: Cpu) -> Iterator[bytes]:
+    """Encodings of a form that differ in all that an implementation could distinguish, the plainest one first.
+
+    None where this vendor's processors have no encoding of the form.  LOCK is among them where it raises #UD.
+    """
+    for decoded in decoded_representatives(form, cpu):
+        yield decoded.data
+
+
+def decoded_representatives(form: Form, cpu: Cpu) -> Iterator[Decoded]:
+    """As `representatives`, decoded."""
+    plain = plain_parts(form, cpu)
+    if plain is None:
+        return
+    seen: set[bytes] = set()
+    for parts in _variants(form, plain):
+        data = assemble(form, parts)
+        if data not in seen:
+            seen.add(data)
+            decoded = decoded_as(form, data, cpu)
+            if decoded is not None:
+                yield decoded
+
+
+def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
+    yield plain
+    yield from _prefixed(form, plain)
+    if form.opcode.encoding in {"LEGACY", "3DNOW"}:
+        yield from (replace(plain, rex=bits) for bits in range(16))
+    else:
+        yield from _vector_prefixed(form, plain)
+    yield from _registers(form, plain)
+    if form.addressing is Addressing.MEM:
+        yield from _addresses(form, plain)
+    if form.addressing is Addressing.RIP or "mem_offs" in form.opcode.op_kinds:
+        yield from (replace(plain, disp=d) for d in (1, -1, 0x7FFFFFFF, -0x80000000))
+    if form.opcode.ignores_mod:
+        yield from (replace(plain, mod=mod, rm=rm) for mod in range(4) for rm in (0, 4, 5))
+    yield from (replace(plain, immediate=i) for i in (1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, -1))
+
+
+def _prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
+    """Single prefixes behind and before those that the opcode needs, and pairs."""
+    for value in _PREFIXES:
+        extra = bytes((value,))
+        yield replace(plain, prefixes=plain.prefixes + extra)
+        yield replace(plain, prefixes=extra + plain.prefixes)
+    for pair in _PAIRS:
+        yield replace(plain, prefixes=pair + plain.prefixes)
+    if form.opcode.encoding == "LEGACY":
+        for value in b"\x66\xf2\xf3\x64\x67":  # REX.W beside a prefix that it may override
+            yield replace(plain, prefixes=bytes((value,)) + plain.prefixes, rex=8)
+            yield replace(plain, prefixes=bytes((value,)) + plain.prefixes, rex=1)
+
+
+def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
+    row = form.opcode
+    yield replace(plain, vex3=True)
+    for bits in range(1, 8):  # R, X, B set without need
+        yield replace(plain, vex3=True, rex=bits)
+    yield from (replace(plain, w=w, vex3=True) for w in (0, 1))
+    yield from (replace(plain, ll=ll) for ll in range(4))
+    if any("vvvv" in k for k in row.op_kinds):
+        yield from (replace(plain, vvvv=v) for v in (_VECTORS if row.encoding == "EVEX" else range(16)))
+        yield from (replace(plain, vvvv=v, reg=r) for v in _LOW for r in _LOW)
+        yield from (replace(plain, vvvv=v, vex3=True) for v in _LOW)
+    if row.encoding == "EVEX":
+        for broadcast, z in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            yield from (replace(plain, broadcast=broadcast, aaa=aaa, z=z) for aaa in (0, 1, 7))
+        yield from (replace(plain, broadcast=1, ll=ll) for ll in range(4))
+
+
+def _numbers(row: Opcode) -> tuple[int, ...]:
+    return _VECTORS if row.encoding == "EVEX" else tuple(range(16))
+
+
+def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
+    row = form.opcode
+    for number in _numbers(row):
+        yield replace(plain, reg=number)
+        if form.addressing is not Addressing.RIP:
+            yield replace(plain, rm=number)
+    if form.addressing is Addressing.RIP and row.encoding == "LEGACY":
+        yield from (replace(plain, reg=r, rex=bits) for r in _LOW for bits in (0, 1, 2, 3))
+    if form.addressing is not Addressing.RIP:
+        yield from (replace(plain, reg=r, rm=m) for r, m in ((0, 0), (4, 4), (5, 5), (12, 4), (13, 5), (7, 6)))
+    is4 = any(k.endswith(("_is4", "_is5")) for k in row.op_kinds)
+    yield from (replace(plain, immediate=n << 4) for n in (range(16) if is4 else ()))
+
+
+def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
+    vector = any(k in VSIB_KINDS for k in form.opcode.op_kinds) or "sibmem" in form.opcode.op_kinds
+    index = plain.index if vector else None
+    for mod, disp in ((0, 0), (1, 0), (1, 1), (1, -128), (2, 0), (2, -1)):
+        yield replace(plain, mod=mod, disp=disp)
+    for mod in range(3):
+        yield from (replace(plain, mod=mod, disp=1, rm=base, sib=True) for base in (0, 4, 5, 12, 13))
+    for number in (1, 5, 8, 12, 15, 23, 31) if vector else (0, 5, 8, 12, 15):
+        yield replace(plain, index=number, scale=number & 3)
+    for number in (5, 12):
+        yield replace(plain, index=number, no_base=True, disp=0x1000)
+    for disp in (0, -1):
+        yield replace(plain, no_base=True, disp=disp, index=index)
+        yield replace(plain, no_base=True, disp=disp, index=index, prefixes=b"\x67" + plain.prefixes)
+    yield replace(plain, mod=2, disp=0x1000, rm=4, sib=True, prefixes=b"\x67" + plain.prefixes)
+
+
+def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[bytes]:
+    """Legal encodings that compilers never make: repeated or misplaced REX, many prefixes, up to 15 bytes."""
+    plain = plain_parts(form, cpu)
+    if plain is None:
+        return
+    seen: set[bytes] = set()
+    for data in _irregular(form, plain):
+        if data not in seen:
+            seen.add(data)
+            if decoded_as(form, data, cpu) is not None:
+                yield data
+
+
+def _irregular(form: Form, plain: Parts) -> Iterator[bytes]:
+    for parts in (plain, replace(plain, reg=5), replace(plain, reg=5, rex=0), replace(plain, rm=13)):
+        whole = assemble(form, parts)
+        for first in (b"\x40", b"\x48", b"\x4f"):
+            yield _with_rex_first(whole, first)  # REX REX, only the last one counts
+            yield first + whole  # REX before the needed prefixes
+            yield first + b"\x64" + whole
+            yield first + b"\x3e" + whole
+            yield b"\x64" + first + b"\x67" + whole
+    whole = assemble(form, plain)
+    for many in (b"\x26\x2e\x36\x3e\x64", b"\x64\x65\x67\x2e\x36", b"\x64\x67\x65\x67\x64", b"\x66\x67\x64\x65\xf2",
+                 b"\x66\x67\x64\x65\xf3", b"\xf2\xf3\x64\x65\x67\x3e", b"\x67" * 5, b"\x66" * 5):  # fmt: skip
+        yield many + whole
+        yield b"\x67" + many + whole
+    for filler in (b"\x64", b"\x67", b"\x66", b"\x3e"):
+        yield filler * (15 - len(whole)) + whole
+
+
+def _with_rex_first(whole: bytes, rex: bytes) -> bytes:
+    """`rex` put directly behind the legacy prefixes."""
+    pos = next(i for i, v in enumerate(whole) if v not in _PREFIXES)
+    return whole[:pos] + rex + whole[pos:]
+
+
+def random_encoding(form: Form, rng: Random, cpu: Cpu = Cpu.INTEL) -> bytes:
+    """A random encoding over all fields and prefixes of a form.
+
+    Raises ValueError where this vendor's processors have no encoding of the form.
+    """
+    plain = plain_parts(form, cpu)
+    if plain is None:
+        raise ValueError(f"{form.name} has no encoding on {cpu.value} processors")
+    for _ in range(40):
+        data = assemble(form, _random_parts(form, plain, rng))
+        if decoded_as(form, data, cpu) is not None:
+            return data
+    return assemble(form, plain)
+
+
+def _random_parts(form: Form, plain: Parts, rng: Random) -> Parts:
+    row = form.opcode
+    legacy = row.encoding in {"LEGACY", "3DNOW"}
+    soup = bytes(rng.choice(_PREFIXES[:-1]) for _ in range(rng.choice((0, 0, 1, 2, 3)))) if rng.random() < 0.6 else b""
+    registers = 32 if row.encoding == "EVEX" else 16
+    small = rng.random() < 0.5  # so that forms which allow few values are not missed
+    limit = 8 if small else registers
+    vvvv = any("vvvv" in k for k in row.op_kinds)
+    needs_index = plain.index is not None
+    return replace(
+        plain,
+        prefixes=soup + plain.prefixes,
+        rex=rng.randrange(16) if legacy and rng.random() < 0.4 else None,
+        vex3=rng.random() < 0.5,
+        reg=rng.randrange(limit), rm=rng.randrange(limit),
+        mod=plain.mod if plain.mod == 3 or form.addressing is Addressing.RIP else rng.randrange(3),
+        index=rng.randrange(limit) if needs_index or rng.random() < 0.4 else None,
+        scale=rng.randrange(4), sib=rng.random() < 0.3, no_base=rng.random() < 0.15,
+        disp=rng.choice((0, 1, -1, rng.randrange(-(1 << 31), 1 << 31))),
+        immediate=rng.choice((0, 1, rng.getrandbits(64))),
+        vvvv=rng.randrange(limit) if vvvv else 0,
+        z=rng.randrange(2) if row.can_zero else 0,
+        broadcast=rng.randrange(2) if row.encoding == "EVEX" else 0,
+        aaa=rng.randrange(8) if row.can_mask else plain.aaa,
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""Capstone's view of the same bytes: length and mnemonic only, its operand and register sets are not to be trusted.
+
+A difference is known where a row of the table explains it; any other is an open disagreement, and nothing may be claimed
+of that encoding.  Measured against Capstone 5.0.9.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import capstone
+
+from verify.models.isa.decode import Decoded, decode
+from verify.models.isa.encode import random_encoding
+from verify.models.isa.forms import Form, all_forms
+from verify.models.isa.rows import Cpu, Opcode
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One encoding on which Capstone differs."""
+
+    kind: str  # "refused", "length", "name"
+    theirs: str  # what Capstone says
+    why: str | None  # the known reason; None: an open disagreement
+
+
+class Known(NamedTuple):
+    """One known difference: `applies(decoded, their mnemonic)`."""
+
+    kind: str
+    applies: Callable[[Decoded, str], bool]
+    why: str
+
+
+_PREFIX_WORDS: Final = frozenset(
+    ["rep", "repe", "repz", "repne", "repnz", "lock", "bnd", "xacquire", "xrelease", "notrack", "data16", "addr32"]
+)  # fmt: skip
+# Extensions that Capstone 5 has not; its x86 tables are those of LLVM 5.
+_LATER: Final = frozenset(
+    ["RDPRU", "PADLOCK_PMM", "PADLOCK_PHE", "PADLOCK_RNG", "PADLOCK_ACE", "PADLOCK_GMI", "PADLOCK_UNDOC", "AVX512_BF16",
+     "AVX512_VP2INTERSECT", "ENQCMD", "SEV_SNP", "SERIALIZE", "TSXLDTRK", "INVLPGB", "AMX_TILE", "AMX_BF16", "AMX_INT8",
+     "AMX_FP16", "AMX_COMPLEX", "TDX", "AESKLE", "KL", "UINTR", "HRESET", "AVX_VNNI", "LKGS", "AVX512_FP16", "WRMSRNS",
+     "MSRLIST", "RMPQUERY", "RAO_INT", "AVX_VNNI_INT8", "AVX_VNNI_INT16", "AVX_NE_CONVERT", "AVX_IFMA", "CMPCCXADD",
+     "TSE", "SHA512", "SM3", "SM4"]
+)  # fmt: skip
+_NAMES: Final = {  # ours -> theirs
+    "mov": "movabs", "retf": "retfq", "fneni": "feni8087_nop", "fndisi": "fdisi8087_nop", "fnsetpm": "fsetpm",
+    "fucomip": "fucompi", "fcomip": "fcompi", "call": "lcall", "jmp": "ljmp", "getsecq": "getsec",
+    "pcmpestrm64": "pcmpestrm", "pcmpestri64": "pcmpestri", "prefetchit0": "nop", "prefetchit1": "nop",
+}  # fmt: skip
+_LATER_NAMES: Final = {  # a mandatory prefix that Capstone ignores makes it the older neighbour
+    "mcommit": "monitorx", "vmgexit": "vmmcall", "seamcall": "encls", "clui": "rdpkru", "stui": "wrpkru",
+    "eretu": "clac", "erets": "clac",
+}  # fmt: skip
+_PREDICATE: Final = re.compile(r"(v?cmp|vpcmp|vpcom)(?P<type>u?[bwdq]|[ps][sd])")
+
+
+def _opcode(d: Decoded) -> Opcode:
+    return d.form.opcode
+
+
+def _is_predicate_alias(d: Decoded, theirs: str) -> bool:
+    """cmpltps for cmpps with immediate 1, and the like."""
+    ours = _PREDICATE.fullmatch(_opcode(d).mnemonic)
+    return ours is not None and theirs.startswith(ours[1]) and theirs.endswith(ours["type"])
+
+
+def _has_prefixes(d: Decoded, *values: int) -> bool:
+    return any(v in d.layout.prefixes for v in values)
+
+
+def _extension_bits_on_masks(d: Decoded, _theirs: str) -> bool:
+    kinds = _opcode(d).op_kinds
+    return d.layout.vex is not None and any(k in {"k_rm", "k_reg", "k_or_mem", "kp1_reg", "k_vvvv"} for k in kinds)
+
+
+KNOWN: Final = (
+    Known("refused", lambda d, _: bool(_LATER.intersection(_opcode(d).cpuid)), "an extension that Capstone 5 has not"),
+    Known("refused", lambda d, _: _opcode(d).is_reserved_nop, "reserved NOPs beside the documented ones"),
+    Known("refused", lambda d, _: _opcode(d).name.startswith("PREFETCHRESERVED"), "0F 0D /3 to /7, NOPs by APM vol. 3"),
+    Known("refused", lambda d, _: _opcode(d).name[:7] in {"LFENCE_", "MFENCE_", "SFENCE_"}, "fences with rm other than 0"),
+    Known("refused", lambda d, _: _opcode(d).name[-5:-2] in {"_DC", "_DD", "_DE", "_DF"}, "undocumented x87 aliases"),
+    Known("refused", lambda d, _: _opcode(d).name.endswith("REL16") and _has_prefixes(d, 0x66), "66 with rel16: on AMD"),
+    Known("refused", lambda d, _: _opcode(d).w == 1 and _opcode(d).mnemonic.startswith(("vpinsr", "vpextr", "vpcmpestr")),
+          "VEX.W1 of an instruction whose W is ignored or widens"),
+    Known("refused", _extension_bits_on_masks, "VEX.R, X or B beside a mask register, ignored by processors"),
+    Known("length", lambda d, _: _opcode(d).mnemonic in {"ud0", "ud1"}, "UD0 and UD1 without ModRM"),
+    Known("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
+    Known("name", _is_predicate_alias, "the predicate's alias"),
+    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and (theirs == "nop" or theirs.startswith("bnd")),
+          "reserved NOP; MPX where processors have none"),
+    Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs, "an extension that Capstone 5 has not"),
+)  # fmt: skip
+
+
+@cache
+def _engine() -> Any:
+    return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+
+
+def difference(data: bytes, decoded: Decoded) -> Difference | None:
+    """How Capstone differs on the bytes of an instruction, or None where length and mnemonic agree."""
+    for _, size, mnemonic, _ in _engine().disasm_lite(data, 0, 1):
+        words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS]
+        theirs = words[0] if words else mnemonic
+        if size != len(decoded.data):
+            return _explained("length", decoded, f"{size} bytes, {theirs}", theirs)
+        return None if theirs == decoded.form.opcode.mnemonic else _explained("name", decoded, theirs, theirs)
+    return _explained("refused", decoded, "no instruction", "")
+
+
+def _explained(kind: str, decoded: Decoded, said: str, theirs: str) -> Difference:
+    why = next((k.why for k in KNOWN if k.kind == kind and k.applies(decoded, theirs)), None)
+    return Difference(kind, said, why)
+
+
+def disagreement(data: bytes, decoded: Decoded) -> str | None:
+    """What Capstone says otherwise where no known difference explains it; None: it agrees, or the reason is known."""
+    found = difference(data, decoded)
+    if found is None or found.why is not None:
+        return None
+    return f"{data.hex()}: {decoded.form.opcode.mnemonic}, {len(decoded.data)} bytes; Capstone: {found.theirs}"
+
+
+def sampled_differences(seed: int, samples: int) -> Iterator[tuple[Form, bytes, Difference]]:
+    """Every difference on `samples` random encodings of each form, the known ones with their reasons."""
+    for form in all_forms():
+        rng = Random(f"{seed} {form.name}")
+        for _ in range(samples):
+            try:
+                data, cpu = random_encoding(form, rng, Cpu.INTEL), Cpu.INTEL
+            except ValueError:
+                data, cpu = random_encoding(form, rng, Cpu.AMD), Cpu.AMD
+            decoded = decode(data, cpu)
+            if isinstance(decoded, Decoded) and (found := difference(data, decoded)):
+                yield form, data, found

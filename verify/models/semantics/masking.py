@@ -1,0 +1,144 @@
+"""EVEX masking, broadcast and alignment of vector operands: which elements are read, written, kept or zeroed.
+
+SDM vol. 1, 15.6.1 (opmask registers), 15.6.4 (memory fault suppression), 15.7 (alignment); vol. 2, 2.7.  A masked
+memory operand is one access of its whole size, made where any element is selected; which of its bytes fault is the
+environment's, as a function of address and selection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, Term, const
+from verify.models.isa.fields import operand_register
+from verify.models.isa.forms import Cpu
+from verify.models.machine import NO_FAULT, Access
+from verify.models.semantics import operands
+from verify.models.semantics.run import Run
+
+MISALIGNED_MODE: Final = 17  # MXCSR.MM
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which elements of a vector an instruction works on; `lanes` has ones over every selected element."""
+
+    lanes: Term
+    zeroing: Term
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some element may not be selected."""
+        return self.lanes.value != (1 << self.lanes.width) - 1
+
+    @property
+    def any(self) -> Term:
+        """One bit: some element is selected."""
+        return bits.not_(bits.eq(self.lanes, const(0, self.lanes.width)))
+
+    def merged(self, new: Term, old: Term) -> Term:
+        """The new value where selected; elsewhere the old one, or 0 with zeroing."""
+        if not self.is_partial:
+            return new
+        kept = bits.ite(self.zeroing, const(0, old.width), bits.and_(old, bits.not_(self.lanes)))
+        return bits.or_(bits.and_(new, self.lanes), kept)
+
+
+def mask_bits(run: Run) -> Term:
+    """The opmask in force, 64 bits; k0 selects everything."""
+    if run.insn.opcode.encoding != "EVEX" or not run.insn.opcode.can_mask:
+        return const(-1, 64)
+    aaa = run.insn.fields.aaa
+    chosen = bits.select(run.get("masks"), aaa)
+    return bits.ite(bits.eq(aaa, const(0, 3)), const(-1, 64), chosen)
+
+
+def selection(run: Run, element: int, width: int) -> Selection:
+    """The selection over `width` bits in elements of `element` bits."""
+    mask = mask_bits(run)
+    lanes = [bits.sext(bits.extract(mask, n, n), element) for n in range(width // element)]
+    return Selection(bits.concat(*reversed(lanes)), run.insn.fields.z)
+
+
+def check_alignment(run: Run, size: int) -> None:
+    """#GP(0) where the memory operand is not aligned to `size` bytes (a power of two), before any access."""
+    low = bits.extract(run.operand_address(), size.bit_length() - 2, 0)
+    run.fault(bits.not_(bits.eq(low, const(0, low.width))), 13)
+
+
+def check_legacy_alignment(run: Run) -> None:
+    """#GP(0) for a misaligned 16-byte operand of legacy SSE; AMD's MXCSR.MM lifts it (APM vol. 1, 4.2.2)."""
+    if run.insn.opcode.encoding != "LEGACY":
+        return
+    low = bits.extract(run.operand_address(), 3, 0)
+    misaligned = bits.not_(bits.eq(low, const(0, 4)))
+    if run.insn.cpu is Cpu.AMD:
+        mode = bits.extract(run.get("mxcsr"), MISALIGNED_MODE, MISALIGNED_MODE)
+        misaligned = bits.and_(misaligned, bits.not_(mode))
+    run.fault(misaligned, 13)
+
+
+def load(run: Run, size: int, chosen: Selection) -> Term:
+    """The memory operand; bytes of elements that are not selected are not read and come as 0."""
+    address = run.operand_address()
+    if not chosen.is_partial:
+        return run.load(address, size, run.uses_stack_segment())
+    value = bits.and_(bits.load(run.get("memory"), address, size), chosen.lanes)
+    record(run, "r", address, value, chosen)
+    return value
+
+
+def store(run: Run, value: Term, chosen: Selection) -> None:
+    """Writes the selected elements to the memory operand."""
+    address = run.operand_address()
+    if not chosen.is_partial:
+        run.store(address, value, run.uses_stack_segment())
+        return
+    memory = run.get("memory")
+    kept = bits.and_(bits.load(memory, address, value.width // 8), bits.not_(chosen.lanes))
+    written = bits.and_(value, chosen.lanes)
+    record(run, "w", address, written, chosen)
+    after = bits.write(memory, address, bits.or_(written, kept))
+    run.set("memory", bits.ite(chosen.any, after, memory))
+
+
+def load_element(run: Run, size: int, chosen: Selection) -> Term:
+    """A memory operand of one element, as broadcast and scalar moves have it: read where any element is selected."""
+    return run.load(run.operand_address(), size, run.uses_stack_segment(), chosen.any)
+
+
+def record(run: Run, kind: str, address: Term, value: Term, chosen: Selection) -> None:
+    """Notes a masked access and its fault."""
+    stack = run.uses_stack_segment()
+    size = value.width // 8
+    how = (address, const(size, 16), bits.bit(kind == "w"), stack, chosen.lanes)
+    vector = bits.ite(chosen.any, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
+    run.accesses.append(Access(kind, address, size, value, stack, chosen.any))
+    run.faults.append((vector, bits.uf("access_error", 32, *how), bits.uf("access_address", 64, *how), FALSE))
+
+
+def source(run: Run, index: int, element: int, width: int, chosen: Selection) -> Term:
+    """Operand `index` of `width` bits: register, memory, or one element of memory repeated (EVEX.b)."""
+    if not operands.is_memory(run, index):
+        return operands.read_register(run, index)
+    if run.insn.opcode.can_broadcast and run.insn.fields.broadcast.value == 1:
+        return repeated(load_element(run, element // 8, chosen), width)
+    return load(run, width // 8, chosen)
+
+
+def repeated(value: Term, width: int) -> Term:
+    """The value again and again, over `width` bits."""
+    return bits.concat(*[value] * (width // value.width))
+
+
+def write_destination(run: Run, value: Term, chosen: Selection) -> None:
+    """Writes register operand 0 under the selection."""
+    _, number = operand_register(run.insn.opcode, 0, run.insn.fields)
+    operands.write_vector(run, number, chosen.merged(value, old_register(run, value.width)))
+
+
+def old_register(run: Run, width: int) -> Term:
+    """The low `width` bits of the vector register operand 0 before."""
+    return bits.extract(operands.read_register(run, 0), width - 1, 0)

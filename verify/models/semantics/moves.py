@@ -1,0 +1,201 @@
+"""Moves, exchanges of registers, extensions, address computation and random numbers.
+
+Moves to and from control and debug registers are privileged: the caller raises #GP before it comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, Term, const
+from verify.models.semantics import flags, operands
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RAX, RBX, RDX, Run
+
+STACK_SEGMENT: Final = 2  # number of SS; ES CS SS DS FS GS are 0..5 (SDM vol. 2, table B-8)
+NOT_PRESENT: Final = 11  # vector of #NP
+STACK_FAULT: Final = 12  # vector of #SS
+GENERAL_PROTECTION: Final = 13  # vector of #GP
+SEGMENT_BASES: Final[Mapping[int, str]] = {4: "fs_base", 5: "gs_base"}
+
+
+def copy(run: Run) -> None:
+    """Operand 0 := operand 1."""
+    operands.write(run, 0, operands.read(run, 1))
+
+
+def mov(run: Run) -> None:
+    kinds = run.insn.opcode.op_kinds
+    if kinds[0] == "seg_reg":
+        load_segment(run, run.insn.fields.reg, bits.extract(operands.read(run, 1), 15, 0))
+    elif kinds[1] == "seg_reg":
+        _store_segment(run)
+    else:
+        copy(run)
+
+
+# Segment registers
+
+
+def _selector_position(number: Term) -> Term:
+    return bits.shl(bits.zext(bits.extract(number, 2, 0), 96), const(4, 96))
+
+
+def selector(run: Run, number: Term) -> Term:
+    """The 16-bit selector of segment register `number`."""
+    return bits.extract(bits.lshr(run.get("selectors"), _selector_position(number)), 15, 0)
+
+
+def _set_selector(run: Run, number: Term, value: Term) -> None:
+    position = _selector_position(number)
+    kept = bits.and_(run.get("selectors"), bits.not_(bits.shl(const(0xFFFF, 96), position)))
+    run.set("selectors", bits.or_(kept, bits.shl(bits.zext(value, 96), position)))
+
+
+def load_segment(run: Run, number: Term, value: Term) -> None:
+    """Loads a segment register with a 16-bit selector (SDM vol. 2, MOV).
+
+    The descriptor tables are the same wherever the instruction runs: what they answer is uninterpreted.  A load of SS
+    delays the debug trap by one instruction (SDM vol. 3, 6.8.3).
+    """
+    register = bits.extract(number, 2, 0)
+    is_stack = bits.eq(register, const(STACK_SEGMENT, 3))
+    error = bits.zext(bits.and_(value, const(0xFFFC, 16)), 32)
+    absent = bits.uf("selector_not_present", 1, register, value)
+    run.fault(bits.uf("selector_fault", 1, register, value), GENERAL_PROTECTION, error)
+    run.fault(bits.and_(absent, is_stack), STACK_FAULT, error)
+    run.fault(bits.and_(absent, bits.not_(is_stack)), NOT_PRESENT, error)
+    _set_selector(run, number, value)
+    for segment, name in SEGMENT_BASES.items():
+        loaded = bits.uf("segment_base", 64, value, run.get(name))
+        run.set(name, bits.ite(bits.eq(register, const(segment, 3)), loaded, run.get(name)))
+    run.inhibits_trap = is_stack is not FALSE
+
+
+def _store_segment(run: Run) -> None:
+    """Memory gets 16 bits; a register is zero-extended to its width (SDM vol. 2, MOV)."""
+    value = selector(run, run.insn.fields.reg)
+    if not operands.is_memory(run, 0):
+        value = bits.zext(value, int(operands.kind(run, 0)[1:3]))
+    operands.write(run, 0, value)
+
+
+def _load_far(segment: int) -> Semantics:
+    def load_far(run: Run) -> None:
+        """An offset, and the selector above it in memory (SDM vol. 2, LDS/LES/LFS/LGS/LSS)."""
+        pointer = operands.read(run, 1)
+        load_segment(run, const(segment, 4), bits.extract(pointer, pointer.width - 1, pointer.width - 16))
+        offset = bits.extract(pointer, pointer.width - 17, 0)
+        width = int(operands.kind(run, 0)[1:3])
+        operands.write(run, 0, bits.zext(offset, width))  # AMD has m16:32 for 64-bit registers
+
+    return load_far
+
+
+# Extensions
+
+
+def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
+    def extending(run: Run) -> None:
+        operands.write(run, 0, extend(operands.read(run, 1), int(operands.kind(run, 0)[1:3])))
+
+    return extending
+
+
+def _widen(width: int) -> Semantics:
+    def widen(run: Run) -> None:
+        """The lower half of the accumulator, sign-extended to `width` bits."""
+        run.set_gpr(RAX, bits.sext(run.gpr(RAX, width // 2), width))
+
+    return widen
+
+
+def _spread_sign(width: int) -> Semantics:
+    def spread_sign(run: Run) -> None:
+        """dx, edx or rdx := the sign of the accumulator."""
+        run.set_gpr(RDX, bits.sext(flags.sign(run.gpr(RAX, width)), width))
+
+    return spread_sign
+
+
+# Byte order, addresses, tables, exchanges
+
+
+def swapped(value: Term) -> Term:
+    """The bytes in reverse order."""
+    parts = [bits.extract(value, low + 7, low) for low in range(0, value.width, 8)]
+    return bits.concat(*parts)
+
+
+def bswap(run: Run) -> None:
+    """A 16-bit operand leaves an undefined result (SDM vol. 2, BSWAP)."""
+    value = operands.read(run, 0)
+    narrow = value.width == 16
+    operands.write(run, 0, flags.undefined_value(run, "result", 16, value) if narrow else swapped(value))
+
+
+def movbe(run: Run) -> None:
+    operands.write(run, 0, swapped(operands.read(run, 1)))
+
+
+def lea(run: Run) -> None:
+    """The offset without a segment base, cut to the operand size or zero-extended."""
+    width = int(operands.kind(run, 0)[1:3])
+    operands.write(run, 0, bits.extract(run.effective_address(), width - 1, 0))
+
+
+def xlatb(run: Run) -> None:
+    """al := the byte at rbx + al."""
+    offset = run.truncated(bits.add(run.gpr(RBX), bits.zext(run.gpr(RAX, 8), 64)))
+    run.set_gpr(RAX, run.load(run.linear(offset, run.insn.segment), 1))
+
+
+def xchg(run: Run) -> None:
+    """Opcode 90 without REX.B never comes here: it is nop."""
+    a, b = operands.read(run, 0), operands.read(run, 1)
+    operands.write(run, 0, b)
+    operands.write(run, 1, a)
+
+
+# Random numbers
+
+
+def random_number(run: Run) -> None:
+    """The number and whether there is one are uninterpreted, and the same wherever the instruction runs.
+
+    No number: the destination is 0.  The other status flags are 0 (SDM vol. 2, RDRAND, RDSEED).
+    """
+    mnemonic, width = run.insn.opcode.mnemonic, int(operands.kind(run, 0)[1:3])
+    ready = bits.uf(f"{mnemonic}_ready", 1, run.get("other"))
+    number = bits.uf(f"{mnemonic}_{width}", width, run.get("other"))
+    flags.clear(run, "of", "sf", "zf", "af", "pf")
+    run.set("cf", ready)
+    operands.write(run, 0, bits.ite(ready, number, const(0, width)))
+
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    "mov": mov,
+    "movnti": copy,
+    "movdiri": copy,
+    "movzx": _extending(bits.zext),
+    "movsx": _extending(bits.sext),
+    "movsxd": _extending(bits.sext),
+    "lfs": _load_far(4),
+    "lgs": _load_far(5),
+    "lss": _load_far(2),
+    "cbw": _widen(16),
+    "cwde": _widen(32),
+    "cdqe": _widen(64),
+    "cwd": _spread_sign(16),
+    "cdq": _spread_sign(32),
+    "cqo": _spread_sign(64),
+    "bswap": bswap,
+    "movbe": movbe,
+    "lea": lea,
+    "xlatb": xlatb,
+    "xchg": xchg,
+    "rdrand": random_number,
+    "rdseed": random_number,
+}

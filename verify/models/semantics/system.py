@@ -1,0 +1,287 @@
+"""Semantics of system instructions that a program can run, or that the kernel finishes for it.
+
+Decides operands, faults and which state changes.  What a processor answers (cpuid, rdtsc, descriptor attributes) is an
+uninterpreted function of the inputs: both runs ask the same processor.  Assumed: CR4.UMIP is on where sgdt and its like
+are met, so Linux emulates them and completes them by moving ip (measured on Linux 6.18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import Term, const
+from verify.models.isa.fields import operand_register
+from verify.models.isa.forms import Cpu
+from verify.models.semantics import operands
+from verify.models.semantics.kernel_entry import privileged, undefined
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, access_fault, is_canonical
+
+GP: Final = 13
+
+
+def nothing(run: Run) -> None:
+    """No operation: fences, hints, nops, prefetches; a memory operand is not accessed and never faults."""
+
+
+def answered(name: str, inputs: tuple[Term, ...], outputs: tuple[Term, ...]) -> Semantics:
+    """32-bit outputs that are functions of 32-bit inputs and of processor state no program writes."""
+
+    def semantics(run: Run) -> None:
+        seen = tuple(run.gpr(r, 32) for r in inputs)
+        for number in outputs:
+            run.set_gpr(number, bits.uf(f"{name}_{number.value}", 32, *seen, run.before.other))
+
+    return semantics
+
+
+def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
+    """The semantics, behind a fault where the kernel has not opened the instruction to programs."""
+
+    def checked(run: Run) -> None:
+        run.fault(bits.uf(f"{name}_is_off", 1), vector, at_ip=vector == 6)
+        semantics(run)
+
+    return checked
+
+
+def xgetbv(run: Run) -> None:
+    """XGETBV: #GP(0) for an ecx that names no register; 0 and 1 are the ones there are (SDM vol. 2, XGETBV)."""
+    ecx = run.gpr(RCX, 32)
+    run.fault(bits.ult(const(1, 32), ecx), GP)
+    for number in (RAX, RDX):
+        run.set_gpr(number, bits.uf(f"xgetbv_{number.value}", 32, ecx, run.before.other))
+
+
+def read_base(name: str) -> Semantics:
+    """RDFSBASE, RDGSBASE: the 32-bit form zero-extends (SDM vol. 2)."""
+
+    def semantics(run: Run) -> None:
+        width = run.insn.opcode.operand_size or 32
+        operands.write(run, 0, bits.extract(run.get(name), width - 1, 0))
+
+    return semantics
+
+
+def write_base(name: str) -> Semantics:
+    """WRFSBASE, WRGSBASE: #GP(0) for a non-canonical base; the 32-bit form zero-extends (SDM vol. 2)."""
+
+    def semantics(run: Run) -> None:
+        value = bits.zext(operands.read(run, 0), 64)
+        run.fault(bits.not_(is_canonical(value)), GP)
+        run.set(name, value)
+
+    return semantics
+
+
+def rdpid(run: Run) -> None:
+    """RDPID: TSC_AUX, which Linux gives the number of the processor (SDM vol. 2, RDPID)."""
+    operands.write(run, 0, bits.zext(bits.uf("tsc_aux", 32, run.before.other), 64))
+
+
+def rdpkru(run: Run) -> None:
+    """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
+    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
+    run.set_gpr(RAX, bits.uf("pkru", 32, run.before.other))
+    run.set_gpr(RDX, const(0, 32))
+
+
+def wrpkru(run: Run) -> None:
+    """WRPKRU: #GP(0) unless ecx and edx are 0 (SDM vol. 2, WRPKRU)."""
+    high = bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32))
+    run.fault(bits.not_(bits.eq(high, const(0, 32))), GP)
+    run.set("other", bits.uf("wrpkru", 64, run.before.other, run.gpr(RAX, 32)))
+
+
+def touch(run: Run) -> None:
+    """CLFLUSH, CLFLUSHOPT, CLWB: faults like a read of one byte, accesses nothing (SDM vol. 2, CLFLUSH)."""
+    vector, error, where = access_fault("r", run.operand_address(), 1, run.uses_stack_segment())
+    run.faults.append((vector, error, where, bits.FALSE))
+
+
+def clzero(run: Run) -> None:
+    """CLZERO: 64 zero bytes at rax, rounded down to the line (APM vol. 3, CLZERO)."""
+    line = bits.and_(run.truncated(run.gpr(RAX)), const(-64, 64))
+    run.store(run.linear(line, run.insn.segment), const(0, 512))
+
+
+def reserved_nop(run: Run) -> None:
+    """NOP r/m: AMD refuses the register form of 0F 0D (measured on Zen 5)."""
+    if run.insn.cpu is Cpu.AMD and run.insn.opcode.name.endswith("_0F0D"):
+        undefined(run)
+
+
+UMIP_DUMMY: Final[Mapping[str, int]] = {  # what Linux 6.18 answers a 64-bit program: arch/x86/kernel/umip.c; measured
+    "sgdt": 0xFFFFFFFFFFFE0000 << 16,
+    "sidt": 0xFFFFFFFFFFFF0000 << 16,
+    "smsw": 0x80050033,  # CR0_STATE
+    "sldt": 0,  # a program that set a local descriptor table gets the selector 0x50 instead
+    "str": 0x40,  # GDT_ENTRY_TSS * 8
+}
+LDT_SELECTOR: Final = 0x50  # GDT_ENTRY_LDT * 8
+
+
+def umip(name: str) -> Semantics:
+    """SGDT, SIDT, SMSW, SLDT, STR, emulated: 10 bytes for the tables, else 2 in memory or the operand size.
+
+    A 32-bit register keeps its upper half, unlike the processor's own result (measured on Linux 6.18).
+    """
+
+    def semantics(run: Run) -> None:
+        run.kernel_completes = True
+        if operands.is_memory(run, 0):
+            size = 10 if name in {"sgdt", "sidt"} else 2
+            run.store(run.operand_address(), dummy(name, 8 * size), run.uses_stack_segment())
+        else:
+            _, number = operand_register(run.insn.opcode, 0, run.insn.fields)
+            width = run.insn.opcode.operand_size or 32
+            value = dummy(name, width)
+            kept = () if width == 64 else (bits.extract(run.gpr(number), 63, width),)
+            run.set_gpr(number, bits.concat(*kept, value))
+
+    return semantics
+
+
+def dummy(name: str, width: int) -> Term:
+    """The answer in `width` bits; for sldt it depends on whether the program has an LDT."""
+    value = const(UMIP_DUMMY[name], width)
+    if name != "sldt":
+        return value
+    return bits.ite(bits.uf("has_ldt", 1), const(LDT_SELECTOR, width), value)
+
+
+def verify_segment(name: str) -> Semantics:
+    """VERR, VERW: ZF alone says what the descriptor tables say of the selector (SDM vol. 2, VERR)."""
+
+    def semantics(run: Run) -> None:
+        chosen = bits.extract(operands.read(run, 0, 2), 15, 0)
+        run.set("zf", bits.uf(f"{name}_zf", 1, chosen))
+
+    return semantics
+
+
+def load_attributes(name: str) -> Semantics:
+    """LAR, LSL: ZF says whether the selector is good; where not, the destination stays whole (SDM vol. 2, LAR)."""
+
+    def semantics(run: Run) -> None:
+        chosen = bits.extract(operands.read(run, 1, 2), 15, 0)
+        good, before = bits.uf(f"{name}_zf", 1, chosen), run.get("gprs")
+        width = run.insn.opcode.operand_size or 32
+        answer = bits.uf(f"{name}_answer", 32, chosen)
+        operands.write(run, 0, bits.extract(bits.zext(answer, 64), width - 1, 0))
+        run.set("gprs", bits.ite(good, run.get("gprs"), before))
+        run.set("zf", good)
+
+    return semantics
+
+
+def hypercall(name: str) -> Semantics:
+    """VMCALL, VMMCALL, VMFUNC: a hypervisor's answer, or a fault; no program's interface (SDM vol. 3, 27.1)."""
+
+    def semantics(run: Run) -> None:
+        gprs = run.before.gprs
+        run.fault(bits.uf(f"{name}_undefined", 1), 6, at_ip=True)
+        run.fault(bits.uf(f"{name}_protected", 1, gprs), GP)
+        run.set_gpr(RAX, bits.uf(f"{name}_result", 64, gprs))
+
+    return semantics
+
+
+def ldmxcsr(run: Run) -> None:
+    """LDMXCSR: #GP(0) for a reserved bit; AMD has bit 17 (SDM vol. 1, 10.2.3; APM vol. 1, 4.2.2; measured)."""
+    value = operands.read(run, 0, 4)
+    reserved = 0xFFFD0000 if run.insn.cpu is Cpu.AMD else 0xFFFF0000
+    run.fault(bits.not_(bits.eq(bits.and_(value, const(reserved, 32)), const(0, 32))), GP)
+    run.set("mxcsr", value)
+
+
+def stmxcsr(run: Run) -> None:
+    """STMXCSR."""
+    operands.write(run, 0, run.get("mxcsr"))
+
+
+def umonitor(run: Run) -> None:
+    """UMONITOR: its address register may fault like a read of one byte (SDM vol. 2, UMONITOR)."""
+    value = operands.read(run, 0)
+    address = run.linear(run.truncated(bits.zext(value, 64)), run.insn.segment)
+    vector, error, where = access_fault("r", address, 1, bits.FALSE)
+    run.faults.append((vector, error, where, bits.FALSE))
+
+
+def user_wait(run: Run) -> None:
+    """UMWAIT, TPAUSE: CF says whether the time limit ended it, other status flags are 0; #GP(0) for reserved bits."""
+    control = operands.read(run, 0)
+    reserved = bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32))
+    run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
+    for name in ("pf", "af", "zf", "sf", "of"):
+        run.set(name, bits.FALSE)
+    deadline = bits.concat(run.gpr(RDX, 32), run.gpr(RAX, 32))
+    run.set("cf", bits.uf("wait_limit_reached", 1, deadline, run.before.other))
+
+
+def ptwrite(run: Run) -> None:
+    """PTWRITE: reads its operand; the packet is out of scope (SDM vol. 2, PTWRITE)."""
+    operands.read(run, 0)
+
+
+def armed_monitor(run: Run) -> None:
+    """MONITORX: rax may fault like a read of one byte; ecx must be 0 (APM vol. 3, MONITORX)."""
+    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
+    vector, error, where = access_fault("r", run.linear(run.truncated(run.gpr(RAX)), run.insn.segment), 1, bits.FALSE)
+    run.faults.append((vector, error, where, bits.FALSE))
+
+
+def enclu(run: Run) -> None:
+    """ENCLU: #UD without SGX; EENTER leaves the next ip in rcx and goes on inside (SDM vol. 3, EENTER, ERESUME)."""
+    run.fault(bits.uf("enclaves_are_off", 1), 6, at_ip=True)
+    gprs, leaf = run.before.gprs, run.gpr(RAX, 32)
+    run.fault(bits.uf("enclu_protected", 1, gprs), GP)
+    run.set("gprs", bits.uf("enclu_gprs", bits.GPRS, gprs))
+    enters = bits.eq(leaf, const(2, 32))
+    run.set_gpr(RCX, bits.ite(enters, run.next_ip, run.gpr(RCX)))
+    moves = bits.and_(bits.not_(bits.ult(leaf, const(2, 32))), bits.ult(leaf, const(5, 32)))
+    run.set("ip", bits.ite(moves, bits.uf("enclu_ip", 64, gprs), run.next_ip))
+
+
+NO_OPERATION: Final = (
+    "nop", "pause", "endbr32", "endbr64", "lfence", "mfence", "sfence", "serialize", "cldemote", "mwaitx",
+    "prefetch", "prefetchw", "prefetchwt1", "prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2",
+    "prefetchit0", "prefetchit1",
+)  # fmt: skip
+UNDEFINED: Final = (  # #UD at CPL 3 under Linux 6.18: it turns the feature on for itself only, or not at all
+    "monitor", "mwait", "clac", "stac", "getsec", "getsecq", "enclv", "vmlaunch", "vmresume", "vmxoff", "vmread",
+    "vmwrite", "vmptrld", "vmptrst", "vmclear", "vmxon", "rsm", "stgi", "clgi", "skinit", "vmrun", "vmload", "vmsave",
+    "invlpga",
+    "seamcall", "seamops", "seamret", "tdcall", "mcommit", "uiret", "testui", "clui", "stui", "senduipi",
+)  # fmt: skip
+PRIVILEGED: Final = (
+    "hlt", "cli", "sti", "in", "out", "clts", "invd", "wbinvd", "wbnoinvd", "invlpg", "invpcid", "rdmsr", "wrmsr",
+    "xsetbv", "swapgs", "lgdt", "lidt", "lldt", "ltr", "lmsw", "wrmsrns", "rdmsrlist", "wrmsrlist", "lkgs",
+)  # fmt: skip
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    **dict.fromkeys(NO_OPERATION, nothing),
+    **dict.fromkeys(PRIVILEGED, privileged),
+    **dict.fromkeys(UNDEFINED, undefined),
+    **{name: umip(name) for name in UMIP_DUMMY},
+    "reservednop": reserved_nop,
+    "cpuid": guarded("cpuid", GP, answered("cpuid", (RAX, RCX), (RAX, RBX, RCX, RDX))),
+    "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),
+    "rdtscp": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX, RCX))),
+    "rdpmc": guarded("rdpmc", GP, answered("pmc", (RCX,), (RAX, RDX))),
+    "rdpru": guarded("rdpru", 6, answered("rdpru", (RCX,), (RAX, RDX))),
+    "xgetbv": xgetbv,
+    "rdfsbase": read_base("fs_base"), "rdgsbase": read_base("gs_base"),
+    "wrfsbase": write_base("fs_base"), "wrgsbase": write_base("gs_base"),
+    "rdpid": rdpid,
+    "rdpkru": guarded("pkru", 6, rdpkru), "wrpkru": guarded("pkru", 6, wrpkru),
+    "clflush": touch, "clflushopt": touch, "clwb": touch, "clzero": clzero,
+    "verr": verify_segment("verr"), "verw": verify_segment("verw"),
+    "lar": load_attributes("lar"), "lsl": load_attributes("lsl"),
+    "vmcall": hypercall("vmcall"), "vmmcall": hypercall("vmmcall"), "vmfunc": hypercall("vmfunc"),
+    "ldmxcsr": ldmxcsr, "vldmxcsr": ldmxcsr, "stmxcsr": stmxcsr, "vstmxcsr": stmxcsr,
+    "umonitor": umonitor, "umwait": user_wait, "tpause": user_wait, "ptwrite": ptwrite, "monitorx": armed_monitor,
+    "enclu": enclu, "vmgexit": hypercall("vmmcall"),
+}  # fmt: skip

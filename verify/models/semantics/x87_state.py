@@ -1,0 +1,234 @@
+"""Semantics of x87 instructions, and of what saves and restores floating-point, vector and mask state.
+
+Decides addresses, sizes, pending exceptions (#MF), and the pointers FIP, FDP and FOP.  Arithmetic and the layout of
+saved images are uninterpreted functions of everything that they show: control, status, tag and stack registers, the
+three pointers, MXCSR, vectors.  MMX arithmetic is routed.  Which instructions set the pointers: SDM vol. 1, 8.1.8 and
+8.1.9; measured for every x87 opcode on Zen 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, Term, const
+from verify.models.machine import STATUS
+from verify.models.semantics import operands
+from verify.models.semantics.registry import Semantics
+from verify.models.semantics.run import RAX, RDX, Run
+
+X87: Final = 688
+CONTROL, STATUS_WORD = (15, 0), (31, 16)  # bits of State.x87
+ERROR_SUMMARY: Final = 16 + 7
+MF: Final = 16
+GP: Final = 13
+POINTERS: Final = ("fip", "fdp", "fop")
+XSAVE_BYTES: Final = 2696  # components up to PKRU, without AMX tiles: SDM vol. 1, 13.4
+
+
+def pending(run: Run) -> None:
+    """#MF for an unmasked exception that waits (SDM vol. 1, 8.7); Linux reports the instruction's own address."""
+    run.fault(bits.extract(run.get("x87"), ERROR_SUMMARY, ERROR_SUMMARY), MF, at_ip=True)
+
+
+def opcode_field(run: Run) -> Term:
+    """FOP: the low three bits of the opcode byte, then the ModRM byte as encoded (SDM vol. 1, 8.1.9), 11 bits."""
+    opcode, modrm = run.insn.opcode, run.insn.modrm
+    first = opcode.op_code >> 8 if opcode.op_code_len == 2 else opcode.op_code
+    if modrm is None:
+        raise ValueError(f"the ModRM byte of {opcode.name} must be known")
+    return const((first & 7) << 8 | modrm, 11)
+
+
+def note_pointers(run: Run) -> None:
+    """FIP, FOP and, with a memory operand, FDP of a non-control instruction.
+
+    Without one FDP is undefined (SDM vol. 1, 8.1.8): a function of the old one.
+    """
+    run.set("fip", run.before.ip)
+    run.set("fop", opcode_field(run))
+    if has_memory(run):
+        run.set("fdp", run.effective_address())
+    else:
+        run.set("fdp", bits.uf("fdp_without_operand", 64, run.before.fdp))
+
+
+def has_memory(run: Run) -> bool:
+    """Whether there is a memory operand."""
+    return any(operands.is_memory(run, i) for i in range(len(run.insn.opcode.op_kinds)))
+
+
+def datapath(run: Run, output: str, sort: bits.Sort, inputs: tuple[Term, ...]) -> Term:
+    """An output of this opcode as a function of its inputs; ModRM tells register operands apart."""
+    chosen = () if has_memory(run) or run.insn.modrm is None else (const(run.insn.modrm, 8),)
+    return bits.uf(f"{run.insn.opcode.name}.{output}", sort, *chosen, *inputs)
+
+
+def arithmetic(run: Run) -> None:
+    """Any instruction that computes, loads, stores or moves the stack; flags where it reads or writes them."""
+    pending(run)
+    opcode = run.insn.opcode
+    inputs = [run.get("x87"), *(run.get(f) for f in opcode.flags.read if f in STATUS)]
+    if has_memory(run) and "READ" in opcode.op_access:
+        inputs.append(operands.read(run, 0))
+    seen = tuple(inputs)
+    if has_memory(run) and "WRITE" in opcode.op_access:
+        operands.write(run, 0, datapath(run, "stored", 8 * opcode.memory_size, seen))
+    for name in opcode.flags.written:
+        if name in STATUS:
+            run.set(name, datapath(run, name, 1, seen))
+    for name in opcode.flags.cleared:
+        if name in STATUS:
+            run.set(name, FALSE)
+    run.set("x87", datapath(run, "x87", X87, seen))
+    note_pointers(run)
+
+
+def control(name: str, waits: bool) -> Semantics:
+    """A control instruction without memory operand: the pointers stay (FNCLEX, FNENI, ...)."""
+
+    def semantics(run: Run) -> None:
+        if waits:
+            pending(run)
+        run.set("x87", bits.uf(name, X87, run.get("x87")))
+
+    return semantics
+
+
+def initialise(run: Run) -> None:
+    """Everything as after FNINIT: control word 37F, empty tags, pointers 0 (SDM vol. 2, FINIT)."""
+    old = run.get("x87")
+    run.set("x87", bits.concat(bits.extract(old, X87 - 1, 48), const(0xFFFF, 16), const(0, 16), const(0x37F, 16)))
+    for name in POINTERS:
+        run.set(name, const(0, run.get(name).width))
+
+
+def wait(run: Run) -> None:
+    """WAIT: only looks for a pending exception."""
+    pending(run)
+
+
+def store_word(field: tuple[int, int]) -> Semantics:
+    """FNSTCW, FNSTSW: a 16-bit word of the state to memory or ax."""
+    return lambda run: operands.write(run, 0, bits.extract(run.get("x87"), *field))
+
+
+def load_control(run: Run) -> None:
+    """FLDCW: the control word; what the status word then shows of masked exceptions follows from both."""
+    pending(run)
+    word = operands.read(run, 0, 2)
+    run.set("x87", bits.uf("fldcw", X87, run.get("x87"), word))
+
+
+def environment(run: Run) -> tuple[Term, ...]:
+    """What a saved environment shows."""
+    return (run.get("x87"), *(run.get(p) for p in POINTERS))
+
+
+def store_environment(run: Run) -> None:
+    """FNSTENV: 14 or 28 bytes, then every exception is masked (SDM vol. 2, FSTENV)."""
+    size = run.insn.opcode.memory_size
+    operands.write(run, 0, bits.uf("x87_environment", 8 * size, *environment(run)))
+    run.set("x87", bits.uf("all_exceptions_masked", X87, run.get("x87")))
+
+
+def store_state(run: Run) -> None:
+    """FNSAVE: 94 or 108 bytes, then as FNINIT (SDM vol. 2, FSAVE)."""
+    size = run.insn.opcode.memory_size
+    operands.write(run, 0, bits.uf("x87_image", 8 * size, *environment(run)))
+    initialise(run)
+
+
+def load_environment(run: Run) -> None:
+    """FLDENV, FRSTOR: state and pointers from an image."""
+    pending(run)
+    image = operands.read(run, 0)
+    run.set("x87", bits.uf("x87_from_image", X87, run.get("x87"), image))
+    load_pointers(run, "x87", image)
+
+
+def load_pointers(run: Run, kind: str, *inputs: Term) -> None:
+    """The three pointers from an image."""
+    for name in POINTERS:
+        run.set(name, bits.uf(f"{kind}_{name}_from_image", run.get(name).width, run.get(name), *inputs))
+
+
+EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "other")  # what FXSAVE or XSAVE can show
+
+
+def aligned(run: Run, size: int) -> Term:
+    """The operand's linear address; #GP(0) where it is not a multiple of `size` (a power of two)."""
+    address = run.operand_address()
+    low = bits.extract(address, size.bit_length() - 2, 0)
+    run.fault(bits.not_(bits.eq(low, const(0, low.width))), GP)
+    return address
+
+
+def requested(run: Run) -> tuple[Term, ...]:
+    """edx:eax, the components asked for."""
+    return (run.gpr(RDX, 32), run.gpr(RAX, 32))
+
+
+def save_extended(alignment: int, size: int, masked: bool) -> Semantics:
+    """FXSAVE, XSAVE and variants: one image; bytes that are not written keep their old values."""
+
+    def semantics(run: Run) -> None:
+        address = aligned(run, alignment)
+        shown = [run.get(c) for c in EXTENDED if masked or c not in {"masks", "other"}]
+        asked = requested(run) if masked else ()
+        old = bits.load(run.get("memory"), address, size)
+        image = bits.uf(f"{run.insn.opcode.name}.image", 8 * size, old, *asked, *shown)
+        run.store(address, image, run.uses_stack_segment())
+
+    return semantics
+
+
+def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
+    """FXRSTOR, XRSTOR: every component from the image; #GP(0) for reserved bits in it."""
+
+    def semantics(run: Run) -> None:
+        image = run.load(aligned(run, alignment), size, run.uses_stack_segment())
+        asked = requested(run) if masked else ()
+        name = run.insn.opcode.name
+        run.fault(bits.uf(f"{name}.reserved_bits", 1, image, *asked), GP)
+        for component in EXTENDED:
+            old = run.get(component)
+            if masked or component not in {"masks", "other"}:
+                run.set(component, bits.uf(f"{name}.{component}", old.sort, old, image, *asked))
+
+    return semantics
+
+
+def empty_tags(run: Run) -> None:
+    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS); the pointers stay (measured on Zen 5)."""
+    pending(run)
+    old = run.get("x87")
+    run.set("x87", bits.concat(bits.extract(old, X87 - 1, 48), const(0xFFFF, 16), bits.extract(old, 31, 0)))
+
+
+COMPUTES: Final = (
+    "fadd", "fmul", "fcom", "fcomp", "fsub", "fsubr", "fdiv", "fdivr", "fld", "fst", "fstp", "fxch", "fnop",
+    "fstpnce", "fchs", "fabs", "ftst", "fxam", "fld1", "fldl2t", "fldl2e", "fldpi", "fldlg2", "fldln2", "fldz",
+    "f2xm1", "fyl2x", "fptan", "fpatan", "fxtract", "fprem1", "fdecstp", "fincstp", "fprem", "fyl2xp1", "fsqrt",
+    "fsincos", "frndint", "fscale", "fsin", "fcos", "fiadd", "fimul", "ficom", "ficomp", "fisub", "fisubr",
+    "fidiv", "fidivr", "fcmovb", "fcmove", "fcmovbe", "fcmovu", "fcmovnb", "fcmovne", "fcmovnbe", "fcmovnu",
+    "fucompp", "fild", "fisttp", "fist", "fistp", "fucomi", "fcomi", "fucomip", "fcomip", "ffree", "ffreep",
+    "fucom", "fucomp", "faddp", "fmulp", "fcompp", "fsubrp", "fsubp", "fdivrp", "fdivp", "fbld", "fbstp",
+)  # fmt: skip
+
+SEMANTICS: Final[Mapping[str, Semantics]] = {
+    **dict.fromkeys(COMPUTES, arithmetic),
+    "wait": wait,
+    "fninit": initialise,
+    "fnclex": control("fnclex", waits=False),
+    "fneni": control("fneni", waits=False), "fndisi": control("fndisi", waits=False),
+    "fnsetpm": control("fnsetpm", waits=False),
+    "fnstcw": store_word(CONTROL), "fnstsw": store_word(STATUS_WORD), "fldcw": load_control,
+    "fnstenv": store_environment, "fnsave": store_state, "fldenv": load_environment, "frstor": load_environment,
+    "fxsave": save_extended(16, 512, False), "fxsave64": save_extended(16, 512, False),
+    "fxrstor": restore_extended(16, 512, False), "fxrstor64": restore_extended(16, 512, False),
+    **{f"xsave{v}{w}": save_extended(64, XSAVE_BYTES, True) for v in ("", "opt", "c") for w in ("", "64")},
+    **{f"xrstor{w}": restore_extended(64, XSAVE_BYTES, True) for w in ("", "64")},
+    "emms": empty_tags, "femms": empty_tags,
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""Forms and encodings judged by several processes, in order, with what they learn handed back.
+
+Workers are forked, so that the ledger's decisions are theirs without copying.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from verify.models.isa.forms import Cpu, form
+from verify.models.schemes.plan import Scheme
+from verify.rows import Row, form_row
+from verify.smt.decide import InMemory
+from verify.smt.judge import Judge
+from verify.smt.survey import form_result
+from verify.smt.verdicts import Decision
+
+CHUNK = 48  # forms a task
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What workers judge: scheme, vendors, assumptions, decisions known before."""
+
+    scheme: Scheme
+    cpus: tuple[Cpu, ...]
+    assumptions: frozenset[str]
+
+
+class _Recording(InMemory):
+    """Decisions with a list of those that are new."""
+
+    __slots__ = ("new",)
+
+    def __init__(self, known: dict[str, Decision]) -> None:
+        super().__init__(known)
+        self.new: list[tuple[str, Decision]] = []
+
+    def put(self, digest: str, decision: Decision) -> None:
+        """Stores and records a decision."""
+        super().put(digest, decision)
+        self.new.append((digest, decision))
+
+
+class Worker:
+    """One process's judges."""
+
+    def __init__(self, setting: Setting, known: dict[str, Decision]) -> None:
+        self.setting = setting
+        self.decisions = _Recording(known)
+        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions)
+        other = setting.scheme.unrestricted
+        lenient = replace(setting.scheme, plan=other) if other is not None else None
+        self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
+
+    def rows(self, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[tuple[str, Decision]]]:
+        """The rows of forms, and the decisions that were new."""
+        found = [form_row(form_result(form(n), self.judge, self.setting.cpus, self.cautious)) for n in names]
+        new, self.decisions.new = self.decisions.new, []
+        return found, new
+
+
+_WORKER: Worker | None = None
+
+
+def _start(setting: Setting, known: dict[str, Decision]) -> None:
+    global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _WORKER = Worker(setting, known)
+
+
+def _rows(names: Sequence[str]) -> tuple[list[dict[str, Any]], list[tuple[str, Decision]]]:
+    assert _WORKER is not None
+    return _WORKER.rows(names)
+
+
+def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]:
+    """Consecutive groups."""
+    iterator = iter(items)
+    while group := tuple(islice(iterator, size)):
+        yield group
+
+
+def form_rows(
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], jobs: int
+) -> Iterator[tuple[list[Row], list[tuple[str, Decision]]]]:
+    """Rows of forms, chunk by chunk in order, each with its new decisions."""
+    groups = list(chunks(names))
+    if jobs == 1 or len(groups) == 1:
+        worker = Worker(setting, known)
+        for group in groups:
+            rows, new = worker.rows(group)
+            yield list(rows), new
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, context, _start, (setting, known)) as pool:
+        try:
+            for rows, new in pool.map(_rows, groups):
+                yield list(rows), new
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

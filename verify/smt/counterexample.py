@@ -1,0 +1,175 @@
+"""A counterexample as people read and replay it: bytes, initial state, origin, slot, both outcomes, first difference.
+
+It is made by evaluating both sides concretely from the witness, without the solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from verify.models.bits import Array, Term
+from verify.models.evaluation import Memory, World, compiled
+from verify.models.machine import FLAG_BITS, State, symbolic_state
+from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
+from verify.models.schemes.plan import Refuse
+from verify.models.sites import own_values, problem
+from verify.smt.decide import environment, variables_of
+from verify.smt.judge import Deviation, Judgement
+from verify.smt.verdicts import Witness
+
+GPR_NAMES: Final = (
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """Self-contained: everything in hex with widths."""
+
+    data: str  # the encoding
+    observable: str
+    origin: str
+    slot: str
+    initial: tuple[tuple[str, str], ...]  # what matters, non-zero
+    in_place: tuple[tuple[str, str], ...]  # what differs from the initial state or from the other side
+    displaced: tuple[tuple[str, str], ...]
+    first_difference: str
+    others: tuple[str, ...]  # further observables that are refuted
+    vendor: str
+
+
+def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counterexample:
+    """The counterexample of the judgement's first deviation.  Raises ValueError where it has none."""
+    if not judgement.deviations:
+        raise ValueError(f"{judgement.probe.data.hex()} has no deviation")
+    deviation = judgement.deviations[0]
+    sides, env = _sides(judgement, deviation, assumptions)
+    here, there = sides
+    changed = [(n, a, b) for (n, a), (_, b) in zip(here, there, strict=True) if a != b]
+    length = getattr(getattr(judgement.probe.decoded, "layout", None), "length", 16)
+    cpu = getattr(judgement.probe.decoded, "cpu", None)
+    return Counterexample(
+        data=judgement.probe.data[:length].hex(),
+        observable=deviation.observable,
+        origin=_hex(env["origin"], 64),
+        slot=_hex(env["slot"], 64),
+        initial=_initial(env),
+        in_place=tuple((n, a) for n, a, _ in changed),
+        displaced=tuple((n, b) for n, _, b in changed),
+        first_difference=_difference(deviation.observable, changed),
+        others=tuple(d.observable for d in judgement.deviations[1:]),
+        vendor=cpu.value if cpu is not None else "any",
+    )
+
+
+def _difference(observable: str, changed: list[tuple[str, str, str]]) -> str:
+    if not changed:
+        return observable
+    name, a, b = changed[0]
+    return f"{name}: in place {a}, displaced {b}"
+
+
+def _hex(value: int, width: int) -> str:
+    return f"0x{value:0{(width + 3) // 4}x}"
+
+
+def _sides(
+    judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]
+) -> tuple[tuple[list[tuple[str, str]], list[tuple[str, str]]], dict[str, Any]]:
+    p = judgement.probe
+    if isinstance(p.plan, Refuse):
+        raise ValueError(f"{p.data.hex()} is refused")
+    material = problem(p, assumptions)
+    state = initial(material.site, symbolic_state(material.site.origin))
+    pair = in_place(material.site, state), displaced(p.plan, material.site, state)
+    rows = [_rows(b, deviation.observable) for b in pair]
+    roots = [t for side in rows for _, t in side]
+    witness = deviation.witness
+    values = {**dict(witness.values), **own_values(p)}
+    env = environment({**variables_of(roots), "origin": 64, "slot": 64}, values, witness.seed)
+    world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
+    numbers = compiled(roots)(env, world)
+    cut = len(rows[0])
+    shown = [[*_shown(n, t, v)] for (n, t), v in zip(rows[0] + rows[1], numbers, strict=True)]
+    here = [x for group in shown[:cut] for x in group]
+    there = [x for group in shown[cut:] for x in group]
+    return _aligned(here, there), env
+
+
+def _aligned(
+    here: list[tuple[str, str]], there: list[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Both sides with the same names in the same order; what one side lacks is `none`."""
+    names = list(dict.fromkeys([n for n, _ in here] + [n for n, _ in there]))
+    a, b = dict(here), dict(there)
+    return [(n, a.get(n, "none")) for n in names], [(n, b.get(n, "none")) for n in names]
+
+
+def _shown(name: str, term: Term, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Memory):
+        return []
+    if isinstance(term.sort, Array):
+        width = term.sort.value_bits
+        labels = GPR_NAMES if term.sort.name == "Gprs" else [f"{name}[{i}]" for i in range(len(value))]
+        return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in zip(labels, value, strict=True)]
+    return [(name, _hex(value, term.width))]
+
+
+def _suffix(name: str) -> str:
+    return " at the fault" if name.endswith("at the fault") else ""
+
+
+def _rows(b: Behaviour, observable: str) -> list[tuple[str, Term]]:
+    """What is shown of one side, the refuted observable's own components first."""
+    groups: dict[str, list[tuple[str, Term]]] = {
+        "next-ip": [("rip", b.state.ip)],
+        "gprs": [("gprs", b.state.gprs)],
+        "flags": [(n, getattr(b.state, n)) for n in FLAG_BITS if n != "tf"],
+        "segment-bases": _components(b.state, "fs_base", "gs_base", "selectors"),
+        "vector": _components(b.state, "vectors", "masks", "mxcsr"),
+        "x87": _components(b.state, "x87"),
+        "x87-pointers": _components(b.state, "fip", "fdp", "fop"),
+        "memory-addresses": [(f"{_kind(a.kind)} {i}: address", a.address) for i, a in enumerate(b.accesses)],
+        "memory-values": [(f"{_kind(a.kind)} {i}: {a.size} bytes", a.value) for i, a in enumerate(b.accesses)],
+        "shadow-stack": [(f"shadow stack {e.kind} {i}", e.value) for i, e in enumerate(b.shadow)],
+        "fault": [("fault vector", b.vector), ("fault address", b.reported), ("rip at the fault", b.fault_state.ip),
+                  ("gprs at the fault", b.fault_state.gprs)],
+        "trap": [("trap", b.trap), ("tf", b.state.tf), *((f"tf seen {i}", t) for i, t in enumerate(b.tf_seen))],
+        "hits": [("hits", b.hits)],
+        "containment": [("contained", b.contained)],
+    }  # fmt: skip
+    return groups[observable]
+
+
+def _components(state: State, *names: str) -> list[tuple[str, Term]]:
+    return [(n, getattr(state, n)) for n in names]
+
+
+def _kind(kind: str) -> str:
+    return {"r": "read", "w": "write"}[kind]
+
+
+_FIELDS: Final = frozenset({
+    "reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z", "length", "origin", "slot",
+})  # fmt: skip
+
+
+def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    rows: list[tuple[str, str]] = []
+    for name, value in sorted(env.items()):
+        if name in _FIELDS or name.startswith("imm") or isinstance(value, Memory):
+            continue
+        if isinstance(value, tuple):
+            width = 64 if len(value) in {16, 8} else 512
+            labels = GPR_NAMES if len(value) == 16 else [f"{name}[{i}]" for i in range(len(value))]
+            rows += [(label, _hex(v, width)) for label, v in zip(labels, value, strict=True) if v]
+        elif value:
+            rows.append((name, _hex(value, 64 if value > 1 else 1)))
+    return tuple(rows)
+
+
+def as_witness(values: Mapping[str, Any]) -> Witness:
+    """A witness of given values, for replays of stored counterexamples."""
+    return Witness(tuple(sorted(values.items())))

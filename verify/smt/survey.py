@@ -1,0 +1,100 @@
+"""The verdict of a form: of all its encodings, by judging one encoding of every class that the scheme distinguishes.
+
+Regular encodings have at most one REX prefix, directly before the opcode, and at most four different legacy prefixes.
+Irregular ones are judged too and reported apart: what goes wrong there is a deviation of the scheme's decoder, which
+all forms share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from verify.models.isa.encode import irregular_representatives, representatives
+from verify.models.isa.forms import Cpu, Form
+from verify.models.isa.ranges import opcode_text
+from verify.models.machine import OBSERVABLES
+from verify.smt.counterexample import Counterexample, counterexample
+from verify.smt.judge import Judge, Judgement, vendors
+from verify.smt.verdicts import Verdict, worst
+
+
+@dataclass(frozen=True, slots=True)
+class FormResult:
+    """What is known of a form under a scheme."""
+
+    form: str
+    opcode: str
+    mnemonic: str
+    addressing: str
+    verdict: Verdict
+    observables: tuple[tuple[str, Verdict], ...]
+    irregular: Verdict | None  # of encodings with repeated or misplaced REX or more than four different prefixes
+    reason: str
+    refused: tuple[str, ...]  # why some encodings of an accepted form are refused
+    over_cautious: bool  # refused, though running an unchanged copy would be proved
+    counterexample: Counterexample | None
+    obligations: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    verdicts: list[Verdict] = field(default_factory=list)
+    observables: dict[str, list[Verdict]] = field(default_factory=dict)
+    reasons: dict[str, None] = field(default_factory=dict)
+    refusals: dict[str, None] = field(default_factory=dict)
+    first: Judgement | None = None
+
+    def add(self, j: Judgement) -> None:
+        if j.verdict is None:
+            return
+        self.verdicts.append(j.verdict)
+        for name, verdict in j.observables:
+            self.observables.setdefault(name, []).append(verdict)
+        if j.verdict is Verdict.REFUSED:
+            self.refusals[j.reason] = None
+        elif j.reason:
+            self.reasons[j.reason] = None
+        if j.deviations and (self.first is None or len(j.probe.data) < len(self.first.probe.data)):
+            self.first = self.first or j
+
+
+def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
+    """The verdict of one form under the judge's scheme, for all given vendors."""
+    regular, irregular = _Tally(), _Tally()
+    for cpu in cpus:
+        _judged(representatives(form, cpu), judge, cpus, regular, cpu)
+    for data in irregular_representatives(form):
+        for cpu in vendors(data, cpus):
+            irregular.add(judge.judgement(data, cpu))
+    verdict = worst(regular.verdicts)
+    names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
+    refused = verdict is Verdict.REFUSED
+    first = regular.first
+    return FormResult(
+        form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, verdict, tuple(names),
+        worst(irregular.verdicts) if irregular.verdicts else None,
+        "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
+        refused and cautious is not None and _provable(form, cautious, cpus),
+        counterexample(first, judge.assumptions) if first is not None else None,
+        sum(len(v) for v in regular.observables.values()),
+    )  # fmt: skip
+
+
+def _judged(encodings: Iterable[bytes], judge: Judge, cpus: tuple[Cpu, ...], tally: _Tally, cpu: Cpu) -> None:
+    for data in encodings:
+        if cpu is cpus[0] or cpu in vendors(data, cpus):
+            tally.add(judge.judgement(data, cpu))
+
+
+def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
+    """Whether another plan for the same bytes is proved, for every regular encoding."""
+    tally = _Tally()
+    for cpu in cpus:
+        _judged(representatives(form, cpu), other, cpus, tally, cpu)
+    return bool(tally.verdicts) and all(v is Verdict.PROVED for v in tally.verdicts)
+
+
+def totals(results: Sequence[FormResult]) -> dict[str, int]:
+    """How many forms have each verdict."""
+    return {v.value: sum(r.verdict is v for r in results) for v in Verdict}
