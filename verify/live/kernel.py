@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
@@ -27,6 +28,7 @@ LAYOUT: Final = Layout(CODE, TARGET)
 BATCH: Final = 2000
 X87_EPILOGUE: Final = b"\xd9\x34\x25" + X87_AREA.to_bytes(4, "little")     # fnstenv [area]
 LEGACY_PREFIXES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
+X87_POINTERS: Final = "x87-pointers"
 UNDEFINED: Final = "undefined"
 LOST: Final = -1                                    # signal number of a run that killed the child
 
@@ -91,6 +93,7 @@ class _Runner:
         self._accessible = True
         self.restart()
         self.states = standard_states(self.child)
+        self.plain: dict[tuple[str, int], Outcome] = {}     # the runs without a probe, by state and slot
 
     def restart(self) -> None:
         self._stack.close()
@@ -151,15 +154,14 @@ def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
     errnos = refusals([text[o : o + COPIED] for o in origins])
     accepted = [i for i, errno in enumerate(errnos) if not errno]
     with image((text,)) as (path, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
-        states = runner.states
-        plain = {(s.name, i): runner.run(s, i) for s in states for i in range(len(encodings))}
-        deviations = _deviations(runner, path, plain, accepted, hits) if accepted else {}
-    return [Comparison(e, CODE + origins[i], errnos[i], tuple(deviations.get(i, ())), _ends(plain, states, i, text))
+        runner.plain = {(s.name, i): runner.run(s, i) for s in runner.states for i in range(len(encodings))}
+        deviations = _deviations(runner, path, accepted, hits) if accepted else {}
+    return [Comparison(e, CODE + origins[i], errnos[i], tuple(deviations.get(i, ())), _ends(runner, i))
             for i, e in enumerate(encodings)]
 
 
-def _ends(plain: dict[tuple[str, int], Outcome], states: Sequence[State], index: int, text: bytes) -> tuple[str, ...]:
-    return tuple(_end(plain[state.name, index].stop, index, text) for state in states)
+def _ends(runner: _Runner, index: int) -> tuple[str, ...]:
+    return tuple(_end(runner.plain[state.name, index].stop, index, runner.text) for state in runner.states)
 
 
 def _end(stop: Stop, index: int, text: bytes) -> str:
@@ -168,24 +170,31 @@ def _end(stop: Stop, index: int, text: bytes) -> str:
     return UNDEFINED if undefined else kind(stop, origin, text)
 
 
-def _deviations(runner: _Runner, path: str, plain: dict[tuple[str, int], Outcome], accepted: Sequence[int],
-                hits: int) -> dict[int, list[Deviation]]:
-    states = runner.states
+def _deviations(runner: _Runner, path: str, accepted: Sequence[int], hits: int) -> dict[int, list[Deviation]]:
     seen: dict[int, list[Deviation]] = {}
     with Probes(len(accepted)) as probes, probes.attached(path, [LAYOUT.stride * i for i in accepted]):
-        for state in states:
+        for state in runner.states:
+            wanted = hits if state is runner.states[0] else 1
             for counter, index in enumerate(accepted):
-                for hit in range(1, 1 + (hits if state is states[0] else 1)):
-                    before = probes.hits(counter)
-                    ended = runner.run(state, index)
-                    outcome = Outcome(ended.stop, ended.data, probes.hits(counter) - before)
-                    found = differences(plain[state.name, index], outcome, CODE + index * LAYOUT.stride, runner.text)
-                    seen.setdefault(index, []).extend(Deviation(state.name, hit, d) for d in found)
-    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, plain, i, rows))}
+                counted = partial(probes.hits, counter)
+                rows = [row for hit in range(1, wanted + 1) for row in _seen(runner, state, index, hit, counted)]
+                if wanted == 1 and any(row.difference.observable == X87_POINTERS for row in rows):
+                    rows += _seen(runner, state, index, 2, counted)
+                seen.setdefault(index, []).extend(rows)
+    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, i, rows))}
 
 
-def _stable(runner: _Runner, plain: dict[tuple[str, int], Outcome], index: int,
-            rows: list[Deviation]) -> list[Deviation]:
+def _seen(runner: _Runner, state: State, index: int, hit: int, counted: Callable[[], int]) -> list[Deviation]:
+    """What the program sees of one run with the probe."""
+    before = counted()
+    ended = runner.run(state, index)
+    outcome = Outcome(ended.stop, ended.data, counted() - before)
+    origin = CODE + index * LAYOUT.stride
+    return [Deviation(state.name, hit, d)
+            for d in differences(runner.plain[state.name, index], outcome, origin, runner.text)]
+
+
+def _stable(runner: _Runner, index: int, rows: list[Deviation]) -> list[Deviation]:
     """The deviations on observables that do not differ between two runs without a probe.
 
     The x87 pointers must differ in two runs: a context switch before they are stored loses them (NOTE(x87-pointers)).
@@ -193,7 +202,7 @@ def _stable(runner: _Runner, plain: dict[tuple[str, int], Outcome], index: int,
     origin = CODE + index * LAYOUT.stride
     concerned = {row.state for row in rows}
     varying = {(s.name, d.observable) for s in runner.states if s.name in concerned
-               for d in differences(plain[s.name, index], runner.run(s, index), origin, runner.text)}
+               for d in differences(runner.plain[s.name, index], runner.run(s, index), origin, runner.text)}
     kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
-    pointers = sum(row.difference.observable == "x87-pointers" for row in kept)
-    return kept if pointers != 1 else [row for row in kept if row.difference.observable != "x87-pointers"]
+    pointers = sum(row.difference.observable == X87_POINTERS for row in kept)
+    return kept if pointers != 1 else [row for row in kept if row.difference.observable != X87_POINTERS]
