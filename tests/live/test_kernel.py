@@ -13,7 +13,7 @@ from verify.live import kernel_outcome
 from verify.live.corpus import registration_corpus
 from verify.live.kernel import Comparison, KernelJudge
 from verify.live.kernel_child import CODE, HLT, Stop, Tracee
-from verify.live.kernel_outcome import Outcome, differences
+from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import standard_states
@@ -22,6 +22,7 @@ from verify.live.uprobe import Probes, UprobesUnavailable, missing
 ABSENT = missing()
 pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
 ENOEXEC, ENOTSUPP = 8, 524
+AT = Setting(CODE, bytes((0x90, HLT)) * 2048)
 
 
 @pytest.fixture(name="judge", scope="module")
@@ -116,8 +117,7 @@ def test_without_capabilities_the_judge_names_them(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(name="outcome", scope="module")
 def _outcome() -> Iterator[Outcome]:
-    text = bytes((0x90, HLT)) * 2048
-    with image((text,)) as (_, descriptor), Tracee(descriptor, 4096) as child:
+    with image((AT.code,)) as (_, descriptor), Tracee(descriptor, 4096) as child:
         state = standard_states(child)[0]
         child.data[:] = state.data
         yield Outcome(child.run(state.at(CODE), state.xstate), child.data[:], 1)
@@ -135,7 +135,7 @@ def changed(stop: Stop, register: str, bits: int) -> Stop:
 ])
 def test_every_seeded_register_difference_is_found(outcome: Outcome, register: str, bits: int, observable: str) -> None:
     seeded = replace(outcome, stop=changed(outcome.stop, register, bits))
-    found = differences(outcome, seeded, CODE, bytes((0x90, HLT)) * 2048)
+    found = differences(outcome, seeded, AT)
     assert [d.observable for d in found] == [observable]
 
 
@@ -146,7 +146,7 @@ def test_every_seeded_xsave_difference_is_found(outcome: Outcome, at: int, obser
     image_bytes = bytearray(outcome.stop.xstate)
     image_bytes[at] ^= 1
     seeded = replace(outcome, stop=replace(outcome.stop, xstate=bytes(image_bytes)))
-    assert [d.observable for d in differences(outcome, seeded, CODE, b"")] == [observable]
+    assert [d.observable for d in differences(outcome, seeded, AT)] == [observable]
 
 
 def test_seeded_memory_hit_and_fault_differences_are_found(outcome: Outcome) -> None:
@@ -158,6 +158,6 @@ def test_seeded_memory_hit_and_fault_differences_are_found(outcome: Outcome) -> 
         "fault": replace(outcome, stop=replace(outcome.stop, signal=7)),
     }
     for observable, seeded in rows.items():
-        assert observable in [d.observable for d in differences(outcome, seeded, CODE, bytes((0x90, HLT)) * 2048)]
-    assert not differences(outcome, outcome, CODE, b"")
-    assert kernel_outcome.kind(outcome.stop, CODE, bytes((0x90, HLT)) * 2048) == "arrived"
+        assert observable in [d.observable for d in differences(outcome, seeded, AT)]
+    assert not differences(outcome, outcome, AT)
+    assert kernel_outcome.kind(outcome.stop, AT) == "arrived"

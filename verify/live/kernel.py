@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from verify.live.corpus import Layout, place
 from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
-from verify.live.kernel_outcome import Difference, Outcome, differences, kind
+from verify.live.kernel_outcome import Difference, Outcome, Setting, differences, kind
 from verify.live.kernel_ptrace import RIP
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
@@ -103,6 +103,10 @@ class _Runner:
     def close(self) -> None:
         self._stack.close()
 
+    def setting(self, index: int) -> Setting:
+        """Where slot `index` runs."""
+        return Setting(CODE + index * LAYOUT.stride, self.text)
+
     def run(self, state: State, index: int) -> Outcome:
         """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
         if state.accessible != self._accessible:
@@ -139,8 +143,8 @@ class KernelJudge:
             text = code_text([place(e, LAYOUT, i) for i, e in enumerate(batch)])
             with image((text,)) as (_, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
                 state = runner.states[0]
-                ends = [_end(runner.run(state, i).stop, i, text) for i in range(len(batch))]
-            yield from (e for e, end in zip(batch, ends, strict=True) if end != UNDEFINED)
+                ends = [end(runner.run(state, i).stop, runner.setting(i)) for i in range(len(batch))]
+            yield from (e for e, how in zip(batch, ends, strict=True) if how != UNDEFINED)
 
     def compare(self, encodings: Iterator[bytes], hits: int = 3) -> Iterator[Comparison]:
         """The verdict on each encoding, in order; `hits` runs with the probe in the first state, one in the others."""
@@ -161,13 +165,13 @@ def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
 
 
 def _ends(runner: _Runner, index: int) -> tuple[str, ...]:
-    return tuple(_end(runner.plain[state.name, index].stop, index, runner.text) for state in runner.states)
+    return tuple(end(runner.plain[state.name, index].stop, runner.setting(index)) for state in runner.states)
 
 
-def _end(stop: Stop, index: int, text: bytes) -> str:
-    origin = CODE + index * LAYOUT.stride
-    undefined = stop.signal == signal.SIGILL and stop.registers[RIP] == origin
-    return UNDEFINED if undefined else kind(stop, origin, text)
+def end(stop: Stop, at: Setting) -> str:
+    """How a run without a probe ended: the kind of its stop, UNDEFINED for #UD."""
+    undefined = stop.signal == signal.SIGILL and stop.registers[RIP] == at.origin
+    return UNDEFINED if undefined else kind(stop, at)
 
 
 def _deviations(runner: _Runner, path: str, accepted: Sequence[int], hits: int) -> dict[int, list[Deviation]]:
@@ -189,9 +193,8 @@ def _seen(runner: _Runner, state: State, index: int, hit: int, counted: Callable
     before = counted()
     ended = runner.run(state, index)
     outcome = Outcome(ended.stop, ended.data, counted() - before)
-    origin = CODE + index * LAYOUT.stride
-    return [Deviation(state.name, hit, d)
-            for d in differences(runner.plain[state.name, index], outcome, origin, runner.text)]
+    plain = runner.plain[state.name, index]
+    return [Deviation(state.name, hit, d) for d in differences(plain, outcome, runner.setting(index))]
 
 
 def _stable(runner: _Runner, index: int, rows: list[Deviation]) -> list[Deviation]:
@@ -199,10 +202,9 @@ def _stable(runner: _Runner, index: int, rows: list[Deviation]) -> list[Deviatio
 
     The x87 pointers must differ in two runs: a context switch before they are stored loses them (NOTE(x87-pointers)).
     """
-    origin = CODE + index * LAYOUT.stride
     concerned = {row.state for row in rows}
     varying = {(s.name, d.observable) for s in runner.states if s.name in concerned
-               for d in differences(runner.plain[s.name, index], runner.run(s, index), origin, runner.text)}
+               for d in differences(runner.plain[s.name, index], runner.run(s, index), runner.setting(index))}
     kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
     pointers = sum(row.difference.observable == X87_POINTERS for row in kept)
     return kept if pointers != 1 else [row for row in kept if row.difference.observable != X87_POINTERS]

@@ -1,8 +1,8 @@
 """A child process with an empty address space in which single instructions run under ptrace.
 
-Decides nothing: `Tracee.run` says where and how the child stopped. The child has five mappings: code (a file, private),
-data (shared with this process), landing (hlt everywhere), and nothing else; every hlt that control arrives at stops it.
-A child that does not stop is stopped by a watchdog; one that dies raises `ChildLost`.
+Decides nothing: `Tracee.run` says where and how the child stopped. The child has the mappings of a `Space`: code (a
+file, private), data pages (shared with this process), landing (hlt everywhere), and nothing else; every hlt that
+control arrives at stops it. A child that does not stop is stopped by a watchdog; one that dies raises `ChildLost`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from verify.live.kernel_ptrace import (
     GETREGS,
     GETREGSET,
     GETSIGINFO,
+    MAP_FIXED_NOREPLACE,
     NT_X86_XSTATE,
     REGISTERS,
     SETOPTIONS,
@@ -44,7 +45,8 @@ STUBS: Final = {"syscall": (0x1F00, b"\x0f\x05\xf4"), "cpuid": (0x1F10, b"\x0f\x
 END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
 
 XSTATE_ROOM: Final = 16384
-SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 11, 10, 334
+SYS_MMAP, SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 9, 11, 10, 334
+READ_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
 TICK: Final = 0.1                                   # seconds between two looks of the watchdog
 TICKS_TO_STOP, TICKS_TO_KILL = 3, 15
 
@@ -68,16 +70,28 @@ class _Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-def _enter_child(code: int, code_size: int, data: int, landing: int) -> None:
-    """The forked child's part: map the regions, let itself be traced, stop. Never returns to the interpreter."""
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where the child's regions lie, page-aligned addresses; `pages` are the data pages in the order of `data`."""
+
+    code: int = CODE
+    pages: tuple[int, ...] = tuple(range(DATA, DATA + DATA_SIZE, mmap.PAGESIZE))
+    landing: int = LANDING
+
+    def __post_init__(self) -> None:
+        regions = (self.code, *self.pages, self.landing)
+        usable = all(a % mmap.PAGESIZE == 0 and 0 <= a < END_OF_USER_SPACE for a in regions)
+        if not usable or len(set(regions)) < len(regions):
+            raise ValueError(f"regions must be distinct pages below {END_OF_USER_SPACE:#x}, got {[*map(hex, regions)]}")
+
+
+STANDARD: Final = Space()
+
+
+def _enter_child(landing_at: int, landing: int) -> None:
+    """The forked child's part: map the landing region, let itself be traced, stop. Never returns to the interpreter."""
     try:
-        execute, write = mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_WRITE
-        for address, size, protection, flags, descriptor in (
-            (CODE, code_size, execute, mmap.MAP_PRIVATE, code),
-            (DATA, DATA_SIZE, write, mmap.MAP_SHARED, data),
-            (LANDING, LANDING_SIZE, execute, mmap.MAP_PRIVATE, landing),
-        ):
-            map_at(address, size, protection, flags, descriptor)
+        map_at(landing_at, LANDING_SIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, landing)
         trace_request(TRACEME, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
     finally:
@@ -87,8 +101,8 @@ def _enter_child(code: int, code_size: int, data: int, landing: int) -> None:
 class Tracee:
     """One traced child; a context manager that ends it. `data` is its data region, shared, to be read and written."""
 
-    def __init__(self, code: int, code_size: int) -> None:
-        self._code, self._code_size = code, code_size
+    def __init__(self, code: int, code_size: int, space: Space = STANDARD) -> None:
+        self._code, self._code_size, self.space = code, code_size, space
         self._registers = ctypes.create_string_buffer(8 * len(REGISTERS))
         self._information = ctypes.create_string_buffer(128)
         self._image = ctypes.create_string_buffer(XSTATE_ROOM)
@@ -101,23 +115,27 @@ class Tracee:
         shared = os.memfd_create("ubp-verify-data")
         landing = os.memfd_create("ubp-verify-landing")
         try:
-            os.ftruncate(shared, DATA_SIZE)
-            self.data = mmap.mmap(shared, DATA_SIZE)
+            size = len(self.space.pages) * mmap.PAGESIZE
+            os.ftruncate(shared, size)
+            self.data = mmap.mmap(shared, size)
             os.write(landing, _landing_text())
-            self.pid = os.fork()
-            if self.pid == 0:
-                _enter_child(self._code, self._code_size, shared, landing)
+            self._start(shared, landing)
         finally:
             os.close(shared)
             os.close(landing)
+        return self
+
+    def _start(self, shared: int, landing: int) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            _enter_child(self.space.landing, landing)
         self._watchdog = threading.Thread(target=self._watch, daemon=True)
         self._watchdog.start()
         try:
-            self._prepare()
+            self._prepare(shared)
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._done.set()
@@ -135,21 +153,22 @@ class Tracee:
             pass
         self.pid = 0
 
-    def _prepare(self) -> None:
+    def _prepare(self, shared: int) -> None:
         self._wait()
         trace_request(SETOPTIONS, self.pid, 0, EXITKILL)
         trace_request(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
         self._template = list(struct.unpack("<27Q", self._registers.raw))
         self._leave_rseq()
-        for start, end in ((0, CODE), (CODE + self.code_room, DATA), (DATA + DATA_SIZE, LANDING),
-                           (LANDING + LANDING_SIZE, END_OF_USER_SPACE)):
-            self.system_call(SYS_MUNMAP, start, end - start)
+        landing_end = self.space.landing + LANDING_SIZE
+        self.system_call(SYS_MUNMAP, 0, self.space.landing)
+        self.system_call(SYS_MUNMAP, landing_end, END_OF_USER_SPACE - landing_end)
+        private, common = mmap.MAP_PRIVATE | MAP_FIXED_NOREPLACE, mmap.MAP_SHARED | MAP_FIXED_NOREPLACE
+        execute = mmap.PROT_READ | mmap.PROT_EXEC
+        self.system_call(SYS_MMAP, self.space.code, self._code_size, execute, private, self._code, 0)
+        for number, page in enumerate(self.space.pages):
+            at = number * mmap.PAGESIZE
+            self.system_call(SYS_MMAP, page, mmap.PAGESIZE, READ_WRITE, common, shared, at)
         self.initial_xstate = self._read_xstate()
-
-    @property
-    def code_room(self) -> int:
-        """Bytes of the code mapping, whole pages."""
-        return -(-self._code_size // mmap.PAGESIZE) * mmap.PAGESIZE
 
     def _leave_rseq(self) -> None:
         """Unregisters the rseq area, which the kernel would write to whenever it schedules the task."""
@@ -164,13 +183,13 @@ class Tracee:
 
     def _stub(self, name: str, **registers: int) -> dict[str, int]:
         values = {**dict(zip(REGISTERS, self._template, strict=True)), "orig_rax": (1 << 64) - 1, **registers}
-        values["rip"] = LANDING + STUBS[name][0]
+        values["rip"] = self.space.landing + STUBS[name][0]
         stop = self.run(struct.pack("<27Q", *values.values()), None)
         return dict(zip(REGISTERS, stop.registers, strict=True))
 
     def system_call(self, number: int, *arguments: int) -> int:
-        """The result of a system call made by the child (up to four arguments, 64 bits); OSError where it fails."""
-        values = dict(zip(("rdi", "rsi", "rdx", "r10"), arguments, strict=False))
+        """The result of a system call made by the child (up to six arguments, 64 bits); OSError where it fails."""
+        values = dict(zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False))
         result = self._stub("syscall", rax=number, **values)["rax"]
         if result > (1 << 64) - 4096:
             raise OSError((1 << 64) - result, f"system call {number} in the child")
@@ -183,7 +202,8 @@ class Tracee:
 
     def protect_data(self, accessible: bool) -> None:
         """Makes the child's whole data region readable and writable, or inaccessible."""
-        self.system_call(SYS_MPROTECT, DATA, DATA_SIZE, mmap.PROT_READ | mmap.PROT_WRITE if accessible else 0)
+        for page in self.space.pages:
+            self.system_call(SYS_MPROTECT, page, mmap.PAGESIZE, READ_WRITE if accessible else 0)
 
     def run(self, registers: bytes, xstate: bytes | None) -> Stop:
         """Lets the child go on with these registers (and this xsave image) until it stops for any reason."""
@@ -212,7 +232,7 @@ class Tracee:
         """The bytes of the code region as the child has them, breakpoints included."""
         descriptor = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
         try:
-            return os.pread(descriptor, self._code_size, CODE)
+            return os.pread(descriptor, self._code_size, self.space.code)
         finally:
             os.close(descriptor)
 
