@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -161,3 +165,49 @@ def test_seeded_memory_hit_and_fault_differences_are_found(outcome: Outcome) -> 
         assert observable in [d.observable for d in differences(outcome, seeded, AT)]
     assert not differences(outcome, outcome, AT)
     assert kernel_outcome.kind(outcome.stop, AT) == "arrived"
+
+
+INTERRUPTED = """
+from itertools import cycle
+from verify.live.kernel import KernelJudge
+with KernelJudge() as judge:
+    print("started", flush=True)
+    for _ in judge.compare(cycle([b"\\x90", b"\\xcc", b"\\x0f\\x1f\\x44\\0\\0"])):
+        pass
+"""
+
+
+def _in_session(session: int) -> list[int]:
+    def session_of(stat: Path) -> int:                      # of what is not dead already
+        try:
+            state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+            return -1 if state == "Z" else int(session)
+        except (OSError, IndexError):
+            return -1
+
+    return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/stat") if session_of(p) == session]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_judge_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], start_new_session=True, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(1.0)
+        assert len(_in_session(process.pid)) == 2
+        process.send_signal(number)
+        process.wait(timeout=20)
+    time.sleep(0.2)
+    assert not _in_session(process.pid)
+    assert number == signal.SIGKILL or not list(tmp_path.iterdir())
+
+
+def test_unprivileged_process_is_told_what_is_missing() -> None:
+    code = (
+        "import os; from verify.live.uprobe import missing\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); print('; '.join(missing()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    assert shown == "capability CAP_PERFMON (or CAP_SYS_ADMIN); capability CAP_BPF (or CAP_SYS_ADMIN)"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, map_at, trace_request
+from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, trace_request
 from verify.live.kernel_registration import image
 from verify.live.uprobe import Probes, missing
 
@@ -76,6 +76,7 @@ def _take_traps() -> None:
 def _child(descriptor: int, results: mmap.mmap, hits: int, before: Callable[[], None]) -> None:
     """The forked child's part; never returns to the interpreter."""
     try:
+        die_with_parent()
         map_at(BASE, SIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, descriptor)
         before()
         address = ctypes.addressof(ctypes.c_char.from_buffer(results))

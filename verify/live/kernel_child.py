@@ -31,6 +31,7 @@ from verify.live.kernel_ptrace import (
     SETREGS,
     SETREGSET,
     TRACEME,
+    die_with_parent,
     map_at,
     trace_request,
 )
@@ -91,6 +92,7 @@ STANDARD: Final = Space()
 def _enter_child(landing_at: int, landing: int) -> None:
     """The forked child's part: map the landing region, let itself be traced, stop. Never returns to the interpreter."""
     try:
+        die_with_parent()
         map_at(landing_at, LANDING_SIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, landing)
         trace_request(TRACEME, 0)
         os.kill(os.getpid(), signal.SIGSTOP)

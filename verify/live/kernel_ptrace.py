@@ -20,6 +20,7 @@ TRACEME, CONT, SINGLESTEP, GETREGS, SETREGS = 0, 7, 9, 12, 13
 SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
 EXITKILL: Final = 0x100000
 NT_X86_XSTATE: Final = 0x202
+PR_SET_PDEATHSIG: Final = 1
 MAP_FIXED_NOREPLACE: Final = 0x100000
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +43,11 @@ def map_at(address: int, size: int, protection: int, flags: int, descriptor: int
     """Maps the file at exactly this address; raises OSError where that is not possible."""
     if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, 0) != address:
         raise OSError(ctypes.get_errno(), f"mmap at {address:#x}")
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill the calling process when the thread that forked it ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Debuggee:

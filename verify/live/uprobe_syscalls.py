@@ -1,7 +1,7 @@
-"""The bpf(2) and perf_event_open(2) calls that set and remove uprobes, through ctypes.
+"""The bpf(2) calls that set and remove uprobes, through ctypes.
 
-Decides nothing: a refusal is an OSError with the kernel's errno. Structures: include/uapi/linux/bpf.h and
-include/uapi/linux/perf_event.h of Linux 6.6 and later (BPF_TRACE_UPROBE_MULTI), x86-64 only.
+Decides nothing: a refusal is an OSError with the kernel's errno. Structures: include/uapi/linux/bpf.h of
+Linux 6.6 and later (BPF_TRACE_UPROBE_MULTI), x86-64 only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 ENOTSUPP: Final = 524                           # kernel-internal errno that reaches user space from uprobe_register
-SYS_PERF_EVENT_OPEN: Final = 298
 SYS_BPF: Final = 321
 MAP_CREATE, PROG_LOAD, LINK_CREATE = 0, 5, 28
 MAP_TYPE_ARRAY, MAP_MMAPABLE = 2, 1 << 10
@@ -86,13 +85,3 @@ def link_uprobes(program: int, path: str, offsets: Sequence[int], cookies: Seque
     places, numbers = (ctypes.c_uint64 * count)(*offsets), (ctypes.c_uint64 * count)(*cookies)
     pointers = (ctypes.addressof(name), ctypes.addressof(places), 0, ctypes.addressof(numbers))
     return _bpf(LINK_CREATE, struct.pack("<IIIIQQQQIII", program, 0, TRACE_UPROBE_MULTI, 0, *pointers, count, 0, 0))
-
-
-def open_perf_uprobe(path: str, offset: int) -> int:
-    """The descriptor of a perf event on one uprobe, all processes of CPU 0's view excluded: own process, every CPU."""
-    name = ctypes.create_string_buffer(path.encode())
-    attributes = bytearray(128)
-    struct.pack_into("<IIQ", attributes, 0, int((UPROBE_PMU / "type").read_text()), 128, 0)
-    struct.pack_into("<QQ", attributes, 56, ctypes.addressof(name), offset)
-    buffer = ctypes.create_string_buffer(bytes(attributes), 128)
-    return system_call(SYS_PERF_EVENT_OPEN, buffer, 0, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0)
