@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 from verify.models.bits import Array, Term, postorder
 from verify.models.machine import NO_FAULT
 
+EVERYWHERE: Final = (-1, 0, 0)
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
 
@@ -32,11 +34,11 @@ class Memory:
         found = self.written.get(address)
         if found is not None:
             return found
-        return _random(8, "byte", (self.seed, address)) if self.seed else 0
+        return _block(self.seed, address >> 6)[address & 63] if self.seed else 0
 
     def load(self, address: int, size: int) -> int:
         """`size` bytes, little-endian."""
-        return sum(self.byte(address + i) << (8 * i) for i in range(size))
+        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
 
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""
@@ -56,9 +58,18 @@ def _random(width: int, name: str, args: tuple[Value, ...]) -> int:
     return int.from_bytes(digest, "little") & ((1 << width) - 1)
 
 
+@lru_cache(maxsize=4096)
+def _block(seed: int, number: int) -> bytes:
+    """64 pseudo-random bytes."""
+    return blake2b(f"{seed} {number}".encode(), digest_size=64).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed."""
+    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
+
+    The fault key EVERYWHERE stands for a mapping in which about every second page is missing.
+    """
 
     faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
     seed: int = 0
@@ -81,6 +92,8 @@ class World:
         for end in (address, address + size - 1):
             if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
                 return 12 if stack else 13
+        if EVERYWHERE in self.faults:
+            return 14 if _random(1, "page", (self.seed, address >> 12)) else NO_FAULT
         return self.faults.get((address, size, write), NO_FAULT)
 
 
@@ -123,7 +136,7 @@ _NAMES: dict[str, Any] = {
 _BITWISE = {"and": "&", "or": "|", "xor": "^"}
 
 
-def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any]) -> str:
+def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping[str, str]) -> str:
     """Python source of one node; a names the arguments' variables."""
     op, p = t.op, t.params
     mask = f"0x{(1 << t.sort) - 1:x}" if isinstance(t.sort, int) else ""
@@ -131,7 +144,7 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any]) -> str:
         case "const":
             return str(p[0])
         case "var":
-            return f"env[{p[0]!r}]"
+            return f"env[{names.get(str(p[0]), p[0])!r}]"
         case "sum":
             parts = [str(p[0]), *(f"{c}*{x}" if c != 1 else x for c, x in zip(p[1:], a, strict=True))]
             return f"({' + '.join(parts)}) & {mask}"
@@ -173,13 +186,16 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any]) -> str:
             return f"{a[0]}.write({a[1]}, {a[2]}, {t.args[2].width // 8})"
         case "uf":
             sorts[f"s{len(sorts)}"] = t.sort
-            return f"world.function({p[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in a)}))"
+            return f"world.function({names.get(str(p[0]), p[0])!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in a)}))"
         case _:
             raise ValueError(f"no evaluation of operation {op}")
 
 
-def compiled(roots: Sequence[Term]) -> Evaluator:
-    """A function from an environment (variable name -> value) and a world to the values of the roots."""
+def compiled(roots: Sequence[Term], renamed: Mapping[str, str] | None = None) -> Evaluator:
+    """A function from an environment (variable name -> value) and a world to the values of the roots.
+
+    `renamed` gives variables and functions other names than the terms have.
+    """
     names: dict[Term, str] = {}
     sorts: dict[str, Any] = {}
     lines = ["def evaluate(env, world):"]
@@ -187,7 +203,7 @@ def compiled(roots: Sequence[Term]) -> Evaluator:
         if t.op == "const":
             names[t] = str(t.params[0])
             continue
-        source = _expression(t, [names[a] for a in t.args], sorts)
+        source = _expression(t, [names[a] for a in t.args], sorts, renamed or {})
         names[t] = f"t{len(names)}"
         lines.append(f"    {names[t]} = {source}")
     lines.append(f"    return ({''.join(names[r] + ', ' for r in roots)})")

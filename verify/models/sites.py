@@ -16,7 +16,7 @@ from verify.models import bits
 from verify.models.bits import Term, const, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.fields import Fields, fields, operand_register
-from verify.models.isa.forms import Addressing, Cpu, opcode_named
+from verify.models.isa.forms import Addressing, Cpu, Opcode, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
 from verify.models.schemes.execution import premises as address_premises
 from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
@@ -25,6 +25,9 @@ from verify.models.semantics.run import Instruction
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
 FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
+PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
+VENDOR_SENSITIVE: Final = frozenset({"xabort", "xend", "xtest", "reservednop", "ldmxcsr", "vldmxcsr"})
+ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
 SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 
 LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
@@ -43,6 +46,10 @@ class FreeFields(Fields):
                 Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
             )
         self.__dict__.update(values, **pinned)
+
+
+def _has_address(addressing: Addressing) -> bool:
+    return addressing in {Addressing.MEM, Addressing.RIP}
 
 
 def layout_has_modrm(parts: Fields) -> bool:
@@ -118,6 +125,12 @@ def probe(data: bytes, scheme: Scheme, cpu: Cpu) -> Probe:
     return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole))
 
 
+def probe_of(decoded: Decoded, scheme: Scheme) -> Probe:
+    """The probe of an encoding that is decoded already."""
+    whole = padded(decoded.data)
+    return Probe(scheme, whole, decoded, scheme.plan(whole))
+
+
 def _operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
     """The numbers of the general registers that operands name (address registers left out)."""
     numbers = []
@@ -148,6 +161,23 @@ def _is_based(p: Probe) -> bool:
     return same and kept and free and b.base.value == scratch
 
 
+def _is_plain(opcode: Opcode) -> bool:
+    """Whether prefixes matter to the opcode through its ModRM operand's address alone."""
+    kinds = opcode.op_kinds
+    special = opcode.is_string or opcode.is_stack or bool(opcode.implicit_memory) or opcode.is_save_restore
+    odd = any(k.startswith(("br", "seg_r", "es_r", "mem_offs", "mem_vsib", "sibmem", "mem_mib")) for k in kinds)
+    named = opcode.mnemonic in PREFIX_SENSITIVE or opcode.mnemonic in ADDRESS_SENSITIVE
+    return opcode.flow_control == "NEXT" and not (special or odd or named) and not opcode.may_require_cpl0
+
+
+def _addressing_key(d: Decoded) -> tuple[object, ...]:
+    """Address size, segment and repeat prefix: nothing where they are variables or without effect."""
+    layout = d.layout
+    if _is_plain(d.form.opcode):
+        return ()
+    return layout.address_size, layout.segment, layout.rep, layout.lock
+
+
 def _structure_key(p: Probe) -> tuple[object, ...]:
     d = cast(Decoded, p.decoded)
     layout, opcode = d.layout, d.form.opcode
@@ -156,14 +186,22 @@ def _structure_key(p: Probe) -> tuple[object, ...]:
     fixed = parts.immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
     high_bytes = layout.rex_offset is None and any(k.startswith("r8_") for k in opcode.op_kinds)
     return (
-        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, layout.address_size, layout.segment,
-        layout.rep, layout.lock, d.faults_ud, high_bytes, shown, fixed, parts.has_base, parts.has_index,
+        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d),
+        d.faults_ud, high_bytes, shown, fixed, parts.has_base, parts.has_index,
         parts.broadcast.value, parts.ll.value, layout.disp_scale if layout.disp_size == 1 else 1,
+        (parts.w.value, parts.b.value, layout.prefixes) if opcode.mnemonic in PREFIX_SENSITIVE else None,
     )  # fmt: skip
 
 
 def _vendor_matters(d: Decoded) -> bool:
-    return d.form.opcode.flow_control != "NEXT" or d.faults_ud is not None
+    return d.faults_ud is not None or is_vendor_specific(d.form.opcode)
+
+
+def is_vendor_specific(opcode: Opcode) -> bool:
+    """Whether vendors may run the opcode differently: control transfer, what only one decodes, and named ones."""
+    return (
+        opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
+    )
 
 
 def _plan_key(p: Probe) -> tuple[object, ...] | None:
@@ -275,9 +313,12 @@ def _instruction(
         parts = FreeFields(parts, d.data, keep, free)
         if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:
             length = LENGTH
+    size, segment = d.layout.address_size, d.layout.segment
+    if symbolic and _is_plain(d.form.opcode) and _has_address(d.form.addressing):
+        size, segment = 0, "any"
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
-        d.form.opcode, d.form.addressing, d.cpu, length, d.layout.address_size, d.layout.segment, d.layout.rep,
+        d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
         d.layout.lock, modrm, parts, undefined,
     )  # fmt: skip
 
@@ -292,6 +333,11 @@ def own_values(p: Probe) -> dict[str, int]:
         values[f"imm{i}"] = cast(int, t.value)
     if "disp" in values and layout_has_modrm(exact):
         values["disp"] &= 0xFFFFFFFF
+    layout = p.decoded.layout
+    values["small_address"] = int(layout.address_size == 4)
+    values["overridden"] = int(layout.segment is not None)
+    if layout.segment is None:
+        values["segment_base"] = 0
     values["length"] = p.decoded.layout.length
     return values
 

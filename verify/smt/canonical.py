@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from verify.models.bits import Term, postorder
+from verify.models.bits import Sort, Term, postorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class Canonical:
     digest: str
     text: str
     names: tuple[str, ...]  # names[i] is what v<i> stands for
+    sorts: tuple[Sort, ...]  # of the variables
+    functions: tuple[str, ...]  # functions[i] is the datapath that f<i> stands for
+
+    def renaming(self) -> dict[str, str]:
+        """From the obligation's own names to the canonical ones."""
+        variables = {name: f"v{i}" for i, name in enumerate(self.names)}
+        return variables | {name: f"f{i}.{name.rpartition('.')[2]}" for i, name in enumerate(self.functions)}
 
 
 def canonical(roots: tuple[Term, ...]) -> Canonical:
@@ -27,17 +34,20 @@ def canonical(roots: tuple[Term, ...]) -> Canonical:
     functions: dict[str, str] = {}
     number: dict[Term, int] = {}
     lines: list[str] = []
+    sorts: dict[str, Sort] = {}
     for t in postorder(roots):
         params = t.params
         if t.op == "var":
             name = str(params[0])
+            sorts[name] = t.sort
             params = (variables.setdefault(name, f"v{len(variables)}"),)
         elif t.op == "uf" and "." in str(params[0]):
             name = str(params[0])
-            params = (functions.setdefault(name, f"f{len(functions)}"),)
+            output = name.rpartition(".")[2] if name.endswith(".datapath_fault") else ""
+            params = (functions.setdefault(name, f"f{len(functions)}{output}"),)
         number[t] = len(number)
         sort = t.sort if isinstance(t.sort, int) else t.sort.name
         lines.append(f"{t.op} {sort} {params} {[number[a] for a in t.args]}")
     lines.append(str([number[r] for r in roots]))
     text = "\n".join(lines)
-    return Canonical(sha256(text.encode()).hexdigest()[:24], text, tuple(variables))
+    return Canonical(sha256(text.encode()).hexdigest()[:24], text, tuple(variables), tuple(sorts.values()), tuple(functions))

@@ -5,19 +5,18 @@ It is made by evaluating both sides concretely from the witness, without the sol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verify.models.bits import Array, Term
+from verify.models.bits import Array, Opaque, Term, postorder
 from verify.models.evaluation import Memory, World, compiled
 from verify.models.machine import FLAG_BITS, State, symbolic_state
 from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse
 from verify.models.sites import own_values, problem
-from verify.smt.decide import environment, variables_of
+from verify.smt.decide import TYPICAL, default_value
 from verify.smt.judge import Deviation, Judgement
-from verify.smt.verdicts import Witness
 
 GPR_NAMES: Final = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -87,8 +86,7 @@ def _sides(
     rows = [_rows(b, deviation.observable) for b in pair]
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
-    values = {**dict(witness.values), **own_values(p)}
-    env = environment({**variables_of(roots), "origin": 64, "slot": 64}, values, witness.seed)
+    env = _environment(roots, deviation, own_values(p))
     world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
     numbers = compiled(roots)(env, world)
     cut = len(rows[0])
@@ -96,6 +94,19 @@ def _sides(
     here = [x for group in shown[:cut] for x in group]
     there = [x for group in shown[cut:] for x in group]
     return _aligned(here, there), env
+
+
+def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Any]:
+    """Values by the terms' own names: the witness's, the encoding's, otherwise the defaults."""
+    names, known = deviation.question.text.names, deviation.question.environment(deviation.witness, own)
+    given = {name: known[f"v{i}"] for i, name in enumerate(names)}
+    env: dict[str, Any] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
+    for t in postorder(roots):
+        if t.op == "var":
+            name = str(t.params[0])
+            fallback = Memory(deviation.witness.seed) if isinstance(t.sort, Opaque) else default_value(name, t.sort)
+            env[name] = given.get(name, own.get(name, fallback))
+    return env
 
 
 def _aligned(
@@ -153,6 +164,7 @@ def _kind(kind: str) -> str:
 
 _FIELDS: Final = frozenset({
     "reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z", "length", "origin", "slot",
+    "small_address", "overridden",
 })  # fmt: skip
 
 
@@ -169,7 +181,3 @@ def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             rows.append((name, _hex(value, 64 if value > 1 else 1)))
     return tuple(rows)
 
-
-def as_witness(values: Mapping[str, Any]) -> Witness:
-    """A witness of given values, for replays of stored counterexamples."""
-    return Witness(tuple(sorted(values.items())))

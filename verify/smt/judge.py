@@ -7,36 +7,32 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from verify.models.bits import Term, const, distinct_registers, substitute
-from verify.models.evaluation import Evaluator, compiled
+from verify.models.bits import Sort, const, distinct_registers, substitute, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
-from verify.models.sites import Probe, Problem, own_values, probe, problem
-from verify.smt.decide import Decisions, InMemory, Obligation, decide, holds, replayed, variables_of
+from verify.models.sites import Probe, Problem, is_vendor_specific, own_values, probe, problem
+from verify.smt.decide import Decisions, InMemory, Obligation, Question, decide, question, replayed
 from verify.smt.theorem import goals
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Decided:
-    """One obligation of a class with its decision and, where refuted, the evaluator of its roots."""
+    """One obligation of a class with its decision."""
 
     obligation: Obligation
     decision: Decision
 
-    def evaluator(self) -> Evaluator:
-        """Roots compiled once; a class that was refuted is asked for each of its encodings."""
-        if self._evaluator is None:
-            self._evaluator = compiled(self.obligation.roots)
-        return self._evaluator
-
-    _evaluator: Evaluator | None = field(default=None, init=False)
+    @cached_property
+    def question(self) -> Question:
+        """In canonical names; a class that was refuted is asked for each of its encodings."""
+        return question(self.obligation)
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,8 @@ class Deviation:
     """One refuted observable of an encoding, with the state that shows it."""
 
     observable: str
-    witness: Witness
+    question: Question
+    witness: Witness  # in the question's canonical names
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,10 @@ class Judge:
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
         """The verdict of the encoding for all states and addresses, its own fields as they stand."""
-        p = probe(data, self.scheme, cpu)
+        return self.judged(probe(data, self.scheme, cpu))
+
+    def judged(self, p: Probe) -> Judgement:
+        """The verdict of a probe."""
         if isinstance(p.decoded, NotAnInstruction):
             return Judgement(p, None, (), (), p.decoded.reason)
         if isinstance(p.plan, Refuse):
@@ -121,7 +121,7 @@ class Judge:
                 verdict, witness = self._own_verdict(p, d, values)
             verdicts.append((d.obligation.observable, verdict))
             if verdict is Verdict.REFUTED and witness is not None:
-                deviations.append(Deviation(d.obligation.observable, witness))
+                deviations.append(Deviation(d.obligation.observable, d.question, witness))
             if d.decision.reason:
                 reasons.append(d.decision.reason)
         total = worst(v for _, v in verdicts)
@@ -129,41 +129,35 @@ class Judge:
 
     def _own_verdict(self, p: Probe, d: Decided, values: Mapping[str, int]) -> tuple[Verdict, Witness | None]:
         """The class is refuted; is this encoding?"""
-        witness = d.decision.witness
+        asked, witness = d.question, d.decision.witness
         assert witness is not None
-        roots = d.obligation.roots
-        variables = variables_of(roots)
-        fixed = {n: v for n, v in values.items() if n in variables}
-        if not fixed or holds(d.evaluator(), variables, witness, fixed):
+        fixed = {n: v for n, v in values.items() if n in asked.text.names}
+        if not fixed or asked.holds(witness, fixed):
             return Verdict.REFUTED, witness
-        key = (p.key, d.obligation.observable, tuple(sorted(fixed.items())))
+        key = (asked.text.digest, tuple(sorted(fixed.items())))
         if key not in self.own:
-            self.own[key] = self._with_own_fields(d, fixed, variables)
+            self.own[key] = self._with_own_fields(d, fixed)
         return self.own[key]
 
-    def _with_own_fields(
-        self, d: Decided, fixed: Mapping[str, int], variables: Mapping[str, object]
-    ) -> tuple[Verdict, Witness | None]:
-        witness = replayed(d.obligation.roots, d.decision.witness or Witness(()), fixed)
+    def _with_own_fields(self, d: Decided, fixed: Mapping[str, int]) -> tuple[Verdict, Witness | None]:
+        witness = replayed(d.question, d.decision.witness or Witness(()), fixed)
         if witness is not None:
             return Verdict.REFUTED, witness
-        bindings: dict[Term, Term] = {
-            t: const(fixed[str(t.params[0])], t.width)
-            for t in _variables(d.obligation.roots) if str(t.params[0]) in fixed
-        }  # fmt: skip
-        negated, *premises = substitute(d.obligation.roots, bindings)
-        goal = substitute((d.obligation.goal,), bindings)[0]
+        sorts = dict(zip(d.question.text.names, d.question.text.sorts, strict=True))
+        bindings = {var(n, sorts[n]): const(v, _width(sorts[n])) for n, v in fixed.items()}
+        goal, *premises = substitute((d.obligation.goal, *d.obligation.premises), bindings)
         decision = decide(Obligation(d.obligation.observable, goal, tuple(premises)), self.decisions)
-        return decision.verdict, decision.witness
+        if decision.verdict is Verdict.REFUTED:  # the solver's state is in names of another text
+            return Verdict.UNKNOWN, None
+        return decision.verdict, None
+
+
+def _width(sort: Sort) -> int:
+    assert isinstance(sort, int)
+    return sort
 
 
 _ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
-
-
-def _variables(roots: tuple[Term, ...]) -> Iterator[Term]:
-    from verify.models.bits import postorder  # noqa: PLC0415  local to the one user
-
-    return (t for t in postorder(roots) if t.op == "var")
 
 
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
@@ -186,6 +180,6 @@ def vendors(data: bytes, cpus: tuple[Cpu, ...]) -> tuple[Cpu, ...]:
     first, second = answers[0], answers[1]
     if isinstance(first, Decoded) and isinstance(second, Decoded):
         alike = (first.form is second.form, first.layout == second.layout, first.faults_ud == second.faults_ud)
-        if all(alike) and first.form.opcode.flow_control == "NEXT":
+        if all(alike) and not is_vendor_specific(first.form.opcode):
             return cpus[:1]
     return cpus

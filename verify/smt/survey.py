@@ -7,15 +7,16 @@ all forms share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from verify.models.isa.encode import irregular_representatives, representatives
+from verify.models.isa.encode import decoded_representatives, irregular_representatives
 from verify.models.isa.forms import Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.machine import OBSERVABLES
 from verify.smt.counterexample import Counterexample, counterexample
-from verify.smt.judge import Judge, Judgement, vendors
+from verify.models.sites import is_vendor_specific, probe_of
+from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
 
 
@@ -62,11 +63,10 @@ class _Tally:
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
     regular, irregular = _Tally(), _Tally()
-    for cpu in cpus:
-        _judged(representatives(form, cpu), judge, cpus, regular, cpu)
-    for data in irregular_representatives(form):
-        for cpu in vendors(data, cpus):
-            irregular.add(judge.judgement(data, cpu))
+    asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
+    for cpu in asked:
+        _judged(form, judge, regular, cpu)
+        _irregular(form, judge, irregular, cpu)
     verdict = worst(regular.verdicts)
     names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
     refused = verdict is Verdict.REFUSED
@@ -81,17 +81,29 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
     )  # fmt: skip
 
 
-def _judged(encodings: Iterable[bytes], judge: Judge, cpus: tuple[Cpu, ...], tally: _Tally, cpu: Cpu) -> None:
-    for data in encodings:
-        if cpu is cpus[0] or cpu in vendors(data, cpus):
-            tally.add(judge.judgement(data, cpu))
+def _reads_66(form: Form) -> bool:
+    """Legacy opcodes whose length or meaning a 66 or REX.W prefix may change for one vendor only."""
+    return form.opcode.encoding == "LEGACY" and form.opcode.flow_control == "NEXT" and form.opcode.table == "0F"
+
+
+def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
+    for decoded in decoded_representatives(form, cpu):
+        tally.add(judge.judged(probe_of(decoded, judge.scheme)))
+
+
+def _irregular(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
+    """One refuted encoding is enough; only its verdict is kept."""
+    for data in irregular_representatives(form, cpu):
+        tally.add(judge.judgement(data, cpu))
+        if tally.verdicts and tally.verdicts[-1] is Verdict.REFUTED:
+            return
 
 
 def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
     """Whether another plan for the same bytes is proved, for every regular encoding."""
     tally = _Tally()
     for cpu in cpus:
-        _judged(representatives(form, cpu), other, cpus, tally, cpu)
+        _judged(form, other, tally, cpu)
     return bool(tally.verdicts) and all(v is Verdict.PROVED for v in tally.verdicts)
 
 

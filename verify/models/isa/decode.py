@@ -22,6 +22,8 @@ MAX_LENGTH: Final = 15  # bytes; SDM vol. 3, section 2.3.11 of vol. 2: longer on
 _AMD: Final = iced.DecoderOptions.AMD
 _NO_MORE_BYTES: Final = iced.DecoderError.NO_MORE_BYTES
 _Decoder: Final = iced.Decoder
+# The library reads F3 REX.B 90 as PAUSE; processors exchange r8 and rax (SDM vol. 2B, XCHG; measured on Zen 5).
+_PAUSE: Final = iced.Code.PAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     code = instruction.code
     if code == 0:
         return _undecoded(window, decoder.last_error, cpu)
+    if code == _PAUSE and window[instruction.len - 2] & 0xF1 == 0x41:
+        code = _code(_null_prefixes(window[: instruction.len], b"\xf2\xf3"), cpu)
     return _decoded(window[: instruction.len], code, cpu)
 
 
@@ -71,6 +75,12 @@ def _decoded(data: bytes, code: int, cpu: Cpu) -> Decoded:
         form = form_of(code, addressing)
         found = _FORMS[code, addressing, cpu] = (form, _undefined_on(form, cpu))
     return Decoded(found[0], data, layout, cpu, found[1])
+
+
+def _needs_more(data: bytes) -> bool:
+    decoder = _Decoder(64, data, 0)
+    decoder.decode()
+    return bool(decoder.last_error == _NO_MORE_BYTES)
 
 
 def _undefined_on(form: Form, cpu: Cpu) -> str | None:
@@ -85,24 +95,39 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     if error == _NO_MORE_BYTES:
-        return NotAnInstruction("longer than 15 bytes" if len(window) == MAX_LENGTH else "truncated")
+        return NotAnInstruction("truncated")
+    if len(window) == MAX_LENGTH and _needs_more(window[1:]):  # only prefixes make an instruction that long
+        return NotAnInstruction("longer than 15 bytes")
     start = walker.first_opcode_byte(window)
     if 0xF0 in window[:start]:
-        allowed = _without_lock(window, start, cpu)
+        allowed = _without_lock(window, cpu)
         if allowed is not None:
             return allowed
     reason = _later_extension(window[start:])
     return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
 
 
-def _without_lock(window: bytes, start: int, cpu: Cpu) -> Decoded | None:
-    """The instruction that LOCK makes undefined: the same bytes with DS (no effect in 64-bit mode) in its place."""
-    bare = window[:start].replace(b"\xf0", b"\x3e") + window[start:]
+def _null_prefixes(data: bytes, values: bytes) -> bytes:
+    """The bytes with some legacy prefixes made DS overrides, which have no effect on decoding in 64-bit mode."""
+    start = walker.first_opcode_byte(data)
+    return data[:start].translate(bytes.maketrans(values, b"\x3e" * len(values))) + data[start:]
+
+
+def _code(data: bytes, cpu: Cpu) -> int:
+    return int(_Decoder(64, data, _AMD if cpu is Cpu.AMD else 0).decode().code)
+
+
+def _without_lock(window: bytes, cpu: Cpu) -> Decoded | None:
+    """The instruction that LOCK makes undefined, decoded without it."""
+    bare = _null_prefixes(window, b"\xf0")
     instruction = _Decoder(64, bare, _AMD if cpu is Cpu.AMD else 0).decode()
     if instruction.code == 0:
         return None
-    found = _decoded(window[: instruction.len], instruction.code, cpu)
-    return Decoded(found.form, found.data, found.layout, cpu, LOCK_FAULT)
+    found = decode(bare[: instruction.len], cpu)
+    if not isinstance(found, Decoded):
+        return None
+    layout = walker.walk(window[: instruction.len], found.form.opcode.code)[0]
+    return Decoded(found.form, window[: instruction.len], layout, cpu, LOCK_FAULT)
 
 
 def _later_extension(opcode: bytes) -> str | None:
@@ -124,6 +149,10 @@ def _later_extension(opcode: bytes) -> str | None:
 
 def text(decoded: Decoded) -> str:
     """The instruction in Intel syntax, as if at address 0."""
-    bare = decoded.data if decoded.faults_ud != LOCK_FAULT else decoded.data.replace(b"\xf0", b"\x3e", 1)
+    bare, lock = decoded.data, ""
+    if decoded.faults_ud == LOCK_FAULT:
+        bare, lock = _null_prefixes(bare, b"\xf0"), "lock "
+    if decoded.form.opcode.mnemonic == "xchg":
+        bare = _null_prefixes(bare, b"\xf2\xf3")
     instruction = _Decoder(64, bare, _AMD if decoded.cpu is Cpu.AMD else 0).decode()
-    return str(iced.Formatter(iced.FormatterSyntax.INTEL).format(instruction))
+    return lock + str(iced.Formatter(iced.FormatterSyntax.INTEL).format(instruction))

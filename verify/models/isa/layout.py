@@ -15,6 +15,7 @@ from verify.models.isa.rows import Addressing, Opcode, addressings
 LEGACY_PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 _NULL_SEGMENTS: Final = b"\x26\x2e\x36\x3e"
 _OPCODE_BYTES: Final = {"NORMAL": 0, "0F": 1, "0F38": 2, "0F3A": 2}  # escape bytes before the main opcode byte
+_REX_BYTES: Final = bytes(range(0x40, 0x50))
 _VEX: Final = {0xC5: ("vex2", 2), 0xC4: ("vex3", 3), 0x8F: ("xop", 3), 0x62: ("evex", 4)}  # kind, bytes of prefix
 _IMMEDIATES: Final = {
     "imm8": 1, "imm8sex16": 1, "imm8sex32": 1, "imm8sex64": 1, "imm16": 2, "imm32": 4, "imm32sex64": 4, "imm64": 8,
@@ -99,8 +100,7 @@ def walk(data: bytes, code: int) -> tuple[Layout, Addressing]:
     form = shape(code)
     pos = first_opcode_byte(data)
     rex = data[pos - 1] if pos and data[pos - 1] & 0xF0 == 0x40 else 0
-    head = data[:pos]
-    prefixes = head.translate(None, b"\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4a\x4b\x4c\x4d\x4e\x4f")
+    prefixes = data[:pos].translate(None, _REX_BYTES)
     vex, vex_offset = None, None
     start = pos
     if form.escapes or metadata.is_legacy(code):
@@ -138,16 +138,21 @@ def walk(data: bytes, code: int) -> tuple[Layout, Addressing]:
     pos += form.suffix
     if pos != len(data):
         raise ValueError(f"{data.hex()}: the parts take {pos} bytes, the instruction {len(data)}")
-    rep = None if form.mandatory_rep else _repeat(prefixes)
-    return (
-        Layout(
-            pos, prefixes, rex, start - 1 if rex else None, len(head) - len(prefixes) - (rex != 0), vex, vex_offset,
-            opcode_offset, modrm_offset, sib_offset, disp_offset, disp_size, disp_scale, tuple(immediates),
-            suffix_offset, 4 if small_address else 8, form.word and 0x66 in prefixes, _segment(prefixes),
-            0xF0 in prefixes, rep, bytes(p for p in prefixes if p in _NULL_SEGMENTS) if prefixes else b"",
-        ),
-        addressing,
+    fixed = (
+        pos, prefixes, rex, start - 1 if rex else None, start - len(prefixes) - (rex != 0), vex, vex_offset,
+        opcode_offset, modrm_offset, sib_offset, disp_offset, disp_size, disp_scale, tuple(immediates), suffix_offset,
+        4 if small_address else 8,
     )  # fmt: skip
+    return Layout(*fixed, *_prefix_fields(prefixes, form)), addressing
+
+
+def _prefix_fields(prefixes: bytes, form: Shape) -> tuple[bool, str | None, bool, str | None, bytes]:
+    """The last five fields of a layout."""
+    if not prefixes:
+        return False, None, False, None, b""
+    rep = None if form.mandatory_rep else _repeat(prefixes)
+    hints = bytes(p for p in prefixes if p in _NULL_SEGMENTS)
+    return form.word and 0x66 in prefixes, _segment(prefixes), 0xF0 in prefixes, rep, hints
 
 
 def first_opcode_byte(data: bytes) -> int:

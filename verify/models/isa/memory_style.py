@@ -40,8 +40,9 @@ class Access:
 
 # The image's size is in XCR0 and the requested-feature bitmap.  SDM vol. 1, 13.7 to 13.12
 _STATE_IMAGES: Final = frozenset(
-    "xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64 xsaves xsaves64 xrstor xrstor64 xrstors xrstors64".split()
-)
+    ["xsave", "xsave64", "xsavec", "xsavec64", "xsaveopt", "xsaveopt64", "xsaves", "xsaves64", "xrstor", "xrstor64",
+     "xrstors", "xrstors64"]
+)  # fmt: skip
 _BIT_OPS: Final = frozenset(["bt", "bts", "btr", "btc"])
 # VEX instructions whose mask is a vector register.  SDM vol. 2C, VMASKMOV, VPMASKMOV
 _VECTOR_MASKED: Final = frozenset(["vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"])
@@ -57,7 +58,7 @@ def accesses(form: Form) -> tuple[Access, ...]:
     for position, kind in enumerate(form.opcode.op_kinds):
         if _in_memory(kind, form.addressing) and form.opcode.op_access[position] not in {"NO_MEM_ACCESS", "NONE"}:
             found.append(_operand(form.opcode, position, kind))
-    found += [_implicit(form.opcode, m) for m in form.opcode.implicit_memory if m.access not in {"NO_MEM_ACCESS", "NONE"}]
+    found += [_implicit(form.opcode, m) for m in form.opcode.implicit_memory if m.access != "NO_MEM_ACCESS"]
     return tuple(found)
 
 

@@ -63,6 +63,17 @@ _ENCODED: Final = {
 _REG_MEM64, _REG_MEM32 = iced.Register.R8, iced.Register.R8D  # an encoded register that is an address
 _BASE, _INDEX, _VECTOR_INDEX = iced.Register.R14, iced.Register.R15, iced.Register.ZMM31
 
+# What the library's metadata lacks.
+MISSING_REGISTERS: Final = {
+    "xabort": (("eax", "COND_WRITE"),),  # SDM vol. 2C, XABORT: the abort status
+    "getsec": (("eax", "READ_WRITE"), ("ebx", "READ_WRITE"), ("ecx", "READ_WRITE")),  # SDM vol. 2D, chapter 7
+}
+MISSING_MEMORY: Final = (  # mnemonic, base, bytes, access
+    ("clzero", "rax", 64, "WRITE"),  # APM vol. 3, CLZERO; the cache line around rax
+    ("monitor", "rax", 1, "READ"),  # SDM vol. 2B, MONITOR: checked like a load of one byte
+    ("monitorx", "rax", 1, "READ"),  # APM vol. 3, MONITORX
+)
+
 
 @cache
 def _names(module: ModuleType) -> dict[int, str]:
@@ -225,11 +236,13 @@ class _Uses:
         read, written = ((v[0] if len(set(v)) == 1 else 1) for v in zip(*by_variant.values(), strict=True))
         return _NAMES[read, written]
 
-    def implicit_registers(self) -> tuple[tuple[str, str], ...]:
-        return tuple((_register(r), self._access(seen)) for r, seen in sorted(self.registers.items()))
+    def implicit_registers(self, mnemonic: str) -> tuple[tuple[str, str], ...]:
+        found = tuple((_register(r), self._access(seen)) for r, seen in sorted(self.registers.items()))
+        return MISSING_REGISTERS.get(mnemonic, ()) + found
 
-    def implicit_memory(self) -> tuple[ImplicitMemory, ...]:
-        rows = []
+    def implicit_memory(self, mnemonic: str) -> tuple[ImplicitMemory, ...]:
+        missing = [row[1:] for row in MISSING_MEMORY if row[0] == mnemonic]
+        rows = [ImplicitMemory("ds", base, "", 0, size, access) for base, size, access in missing]
         for (segment, base, index, displacement), seen in self.memory.items():
             size = max(s for _, s, _ in seen)
             access = self._access([(v, a) for v, _, a in seen])
@@ -273,8 +286,9 @@ def row(code: int) -> Opcode:
 def _row(info: Any, uses: _Uses, sample: Any) -> Opcode:
     broadcast = info.broadcast_memory_size
     fpu = sample.fpu_stack_increment_info()
+    mnemonic = _names(iced.Mnemonic)[info.mnemonic].lower()
     return Opcode(
-        info.code, _names(iced.Code)[info.code], _names(iced.Mnemonic)[info.mnemonic].lower(),
+        info.code, _names(iced.Code)[info.code], mnemonic,
         ENCODINGS[info.encoding], TABLES[info.table], info.op_code, info.op_code_len,
         MANDATORY[info.mandatory_prefix], info.group_index, info.rm_group_index, info.w, info.l, info.is_wig,
         info.is_lig, info.operand_size, info.address_size, op_kinds(info.code),
@@ -285,8 +299,8 @@ def _row(info: Any, uses: _Uses, sample: Any) -> Opcode:
         info.require_op_mask_register, info.requires_unique_reg_nums, info.requires_unique_dest_reg_num,
         info.ignores_mod_bits, info.ignores_segment, info.can_use_lock_prefix, info.amd_lock_reg_bit,
         info.can_use_rep_prefix, info.can_use_repne_prefix, info.can_use_bnd_prefix, info.can_use_notrack_prefix,
-        info.default_op_size64, info.force_op_size64, info.intel_force_op_size64, uses.implicit_registers(),
-        uses.implicit_memory(), Flags(*(_flag_names(m) for m in uses.flags)),
+        info.default_op_size64, info.force_op_size64, info.intel_force_op_size64, uses.implicit_registers(mnemonic),
+        uses.implicit_memory(mnemonic), Flags(*(_flag_names(m) for m in uses.flags)),
         _names(iced.FlowControl)[sample.flow_control], sample.stack_pointer_increment,
         FpuStack(fpu.increment, fpu.conditional, fpu.writes_top), info.is_stack_instruction,
         sample.is_string_instruction, info.is_save_restore, info.must_be_cpl0, info.may_require_cpl0,

@@ -1,7 +1,7 @@
 """Capstone's view of the same bytes: length and mnemonic only, its operand and register sets are not to be trusted.
 
-A difference is known where a row of the table explains it; any other is an open disagreement, and nothing may be claimed
-of that encoding.  Measured against Capstone 5.0.9.
+A difference is known where a row of the table explains it; any other is an open disagreement, and nothing may be
+claimed of that encoding.  Measured against Capstone 5.0.9.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import capstone
 
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.encode import random_encoding
+from verify.models.isa.fields import fields
 from verify.models.isa.forms import Form, all_forms
 from verify.models.isa.rows import Cpu, Opcode
 
@@ -54,15 +55,24 @@ _NAMES: Final = {  # ours -> theirs
     "fucomip": "fucompi", "fcomip": "fcompi", "call": "lcall", "jmp": "ljmp", "getsecq": "getsec",
     "pcmpestrm64": "pcmpestrm", "pcmpestri64": "pcmpestri", "prefetchit0": "nop", "prefetchit1": "nop",
 }  # fmt: skip
+_OVERRIDDEN: Final = frozenset(
+    [("insd", "insw"), ("outsd", "outsw"), ("pushfq", "pushf"), ("popfq", "popf")]
+)  # fmt: skip
+_SMALL_ADDRESS: Final = frozenset([("mfence", "tpause"), ("clflush", "clflushopt")])
 _LATER_NAMES: Final = {  # a mandatory prefix that Capstone ignores makes it the older neighbour
     "mcommit": "monitorx", "vmgexit": "vmmcall", "seamcall": "encls", "clui": "rdpkru", "stui": "wrpkru",
-    "eretu": "clac", "erets": "clac",
+    "eretu": "clac", "erets": "clac", "senduipi": "rdrand",
 }  # fmt: skip
 _PREDICATE: Final = re.compile(r"(v?cmp|vpcmp|vpcom)(?P<type>u?[bwdq]|[ps][sd])")
 
 
 def _opcode(d: Decoded) -> Opcode:
     return d.form.opcode
+
+
+def _w(d: Decoded) -> int:
+    value = fields(d).w.value
+    return 0 if value is None else value
 
 
 def _is_predicate_alias(d: Decoded, theirs: str) -> bool:
@@ -84,18 +94,38 @@ KNOWN: Final = (
     Known("refused", lambda d, _: bool(_LATER.intersection(_opcode(d).cpuid)), "an extension that Capstone 5 has not"),
     Known("refused", lambda d, _: _opcode(d).is_reserved_nop, "reserved NOPs beside the documented ones"),
     Known("refused", lambda d, _: _opcode(d).name.startswith("PREFETCHRESERVED"), "0F 0D /3 to /7, NOPs by APM vol. 3"),
-    Known("refused", lambda d, _: _opcode(d).name[:7] in {"LFENCE_", "MFENCE_", "SFENCE_"}, "fences with rm other than 0"),
+    Known("refused", lambda d, _: _opcode(d).name[:7] in {"LFENCE_", "MFENCE_", "SFENCE_"},
+          "fences with rm other than 0"),
     Known("refused", lambda d, _: _opcode(d).name[-5:-2] in {"_DC", "_DD", "_DE", "_DF"}, "undocumented x87 aliases"),
-    Known("refused", lambda d, _: _opcode(d).name.endswith("REL16") and _has_prefixes(d, 0x66), "66 with rel16: on AMD"),
-    Known("refused", lambda d, _: _opcode(d).w == 1 and _opcode(d).mnemonic.startswith(("vpinsr", "vpextr", "vpcmpestr")),
+    Known("refused", lambda d, _: _opcode(d).name.endswith("REL16") and _has_prefixes(d, 0x66),
+          "66 with rel16, as on AMD"),
+    Known("refused", lambda d, _: _w(d) == 1 and _opcode(d).mnemonic.startswith(("vpinsr", "vpextr", "vpcmpestr")),
           "VEX.W1 of an instruction whose W is ignored or widens"),
+    Known("refused", lambda d, _: _opcode(d).is_wig and _w(d) == 1, "VEX.W1 or EVEX.W1 where W is ignored"),
+    Known("refused", lambda d, _: _opcode(d).is_lig and d.layout.vex is not None, "vector length where it is ignored"),
+    Known("refused", lambda d, _: _opcode(d).mnemonic in {"vcvtdq2pd", "vcvtudq2pd", "vcvtusi2sd", "vcvtsi2sd"},
+          "EVEX.b with a register in exact conversions"),
+    Known("refused", lambda d, _: _has_prefixes(d, 0x66) and _has_prefixes(d, 0xF2, 0xF3), "66 beside F2 or F3"),
+    Known("refused", lambda d, _: _opcode(d).mnemonic in {"bsf", "bsr"} and _has_prefixes(d, 0xF2), "redundant F2"),
+    Known("refused", lambda d, _: _opcode(d).mnemonic == "movsxd" and _has_prefixes(d, 0x67), "redundant 67"),
+    Known("refused", lambda d, _: _opcode(d).mnemonic == "ret" and _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0,
+          "66 beside REX.W"),
     Known("refused", _extension_bits_on_masks, "VEX.R, X or B beside a mask register, ignored by processors"),
     Known("length", lambda d, _: _opcode(d).mnemonic in {"ud0", "ud1"}, "UD0 and UD1 without ModRM"),
+    Known("length", lambda d, _: d.cpu is Cpu.INTEL and _opcode(d).mnemonic in {"jo", "jno"} and _has_prefixes(d, 0x66),
+          "66 0F 80 and 81 read as AMD's processors do"),
+    Known("name", lambda d, theirs: _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0
+          and (_opcode(d).mnemonic, theirs) in _OVERRIDDEN, "66 where REX.W overrides it"),
+    Known("name", lambda d, theirs: _opcode(d).mnemonic == "pause" and theirs == "xchg", "PAUSE with a REX prefix"),
+    Known("name", lambda d, theirs: _opcode(d).mnemonic == "jecxz" and theirs == "jrcxz", "67 with other prefixes"),
+    Known("name", lambda d, theirs: _has_prefixes(d, 0x67) and (_opcode(d).mnemonic, theirs) in _SMALL_ADDRESS,
+          "67 with REX.W"),
     Known("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
     Known("name", _is_predicate_alias, "the predicate's alias"),
-    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and (theirs == "nop" or theirs.startswith("bnd")),
-          "reserved NOP; MPX where processors have none"),
-    Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs, "an extension that Capstone 5 has not"),
+    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and theirs.startswith(("nop", "cldemote", "bnd")),
+          "reserved NOP; MPX where processors have none, CLDEMOTE with a prefix"),
+    Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs,
+          "an extension that Capstone 5 has not"),
 )  # fmt: skip
 
 

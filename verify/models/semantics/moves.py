@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, Term, const
+from verify.models.bits import Term, const
+from verify.models.isa.forms import Cpu
 from verify.models.semantics import flags, operands
+from verify.models.semantics.arithmetic import fault_unaligned
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RDX, Run
 
@@ -29,7 +31,9 @@ def copy(run: Run) -> None:
 def mov(run: Run) -> None:
     kinds = run.insn.opcode.op_kinds
     if kinds[0] == "seg_reg":
-        load_segment(run, run.insn.fields.reg, bits.extract(operands.read(run, 1), 15, 0))
+        number = run.insn.fields.reg
+        load_segment(run, number, bits.extract(operands.read(run, 1), 15, 0))
+        run.inhibits_trap = number.value in {None, STACK_SEGMENT}  # lss has no such shadow (SDM vol. 3, 6.8.3)
     elif kinds[1] == "seg_reg":
         _store_segment(run)
     else:
@@ -57,8 +61,7 @@ def _set_selector(run: Run, number: Term, value: Term) -> None:
 def load_segment(run: Run, number: Term, value: Term) -> None:
     """Loads a segment register with a 16-bit selector (SDM vol. 2, MOV).
 
-    The descriptor tables are the same wherever the instruction runs: what they answer is uninterpreted.  A load of SS
-    delays the debug trap by one instruction (SDM vol. 3, 6.8.3).
+    The descriptor tables are the same wherever the instruction runs: what they answer is uninterpreted.
     """
     register = bits.extract(number, 2, 0)
     is_stack = bits.eq(register, const(STACK_SEGMENT, 3))
@@ -71,7 +74,6 @@ def load_segment(run: Run, number: Term, value: Term) -> None:
     for segment, name in SEGMENT_BASES.items():
         loaded = bits.uf("segment_base", 64, value, run.get(name))
         run.set(name, bits.ite(bits.eq(register, const(segment, 3)), loaded, run.get(name)))
-    run.inhibits_trap = is_stack is not FALSE
 
 
 def _store_segment(run: Run) -> None:
@@ -87,9 +89,7 @@ def _load_far(segment: int) -> Semantics:
         """An offset, and the selector above it in memory (SDM vol. 2, LDS/LES/LFS/LGS/LSS)."""
         pointer = operands.read(run, 1)
         load_segment(run, const(segment, 4), bits.extract(pointer, pointer.width - 1, pointer.width - 16))
-        offset = bits.extract(pointer, pointer.width - 17, 0)
-        width = int(operands.kind(run, 0)[1:3])
-        operands.write(run, 0, bits.zext(offset, width))  # AMD has m16:32 for 64-bit registers
+        operands.write(run, 0, bits.extract(pointer, pointer.width - 17, 0))
 
     return load_far
 
@@ -102,6 +102,13 @@ def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
         operands.write(run, 0, extend(operands.read(run, 1), int(operands.kind(run, 0)[1:3])))
 
     return extending
+
+
+def movsxd(run: Run) -> None:
+    """With 66 a word is moved; AMD's processors read four bytes of memory for it (measured on Zen 5), Intel's two."""
+    wide = run.insn.cpu is Cpu.AMD and operands.kind(run, 0) == "r16_reg"
+    value, width = operands.read(run, 1, 4 if wide else None), int(operands.kind(run, 0)[1:3])
+    operands.write(run, 0, bits.extract(value, 15, 0) if width == 16 else bits.sext(value, width))
 
 
 def _widen(width: int) -> Semantics:
@@ -146,6 +153,13 @@ def lea(run: Run) -> None:
     operands.write(run, 0, bits.extract(run.effective_address(), width - 1, 0))
 
 
+def movdir64b(run: Run) -> None:
+    """64 bytes to the aligned address in a register, which no segment override moves (SDM vol. 2, MOVDIR64B)."""
+    address = run.truncated(bits.zext(operands.read_register(run, 0), 64))
+    fault_unaligned(run, address, 64)
+    run.store(address, operands.read(run, 1, 64))
+
+
 def xlatb(run: Run) -> None:
     """al := the byte at rbx + al."""
     offset = run.truncated(bits.add(run.gpr(RBX), bits.zext(run.gpr(RAX, 8), 64)))
@@ -179,9 +193,10 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "mov": mov,
     "movnti": copy,
     "movdiri": copy,
+    "movdir64b": movdir64b,
     "movzx": _extending(bits.zext),
     "movsx": _extending(bits.sext),
-    "movsxd": _extending(bits.sext),
+    "movsxd": movsxd,
     "lfs": _load_far(4),
     "lgs": _load_far(5),
     "lss": _load_far(2),

@@ -7,14 +7,17 @@ which fault comes first), so that a semantics function says only what its manual
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.bits import FALSE, TRUE, Term, const, var
 from verify.models.isa.fields import Fields
 from verify.models.isa.forms import Addressing, Cpu, Opcode
 from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
 
+SMALL_ADDRESS: Final = var("small_address", 1)  # the address size is 4 bytes
+SEGMENT_BASE: Final = var("segment_base", 64)  # what is added to the offset
+OVERRIDDEN: Final = var("overridden", 1)  # fs or gs is named: the stack segment is not used
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = (const(n, 4) for n in range(8))
 
 
@@ -26,8 +29,8 @@ class Instruction:
     addressing: Addressing
     cpu: Cpu
     length: Term  # 64, bytes: a constant, or a variable where the plan's length is the same
-    address_size: int  # bytes: 8 or 4
-    segment: str | None  # "fs", "gs" or None
+    address_size: int  # bytes: 8 or 4; 0: either (SMALL_ADDRESS)
+    segment: str | None  # "fs", "gs" or None; "any": one of the three (SEGMENT_BASE, OVERRIDDEN)
     rep: str | None  # "rep", "repne" or None
     lock: bool
     modrm: int | None  # the ModRM byte as encoded; exact where x87 shows it in FOP
@@ -113,19 +116,26 @@ class Run:
 
     def truncated(self, offset: Term) -> Term:
         """An offset cut to the address size, 64 bits."""
-        return offset if self.insn.address_size == 8 else bits.zext(bits.extract(offset, 31, 0), 64)
+        size = self.insn.address_size
+        if size == 8:
+            return offset
+        small = bits.zext(bits.extract(offset, 31, 0), 64)
+        return small if size == 4 else bits.ite(SMALL_ADDRESS, small, offset)
 
     def uses_stack_segment(self) -> Term:
         """One bit: the ModRM operand's default segment is SS (base rsp or rbp, no fs/gs override)."""
         f = self.insn.fields
-        if self.insn.segment or not f.has_base or self.insn.addressing is Addressing.RIP:
+        segment = self.insn.segment
+        if segment in {"fs", "gs"} or not f.has_base or self.insn.addressing is Addressing.RIP:
             return FALSE
-        base = f.base
-        return bits.eq(bits.extract(base, 3, 1), const(2, 3))
+        named = bits.eq(bits.extract(f.base, 3, 1), const(2, 3))
+        return bits.and_(named, bits.not_(OVERRIDDEN)) if segment == "any" else named
 
     def linear(self, offset: Term, segment: str | None) -> Term:
         """offset plus the base of fs or gs; every other segment has base 0."""
-        return offset if segment is None else bits.add(offset, self.get(f"{segment}_base"))
+        if segment is None:
+            return offset
+        return bits.add(offset, SEGMENT_BASE if segment == "any" else self.get(f"{segment}_base"))
 
     def operand_address(self) -> Term:
         """The linear address of the ModRM operand."""

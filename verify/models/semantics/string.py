@@ -71,9 +71,11 @@ def lods(run: Run, size: int, done: Term) -> None:
 
 
 def cmps(run: Run, size: int, done: Term) -> None:
-    """CMPS: flags of ds:[rsi] - es:[rdi]."""
-    left = run.load(source(run), size, condition=done)
-    compare(run, left, run.load(destination(run), size, condition=done))
+    """CMPS: flags of ds:[rsi] - es:[rdi]; AMD reads the second operand first, but not when repeated (Zen 5)."""
+    places = [source(run), destination(run)]
+    swapped = run.insn.cpu is Cpu.AMD and run.insn.rep is None
+    values = [run.load(a, size, condition=done) for a in (reversed(places) if swapped else places)]
+    compare(run, *(reversed(values) if swapped else values))
     advance(run, RSI, RDI, size=size)
 
 

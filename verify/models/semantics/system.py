@@ -20,6 +20,7 @@ from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, access_fault, is_canonical
 
 GP: Final = 13
+R8: Final = const(8, 4)
 
 
 def nothing(run: Run) -> None:
@@ -111,6 +112,16 @@ def reserved_nop(run: Run) -> None:
     """NOP r/m: AMD refuses the register form of 0F 0D (measured on Zen 5)."""
     if run.insn.cpu is Cpu.AMD and run.insn.opcode.name.endswith("_0F0D"):
         undefined(run)
+
+
+def pause(run: Run) -> None:
+    """PAUSE; with REX.B the bytes F3 90 exchange rax and r8, by operand size (measured on Zen 5)."""
+    if run.insn.fields.b.value != 1:
+        return
+    width = 64 if run.insn.fields.w.value == 1 else 16 if 0x66 in run.insn.fields.layout.prefixes else 32
+    first, second = run.gpr(RAX, width), run.gpr(R8, width)
+    run.set_gpr(RAX, second)
+    run.set_gpr(R8, first)
 
 
 UMIP_DUMMY: Final[Mapping[str, int]] = {  # what Linux 6.18 answers a 64-bit program: arch/x86/kernel/umip.c; measured
@@ -246,7 +257,7 @@ def enclu(run: Run) -> None:
 
 
 NO_OPERATION: Final = (
-    "nop", "pause", "endbr32", "endbr64", "lfence", "mfence", "sfence", "serialize", "cldemote", "mwaitx",
+    "nop", "endbr32", "endbr64", "lfence", "mfence", "sfence", "serialize", "cldemote", "mwaitx",
     "prefetch", "prefetchw", "prefetchwt1", "prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2",
     "prefetchit0", "prefetchit1",
 )  # fmt: skip
@@ -266,7 +277,7 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     **dict.fromkeys(PRIVILEGED, privileged),
     **dict.fromkeys(UNDEFINED, undefined),
     **{name: umip(name) for name in UMIP_DUMMY},
-    "reservednop": reserved_nop,
+    "reservednop": reserved_nop, "pause": pause,
     "cpuid": guarded("cpuid", GP, answered("cpuid", (RAX, RCX), (RAX, RBX, RCX, RDX))),
     "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),
     "rdtscp": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX, RCX))),

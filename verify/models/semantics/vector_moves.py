@@ -43,7 +43,7 @@ def move(element: int, aligned: bool) -> Semantics:
         width = vector_width(run)
         chosen = masking.selection(run, element, width)
         if aligned and any(operands.is_memory(run, i) for i in (0, 1)):
-            masking.check_alignment(run, width // 8)
+            masking.check_alignment(run, width // 8, chosen)
         value = masking.source(run, 1, element, width, chosen)
         if operands.is_memory(run, 0):
             masking.store(run, value, chosen)

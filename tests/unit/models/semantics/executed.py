@@ -76,7 +76,9 @@ def instruction(text: str, cpu: Cpu = Cpu.AMD) -> Instruction:
 def initial(memory: Mapping[int, int], given: Mapping[str, Any]) -> dict[str, Any]:
     """Values of all state components; `memory` maps addresses to 8-byte values, registers and flags go by name."""
     bytes_at = {a + i: v >> 8 * i & 0xFF for a, v in memory.items() for i in range(8)}
-    values: dict[str, Any] = {"memory": Memory(0, bytes_at), "selectors": SELECTORS, "x87": 0xFFFF_0000_037F, "mxcsr": 0x1F80}
+    values: dict[str, Any] = {
+        "memory": Memory(0, bytes_at), "selectors": SELECTORS, "x87": 0xFFFF_0000_037F, "mxcsr": 0x1F80,
+    }  # fmt: skip
     gprs = [0] * 16
     gprs[4] = STACK
     for name, value in given.items():

@@ -96,6 +96,12 @@ def test_a_non_canonical_target_is_refused_at_the_branch(text, given, memory):
     assert (out.fault, out.error, out.fault_ip) == (13, 0, ORIGIN)
 
 
+def test_which_fault_of_a_call_comes_first():
+    faults = {(STACK - 8, 8, 1): 14}
+    assert executed("ff d0", rax=NON_CANONICAL, faults=faults).fault == 14
+    assert executed("ff d0", Cpu.INTEL, rax=NON_CANONICAL, faults=faults).fault == 13
+
+
 def test_an_untaken_branch_may_have_a_non_canonical_target():
     end = (1 << 47) - 2
     assert executed("74 10", ip=end, zf=0).fault == NO_FAULT
@@ -223,7 +229,9 @@ def test_int_80_is_a_system_call_that_the_kernel_completes():
     assert not executed("cd 05").kernel_completes
 
 
-@pytest.mark.parametrize("text", ["0f 0b", "0f ff c0", "0f b9 c0", "0f 34", "c6 f8 01", "c7 f8 00 00 00 00", "0f 01 d5"])
+@pytest.mark.parametrize(
+    "text", ["0f 0b", "0f ff c0", "0f b9 c0", "0f 34", "c6 f8 01", "c7 f8 00 00 00 00", "0f 01 d5"]
+)
 def test_undefined_on_amd_reports_the_instruction(text):
     out = executed(text)
     assert (out.fault, out.at_ip, out.fault_ip) == (6, 1, ORIGIN)

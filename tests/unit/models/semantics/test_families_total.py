@@ -8,7 +8,16 @@ from verify.models.isa.encode import representatives
 from verify.models.isa.forms import Cpu, all_forms
 from verify.models.machine import symbolic_state
 from verify.models.semantics import (
-    control, far_control, kernel_entry, shadow_stack, stack, string, system, transactions, vector_moves, x87_state,
+    control,
+    far_control,
+    kernel_entry,
+    shadow_stack,
+    stack,
+    string,
+    system,
+    transactions,
+    vector_moves,
+    x87_state,
 )  # fmt: skip
 from verify.models.semantics.dispatch import execute
 

@@ -32,7 +32,7 @@ PATTERN = 0x1122334455667788
         ),
         (
             "c8 20 00 03", {"rbp": 0x5_0000_4000}, {0x5_0000_3FF8: PATTERN},
-            {"rsp": 0x5_0000_7FC0, "rbp": STACK - 8, 0x5_0000_7FE0: STACK - 8, 0x5_0000_7FF0: PATTERN, 0x5_0000_7FE8: 0},
+            {"rsp": STACK - 0x40, "rbp": STACK - 8, STACK - 0x20: STACK - 8, STACK - 0x10: PATTERN, STACK - 0x18: 0},
         ),
     ],
 )  # fmt: skip

@@ -80,6 +80,11 @@ def test_a_fault_in_an_iteration_leaves_the_counter():
     assert (out.fault, out.fault_ip) == (14, ORIGIN)
 
 
+@pytest.mark.parametrize(("text", "first"), [("a6", THERE), ("f3 a6", DATA)])
+def test_which_operand_of_cmps_faults_first_on_amd(text, first):
+    assert executed(text, **both(rcx=4)).accesses[0][1] == first
+
+
 def test_port_strings_are_refused():
     assert executed("6c").fault == executed("f3 6f").fault == 13
 

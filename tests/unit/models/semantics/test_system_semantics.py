@@ -63,6 +63,16 @@ def test_hints_and_fences_do_nothing(text):
     assert (out.fault, out.accesses, out.rax) == (NO_FAULT, (), 5)
 
 
+@pytest.mark.parametrize(
+    ("text", "rax", "r8"),
+    [("f3 49 90", 2, 1 << 63 | 1), ("f3 41 90", 2, 1), ("66 f3 41 90", 2, 1), ("f3 90", 1 << 63 | 1, 2),
+     ("f3 48 90", 1 << 63 | 1, 2)],
+)  # fmt: skip
+def test_pause_with_rex_b_exchanges(text, rax, r8):
+    out = executed(text, rax=1 << 63 | 1, r8=2)
+    assert (out.rax & 0xFFFFFFFF, out.r8) == (rax & 0xFFFFFFFF, r8)
+
+
 def test_amd_refuses_the_register_form_of_prefetchw():
     assert executed("0f 0d c0").fault == 6
     assert executed("0f 0d c0", Cpu.INTEL).fault == NO_FAULT

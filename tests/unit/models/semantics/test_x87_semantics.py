@@ -71,7 +71,9 @@ def test_emms_empties_the_tags_only():
     assert out.x87 == 5 << 48 | 0xFFFF_3900_027F
 
 
-@pytest.mark.parametrize(("text", "alignment"), [("0f ae 06", 16), ("0f ae 0e", 16), ("0f ae 26", 64), ("0f ae 2e", 64)])
+@pytest.mark.parametrize(
+    ("text", "alignment"), [("0f ae 06", 16), ("0f ae 0e", 16), ("0f ae 26", 64), ("0f ae 2e", 64)]
+)
 def test_save_areas_are_aligned(text, alignment):
     assert executed(text, rsi=DATA + alignment // 2).fault == 13
     assert executed(text, rsi=DATA + alignment).fault == NO_FAULT

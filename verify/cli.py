@@ -1,0 +1,88 @@
+"""The command line `ubp-verify`.
+
+Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64 wrong
+usage; 70 a fault of our own; 130 interrupted (what was proved is in the ledger).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from typing import Any, Final
+
+import click
+
+from verify import __version__
+
+EXIT_UNDECIDED: Final = 2
+EXIT_USAGE: Final = 64
+EXIT_FAULT: Final = 70
+EXIT_INTERRUPTED: Final = 130
+COMMANDS: Final = {  # command -> module:attribute, imported when asked for: start-up time is part of the interface
+    "opcode-range": "verify.cli_survey:opcode_range",
+    "insn": "verify.cli_encodings:insn",
+    "classify": "verify.cli_encodings:classify",
+    "forms": "verify.cli_encodings:forms",
+    "schemes": "verify.cli_encodings:schemes",
+    "interleavings": "verify.cli_interleavings:interleavings",
+    "protocols": "verify.cli_interleavings:protocols",
+    "confirm": "verify.cli_confirm:confirm",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(COMMANDS[name].partition(":")[0]) is not None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ubp-verify")
+def cli() -> None:
+    """Decides by proof whether a program can notice a breakpoint-style probe (x86-64)."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; every error is one line on standard error."""
+    sys.exit(status(arguments))
+
+
+def status(arguments: list[str] | None = None) -> int:
+    """The exit status of a command line."""
+    try:
+        result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.Abort:
+        click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"ubp-verify: {' '.join(error.format_message().split())}", err=True)
+        return EXIT_USAGE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        click.echo(f"ubp-verify: internal fault: {type(error).__name__}: {error}", err=True)
+        return EXIT_FAULT
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

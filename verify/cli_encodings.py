@@ -1,0 +1,179 @@
+"""`insn`, `classify`, `forms` and `schemes`: one encoding, many encodings, and what there is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import click
+
+from verify.cli_options import assumptions_without, judging, ledger_directory, parsed_hex, scheme_named
+
+LINE_LIMIT = 4096  # characters of an input line of `classify`
+STATUS = {"unknown": 2, "vacuous": 2}
+
+
+@click.command()
+@click.argument("encoding", nargs=-1, required=True)
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
+def insn(
+    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool
+) -> int:
+    """One instruction explained: ENCODING in hex, with or without spaces."""
+    from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
+    from verify.smt.judge import Judge  # noqa: PLC0415
+
+    data = parsed_hex(" ".join(encoding), "encoding")
+    judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
+    row = encoding_row(data, judge, CPUS[cpu])
+    if row["verdict"] == "invalid":
+        raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
+    if row["length"] != len(data):
+        raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
+    if style == "json":
+        json.dump(row, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _print_insn(row)
+    if check and row["verdict"] == "refuted":
+        return 1
+    return STATUS.get(row["verdict"], 0)
+
+
+def _print_insn(row: Mapping[str, Any]) -> None:
+    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason"):
+        value = row.get(name)
+        if value:
+            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
+    click.echo(f"{'assumptions':<14} {', '.join(row['assumptions']) or 'none'}")
+    for observable, verdict in row["verdicts"].items():
+        click.echo(f"  {observable:<18} {verdict}")
+    example = row.get("counterexample")
+    if example:
+        _print_counterexample(example)
+
+
+def _print_counterexample(example: Mapping[str, Any]) -> None:
+    click.echo(f"counterexample ({example['observable']}, {example['vendor']})")
+    click.echo(f"  origin {example['origin']}  slot {example['slot']}")
+    for title in ("initial", "in_place", "displaced"):
+        values = ", ".join(f"{n}={v}" for n, v in example[title].items()) or "(all zero)"
+        click.echo(f"  {title.replace('_', ' '):<10} {values}")
+    click.echo(f"  first difference: {example['first_difference']}")
+    if example["also_refuted"]:
+        click.echo(f"  also refuted: {', '.join(example['also_refuted'])}")
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--check", is_flag=True, help="End with status 1 where an encoding is refuted.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+def classify(
+    file: BinaryIO, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
+    jobs: int | None,
+) -> int:  # fmt: skip
+    """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
+    from verify.batch import classified  # noqa: PLC0415  start-up time
+
+    scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
+    seen, wrong, any_line = set(), None, False
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs):
+        any_line = True
+        if "error" in row:
+            wrong = wrong or row["error"]
+            click.echo(f"ubp-verify: {row['error']}", err=True)
+        seen.add(row["verdict"])
+        _write_row(row, style)
+    sys.stdout.flush()
+    if not any_line:
+        raise click.UsageError(f"{file.name}: no encodings: the file is empty")
+    if wrong:
+        return 64
+    if check and "refuted" in seen:
+        return 1
+    return 2 if seen & STATUS.keys() else 0
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines; a line over the limit is cut, so that a file without line ends does not fill the memory."""
+    number = 0
+    while line := file.readline(LINE_LIMIT + 1):
+        number += 1
+        if len(line) > LINE_LIMIT and not line.endswith(b"\n"):
+            while (rest := file.readline(LINE_LIMIT)) and not rest.endswith(b"\n"):
+                pass
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            yield number, line
+
+
+def _write_row(row: Mapping[str, Any], style: str) -> None:
+    if style == "json":
+        sys.stdout.write(json.dumps({k: v for k, v in row.items() if k != "error"}) + "\n")
+    else:
+        sys.stdout.write(f"{row['bytes']}\t{row['verdict']}\t{','.join(row['observables'])}\t{row['reason']}\n")
+
+
+@click.command()
+@click.argument("ranges", nargs=-1)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--disagreements", is_flag=True, help="Where Capstone reads the same bytes otherwise.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampled encodings.")
+@click.option("--samples", type=click.IntRange(1, 1000), default=2, show_default=True, help="Encodings a form.")
+def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, samples: int) -> int:
+    """The forms in RANGE..., or with --disagreements what the second decoder says otherwise."""
+    from verify.cli_survey import _ranges  # noqa: PLC0415  start-up time
+    from verify.models.isa.forms import all_forms  # noqa: PLC0415
+    from verify.models.isa.ranges import opcode_text  # noqa: PLC0415
+
+    wanted = _ranges(ranges)
+    if disagreements:
+        return _disagreements(wanted, style, seed, samples)
+    rows: Iterable[dict[str, Any]] = (
+        {"form": f.name, "opcode": opcode_text(f.opcode), "mnemonic": f.opcode.mnemonic,
+         "addressing": f.addressing.value, "encoding": f.opcode.encoding, "operands": list(f.opcode.op_kinds)}
+        for f in all_forms() if any(f in r for r in wanted)
+    )  # fmt: skip
+    for row in rows:
+        if style == "json":
+            click.echo(json.dumps(row))
+        else:
+            click.echo(f"{row['opcode']:<18} {row['form']:<48} {', '.join(row['operands'])}")
+    return 0
+
+
+def _disagreements(wanted: list[Any], style: str, seed: int, samples: int) -> int:
+    from verify.models.isa.second_opinion import sampled_differences  # noqa: PLC0415  capstone only where asked for
+
+    unknown = 0
+    for form, data, difference in sampled_differences(seed, samples):
+        if not any(form in r for r in wanted):
+            continue
+        unknown += difference.known is None
+        row = {"form": form.name, "bytes": data.hex(), "difference": difference.text, "known": difference.known}
+        why = f"known: {difference.known}" if difference.known else "UNKNOWN"
+        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {difference.text}; {why}")
+    return 2 if unknown else 0
+
+
+@click.command()
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def schemes(style: str) -> int:
+    """The schemes that can be judged."""
+    from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
+
+    for scheme in SCHEMES.values():
+        row = {"scheme": scheme.name, "default": scheme.name == DEFAULT, "summary": scheme.summary,
+               "source": scheme.source}  # fmt: skip
+        mark = " (default)" if row["default"] else ""
+        text = f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}"
+        click.echo(json.dumps(row) if style == "json" else text)
+    return 0
+
+
+__all__ = ["classify", "forms", "insn", "ledger_directory", "schemes"]

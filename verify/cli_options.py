@@ -1,0 +1,69 @@
+"""Options that several commands share, and the checks of what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from verify.models.schemes.plan import Scheme
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def judging(function: F) -> F:
+    """--scheme, --cpu and --without-assumption."""
+    for option in (
+        click.option("--without-assumption", "dropped", multiple=True, metavar="NAME", help="Drop a named assumption."),
+        click.option("--cpu", type=click.Choice(["intel", "amd", "any"]), default="any", show_default=True,
+                     help="The processor that is modelled; any: both must agree."),
+        click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge; `schemes` lists them."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def scheme_named(name: str | None) -> Scheme:
+    """The scheme of that name, or the default one.  A usage error where there is none."""
+    from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
+
+    if name is None:
+        return SCHEMES[DEFAULT]
+    if name not in SCHEMES:
+        raise click.UsageError(f"unknown scheme {name!r}; there are {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
+    """The assumptions in force.  A usage error for an unknown name."""
+    from verify.explain import chosen_assumptions  # noqa: PLC0415  start-up time
+
+    try:
+        return chosen_assumptions(dropped)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def ledger_directory(given: str | None) -> Path:
+    """The ledger's folder.  A usage error where a file of that name exists."""
+    from verify.ledger import default_directory  # noqa: PLC0415  start-up time
+
+    folder = Path(given) if given else default_directory()
+    if folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
+    return folder
+
+
+def parsed_hex(text: str, where: str) -> bytes:
+    """The bytes of a hex string with or without spaces.  A usage error names the offending value and its position."""
+    compact = "".join(text.split())
+    for position, letter in enumerate(compact):
+        if letter not in "0123456789abcdefABCDEF":
+            raise click.UsageError(f"{where}: {text[:40]!r} is not hex at position {position + 1}: {letter!r}")
+    if not compact or len(compact) % 2:
+        raise click.UsageError(f"{where}: {text[:40]!r} has {len(compact)} hex digits, expected an even number, 2 to 30")
+    if len(compact) > 32:
+        raise click.UsageError(f"{where}: {text[:40]!r}... has {len(compact) // 2} bytes, expected at most 16")
+    return bytes.fromhex(compact)

@@ -1,0 +1,139 @@
+"""`ubp-verify opcode-range`: the verdict of every form in a range."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from verify.cli_options import assumptions_without, judging, ledger_directory, scheme_named
+from verify.ledger import Ledger, fingerprint
+from verify.models.isa.forms import all_forms
+from verify.models.isa.ranges import OpcodeRange, parsed
+from verify.rows import document
+
+SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
+
+
+@click.command("opcode-range")
+@click.argument("ranges", nargs=-1)
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+@click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+@click.option("--fresh", is_flag=True, help="Ignore the ledger: judge everything again.")
+@click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
+@click.option("--all-findings", is_flag=True, help="List every finding, not the first 40 of each kind.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
+def opcode_range(
+    ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
+    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
+    wanted = _ranges(ranges)
+    scheme = scheme_named(scheme_name)
+    assumptions = assumptions_without(dropped)
+    ledger = Ledger(ledger_directory(folder), scheme.name)
+    for notice in ledger.notices:
+        click.echo(f"ubp-verify: {notice}", err=True)
+    mark = fingerprint(scheme.name, cpu, *sorted(assumptions))
+    begun = time.monotonic()
+    names = [f.name for f in all_forms() if any(f in r for r in wanted)]
+    if not names:
+        raise click.UsageError(f"no form lies in {' '.join(ranges)}")
+    survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark))
+    rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
+    result = document(
+        scheme.name, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
+    )  # fmt: skip
+    _show(result, style, all_findings, quiet)
+    counts = result["totals"]
+    if check and counts["refuted"]:
+        return 1
+    return 2 if counts["unknown"] or counts["vacuous"] else 0
+
+
+def _ranges(texts: Sequence[str]) -> list[OpcodeRange]:
+    try:
+        return [parsed(t) for t in texts or ("all",)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+class _Survey:
+    """Rows from the ledger, completed by judging what is missing."""
+
+    def __init__(self, ledger: Ledger, mark: str, stored: dict[str, Any]) -> None:
+        self.ledger, self.mark, self.rows = ledger, mark, stored
+        self.saved = time.monotonic()
+
+    def complete(
+        self, names: Sequence[str], scheme: Any, cpu: str, assumptions: frozenset[str], jobs: int, quiet: bool
+    ) -> list[Any]:
+        """The rows of all names, in order."""
+        missing = [n for n in names if n not in self.rows]
+        if missing:
+            from verify.explain import CPUS  # noqa: PLC0415  start-up time
+            from verify.parallel import Setting, form_rows  # noqa: PLC0415
+
+            setting = Setting(scheme, CPUS[cpu], assumptions)
+            try:
+                with _progress(quiet) as bar:
+                    task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
+                    for rows, new in form_rows(missing, setting, self.ledger.decisions, jobs):
+                        self._take(rows, new)
+                        if bar is not None and task is not None:
+                            bar.advance(task, len(rows))
+            finally:
+                self.ledger.keep_forms(self.mark, self.rows.values())
+        return [self.rows[n] for n in names]
+
+    def _take(self, rows: list[Any], new: list[Any]) -> None:
+        self.ledger.add(new)
+        self.rows.update((r["form"], r) for r in rows)
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.ledger.keep_forms(self.mark, self.rows.values())
+            self.saved = time.monotonic()
+
+
+def _progress(quiet: bool) -> Any:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return nullcontext()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def _show(result: dict[str, Any], style: str, every: bool, quiet: bool) -> None:
+    if style == "json":
+        json.dump(result, sys.stdout, indent=None, separators=(",", ":"))
+        sys.stdout.write("\n")
+    elif style == "csv":
+        _csv(result["forms"])
+    else:
+        from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
+
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        if quiet:
+            print_totals(console, result)
+        else:
+            print_survey(console, result, every)
+
+
+def _csv(rows: Sequence[Any]) -> None:
+    import csv  # noqa: PLC0415  this format alone needs it
+
+    writer = csv.writer(sys.stdout)
+    first = ("form", "opcode", "mnemonic", "addressing", "verdict")
+    writer.writerow((*first, "refuted", "reason", "bytes"))
+    for r in rows:
+        refuted = ",".join(o for o, v in r["observables"].items() if v == "refuted")
+        writer.writerow((*(r[n] for n in first), refuted, r["reason"], r.get("counterexample", {}).get("bytes", "")))
