@@ -21,7 +21,7 @@ X87_AREA: Final = DATA + 0x7F00                     # where the x87 epilogue sto
 NOWHERE: Final = 0x3100_0000                        # nothing is mapped here
 TRAP_FLAG: Final = 0x100
 STACK_SELECTOR: Final = 0x2B                        # the program's ss, which any selector register may hold
-SELECTOR_WORD: Final = STACK_SELECTOR.to_bytes(2, "little")
+CODE_SELECTOR: Final = 0x33
 NO_SYSTEM_CALL: Final = 24                          # sched_yield; by int 80 getuid16: harmless, always the same
 FCW, MXCSR = 0x037F, 0x1F80
 COMPONENTS: Final = {"ymm": 2, "mask": 5, "zmm-low": 6, "zmm-high": 7}
@@ -116,17 +116,19 @@ def _registers(flags: int, step: int, **special: int) -> tuple[int, ...]:
 
 
 def standard_states(child: Tracee) -> tuple[State, ...]:
-    """plain, other (32-bit far pointers, other flags), selectors (data stack selector everywhere, DF set, low index
-    registers), trap (TF set), fault (nothing mapped), in this order.
+    """plain; other (32-bit far pointers, other flags, rcx = 0); selectors (stack and code selectors everywhere, DF and
+    ZF set, low index registers); trap (TF set); fault (nothing mapped), in this order.
     """
     offsets = component_offsets(child)
     first, second = (_xstate(child.initial_xstate, offsets, seed) for seed in (0, 1))
     plain = State("plain", _registers(0x203, 0x40, rcx=3), first, _data(*FILLINGS[0], 0x202))
-    other = State("other", _registers(0x2D6, 0x48, rcx=1, rax=NO_SYSTEM_CALL, rdx=0x11, rsp=STACK + 8, r11=0x1357),
+    other = State("other", _registers(0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, rsp=STACK + 8, r11=0x1357),
                   second, _data(*FILLINGS[1], 0xA57))
     low = {"rcx": STACK_SELECTOR, "r9": 0x20, "r12": (DATA + 0x2000) // 2}     # r12 may be base and index at once
-    selectors = replace(plain.with_registers("selectors", eflags=0x606, **low), data=SELECTOR_WORD * (DATA_SIZE // 2))
+    words = struct.pack("<HH", STACK_SELECTOR, CODE_SELECTOR) * (DATA_SIZE // 4)
+    equal = int.from_bytes(words[:8], "little")
+    selectors = replace(plain.with_registers("selectors", eflags=0x646, rax=equal, **low), data=words)
     trap = plain.with_registers("trap", eflags=0x203 | TRAP_FLAG)
     nowhere = {n: NOWHERE + 0x40 * i for i, n in enumerate(REGISTERS[:RIP]) if n != "orig_rax"}
-    fault = replace(plain.with_registers("fault", **nowhere, rsp=NOWHERE + 0x2000), accessible=False)
+    fault = replace(plain.with_registers("fault", **nowhere | {"rcx": 1, "rsp": NOWHERE + 0x2000}), accessible=False)
     return plain, other, selectors, trap, fault
