@@ -13,6 +13,7 @@ import os
 import signal
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -49,7 +50,8 @@ XSTATE_ROOM: Final = 16384
 SYS_MMAP, SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 9, 11, 10, 334
 READ_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
 TICK: Final = 0.1                                   # seconds between two looks of the watchdog
-TICKS_TO_STOP, TICKS_TO_KILL = 3, 15
+SECONDS_TO_STOP, SECONDS_TO_KILL = 0.25, 2.0        # of CPU time in one run
+WAITING_SHARE: Final = 0.05                         # what a second counts for that the child did not run
 
 
 class ChildLost(RuntimeError):
@@ -109,7 +111,7 @@ class Tracee:
         self._information = ctypes.create_string_buffer(128)
         self._image = ctypes.create_string_buffer(XSTATE_ROOM)
         self._vector = _Vector(ctypes.addressof(self._image), XSTATE_ROOM)
-        self._running = 0
+        self._running, self._stopped_run = 0, -1             # odd while a run lasts; the run that was stopped
         self._done = threading.Event()
         self.pid = 0
 
@@ -216,14 +218,21 @@ class Tracee:
             self._vector.base, self._vector.length = ctypes.addressof(self._image), len(xstate)
             trace_request(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
         self._running += 1
-        trace_request(CONT, self.pid)
-        self._wait()
+        number, code, address = self._stop()
+        while number == signal.SIGSTOP and self._stopped_run != self._running:      # meant for the run before
+            number, code, address = self._stop()
         self._running += 1
         trace_request(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
-        trace_request(GETSIGINFO, self.pid, 0, ctypes.addressof(self._information))
-        number, _, code, _, address = struct.unpack_from("<iiiiQ", self._information)
         image = b"" if xstate is None else self._read_xstate()
         return Stop(number, code, address, struct.unpack("<27Q", self._registers), image)
+
+    def _stop(self) -> tuple[int, int, int]:
+        """Lets the child go on; signal, si_code and si_addr of its stop."""
+        trace_request(CONT, self.pid)
+        self._wait()
+        trace_request(GETSIGINFO, self.pid, 0, ctypes.addressof(self._information))
+        number, _, code, _, address = struct.unpack_from("<iiiiQ", self._information)
+        return number, code, address
 
     def _read_xstate(self) -> bytes:
         self._vector.base, self._vector.length = ctypes.addressof(self._image), XSTATE_ROOM
@@ -245,14 +254,26 @@ class Tracee:
             raise ChildLost(f"the child ended with wait status {status:#x}")
 
     def _watch(self) -> None:
-        """Stops a child that has been running the same instruction for some ticks, later kills it."""
-        last, ticks = 0, 0
+        """Stops a child that has spent some ticks of CPU time, or many of waiting, in one run; later kills it."""
+        last, spent, before = 0, 0.0, 0.0
         while not self._done.wait(TICK):
-            now, pid = self._running, self.pid
-            ticks = ticks + 1 if now == last and now & 1 else 0
-            last = now
-            if pid and ticks in (TICKS_TO_STOP, TICKS_TO_KILL):
-                os.kill(pid, signal.SIGSTOP if ticks == TICKS_TO_STOP else signal.SIGKILL)
+            now, pid, cpu = self._running, self.pid, _cpu_seconds(self.pid)
+            same = now == last and now & 1
+            spent = spent + max(cpu - before, TICK * WAITING_SHARE) if same else 0.0
+            last, before = now, cpu
+            if pid and spent >= SECONDS_TO_KILL:
+                os.kill(pid, signal.SIGKILL)
+            elif pid and spent >= SECONDS_TO_STOP and self._stopped_run != now:
+                self._stopped_run = now
+                os.kill(pid, signal.SIGSTOP)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """The CPU time that the child has used; 0 where it is gone. clock id of a process: clock_getcpuclockid(3)."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2) if pid else 0.0
+    except OSError:
+        return 0.0
 
 
 def _landing_text() -> bytes:
