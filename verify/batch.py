@@ -47,11 +47,15 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
         message = error.format_message()
         shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)
         return {"bytes": shown, "verdict": "invalid", "observables": [], "reason": message, "error": message}
-    row = encoding_row(data, judge, CPUS[cpu], details=False)
-    return _whole(row, data, judge, cpu)
+    try:
+        row = encoding_row(data, judge, CPUS[cpu], details=False)
+    except Exception as error:
+        reason = f"internal fault: {type(error).__name__}: {error}"
+        return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": reason}
+    return _whole(row, data)
 
 
-def _whole(row: dict[str, Any], data: bytes, judge: Judge, cpu: str) -> dict[str, Any]:
+def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Bytes behind the instruction make the line's encoding no instruction."""
     length = row.pop("length", len(data))
     if row["verdict"] != "invalid" and length != len(data):

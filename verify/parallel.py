@@ -18,7 +18,7 @@ from verify.models.schemes.plan import Scheme
 from verify.rows import Row, form_row
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge
-from verify.smt.survey import form_result
+from verify.smt.survey import form_result, undecided
 from verify.smt.verdicts import Decision
 
 CHUNK = 48  # forms a task
@@ -61,9 +61,17 @@ class Worker:
 
     def rows(self, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[tuple[str, Decision]]]:
         """The rows of forms, and the decisions that were new."""
-        found = [form_row(form_result(form(n), self.judge, self.setting.cpus, self.cautious)) for n in names]
+        found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
         return found, new
+
+
+    def _row(self, name: str) -> dict[str, Any]:
+        """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
+        try:
+            return form_row(form_result(form(name), self.judge, self.setting.cpus, self.cautious))
+        except Exception as error:
+            return form_row(undecided(form(name), f"internal fault: {type(error).__name__}: {error}"))
 
 
 _WORKER: Worker | None = None

@@ -132,7 +132,7 @@ def field(value: int, control: int, width: int) -> int:
 
 def lowest_one(value: int, width: int) -> int:
     """How many zeros lie below the lowest one; the width for 0."""
-    return (bit_list(value, width) + [1]).index(1)
+    return [*bit_list(value, width), 1].index(1)
 
 
 def zeros_above(value: int, width: int) -> int:

@@ -17,6 +17,7 @@ from verify.models.semantics.run import Instruction
 
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 FLAGS = (*STATUS, "df")
+OTHERS = ("tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other")
 
 
 class Answers(World):
@@ -51,7 +52,13 @@ def ran(
     text: str, registers: Mapping[str, int], flags: Mapping[str, int], memory: Memory | None = None, ones: bool = False
 ) -> dict[str, Any]:
     """Registers and flags by name, `memory` and `fault` after the bytes ran; what is not given is 0."""
-    env = dict.fromkeys((*FLAGS, "tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other"), 0) | dict(flags)
+    env = dict.fromkeys((*FLAGS, "tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other"), 0) | dict(
+        flags
+    )
     env |= {"gprs": tuple(registers.get(r, 0) for r in REGISTERS), "memory": memory or Memory()}
     gprs, after, fault, *found = program(text)(env, Answers(ones))
-    return dict(zip(REGISTERS, gprs, strict=True)) | dict(zip(FLAGS, found, strict=True)) | {"memory": after, "fault": fault}
+    return (
+        dict(zip(REGISTERS, gprs, strict=True))
+        | dict(zip(FLAGS, found, strict=True))
+        | {"memory": after, "fault": fault}
+    )

@@ -109,6 +109,13 @@ def test_registers_addresses_and_immediates_are_the_decoders(cpu: Cpu) -> None:
     assert len(seen) > 55
 
 
+def test_lock_makes_a_control_register_number_cr8_on_amd() -> None:
+    decoded = decode(bytes.fromhex("f00f20c0"), Cpu.AMD)
+    assert isinstance(decoded, Decoded)
+    cls, number = operand_register(decoded.form.opcode, 1, fields(decoded))
+    assert (cls, number.value) == ("cr", 8)
+
+
 def test_fields_of_symbolic_bytes_specialise_to_those_of_constants() -> None:
     rng = Random("symbolic fields")
     checked = 0

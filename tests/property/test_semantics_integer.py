@@ -6,8 +6,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from integer_oracles import (
-    added, deposited, double_shifted, extracted, field, logic, lowest_one, out_of_range, remainder, rotated, shifted,
-    signed, subtracted, zeros_above,
+    added,
+    deposited,
+    double_shifted,
+    extracted,
+    field,
+    logic,
+    lowest_one,
+    out_of_range,
+    remainder,
+    rotated,
+    shifted,
+    signed,
+    subtracted,
+    zeros_above,
 )  # fmt: skip
 from integer_program import FLAGS, ran
 

@@ -68,6 +68,16 @@ class Judgement:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The decision of an obligation for one encoding's own fields."""
+
+    verdict: Verdict
+    question: Question
+    witness: Witness
+    reason: str = ""
+
+
 class Judge:
     """Decides encodings under one scheme; keeps what it has decided of every class."""
 
@@ -78,7 +88,7 @@ class Judge:
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
         self.obligations = 0
-        self.own: dict[tuple[object, ...], tuple[Verdict, Witness | None]] = {}
+        self.own: dict[tuple[object, ...], _Own] = {}
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
         """The verdict of the encoding for all states and addresses, its own fields as they stand."""
@@ -116,40 +126,40 @@ class Judge:
         values = own_values(p)
         verdicts, deviations, reasons = [], [], []
         for d in result.decided:
-            verdict, witness = d.decision.verdict, d.decision.witness
+            name, verdict, reason = d.obligation.observable, d.decision.verdict, d.decision.reason
             if verdict is Verdict.REFUTED:
-                verdict, witness = self._own_verdict(p, d, values)
-            verdicts.append((d.obligation.observable, verdict))
-            if verdict is Verdict.REFUTED and witness is not None:
-                deviations.append(Deviation(d.obligation.observable, d.question, witness))
-            if d.decision.reason:
-                reasons.append(d.decision.reason)
+                own = self._own(d, values)
+                verdict, reason = own.verdict, own.reason
+                if own.verdict is Verdict.REFUTED:
+                    deviations.append(Deviation(name, own.question, own.witness))
+            verdicts.append((name, verdict))
+            if reason:
+                reasons.append(reason)
         total = worst(v for _, v in verdicts)
         return Judgement(p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)))
 
-    def _own_verdict(self, p: Probe, d: Decided, values: Mapping[str, int]) -> tuple[Verdict, Witness | None]:
+    def _own(self, d: Decided, values: Mapping[str, int]) -> _Own:
         """The class is refuted; is this encoding?"""
         asked, witness = d.question, d.decision.witness
         assert witness is not None
         fixed = {n: v for n, v in values.items() if n in asked.text.names}
         if not fixed or asked.holds(witness, fixed):
-            return Verdict.REFUTED, witness
+            return _Own(Verdict.REFUTED, asked, witness)
         key = (asked.text.digest, tuple(sorted(fixed.items())))
         if key not in self.own:
-            self.own[key] = self._with_own_fields(d, fixed)
+            self.own[key] = self._with_own_fields(d, witness, fixed)
         return self.own[key]
 
-    def _with_own_fields(self, d: Decided, fixed: Mapping[str, int]) -> tuple[Verdict, Witness | None]:
-        witness = replayed(d.question, d.decision.witness or Witness(()), fixed)
+    def _with_own_fields(self, d: Decided, first: Witness, fixed: Mapping[str, int]) -> _Own:
+        witness = replayed(d.question, first, fixed)
         if witness is not None:
-            return Verdict.REFUTED, witness
+            return _Own(Verdict.REFUTED, d.question, witness)
         sorts = dict(zip(d.question.text.names, d.question.text.sorts, strict=True))
         bindings = {var(n, sorts[n]): const(v, _width(sorts[n])) for n, v in fixed.items()}
         goal, *premises = substitute((d.obligation.goal, *d.obligation.premises), bindings)
-        decision = decide(Obligation(d.obligation.observable, goal, tuple(premises)), self.decisions)
-        if decision.verdict is Verdict.REFUTED:  # the solver's state is in names of another text
-            return Verdict.UNKNOWN, None
-        return decision.verdict, None
+        narrowed = Obligation(d.obligation.observable, goal, tuple(premises))
+        decision = decide(narrowed, self.decisions)
+        return _Own(decision.verdict, question(narrowed), decision.witness or first, decision.reason)
 
 
 def _width(sort: Sort) -> int:

@@ -81,6 +81,15 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
     )  # fmt: skip
 
 
+def undecided(form: Form, reason: str) -> FormResult:
+    """The result of a form that could not be judged."""
+    names = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
+    return FormResult(
+        form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, Verdict.UNKNOWN, names,
+        None, reason, (), False, None, 0,
+    )  # fmt: skip
+
+
 def _reads_66(form: Form) -> bool:
     """Legacy opcodes whose length or meaning a 66 or REX.W prefix may change for one vendor only."""
     return form.opcode.encoding == "LEGACY" and form.opcode.flow_control == "NEXT" and form.opcode.table == "0F"

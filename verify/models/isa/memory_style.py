@@ -46,6 +46,8 @@ _STATE_IMAGES: Final = frozenset(
 _BIT_OPS: Final = frozenset(["bt", "bts", "btr", "btc"])
 # VEX instructions whose mask is a vector register.  SDM vol. 2C, VMASKMOV, VPMASKMOV
 _VECTOR_MASKED: Final = frozenset(["vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"])
+# What is selected by a mask may be nothing at all.
+_CONDITIONAL: Final = {"READ": "COND_READ", "WRITE": "COND_WRITE", "READ_WRITE": "READ_COND_WRITE"}
 
 
 @cache
@@ -80,7 +82,10 @@ def _operand(row: Opcode, position: int, kind: str) -> Access:
         style = Style.BIT_OP
     elif row.can_mask or row.mnemonic in _VECTOR_MASKED:
         style = Style.MASKED
-    return Access(style, row.op_access[position], size, position, "")
+    access = row.op_access[position]
+    if style in {Style.VSIB, Style.MASKED}:
+        access = _CONDITIONAL.get(access, access)
+    return Access(style, access, size, position, "")
 
 
 def _implicit(row: Opcode, memory: ImplicitMemory) -> Access:
@@ -90,7 +95,8 @@ def _implicit(row: Opcode, memory: ImplicitMemory) -> Access:
         style = Style.STRING
     else:
         style = Style.IMPLICIT
-    return Access(style, memory.access, memory.size, None, memory.base)
+    access = _CONDITIONAL[memory.access] if "maskmov" in row.mnemonic else memory.access
+    return Access(style, access, memory.size, None, memory.base)
 
 
 def styles(form: Form) -> tuple[Style, ...]:

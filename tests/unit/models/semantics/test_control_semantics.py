@@ -102,6 +102,11 @@ def test_which_fault_of_a_call_comes_first():
     assert executed("ff d0", Cpu.INTEL, rax=NON_CANONICAL, faults=faults).fault == 13
 
 
+def test_a_short_branch_keeps_sixteen_bits_of_the_target():
+    assert executed("66 eb 10", ip=0x5_0000_FFF8).ip == 0xB
+    assert executed("66 e8 11 22", ip=0x5_0001_0100).ip == 0x2315
+
+
 def test_an_untaken_branch_may_have_a_non_canonical_target():
     end = (1 << 47) - 2
     assert executed("74 10", ip=end, zf=0).fault == NO_FAULT
@@ -137,7 +142,7 @@ def test_a_far_jump_forces_the_privilege_level_of_the_selector():
 
 
 def test_a_bad_code_selector_faults_with_its_error_code():
-    out = executed("ff 2b", memory={DATA: 0x013B_0000_1000}, rbx=DATA, answers={"bad_code_selector": 1})
+    out = executed("ff 2b", memory={DATA: 0x013B_0000_1000}, rbx=DATA, answers={"refuses.code_selector": 1})
     assert (out.fault, out.error, out.fault_ip) == (13, 0x138, ORIGIN)
 
 
@@ -170,7 +175,7 @@ def test_a_far_return_to_another_privilege_level_is_refused(selector):
     ],
 )
 def test_iret_pops_five_values_and_zero_extends_rsp(text, memory):
-    out = executed(text, memory={STACK + a: v for a, v in memory.items()})
+    out = executed(text, memory={STACK + a: v for a, v in memory.items()}, selectors=0x33 << 16)
     assert (out.ip, out.rsp, out.fault) == (0x1200, 0x9000, NO_FAULT)
     wide = not text.startswith("66")
     assert (out.cf, out.tf, out.df, out.nt, out.ac, out.id) == (1, 1, 1, 1, wide, wide)

@@ -127,7 +127,7 @@ def test_intel_has_no_misaligned_mode():
 
 
 def test_clzero_clears_the_line():
-    out = executed("0f 01 fc", rax=DATA + 0x10)
+    out = executed("0f 01 fc", rax=DATA + 0x30)
     assert out.accesses == (("w", DATA, 64, 0),)
     assert executed("67 0f 01 fc", rax=DATA + 0x10).accesses[0][1] == 0x2000
 
