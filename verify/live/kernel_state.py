@@ -117,12 +117,12 @@ def _registers(flags: int, step: int, **special: int) -> tuple[int, ...]:
 
 def standard_states(child: Tracee) -> tuple[State, ...]:
     """plain; other (32-bit far pointers, other flags, rcx = 0); selectors (stack and code selectors everywhere, DF and
-    ZF set, low index registers); trap (TF set); fault (nothing mapped), in this order.
+    ZF set, low index registers); trap (TF set); fault (nothing mapped, OF alone set), in this order.
     """
     offsets = component_offsets(child)
     first, second = (_xstate(child.initial_xstate, offsets, seed) for seed in (0, 1))
     plain = State("plain", _registers(0x203, 0x40, rcx=3), first, _data(*FILLINGS[0], 0x202))
-    other = State("other", _registers(0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, rsp=STACK + 8, r11=0x1357),
+    other = State("other", _registers(0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, r11=0x1357),
                   second, _data(*FILLINGS[1], 0xA57))
     low = {"rcx": STACK_SELECTOR, "r9": 0x20, "r12": (DATA + 0x2000) // 2}     # r12 may be base and index at once
     words = struct.pack("<HH", STACK_SELECTOR, CODE_SELECTOR) * (DATA_SIZE // 4)
@@ -130,5 +130,6 @@ def standard_states(child: Tracee) -> tuple[State, ...]:
     selectors = replace(plain.with_registers("selectors", eflags=0x646, rax=equal, **low), data=words)
     trap = plain.with_registers("trap", eflags=0x203 | TRAP_FLAG)
     nowhere = {n: NOWHERE + 0x40 * i for i, n in enumerate(REGISTERS[:RIP]) if n != "orig_rax"}
-    fault = replace(plain.with_registers("fault", **nowhere | {"rcx": 1, "rsp": NOWHERE + 0x2000}), accessible=False)
+    nowhere |= {"rcx": 1, "rsp": NOWHERE + 0x2000, "eflags": 0xA02}
+    fault = replace(plain.with_registers("fault", **nowhere), accessible=False)
     return plain, other, selectors, trap, fault
