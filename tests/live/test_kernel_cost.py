@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import platform
+from pathlib import Path
+
 import pytest
 
 from verify.live import cost
@@ -22,6 +26,14 @@ def test_costs_are_ordered() -> None:
     assert (stepped is None) == bool(missing())
     if stepped is not None and emulated is not None:
         assert 100 < emulated < stepped
+
+
+def test_stored_costs_name_the_machine(tmp_path: Path) -> None:
+    path = cost.store((cost.Cost("jump", 2.5, 20), cost.Cost("uprobe", None, 1000, "no privilege")), tmp_path)
+    written = json.loads(path.read_text())
+    assert path.name.startswith("cost-")
+    assert written["kernel"] == platform.release()
+    assert written["rows"][1] == {"name": "uprobe", "cycles": None, "discussed": 1000, "reason": "no privilege"}
 
 
 def test_without_uprobes_their_rows_say_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import mmap
 import os
+import platform
 import signal
 import statistics
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, trace_request
+from verify.live.kernel_record import machine_file_name, processor
 from verify.live.kernel_registration import image
 from verify.live.uprobe import Probes, missing
 
+SCHEMA: Final = "ubp-verify/live-cost"
 BASE: Final = 0x2000_0000                           # where the loop is mapped; the low 2 GiB keep addresses 32 bits
 COPY, HANDLER, RESTORER, SIZE = 0x800, 0xF00, 0xF80, 0x1000
 TRAP_CYCLES, JUMP_CYCLES = 1000, 20                 # the figures of the original discussion
@@ -161,3 +166,12 @@ def _jump_cycles(hits: int) -> float:
     """One jump and back, from a row of them: a single one is below the resolution of the time stamp counter."""
     sites = b"".join(_jump(SITE + 5 * i, COPY + 8 * i) for i in range(JUMPS))
     return (_run(sites, hits, sites=JUMPS) - _run(MOVE * JUMPS, hits)) / JUMPS
+
+
+def store(rows: Sequence[Cost], directory: Path) -> Path:
+    """Writes the costs as JSON below `directory`, named by kernel release and processor family; returns the path."""
+    path = directory / machine_file_name("cost", platform.release(), processor())
+    content = {"schema": SCHEMA, "version": 1, "kernel": platform.release(), "processor": processor(),
+               "unit": "TSC cycles beyond the unprobed site, median", "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path

@@ -162,16 +162,16 @@ def _row(name: str, observables: tuple[str, ...], found: Sequence[Comparison]) -
     return DeviationRow(name, opcodes, observables, len(found), shortest.encoding.hex(), detail)
 
 
-def file_name(survey: Record) -> str:
-    """The name of the record's file: kernel release without the build's own suffix, vendor and family."""
-    release = re.match(r"[0-9.]+", survey.kernel)
-    vendor, _, family = survey.processor.split()[:3]
-    return f"kernel-{release[0] if release else survey.kernel}-{vendor.lower()}-{family.removeprefix('0x')}.json"
+def machine_file_name(kind: str, kernel: str, processor_name: str) -> str:
+    """The name of a record's file: kind, kernel release without the build's own suffix, vendor and family."""
+    release = re.match(r"[0-9.]+", kernel)
+    vendor, _, family = processor_name.split()[:3]
+    return f"{kind}-{release[0] if release else kernel}-{vendor.lower()}-{family.removeprefix('0x')}h.json"
 
 
 def store(survey: Record, directory: Path) -> Path:
     """Writes the record below `directory` and returns its path; one row of deviations a line."""
-    path = directory / file_name(survey)
+    path = directory / machine_file_name("kernel", survey.kernel, survey.processor)
     fields = {"schema": SCHEMA, "version": VERSION, **asdict(survey)}
     rows = ",\n    ".join(json.dumps(row) for row in fields.pop("deviations"))
     head = json.dumps(fields, indent=2).removesuffix("\n}")
