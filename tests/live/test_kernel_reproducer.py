@@ -10,9 +10,10 @@ import pytest
 
 from verify.live.kernel import LAYOUT, code_text
 from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel_confirm import NotReproducible, Situation
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import State, standard_states
-from verify.live.reproducer import emit
+from verify.live.reproducer import emit, standard_situation
 from verify.live.uprobe import missing
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
@@ -29,7 +30,7 @@ def _states() -> dict[str, State]:
 
 
 def output(directory: Path, encoding: str, state: State) -> list[str]:
-    emit(directory, bytes.fromhex(encoding), state, "a test", origin=CODE + 2 * LAYOUT.stride)
+    emit(directory, standard_situation(bytes.fromhex(encoding), CODE + 2 * LAYOUT.stride, state), "a test")
     subprocess.run(["cc", "-Wall", "-Werror", "-O1", "-o", "/dev/null", directory / "reproducer.c"], check=True)
     shown = subprocess.run(["sh", directory / "run.sh"], check=True, capture_output=True, text=True).stdout.splitlines()
     assert not TRACEFS.read_text()
@@ -57,6 +58,15 @@ def test_reproducer_of_an_identical_instruction_shows_only_hits(
     assert shown[1].split()[-1] == "3"
 
 
-def test_origin_outside_the_code_region_is_refused(tmp_path: Path, states: dict[str, State]) -> None:
-    with pytest.raises(ValueError, match="origin must be in 0x20000000"):
-        emit(tmp_path, b"\x90", states["plain"], "a test", origin=0x1000)
+def test_reproducer_of_a_situation_with_its_own_memory(tmp_path: Path) -> None:
+    memory = {0x6000_0000_0FF8: bytes(range(16)), 0x7FFD_1234_4F00: bytes(256)}
+    registers = {"rsp": 0x7FFD_1234_5000, "rax": 1, "r8": 2, "rsi": 0x6000_0000_0FFB}
+    emit(tmp_path, Situation(bytes.fromhex("4990"), 0x5555_5555_4FFE, registers, memory, {}), "*/ hostile\nsummary")
+    shown = subprocess.run(["sh", tmp_path / "run.sh"], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert "> r8 0x2" in shown and "< r8 0x1" in shown
+    assert shown[-1].split()[-1] == "3"
+
+
+def test_situation_that_no_program_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotReproducible, match="cannot be mapped"):
+        emit(tmp_path, Situation(b"\x90", 0x5555_5555_4000, {}, {0: b"\0"}, {}), "a test")

@@ -69,14 +69,19 @@ def space(situation: Situation) -> Space:
     return Space(code, (*pages, area), landing)
 
 
+def instruction_text(encoding: bytes, area: int) -> bytes:
+    """The encoding, and behind an x87 one `fnstenv [area]` (area: an address below 2 GiB), which shows the pointers."""
+    return encoding + (b"\xd9\x34\x25" + area.to_bytes(4, "little") if is_x87(encoding) else b"")
+
+
 def compared_in(situation: Situation, hits: int = 3) -> Comparison:
     """The kernel's verdict on the encoding in this situation; raises NotReproducible."""
     where = space(situation)
     area = where.pages[-1]
-    epilogue = b"\xd9\x34\x25" + area.to_bytes(4, "little") if is_x87(situation.encoding) else b""    # fnstenv [area]
     text = bytearray([HLT]) * (CODE_PAGES * PAGE)
     offset = situation.origin - where.code
-    text[offset : offset + len(situation.encoding + epilogue)] = situation.encoding + epilogue
+    written = instruction_text(situation.encoding, area)
+    text[offset : offset + len(written)] = written
     setting = Setting(situation.origin, bytes(text), where, area)
     errno = refusals([bytes(text[offset : offset + COPIED])])[0]
     with image((setting.code,)) as (path, descriptor), Tracee(descriptor, len(text), where) as child:

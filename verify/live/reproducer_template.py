@@ -16,26 +16,36 @@ PROGRAM: Final = Template(r"""/* $summary
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { ORIGIN = $origin, CODE = $code, CODE_SIZE = $code_size, DATA = $data, SIZE = $data_size,
-       LANDING = $landing, LANDING_SIZE = $landing_size, HITS = $hits };
+#define ORIGIN ${origin}ull
+#define CODE ${code}ull
+#define LANDING ${landing}ull
+enum { CODE_SIZE = $code_size, LANDING_SIZE = $landing_size, PAGES = $count, PAGE = 4096, HITS = $hits };
+static const uint64_t pages[PAGES] = { $pages };
 static const struct { int number; const char *name; uint64_t value; } registers[] = {
 $registers};
-static unsigned char expected[SIZE];
 static int run;
 
-static const struct { unsigned offset; uint64_t value; } words[] = { /* of the data region */
-$words}, image_words[] = {                                            /* of the xsave image */
+static const struct { uint64_t at, value; } words[] = {               /* of memory, by address */
+$words}, image_words[] = {                                            /* of the xsave image, by offset */
 $image};
+static unsigned char expected[PAGES][PAGE];
 
-static void fill(unsigned char *data)
+static void fill(void)
 {
-    for (unsigned i = 0; i < SIZE / 8; i++)
-        ((uint64_t *)data)[i] = (LANDING + ($first + 0x67 * i) % 0x1e00) | (uint64_t)$segment << 32;
+    for (uint64_t i = 0, at = $filled_from; at < $filled_to; i++, at += 8) {
+        uint64_t word = (LANDING + ($first + 0x67 * i) % 0x1e00) | ${segment}ull << 32;
+        for (int page = 0; page < PAGES; page++)
+            if (at - pages[page] < PAGE)
+                *(uint64_t *)(expected[page] + at % PAGE) = word;
+    }
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
-        memcpy(data + words[i].offset, &words[i].value, 8);
+        for (int page = 0; page < PAGES; page++)
+            if (words[i].at - pages[page] < PAGE)
+                *(uint64_t *)(expected[page] + words[i].at % PAGE) = words[i].value;
 }
 
 static uint32_t xsave_size(unsigned char *image)                      /* FP_XSTATE_MAGIC1 */
@@ -51,15 +61,15 @@ static void enter(ucontext_t *context)
         context->uc_mcontext.gregs[registers[i].number] = registers[i].value;
     context->uc_mcontext.gregs[REG_RIP] = ORIGIN;
     for (unsigned i = 0; i < sizeof image_words / sizeof *image_words; i++)
-        if (image_words[i].offset + 8 <= size && (image_words[i].offset < 416 || image_words[i].offset >= 512))
-            memcpy(image + image_words[i].offset, &image_words[i].value, 8);
-    fill((unsigned char *)DATA);
-    $protect
+        if (image_words[i].at + 8 <= size && (image_words[i].at < 416 || image_words[i].at >= 512))
+            memcpy(image + image_words[i].at, &image_words[i].value, 8);
+    for (int page = 0; page < PAGES; page++)
+        memcpy((void *)pages[page], expected[page], PAGE);
 }
 
 static void show(int signal, siginfo_t *information, ucontext_t *context)
 {
-    unsigned char *image = (unsigned char *)context->uc_mcontext.fpregs, *data = (unsigned char *)DATA;
+    unsigned char *image = (unsigned char *)context->uc_mcontext.fpregs;
     uint32_t size = xsave_size(image);
     printf("run %d: signal %d ip %#llx\n", run - 1, signal, context->uc_mcontext.gregs[REG_RIP]);
     if (signal != SIGTRAP)
@@ -69,10 +79,10 @@ static void show(int signal, siginfo_t *information, ucontext_t *context)
     for (unsigned i = 0; i < size; i += 8)    /* neither x87 pointers nor software and header bytes */
         if (i != 8 && i != 16 && (i < 416 || i >= 576))
             printf("xsave %#x %016llx\n", i, *(unsigned long long *)(image + i) & (i ? ~0ull : 0xffffffffffff));
-    mprotect(data, SIZE, PROT_READ | PROT_WRITE);
-    for (unsigned i = 0; i < SIZE; i++)
-        if (data[i] != expected[i])
-            printf("memory %#x: %02x\n", DATA + i, data[i]);
+    for (int page = 0; page < PAGES; page++)
+        for (unsigned i = 0; i < PAGE; i++)
+            if (((unsigned char *)pages[page])[i] != expected[page][i])
+                printf("memory %#llx: %02x\n", (long long)pages[page] + i, ((unsigned char *)pages[page])[i]);
 }
 
 static void handler(int signal, siginfo_t *information, void *context)
@@ -108,11 +118,13 @@ int main(int count, char **arguments)
     if (code < 0)
         return perror("code.bin"), 1;
     mmap((void *)CODE, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, code, 0);
-    mmap((void *)DATA, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    for (int page = 0; page < PAGES; page++)
+        mmap((void *)pages[page], PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     mmap((void *)LANDING, LANDING_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     memset((void *)LANDING, 0xf4, LANDING_SIZE);
     mprotect((void *)LANDING, LANDING_SIZE, PROT_READ | PROT_EXEC);
-    fill(expected);
+    syscall(SYS_arch_prctl, 0x1001, ${gs_base}ull);                     /* ARCH_SET_GS; fs stays with the C library */
+    fill();
     sigaltstack(&alternative, NULL);
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &action, NULL);
