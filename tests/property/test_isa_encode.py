@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_form_that_a_vendor_lacks_has_no_encoding() -> None:
 
 
 def test_every_form_has_distinct_representatives_that_are_that_form() -> None:
-    for f in all_forms()[::23]:
+    for f in all_forms()[::61]:
         for cpu in Cpu:
             found = [*representatives(f, cpu), *irregular_representatives(f, cpu)]
             assert len(set(representatives(f, cpu))) == len(list(representatives(f, cpu)))
@@ -119,7 +120,7 @@ def test_irregular_representatives_repeat_and_misplace_rex_and_crowd_prefixes() 
     assert any(d.layout.length == 15 for d in found)
 
 
-def changes(d: Decoded) -> dict[str, int]:
+def changes(d: Decoded) -> dict[str, Any]:
     """Fields that can be written back in an encoding, with their values."""
     parts, layout = fields(d), d.layout
     found = {}
@@ -192,7 +193,7 @@ def test_writing_another_encodings_fields_gives_its_register_numbers() -> None:
         ("62f27d4990046b", {"index": 21}, "62f27d4190046b"),
     ],
 )
-def test_a_changed_field_changes_its_bits(data: str, change: dict[str, int], expected: str) -> None:
+def test_a_changed_field_changes_its_bits(data: str, change: dict[str, Any], expected: str) -> None:
     assert with_fields(decoded(bytes.fromhex(data)), **change).hex() == expected
 
 
@@ -208,6 +209,6 @@ def test_a_changed_field_changes_its_bits(data: str, change: dict[str, int], exp
         ("c5e858c1", {"rm": 9}),  # the two-byte VEX prefix has no B
     ],
 )
-def test_what_does_not_fit_is_a_value_error(data: str, change: dict[str, int]) -> None:
+def test_what_does_not_fit_is_a_value_error(data: str, change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         with_fields(decoded(bytes.fromhex(data)), **change)

@@ -98,7 +98,7 @@ def check(decoded: Decoded, ins: iced.Instruction, parts: Fields) -> None:
 @pytest.mark.parametrize("cpu", list(Cpu))
 def test_registers_addresses_and_immediates_are_the_decoders(cpu: Cpu) -> None:
     rng = Random(f"fields {cpu.value}")
-    seen = set()
+    seen: set[str] = set()
     for _ in range(20_000):
         data = random_string(rng)
         decoded = decode(data, cpu)

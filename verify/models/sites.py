@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, cast
 
 from verify.models import bits
@@ -161,6 +161,7 @@ def _is_based(p: Probe) -> bool:
     return same and kept and free and b.base.value == scratch
 
 
+@cache
 def _is_plain(opcode: Opcode) -> bool:
     """Whether prefixes matter to the opcode through its ModRM operand's address alone."""
     kinds = opcode.op_kinds
@@ -179,24 +180,54 @@ def _addressing_key(d: Decoded) -> tuple[object, ...]:
 
 
 def _structure_key(p: Probe) -> tuple[object, ...]:
+    """The concrete structure that semantics may look at, from the bytes as integers: this runs for every encoding."""
     d = cast(Decoded, p.decoded)
     layout, opcode = d.layout, d.form.opcode
-    parts = fields(d)
-    shown = d.data[layout.modrm_offset] if opcode.op_code in SHOWS_MODRM and layout.modrm_offset else None
-    fixed = parts.immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
-    high_bytes = layout.rex_offset is None and any(k.startswith("r8_") for k in opcode.op_kinds)
+    modrm = d.data[layout.modrm_offset] if layout.modrm_offset is not None else None
+    payload = d.data[layout.vex_offset + 3] if layout.vex_offset is not None and layout.vex == "evex" else 0
     return (
-        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d),
-        d.faults_ud, high_bytes, shown, fixed, parts.has_base, parts.has_index,
-        parts.broadcast.value, parts.ll.value, layout.disp_scale if layout.disp_size == 1 else 1,
-        (parts.w.value, parts.b.value, layout.prefixes) if opcode.mnemonic in PREFIX_SENSITIVE else None,
+        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d), d.faults_ud,
+        layout.rex_offset is None and _has_byte_registers(opcode), modrm if opcode.op_code in SHOWS_MODRM else None,
+        fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else (), _address_shape(d, modrm),
+        payload & 0x70 or (layout.vex and _vector_length(d)), layout.disp_scale if layout.disp_size == 1 else 1,
+        _prefix_key(d) if opcode.mnemonic in PREFIX_SENSITIVE else None,
     )  # fmt: skip
+
+
+def _prefix_key(d: Decoded) -> tuple[object, ...]:
+    parts = fields(d)
+    return parts.w.value, parts.b.value, d.layout.prefixes
+
+
+def _vector_length(d: Decoded) -> int | None:
+    """VEX.L, which decides the length where the opcode does not."""
+    layout = d.layout
+    if layout.vex_offset is None or layout.vex == "evex":
+        return None
+    return d.data[layout.vex_offset + (1 if layout.vex == "vex2" else 2)] & 4
+
+
+@cache
+def _has_byte_registers(opcode: Opcode) -> bool:
+    return any(k.startswith("r8_") for k in opcode.op_kinds)
+
+
+def _address_shape(d: Decoded, modrm: int | None) -> tuple[bool, bool]:
+    """Whether the ModRM operand has a base register and an index register."""
+    if d.form.addressing is not Addressing.MEM or modrm is None:
+        return False, False
+    sib = d.layout.sib_offset
+    if sib is None:
+        return True, False
+    parts = fields(d) if d.data[sib] >> 3 & 7 == 4 else None
+    return modrm >= 0x40 or d.data[sib] & 7 != 5, parts is None or parts.has_index
 
 
 def _vendor_matters(d: Decoded) -> bool:
     return d.faults_ud is not None or is_vendor_specific(d.form.opcode)
 
 
+@cache
 def is_vendor_specific(opcode: Opcode) -> bool:
     """Whether vendors may run the opcode differently: control transfer, what only one decodes, and named ones."""
     return (

@@ -107,6 +107,15 @@ class Judge:
             return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "")
         return self._individual(p, result)
 
+    def is_exhausted(self, found: Judgement) -> bool:
+        """Whether no other encoding of the same class can add to what this one showed of the class."""
+        if found.verdict is Verdict.PROVED or found.verdict is Verdict.REFUSED:
+            return True
+        known = self.classes.get(found.probe.key)
+        return known is not None and all(
+            d.decision.verdict is v for d, (_, v) in zip(known.decided, found.observables, strict=False)
+        )
+
     def class_result(self, p: Probe) -> ClassResult:
         """The obligations of the encoding's class, decided."""
         found = self.classes.get(p.key)

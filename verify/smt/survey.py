@@ -96,8 +96,15 @@ def _reads_66(form: Form) -> bool:
 
 
 def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
+    done: set[tuple[object, ...]] = set()
     for decoded in decoded_representatives(form, cpu):
-        tally.add(judge.judged(probe_of(decoded, judge.scheme)))
+        p = probe_of(decoded, judge.scheme)
+        if p.key in done:
+            continue
+        found = judge.judged(p)
+        tally.add(found)
+        if judge.is_exhausted(found):
+            done.add(p.key)
 
 
 def _irregular(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:

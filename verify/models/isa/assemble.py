@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.layout import shape
@@ -20,8 +19,7 @@ _MAPS: Final = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6, "MAP8": 8, 
 _PP: Final = {"NONE": 0, "NP": 0, "66": 1, "F3": 2, "F2": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """Everything that is encoded besides the opcode; register numbers are whole (0..15, vectors 0..31)."""
 
     prefixes: bytes = b""  # legacy prefixes; those that the opcode needs are among them
@@ -32,7 +30,7 @@ class Parts:
     reg: int = 0
     mod: int = 3
     rm: int = 0  # register, or base of an address; 4 in `mod` 0..2 asks for a SIB byte of its own accord
-    index: int | None = None  # of a SIB byte; None: no index
+    index_register: int | None = None  # of a SIB byte; None: no index
     scale: int = 0
     sib: bool = False  # a SIB byte where none is needed
     no_base: bool = False  # disp32 through SIB without a base
@@ -72,7 +70,7 @@ def _extensions(form: Form, parts: Parts) -> tuple[int, int, int]:
     elif parts.mod == 3 or form.addressing is Addressing.NONE:
         x, b = x | parts.rm >> 4, b | parts.rm >> 3
     else:
-        x |= (parts.index or 0) >> 3
+        x |= (parts.index_register or 0) >> 3
         b |= 0 if parts.no_base else parts.rm >> 3
     return r & 1, x & 1, b & 1
 
@@ -105,7 +103,7 @@ def _evex(form: Form, parts: Parts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
     vector_index = any(k in VSIB_KINDS for k in row.op_kinds)
-    v = (parts.index or 0) >> 4 & 1 if vector_index else parts.vvvv >> 4 & 1
+    v = (parts.index_register or 0) >> 4 & 1 if vector_index else parts.vvvv >> 4 & 1
     p0 = (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (parts.reg >> 4 & 1 ^ 1) << 4 | _MAPS[row.table]
     p1 = parts.w << 7 | (~parts.vvvv & 15) << 3 | 4 | _PP[row.mandatory_prefix]
     p2 = parts.z << 7 | parts.ll << 5 | parts.broadcast << 4 | (v ^ 1) << 3 | parts.aaa
@@ -134,14 +132,14 @@ def _operand(form: Form, parts: Parts) -> bytes:
 
 def _memory(reg: int, parts: Parts) -> bytes:
     if parts.no_base:
-        index = 4 if parts.index is None else parts.index & 7
+        index = 4 if parts.index_register is None else parts.index_register & 7
         return bytes((reg << 3 | 4, parts.scale << 6 | index << 3 | 5)) + _signed(parts.disp, 4)
     rm, mod = parts.rm & 7, parts.mod
     if mod == 0 and rm == 5:  # rbp and r13 have no form without a displacement
         mod = 1
     disp = _signed(parts.disp, (0, 1, 4)[mod]) if mod else b""
-    if rm == 4 or parts.sib or parts.index is not None:
-        index = 4 if parts.index is None else parts.index & 7
+    if rm == 4 or parts.sib or parts.index_register is not None:
+        index = 4 if parts.index_register is None else parts.index_register & 7
         return bytes((mod << 6 | reg << 3 | 4, parts.scale << 6 | index << 3 | rm)) + disp
     return bytes((mod << 6 | reg << 3 | rm,)) + disp
 
@@ -169,7 +167,7 @@ def _plain(form: Form) -> Iterator[Parts]:
     vsib = any(k in VSIB_KINDS for k in row.op_kinds)
     base = Parts(
         ll=row.l, mod=3 if form.addressing is Addressing.REG else 0,
-        index=2 if vsib or "sibmem" in row.op_kinds else None,
+        index_register=2 if vsib or "sibmem" in row.op_kinds else None,
         reg=1, rm=3,
         vvvv=4 if any("vvvv" in k for k in row.op_kinds) else 0,
         aaa=1 if row.requires_mask else 0,
@@ -177,7 +175,7 @@ def _plain(form: Form) -> Iterator[Parts]:
     for size, address, w in product(sizes, addresses, widths):
         prefixes = address + size + (b"" if vector else needed)
         for reg, ll in ((1, base.ll), (0, base.ll), (4, base.ll), (1, 0), (1, 1), (1, 2)):
-            yield replace(base, prefixes=prefixes, w=w, reg=reg, ll=ll)
+            yield base._replace(prefixes=prefixes, w=w, reg=reg, ll=ll)
 
 
 @cache

@@ -52,6 +52,11 @@ class NotModelled:
 
 
 _FORMS: dict[tuple[int, Addressing, Cpu], tuple[Form, str | None]] = {}
+_LATER_LEGACY: Final = {
+    b"\x0f\x38\xf8": "URDMSR, UWRMSR (USER_MSR)",
+    b"\x0f\x38\x8a": "MOVRS",
+    b"\x0f\x38\x8b": "MOVRS",
+}
 LOCK_FAULT: Final = "LOCK is not allowed here"
 
 
@@ -90,6 +95,8 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
         return "VIA PadLock: undefined on Intel and AMD processors"
     if cpu is Cpu.AMD and row.name.startswith("RESERVEDNOP") and row.op_code == 0x0D:
         return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 5
+    if cpu is Cpu.AMD and row.mnemonic == "sysenter":
+        return "SYSENTER: undefined in 64-bit mode on AMD processors"  # APM vol. 3, SYSENTER; measured on Zen 5
     return None
 
 
@@ -142,9 +149,7 @@ def _later_extension(opcode: bytes) -> str | None:
             return "EVEX with B4 or X4 (APX, AVX10.2)"
     if first == 0xC4 and len(opcode) > 1 and opcode[1] & 0x1F == 7:
         return "VEX map 7 (USER_MSR, MSR_IMM)"
-    if opcode[:3] == b"\x0f\x38\xf8":
-        return "URDMSR, UWRMSR (USER_MSR)"
-    return None
+    return _LATER_LEGACY.get(opcode[:3])
 
 
 def text(decoded: Decoded) -> str:

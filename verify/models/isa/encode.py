@@ -9,12 +9,12 @@ are among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 from typing import Final
 
 from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
 from verify.models.isa.decode import Decoded
+from verify.models.isa.layout import shape
 from verify.models.isa.patch import with_fields
 from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
 
@@ -25,8 +25,14 @@ __all__ = [
 _PREFIXES: Final = b"\x66\x67\x64\x65\xf2\xf3\x26\x2e\x36\x3e\xf0"
 _PAIRS: Final = (b"\x66\x66", b"\x66\x67", b"\x67\x64", b"\x64\x65", b"\x65\x64", b"\x64\x2e", b"\xf2\xf3", b"\xf3\xf2",
                  b"\xf2\xf0", b"\xf3\xf0", b"\x66\xf2", b"\x66\xf3")  # fmt: skip
+_VECTOR_PREFIXES: Final = b"\x67\x64\x65\x26\x2e\x36\x3e\xf0"
+_VECTOR_PAIRS: Final = (b"\x67\x64", b"\x64\x65", b"\x65\x64", b"\x64\x2e")
 _LOW: Final = (0, 1, 2, 3, 6, 7)  # registers that scratch-register rules tell apart, and one more
 _VECTORS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 23, 24, 31)
+
+
+_FEW: Final = (1, 4, 5, 8, 12, 13, 15)  # registers that an address or a length depends on; others where no rule looks
+_FEW_VECTORS: Final = (1, 4, 5, 8, 13, 16, 31)
 
 
 def representatives(form: Form, cpu: Cpu) -> Iterator[bytes]:
@@ -57,83 +63,91 @@ def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
     yield plain
     yield from _prefixed(form, plain)
     if form.opcode.encoding in {"LEGACY", "3DNOW"}:
-        yield from (replace(plain, rex=bits) for bits in range(16))
+        yield from (plain._replace(rex=bits) for bits in range(16))
     else:
         yield from _vector_prefixed(form, plain)
     yield from _registers(form, plain)
     if form.addressing is Addressing.MEM:
         yield from _addresses(form, plain)
     if form.addressing is Addressing.RIP or "mem_offs" in form.opcode.op_kinds:
-        yield from (replace(plain, disp=d) for d in (1, -1, 0x7FFFFFFF, -0x80000000))
+        yield from (plain._replace(disp=d) for d in (1, -1, 0x7FFFFFFF, -0x80000000))
     if form.opcode.ignores_mod:
-        yield from (replace(plain, mod=mod, rm=rm) for mod in range(4) for rm in (0, 4, 5))
-    yield from (replace(plain, immediate=i) for i in (1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, -1))
+        yield from (plain._replace(mod=mod, rm=rm) for mod in range(4) for rm in (0, 4, 5))
+    if shape(form.opcode.code).immediates:
+        yield from (plain._replace(immediate=i) for i in (1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, -1))
 
 
 def _prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
     """Single prefixes behind and before those that the opcode needs, and pairs."""
-    for value in _PREFIXES:
+    legacy = form.opcode.encoding in {"LEGACY", "3DNOW"}  # elsewhere 66, F2 and F3 raise #UD
+    for value in _PREFIXES if legacy else _VECTOR_PREFIXES:
         extra = bytes((value,))
-        yield replace(plain, prefixes=plain.prefixes + extra)
-        yield replace(plain, prefixes=extra + plain.prefixes)
-    for pair in _PAIRS:
-        yield replace(plain, prefixes=pair + plain.prefixes)
-    if form.opcode.encoding == "LEGACY":
+        yield plain._replace(prefixes=plain.prefixes + extra)
+        if plain.prefixes:
+            yield plain._replace(prefixes=extra + plain.prefixes)
+    for pair in _PAIRS if legacy else _VECTOR_PAIRS:
+        yield plain._replace(prefixes=pair + plain.prefixes)
+    if legacy:
         for value in b"\x66\xf2\xf3\x64\x67":  # REX.W beside a prefix that it may override
-            yield replace(plain, prefixes=bytes((value,)) + plain.prefixes, rex=8)
-            yield replace(plain, prefixes=bytes((value,)) + plain.prefixes, rex=1)
+            yield plain._replace(prefixes=bytes((value,)) + plain.prefixes, rex=8)
+            yield plain._replace(prefixes=bytes((value,)) + plain.prefixes, rex=1)
 
 
 def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
     row = form.opcode
-    yield replace(plain, vex3=True)
+    yield plain._replace(vex3=True)
     for bits in range(1, 8):  # R, X, B set without need
-        yield replace(plain, vex3=True, rex=bits)
-    yield from (replace(plain, w=w, vex3=True) for w in (0, 1))
-    yield from (replace(plain, ll=ll) for ll in range(4))
+        yield plain._replace(vex3=True, rex=bits)
+    yield from (plain._replace(w=w, vex3=True) for w in (0, 1))
+    yield from (plain._replace(ll=ll) for ll in range(4))
     if any("vvvv" in k for k in row.op_kinds):
-        yield from (replace(plain, vvvv=v) for v in (_VECTORS if row.encoding == "EVEX" else range(16)))
-        yield from (replace(plain, vvvv=v, reg=r) for v in _LOW for r in _LOW)
-        yield from (replace(plain, vvvv=v, vex3=True) for v in _LOW)
+        yield from (plain._replace(vvvv=v) for v in _numbers(form))
+        if form.addressing is Addressing.RIP:
+            yield from (plain._replace(vvvv=v, reg=r) for v in _LOW for r in _LOW)
+            yield from (plain._replace(vvvv=v, vex3=True) for v in _LOW)
     if row.encoding == "EVEX":
         for broadcast, z in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            yield from (replace(plain, broadcast=broadcast, aaa=aaa, z=z) for aaa in (0, 1, 7))
-        yield from (replace(plain, broadcast=1, ll=ll) for ll in range(4))
+            yield from (plain._replace(broadcast=broadcast, aaa=aaa, z=z) for aaa in (0, 1, 7))
+        yield from (plain._replace(broadcast=1, ll=ll) for ll in range(4))
 
 
-def _numbers(row: Opcode) -> tuple[int, ...]:
-    return _VECTORS if row.encoding == "EVEX" else tuple(range(16))
+def _numbers(form: Form) -> tuple[int, ...]:
+    """Every register that a scratch rule may look at where there is one; a few elsewhere."""
+    evex = form.opcode.encoding == "EVEX"
+    if form.addressing is Addressing.RIP:
+        return _VECTORS if evex else tuple(range(16))
+    return _FEW_VECTORS if evex else _FEW
 
 
 def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
     row = form.opcode
-    for number in _numbers(row):
-        yield replace(plain, reg=number)
+    for number in _numbers(form):
+        yield plain._replace(reg=number)
         if form.addressing is not Addressing.RIP:
-            yield replace(plain, rm=number)
+            yield plain._replace(rm=number)
     if form.addressing is Addressing.RIP and row.encoding == "LEGACY":
-        yield from (replace(plain, reg=r, rex=bits) for r in _LOW for bits in (0, 1, 2, 3))
+        yield from (plain._replace(reg=r, rex=bits) for r in _LOW for bits in (0, 1, 2, 3))
     if form.addressing is not Addressing.RIP:
-        yield from (replace(plain, reg=r, rm=m) for r, m in ((0, 0), (4, 4), (5, 5), (12, 4), (13, 5), (7, 6)))
+        yield from (plain._replace(reg=r, rm=m) for r, m in ((0, 0), (4, 4), (5, 5), (12, 4), (13, 5), (7, 6)))
     is4 = any(k.endswith(("_is4", "_is5")) for k in row.op_kinds)
-    yield from (replace(plain, immediate=n << 4) for n in (range(16) if is4 else ()))
+    yield from (plain._replace(immediate=n << 4) for n in (range(16) if is4 else ()))
 
 
 def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
     vector = any(k in VSIB_KINDS for k in form.opcode.op_kinds) or "sibmem" in form.opcode.op_kinds
-    index = plain.index if vector else None
+    index = plain.index_register if vector else None
     for mod, disp in ((0, 0), (1, 0), (1, 1), (1, -128), (2, 0), (2, -1)):
-        yield replace(plain, mod=mod, disp=disp)
+        yield plain._replace(mod=mod, disp=disp)
     for mod in range(3):
-        yield from (replace(plain, mod=mod, disp=1, rm=base, sib=True) for base in (0, 4, 5, 12, 13))
+        yield from (plain._replace(mod=mod, disp=1, rm=base, sib=True) for base in (0, 4, 5, 12, 13))
     for number in (1, 5, 8, 12, 15, 23, 31) if vector else (0, 5, 8, 12, 15):
-        yield replace(plain, index=number, scale=number & 3)
+        yield plain._replace(index_register=number, scale=number & 3)
     for number in (5, 12):
-        yield replace(plain, index=number, no_base=True, disp=0x1000)
+        yield plain._replace(index_register=number, no_base=True, disp=0x1000)
     for disp in (0, -1):
-        yield replace(plain, no_base=True, disp=disp, index=index)
-        yield replace(plain, no_base=True, disp=disp, index=index, prefixes=b"\x67" + plain.prefixes)
-    yield replace(plain, mod=2, disp=0x1000, rm=4, sib=True, prefixes=b"\x67" + plain.prefixes)
+        yield plain._replace(no_base=True, disp=disp, index_register=index)
+        yield plain._replace(no_base=True, disp=disp, index_register=index, prefixes=b"\x67" + plain.prefixes)
+    yield plain._replace(mod=2, disp=0x1000, rm=4, sib=True, prefixes=b"\x67" + plain.prefixes)
 
 
 def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[bytes]:
@@ -150,7 +164,7 @@ def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[byte
 
 
 def _irregular(form: Form, plain: Parts) -> Iterator[bytes]:
-    for parts in (plain, replace(plain, reg=5), replace(plain, reg=5, rex=0), replace(plain, rm=13)):
+    for parts in (plain, plain._replace(reg=5), plain._replace(reg=5, rex=0), plain._replace(rm=13)):
         whole = assemble(form, parts)
         for first in (b"\x40", b"\x48", b"\x4f"):
             yield _with_rex_first(whole, first)  # REX REX, only the last one counts
@@ -196,15 +210,13 @@ def _random_parts(form: Form, plain: Parts, rng: Random) -> Parts:
     small = rng.random() < 0.5  # so that forms which allow few values are not missed
     limit = 8 if small else registers
     vvvv = any("vvvv" in k for k in row.op_kinds)
-    needs_index = plain.index is not None
-    return replace(
-        plain,
-        prefixes=soup + plain.prefixes,
+    needs_index = plain.index_register is not None
+    return plain._replace(prefixes=soup + plain.prefixes,
         rex=rng.randrange(16) if legacy and rng.random() < 0.4 else None,
         vex3=rng.random() < 0.5,
         reg=rng.randrange(limit), rm=rng.randrange(limit),
         mod=plain.mod if plain.mod == 3 or form.addressing is Addressing.RIP else rng.randrange(3),
-        index=rng.randrange(limit) if needs_index or rng.random() < 0.4 else None,
+        index_register=rng.randrange(limit) if needs_index or rng.random() < 0.4 else None,
         scale=rng.randrange(4), sib=rng.random() < 0.3, no_base=rng.random() < 0.15,
         disp=rng.choice((0, 1, -1, rng.randrange(-(1 << 31), 1 << 31))),
         immediate=rng.choice((0, 1, rng.getrandbits(64))),

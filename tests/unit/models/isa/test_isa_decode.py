@@ -27,6 +27,9 @@ def decoded(data: str, cpu: Cpu = INTEL) -> Decoded:
         ("f3660f58c1", "ADDSS_XMM_XMMM32/reg"),  # and either beats 66; executed
         ("66f30f58c1", "ADDSS_XMM_XMMM32/reg"),
         ("4866f20f58c1", "ADDSD_XMM_XMMM64/reg"),  # REX before a legacy prefix is dropped; executed
+        ("f3f20fbcc1", "BSF_R32_RM32/reg"),  # executed
+        ("f2f30fbcc1", "TZCNT_R32_RM32/reg"),
+        ("66f30fb8c1", "POPCNT_R16_RM16/reg"),
         ("90", "NOPD/none"),
         ("f390", "PAUSE/none"),
         ("4190", "XCHG_R32_EAX/none"),
@@ -102,6 +105,8 @@ def test_lock_names_cr8_on_amd_only() -> None:
 def test_what_one_vendor_leaves_undefined_faults() -> None:
     assert decoded("0f0dc1", AMD).faults_ud is not None  # executed
     assert decoded("0f0dc1", INTEL).faults_ud is None
+    assert decoded("0f34", AMD).faults_ud is not None  # executed
+    assert decoded("0f34", INTEL).faults_ud is None
     assert all(decoded("f30fa6c8", cpu).faults_ud for cpu in Cpu)  # VIA PadLock
 
 
@@ -113,14 +118,14 @@ def test_what_one_vendor_leaves_undefined_faults() -> None:
         ("66" * 15 + "90", "longer than 15 bytes"), ("67" * 10 + "c70300000000", "longer than 15 bytes"),
         ("0600", "undefined opcode"), ("66c5e858c1", "undefined opcode"), ("48c5e858c1", "undefined opcode"),
         ("c5e077c1", "undefined opcode"), ("0f0400", "undefined opcode"), ("9a00000000", "undefined opcode"),
-        ("8dc0", "undefined opcode"),
+        ("8dc0", "undefined opcode"), ("f3f20fb8c1", "undefined opcode"),
     ],
 )  # fmt: skip
 def test_what_is_no_instruction(data: str, reason: str) -> None:
     assert decode(bytes.fromhex(data), INTEL) == NotAnInstruction(reason)
 
 
-@pytest.mark.parametrize("data", ["d5080000", "62f47c0800c1", "c4e77bf8c000000000", "f20f38f8c1"])
+@pytest.mark.parametrize("data", ["d5080000", "62f47c0800c1", "c4e77bf8c000000000", "f20f38f8c1", "0f388b03"])
 def test_what_is_defined_elsewhere_is_not_modelled(data: str) -> None:
     assert isinstance(decode(bytes.fromhex(data), INTEL), NotModelled)
 
@@ -156,5 +161,6 @@ def test_repeat_prefixes_are_reported_where_they_are_not_mandatory() -> None:
     assert decoded("f3a4").layout.rep == "rep"
     assert decoded("f2f3a4").layout.rep == "rep"
     assert decoded("f3f2a4").layout.rep == "repne"
+    assert decoded("f366f2a6").layout.rep == "repne"  # executed: scans on while the bytes differ
     assert decoded("f30f58c1").layout.rep is None
     assert decoded("f3c3").layout.rep == "rep"
