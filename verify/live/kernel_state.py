@@ -79,10 +79,13 @@ def _data(first: int, far: bool, flags: int) -> bytes:
 
 
 def _x87(control: int, filled: int) -> bytes:
-    """The legacy part of the image up to XMM0: `filled` registers on the x87 stack, values 1.5, 3.0, 6.0 ..."""
+    """The legacy part of the image up to XMM0: `filled` registers on the x87 stack, values 1.5, 3.0, 6.0 ...
+
+    The pointers are 0, what a context switch makes of them on AMD (NOTE(x87-pointers)).
+    """
     top = (8 - filled) & 7
     tags = sum(1 << (top + i) % 8 for i in range(filled))
-    head = struct.pack("<HHBBHQQII", control, top << 11, tags, 0, 0x123, 0x1111_2222, 0x3333_4444, MXCSR, 0xFFFF)
+    head = struct.pack("<HHBBHQQII", control, top << 11, tags, 0, 0, 0, 0, MXCSR, 0xFFFF)
     registers = b"".join(struct.pack("<QHHI", 0xC000_0000_0000_0000, 0x3FFF + i, 0, 0) for i in range(filled))
     return head + registers.ljust(128, b"\0")
 
