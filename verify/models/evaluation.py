@@ -89,11 +89,13 @@ class World:
             return self.faults.get(DATAPATH, NO_FAULT)
         if name == "fetch_fault":
             return NO_FAULT
+        if name in {"selector_fault", "selector_not_present"}:
+            return 0
         if name == "vsib_address":
             return _random(46, name, (self.seed, *args))
         if name == "access_address":
             return args[0]
-        if name.startswith("refuses."):  # descriptor tables, features and the like refuse nothing
+        if name.endswith(".refuses"):  # descriptor tables, features and the like refuse nothing
             return 0
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
