@@ -58,7 +58,7 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
 def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Bytes behind the instruction make the line's encoding no instruction."""
     length = row.pop("length", len(data))
-    if row["verdict"] != "invalid" and length != len(data):
+    if row["verdict"] != "invalid" and length and length != len(data):
         reason = f"the instruction ends after {length} of {len(data)} bytes"
         return {**row, "verdict": "invalid", "observables": [], "reason": reason}
     return row
