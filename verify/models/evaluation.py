@@ -17,6 +17,7 @@ from verify.models.bits import Array, Term, postorder
 from verify.models.machine import NO_FAULT
 
 EVERYWHERE: Final = (-1, 0, 0)
+DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
 
@@ -84,11 +85,17 @@ class World:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
-        if name == "fetch_fault" or name.endswith(".datapath_fault"):
+        if name.endswith(".datapath_fault"):
+            return self.faults.get(DATAPATH, NO_FAULT)
+        if name == "fetch_fault":
             return NO_FAULT
+        if name in {"selector_fault", "selector_not_present"}:
+            return 0
+        if name == "vsib_address":
+            return _random(46, name, (self.seed, *args))
         if name == "access_address":
             return args[0]
-        if name.startswith("refuses."):  # descriptor tables, features and the like refuse nothing
+        if name.endswith(".refuses"):  # descriptor tables, features and the like refuse nothing
             return 0
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
@@ -150,7 +157,7 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping
     mask = f"0x{(1 << t.sort) - 1:x}" if isinstance(t.sort, int) else ""
     match op:
         case "const":
-            return str(p[0])
+            return hex(int(p[0]))
         case "var":
             return f"env[{names.get(str(p[0]), p[0])!r}]"
         case "sum":
@@ -209,7 +216,7 @@ def compiled(roots: Sequence[Term], renamed: Mapping[str, str] | None = None) ->
     lines = ["def evaluate(env, world):"]
     for t in postorder(roots):
         if t.op == "const":
-            names[t] = str(t.params[0])
+            names[t] = hex(int(t.params[0]))
             continue
         source = _expression(t, [names[a] for a in t.args], sorts, renamed or {})
         names[t] = f"t{len(names)}"

@@ -26,7 +26,13 @@ FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, wher
 FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
 PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
-VENDOR_SENSITIVE: Final = frozenset({"xabort", "xend", "xtest", "reservednop", "ldmxcsr", "vldmxcsr"})
+VENDOR_SENSITIVE: Final = frozenset(  # semantics read the vendor (tests/unit/test_class_keys.py finds what is missing)
+    """
+    andnpd andnps andpd andps cmpsb cmpsd cmpsq cmpsw ldmxcsr movapd movaps movdqa movntdq movntdqa movntpd
+    movntps movsxd orpd orps reservednop vldmxcsr vmovapd vmovaps vmovdqa vmovdqa32 vmovdqa64 vmovntdq
+    vmovntdqa vmovntpd vmovntps xabort xend xorpd xorps xtest
+    """.split()
+)
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
 SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 
@@ -188,10 +194,17 @@ def _structure_key(p: Probe) -> tuple[object, ...]:
     return (
         opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d), d.faults_ud,
         layout.rex_offset is None and _has_byte_registers(opcode), modrm if opcode.op_code in SHOWS_MODRM else None,
-        fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else (), _address_shape(d, modrm),
+        _fixed_values(d), _address_shape(d, modrm),
         payload & 0x70 or (layout.vex and _vector_length(d)), layout.disp_scale if layout.disp_size == 1 else 1,
         _prefix_key(d) if opcode.mnemonic in PREFIX_SENSITIVE else None,
     )  # fmt: skip
+
+
+def _fixed_values(d: Decoded) -> tuple[object, ...]:
+    """Values that decide what happens: immediates of some instructions, which segment register is meant."""
+    opcode = d.form.opcode
+    fixed = fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
+    return (*fixed, fields(d).reg) if "seg_reg" in opcode.op_kinds else fixed
 
 
 def _prefix_key(d: Decoded) -> tuple[object, ...]:
@@ -340,6 +353,8 @@ def _instruction(
         keep = dict(pinned)
         if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
             keep["opcode_reg"] = parts.opcode_reg
+        if "seg_reg" in d.form.opcode.op_kinds:  # which segment register decides what happens
+            keep["reg"] = parts.reg
         free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
         parts = FreeFields(parts, d.data, keep, free)
         if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:

@@ -37,7 +37,9 @@ def canonical(roots: tuple[Term, ...]) -> Canonical:
     sorts: dict[str, Sort] = {}
     for t in postorder(roots):
         params = t.params
-        if t.op == "var":
+        if t.op == "const":
+            params = (hex(int(params[0])),)  # a decimal of thousands of digits is refused by Python
+        elif t.op == "var":
             name = str(params[0])
             sorts[name] = t.sort
             params = (variables.setdefault(name, f"v{len(variables)}"),)

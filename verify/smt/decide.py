@@ -7,14 +7,14 @@ that one serves every obligation with the same text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, not_
-from verify.models.evaluation import EVERYWHERE, Evaluator, Memory, World, compiled
+from verify.models.bits import Array, Opaque, Sort, Term, const, eq, not_, or_, postorder, ult
+from verify.models.evaluation import DATAPATH, EVERYWHERE, Evaluator, Memory, World, compiled
 from verify.models.machine import NO_FAULT
 from verify.smt.canonical import Canonical, canonical
 from verify.smt.minimise import minimised
@@ -22,6 +22,7 @@ from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, Answer, satisfiable
 
 TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
+USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 12  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
 
@@ -147,10 +148,25 @@ def _solved(obligation: Obligation) -> Decision:
         return Decision(Verdict.PROVED)
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
-    witness = replayed(asked, _from_model(answer, asked.text))
+    witness = replayed(asked, _from_model(answer, asked.text)) or _ordinary_witness(obligation, asked)
     if witness is None:
         return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
     return Decision(Verdict.REFUTED, witness)
+
+
+def _ordinary_witness(obligation: Obligation, asked: Question) -> Witness | None:
+    """A counterexample of the solver under restrictions that evaluation has; None where that shows nothing."""
+    answer = satisfiable((*obligation.roots, *ordinary(obligation.roots)))
+    return None if answer.model is None else replayed(asked, _from_model(answer, asked.text))
+
+
+def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms of an ordinary replay: accesses without fault are in user space, nothing is refused."""
+    for t in postorder(roots):
+        if t.op == "uf" and t.params[0] == "access_fault":
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
+        elif t.op == "uf" and str(t.params[0]).endswith(".refuses"):
+            yield not_(t)
 
 
 def _from_model(answer: Answer, text: Canonical) -> Witness:
@@ -180,7 +196,7 @@ def _candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
         placed = replace(first, values=_sorted({**dict(first.values), **typical}))
         yield from (placed, replace(placed, values=_sorted(_in_user_space(dict(placed.values))), faults=()), first)
     random = Random(SEED)
-    everywhere = ((*EVERYWHERE, 14),)
+    everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19))
     while True:
         values = {n: _random_value(random, s) for n, s in sorts.items() if not isinstance(s, Opaque)}
         near = _sorted(_in_user_space({**values, **typical}))

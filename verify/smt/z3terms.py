@@ -6,6 +6,7 @@ is syntactic, an oversized integer is silently cut (terms are valid when built).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ import z3
 
 from verify.models.bits import Array, Opaque, Sort, Term, postorder
 
+sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
 RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit
 SEED: Final = 7
 

@@ -1,7 +1,7 @@
 """Semantics of far jmp, call, ret and of iret in 64-bit mode at CPL 3.
 
 Decides operand sizes, the order of stack accesses, rip, cs, ss, rsp and flags.  What the descriptor tables say of a
-selector is the environment's (functions named `refuses.`): a fault, or a segment of CPL 3.  Not decided:
+selector is the environment's (functions named `.refuses`): a fault, or a segment of CPL 3.  Not decided:
 call gates, and what a 64-bit program becomes in a compatibility-mode segment beyond rip and cs.
 """
 
@@ -34,7 +34,7 @@ def far_pointer(run: Run) -> tuple[Term, Term]:
 
 def enter_code_segment(run: Run, new: Term, target: Term) -> None:
     """Checks and loads cs, with RPL := CPL, and rip (SDM vol. 2, JMP, far; vol. 3, 5.8.1)."""
-    run.fault(bits.uf("refuses.code_selector", 1, new, target), 13, selector_error(new))
+    run.fault(bits.uf("code_selector.refuses", 1, new, target), 13, selector_error(new))
     run.jump(target)
     set_selector(run, "cs", bits.or_(new, const(3, 16)))
 
@@ -96,7 +96,7 @@ def iret(run: Run) -> None:
     new_cs, new_ss = bits.extract(cs, 15, 0), bits.extract(ss, 15, 0)
     run.fault(bits.not_(bits.eq(bits.extract(new_cs, 1, 0), const(3, 2))), 13, selector_error(new_cs))
     enter_code_segment(run, new_cs, bits.zext(target, 64))
-    run.fault(bits.uf("refuses.stack_selector", 1, new_ss), 13, selector_error(new_ss))
+    run.fault(bits.uf("stack_selector.refuses", 1, new_ss), 13, selector_error(new_ss))
     shadow_return(run, new_cs, bits.zext(target, 64))
     load_flags(run, image)
     run.set_gpr(RSP, bits.zext(rsp, 64))

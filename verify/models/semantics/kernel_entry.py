@@ -85,7 +85,7 @@ def gate(run: Run, number: Term) -> None:
     """
     delivered = bits.any_of(bits.eq(number, const(n, 8)) for n in USER_VECTORS)
     call = bits.eq(number, const(IA32_SYSCALL, 8))
-    closed = bits.and_(call, bits.uf("refuses.int80", 1))
+    closed = bits.and_(call, bits.uf("int80.refuses", 1))
     vector = bits.ite(bits.and_(call, bits.not_(closed)), const(NO_FAULT, 8), const(GP, 8))
     error = bits.add(bits.shl(bits.zext(number, 32), const(3, 32)), const(2, 32))
     run.faults.append((

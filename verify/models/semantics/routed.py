@@ -101,10 +101,8 @@ def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list
         return [operands.read(run, index)] if access in READS or "imm" in kind else []
     if kind == "imm4_m2z":
         return [run.insn.fields.immediates[-1]]
-    if kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr")):
-        return []  # part of a component that is an input as a whole
-    if kind == "mm_or_mem":
-        return []
+    if kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr", "seg_r", "es_r")) or kind == "mm_or_mem":
+        return []  # part of a component that is an input as a whole, or an implicit operand
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
     if register_class in VECTOR_WIDTH:
         whole = bits.select(run.get("vectors"), bits.zext(number, 5))
@@ -186,7 +184,7 @@ def _write_operand(run: Run, index: int, inputs: tuple[Term, ...]) -> None:
     elif kind in operands.FIXED_GPR:
         number, width = operands.FIXED_GPR[kind]
         run.set_gpr(number, _datapath(run, name, width, inputs))
-    elif kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr")) or kind.startswith("seg_r"):
+    elif kind.startswith(("st", "mm_", "tmm", "bnd", "cr", "dr", "seg_r", "es_r")):
         return  # part of a component that is written as a whole
     else:
         register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)

@@ -43,7 +43,7 @@ def incssp(run: Run) -> None:
 
 def shadow_access(run: Run, name: str, *addresses: Term) -> None:
     """#PF where the environment says that this use of shadow-stack addresses is not allowed."""
-    run.fault(bits.uf(f"refuses.{name}.address", 1, *addresses), 14)
+    run.fault(bits.uf(f"{name}_address.refuses", 1, *addresses), 14)
 
 
 def saveprevssp(run: Run) -> None:
@@ -67,7 +67,7 @@ def rstorssp(run: Run) -> None:
     run.fault(bits.not_(bits.eq(bits.extract(address, 2, 0), const(0, 3))), 13)
     shadow_access(run, "rstorssp", address)
     token = bits.uf("shadow_entry", 64, address)
-    run.fault(bits.uf("refuses.restore_token", 1, token, address), CP, const(4, 32))
+    run.fault(bits.uf("restore_token.refuses", 1, token, address), CP, const(4, 32))
     run.set("other", bits.uf("rstorssp", 64, run.get("other"), address, run.get("ssp")))
     for name in STATUS:
         run.set(name, bits.extract(run.get("ssp"), 2, 2) if name == "cf" else bits.FALSE)

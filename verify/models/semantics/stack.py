@@ -45,7 +45,7 @@ def selector_error(value: Term) -> Term:
 
 def load_segment(run: Run, name: str, value: Term) -> None:
     """Loads fs or gs: what the descriptor tables say of the selector decides on fault and base (SDM vol. 3, 3.4.4)."""
-    run.fault(bits.uf("refuses.data_selector", 1, value), 13, selector_error(value))
+    run.fault(bits.uf("data_selector.refuses", 1, value), 13, selector_error(value))
     set_selector(run, name, value)
     run.set(f"{name}_base", bits.uf("segment_load_base", 64, value, run.get(f"{name}_base")))
 

@@ -42,7 +42,7 @@ def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
     """The semantics, behind a fault where the kernel has not opened the instruction to programs."""
 
     def checked(run: Run) -> None:
-        run.fault(bits.uf(f"refuses.{name}", 1), vector, at_ip=vector == 6)
+        run.fault(bits.uf(f"{name}.refuses", 1), vector, at_ip=vector == 6)
         semantics(run)
 
     return checked
@@ -193,8 +193,8 @@ def hypercall(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         gprs = run.before.gprs
-        run.fault(bits.uf(f"refuses.{name}.opcode", 1), 6, at_ip=True)
-        run.fault(bits.uf(f"refuses.{name}", 1, gprs), GP)
+        run.fault(bits.uf(f"{name}_opcode.refuses", 1), 6, at_ip=True)
+        run.fault(bits.uf(f"{name}.refuses", 1, gprs), GP)
         run.set_gpr(RAX, bits.uf(f"{name}_result", 64, gprs))
 
     return semantics
@@ -246,14 +246,14 @@ def armed_monitor(run: Run) -> None:
 
 def enclu(run: Run) -> None:
     """ENCLU: #UD without SGX; EENTER leaves the next ip in rcx and goes on inside (SDM vol. 3, EENTER, ERESUME)."""
-    run.fault(bits.uf("refuses.enclaves", 1), 6, at_ip=True)
+    run.fault(bits.uf("enclaves.refuses", 1), 6, at_ip=True)
     gprs, leaf = run.before.gprs, run.gpr(RAX, 32)
-    run.fault(bits.uf("refuses.enclu", 1, gprs), GP)
+    run.fault(bits.uf("enclu.refuses", 1, gprs), GP)
     run.set("gprs", bits.uf("enclu_gprs", bits.GPRS, gprs))
     enters = bits.eq(leaf, const(2, 32))
     run.set_gpr(RCX, bits.ite(enters, run.next_ip, run.gpr(RCX)))
     moves = bits.and_(bits.not_(bits.ult(leaf, const(2, 32))), bits.ult(leaf, const(5, 32)))
-    run.set("ip", bits.ite(moves, bits.uf("enclu_ip", 64, gprs), run.next_ip))
+    run.set("ip", bits.ite(moves, bits.zext(bits.uf("enclu_ip", 46, gprs), 64), run.next_ip))
 
 
 NO_OPERATION: Final = (

@@ -191,7 +191,7 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
         image = run.load(aligned(run, alignment), size, run.uses_stack_segment())
         asked = requested(run) if masked else ()
         name = run.insn.opcode.name
-        run.fault(bits.uf(f"refuses.{name}.reserved_bits", 1, image, *asked), GP)
+        run.fault(bits.uf(f"{name}_reserved_bits.refuses", 1, image, *asked), GP)
         for component in EXTENDED:
             old = run.get(component)
             if masked or component not in {"masks", "other"}:

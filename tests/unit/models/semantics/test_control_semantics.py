@@ -142,7 +142,7 @@ def test_a_far_jump_forces_the_privilege_level_of_the_selector():
 
 
 def test_a_bad_code_selector_faults_with_its_error_code():
-    out = executed("ff 2b", memory={DATA: 0x013B_0000_1000}, rbx=DATA, answers={"refuses.code_selector": 1})
+    out = executed("ff 2b", memory={DATA: 0x013B_0000_1000}, rbx=DATA, answers={"code_selector.refuses": 1})
     assert (out.fault, out.error, out.fault_ip) == (13, 0x138, ORIGIN)
 
 

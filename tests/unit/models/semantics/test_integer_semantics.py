@@ -138,6 +138,8 @@ def test_bit_strings_wrap_at_the_address_size():
         ("48 63 c1", {"rcx": 0x80000000}, {"rax": 0xFFFFFFFF80000000}),
         ("66 63 c1", {"rcx": 0x12345678, "rax": ONES}, {"rax": 0xFFFFFFFFFFFF5678}),
         ("86 e0", {"rax": 0x1234}, {"rax": 0x3412}),  # xchg al, ah
+        ("0f c1 c0", {"rax": 3}, {"rax": 6}),  # xadd eax, eax: the sum wins
+        ("0f c0 c4", {"rax": 0x0203}, {"rax": 0x0502}),  # xadd ah, al
         ("87 c0", {"rax": ONES}, {"rax": 0xFFFFFFFF}),
         ("90", {"rax": ONES}, {"rax": ONES}),
         ("48 90", {"rax": ONES}, {"rax": ONES}),

@@ -104,5 +104,5 @@ def test_pop_of_fs_loads_selector_and_base():
 
 
 def test_pop_of_a_bad_selector_faults_with_its_error_code():
-    out = executed("0f a1", memory={STACK: 0x7FFF}, answers={"refuses.data_selector": 1})
+    out = executed("0f a1", memory={STACK: 0x7FFF}, answers={"data_selector.refuses": 1})
     assert (out.fault, out.error, out.fault_ip) == (13, 0x7FFC, ORIGIN)
