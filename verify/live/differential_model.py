@@ -29,7 +29,7 @@ COMPARED: Final = (
     "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", "memory",
 )  # fmt: skip
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
-ENVIRONMENT: Final = ("access_", "fetch_fault", "refuses.")  # functions that the machine's own layout answers
+KERNEL: Final = (".refuses", "selector_fault", "selector_not_present")  # what the kernel's configuration answers
 Value = Any
 
 
@@ -80,7 +80,7 @@ class Machine:
             return NO_FAULT
         if name == "vsib_address":
             return args[0]
-        if name.startswith("refuses."):
+        if name.endswith(KERNEL):
             return 0
         if isinstance(sort, Array):
             return ((1 << sort.value_bits) - 1 if self.ones else 0,) * (1 << sort.index_bits)
@@ -89,14 +89,15 @@ class Machine:
         return Bytes({}, {}, lost=True)
 
     def _access(
-        self, name: str, address: int, size: int, write: int, stack: int, lanes: int | None = None
-    ) -> int:
-        bad = faulting(address, size, write, lanes)
+        self, name: str, address: int, size: int, write: int, stack: int, lanes: int | None = None,
+        masked: int | None = None,
+    ) -> int:  # fmt: skip
+        bad = faulting(address, size, write, None if masked is not None else lanes)
         if name == "access_address":
             return address if bad is None else bad
         if name == "access_error":
             return 0
-        if bad is None:
+        if bad is None or (masked is not None and not self.ones):  # which bytes a mask selects is not said
             return NO_FAULT
         if (bad + (1 << 47)) & (1 << 64) - 1 >= 1 << 48:
             return SS if stack else GP
@@ -133,6 +134,7 @@ class Prediction:
 
     evaluate: Evaluator
     changed: tuple[str, ...]  # components that differ from before, in the order of the first values
+    partial: tuple[str, ...]  # components that a fault may leave changed; their values follow
     reads: tuple[Read, ...]
     whole: frozenset[str]  # components that are read as a whole
     variables: frozenset[str]
@@ -168,7 +170,8 @@ def _predicted(instruction: Instruction) -> Prediction:
     result = execute(instruction, before)
     always = _always(result)
     changed = tuple(n for n in COMPARED if getattr(result.state, n) is not getattr(before, n))
-    roots = [*always, *(getattr(result.state, n) for n in changed)]
+    partial = tuple(n for n in COMPARED if getattr(result.fault_state, n) is not getattr(before, n))
+    roots = [*always, *(getattr(result.state, n) for n in changed), *(getattr(result.fault_state, n) for n in partial)]
     reads, whole = read_set(roots)
     everything = [*roots, *(r.where for r in reads)]
     terms = list(postorder(everything))
@@ -176,11 +179,12 @@ def _predicted(instruction: Instruction) -> Prediction:
     return Prediction(
         evaluate=compiled(everything),
         changed=changed,
+        partial=partial,
         reads=reads,
         whole=whole,
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
-        open=any(not n.startswith(ENVIRONMENT) and not n.endswith(".datapath_fault") for n in functions),
-        excepts=any(n.endswith(".datapath_fault") or n.startswith("refuses.") for n in functions),
+        open=any(n not in {"access_error", "fetch_fault"} for n in functions),
+        excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
         repeats=result.again is not bits.FALSE,
         unsized="vsib_address" in functions,
     )
