@@ -7,7 +7,7 @@ all other bits that the instruction writes.  Not compared: x87 pointers, page-fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -158,12 +158,12 @@ def run(executor: Any, trials: Trials) -> Seen:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Two predictions of one trial; values by component, and where the reads lie."""
+    """The predictions of one trial, one a world: values by component, and where the reads lie."""
 
-    states: tuple[Mapping[str, Any], Mapping[str, Any]]
-    faulted: tuple[Mapping[str, Any], Mapping[str, Any]]  # what a fault leaves
-    vectors: tuple[int, int]  # fault vectors
-    addresses: tuple[int, int]
+    states: tuple[Mapping[str, Any], ...]
+    faulted: tuple[Mapping[str, Any], ...]  # what a fault leaves
+    vectors: tuple[int, ...]  # fault vectors
+    addresses: tuple[int, ...]
     ip: int
     fault_ip: int
     places: tuple[int, ...]
@@ -178,15 +178,15 @@ def expect(model: Prediction, env: dict[str, Any]) -> Expected:
             break
         env = {**env, **dict(zip(model.changed, values[6:], strict=False))}
         values = model.values(env)
-    other = model.values(env, ones=True) if model.open else values
+    worlds = (values, *(model.values(env, w) for w in range(1, model.worlds)))
     middle, end = 6 + len(model.changed), 6 + len(model.changed) + len(model.partial)
-    states = [dict(zip(model.changed, v[6:middle], strict=True)) for v in (values, other)]
+    states = [dict(zip(model.changed, v[6:middle], strict=True)) for v in worlds]
     stopped = {n: env[n] for n in model.changed} if model.repeats else {}
-    faulted = [{**stopped, **dict(zip(model.partial, v[middle:end], strict=True))} for v in (values, other)]
+    faulted = [{**stopped, **dict(zip(model.partial, v[middle:end], strict=True))} for v in worlds]
     done = values[0] != NO_FAULT or not values[3]
     return Expected(
-        (states[0], states[1]), (faulted[0], faulted[1]), (values[0], other[0]), (values[2], other[2]), values[4],
-        values[5], values[end:], done,
+        tuple(states), tuple(faulted), tuple(v[0] for v in worlds), tuple(v[2] for v in worlds), values[4], values[5],
+        values[end:], done,
     )  # fmt: skip
 
 
@@ -248,9 +248,9 @@ class Comparison:
         if kind == FAULT:
             if not self._faulted(i, model, expected, number):
                 return
-            self._unchanged_but(i, *expected.faulted, given, frozenset({"mxcsr"} if number == XM else ()))
+            self._unchanged_but(i, expected.faulted, given, frozenset({"mxcsr"} if number == XM else ()))
             return
-        if expected.vectors[0] != expected.vectors[1]:
+        if len(set(expected.vectors)) > 1:
             pass
         elif kind == TRAPPED:
             wanted = (expected.vectors[0], expected.fault_ip)
@@ -264,7 +264,7 @@ class Comparison:
         self.expected[i] = expected
         if int(record["ip"]) != expected.ip:
             self.add(i, "predicted", "ip", expected.ip, int(record["ip"]))
-        self._unchanged_but(i, *expected.states, given)
+        self._unchanged_but(i, expected.states, given)
 
     def _faulted(self, i: int, model: Prediction, expected: Expected, number: int) -> bool:
         """Whether a fault came as predicted, or as a datapath may raise it."""
@@ -277,7 +277,7 @@ class Comparison:
         if number in expected.vectors:
             pages = {a >> 12 for a, v in zip(expected.addresses, expected.vectors, strict=True) if v == PF}
             if number == PF and int(record["cr2"]) >> 12 not in pages and not model.unsized:
-                self.add(i, "predicted", "fault address", expected.addresses[1], int(record["cr2"]))
+                self.add(i, "predicted", "fault address", expected.addresses[-1], int(record["cr2"]))
             return True
         if model.unsized and number in {PF, 13, 12}:
             return True
@@ -287,22 +287,22 @@ class Comparison:
         return False
 
     def _unchanged_but(
-        self, i: int, first: Mapping[str, Any], second: Mapping[str, Any], given: Given,
+        self, i: int, worlds: Sequence[Mapping[str, Any]], given: Given,
         left_out: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         """Every component is as predicted: as before where nothing is said of it."""
         for name, same in self._unchanged.items():
             if name in left_out:
                 continue
-            if name not in first:
+            if name not in worlds[0]:
                 if not same[i]:
                     self.add(i, "predicted", name, "as before", self._difference(i, name))
                 continue
-            for place, a, b, actual in self._parts(i, name, first[name], second[name]):
-                if (actual ^ a) & ~(a ^ b):
+            for place, a, unknown, actual in self._parts(i, name, [w[name] for w in worlds]):
+                if (actual ^ a) & ~unknown:
                     self.add(i, "predicted", f"{name}{place}", a, actual)
-        self._flags(i, first, second)
-        self._memory(i, first.get("memory"), second.get("memory"))
+        self._flags(i, worlds)
+        self._memory(i, [w["memory"] for w in worlds if "memory" in w])
 
     def _difference(self, i: int, name: str) -> str:
         if name == "gprs":
@@ -342,49 +342,57 @@ class Comparison:
             return es | 0x33 << 16 | 0x2B << 32 | ds << 48 | fs << 64 | gs << 80
         return int(record["xsave"]["mxcsr"] if name == "mxcsr" else record[name])
 
-    def _parts(self, i: int, name: str, first: Any, second: Any) -> list[tuple[str, int, int, int]]:
-        """(place, prediction, other prediction, seen) of each register that the semantics may have changed."""
+    def _parts(self, i: int, name: str, values: Sequence[Any]) -> list[tuple[str, int, int, int]]:
+        """(place, prediction, unknown bits, seen) of each register that the semantics may have changed."""
         actual = self.actual(i, name)
         if name == "x87":
-            return [("", *_abridged(first, second), _tags(actual))]
+            tags = [_tags(v) for v in values]
+            return [("", tags[0], _unknown(tags), _tags(actual))]
         if name not in FILES:
-            return [("", first, second, actual)]
-        return [(str(n), a, b, c) for n, (a, b, c) in enumerate(zip(first, second, actual, strict=True))
-                if not a == b == c]  # fmt: skip
+            return [("", values[0], _unknown(values), actual)]
+        return [(str(n), v[0], _unknown(v), c) for n, (c, *v) in enumerate(zip(actual, *values, strict=True))
+                if v[0] != c or len(v) > 1]  # fmt: skip
 
-    def _flags(self, i: int, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    def _flags(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
         record = int(self.seen.records[i]["rflags"])
         before = int(self.trials.states[i]["rflags"])
         expected, unknown = before, 0
         for name in FLAGS:
-            if name in first:
+            if name in worlds[0]:
                 bit = 1 << FLAG_BITS[name]
-                expected = expected & ~bit | (bit if first[name] else 0)
-                unknown |= bit if first[name] != second[name] else 0
+                expected = expected & ~bit | (bit if worlds[0][name] else 0)
+                unknown |= bit if _unknown([w[name] for w in worlds]) else 0
         wrong = (expected ^ record) & FLAG_MASK & ~unknown
         for name in FLAGS:
             if wrong >> FLAG_BITS[name] & 1:
                 self.add(i, "predicted", name, expected >> FLAG_BITS[name] & 1, record >> FLAG_BITS[name] & 1)
 
-    def _memory(self, i: int, first: Bytes | None, second: Bytes | None) -> None:
+    def _memory(self, i: int, worlds: Sequence[Bytes]) -> None:
         background = self.input.background
-        before = Bytes(self.input.memory.get(i, {}), background)
-        a, b = first or before, second or before
-        if a.lost or self.models[int(self.trials.which[i])].unsized:
+        worlds = worlds or [Bytes(self.input.memory.get(i, {}), background)]
+        if any(w.lost for w in worlds) or self.models[int(self.trials.which[i])].unsized:
             return
         after = self.seen.memory.get(i, {})
-        for address in a.chunks.keys() | after.keys():
+        for address in worlds[0].chunks.keys() | after.keys():
             if address not in background:
                 continue
             actual = after.get(address, background[address])
-            x = a.chunk(address)
+            x = worlds[0].chunk(address)
             if actual == x:
                 continue
-            y = b.chunk(address)
-            for k in range(CHUNK):
-                if (actual[k] ^ x[k]) & ~(x[k] ^ y[k]):
-                    self.add(i, "predicted", "memory", f"{address + k:#x}: {x[k]:#x}", f"{actual[k]:#x}")
-                    break
+            numbers = [int.from_bytes(w.chunk(address), "little") for w in worlds]
+            wrong = (int.from_bytes(actual, "little") ^ numbers[0]) & ~_unknown(numbers)
+            if wrong:
+                k = ((wrong & -wrong).bit_length() - 1) // 8
+                self.add(i, "predicted", "memory", f"{address + k:#x}: {x[k]:#x}", f"{actual[k]:#x}")
+
+
+def _unknown(values: Sequence[int]) -> int:
+    """The bits on which predictions differ."""
+    found = 0
+    for v in values[1:]:
+        found |= v ^ values[0]
+    return found
 
 
 def _tags(x87: int) -> int:
@@ -393,7 +401,3 @@ def _tags(x87: int) -> int:
         if x87 >> shift & 3 != 3:
             x87 &= ~(3 << shift)
     return x87
-
-
-def _abridged(first: int, second: int) -> tuple[int, int]:
-    return _tags(first), _tags(second)

@@ -67,10 +67,10 @@ def mapped(address: int, write: int) -> bool:
 
 
 class Machine:
-    """A world: faults from the executor's layout; every datapath answers zeros, or ones with `ones`."""
+    """A world: faults from the executor's layout; every datapath answers zeros or ones, decisions of one bit apart."""
 
-    def __init__(self, ones: bool) -> None:
-        self.ones = ones
+    def __init__(self, ones: bool, decision: int) -> None:
+        self.ones, self.decision = ones, decision
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
@@ -84,8 +84,10 @@ class Machine:
             return 0
         if isinstance(sort, Array):
             return ((1 << sort.value_bits) - 1 if self.ones else 0,) * (1 << sort.index_bits)
+        if name.endswith(MADE):
+            return 1
         if isinstance(sort, int):
-            return (1 << sort) - 1 if self.ones else 0
+            return self.decision if sort == 1 else (1 << sort) - 1 if self.ones else 0
         return Bytes({}, {}, lost=True)
 
     def _access(
@@ -116,7 +118,9 @@ def faulting(address: int, size: int, write: int, lanes: int | None) -> int | No
     return None
 
 
-WORLDS: Final = (Machine(False), Machine(True))
+# Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
+WORLDS: Final = (Machine(False, 0), Machine(True, 1), Machine(False, 1), Machine(True, 0))
+MADE: Final = (".mader", ".madew")  # whether a masked access is made: it is, unless no byte of it is selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,14 @@ class Prediction:
     reads: tuple[Read, ...]
     whole: frozenset[str]  # components that are read as a whole
     variables: frozenset[str]
-    open: bool  # some bit depends on a datapath
+    worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
-    def values(self, env: Mapping[str, Value], ones: bool = False) -> tuple[Value, ...]:
-        """Values of `ALWAYS`, of `changed`, and of the places of `reads`."""
-        return self.evaluate(env, WORLDS[ones])  # type: ignore[arg-type]
+    def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
+        """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
+        return self.evaluate(env, WORLDS[world])  # type: ignore[arg-type]
 
 
 def prediction(p: Probe) -> Prediction:
@@ -183,11 +187,21 @@ def _predicted(instruction: Instruction) -> Prediction:
         reads=reads,
         whole=whole,
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
-        open=any(n not in {"access_error", "fetch_fault"} for n in functions),
+        worlds=_worlds([t for t in terms if t.op == "uf"]),
         excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
         repeats=result.again is not bits.FALSE,
         unsized="vsib_address" in functions,
     )
+
+
+def _worlds(functions: Sequence[Term]) -> int:
+    """How many worlds tell what depends on datapaths."""
+    named = [(str(t.params[0]), t) for t in functions]
+    free = [(n, t) for n, t in named if n not in {"access_error", "fetch_fault"} and not n.endswith(MADE)]
+    if not free:
+        return 1
+    decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
+    return 4 if any(n.rpartition(".")[2] not in FLAG_BITS for n in decisions) else 2
 
 
 def _always(result: Outcome) -> tuple[Term, ...]:
