@@ -347,10 +347,10 @@ class Comparison:
         actual = self.actual(i, name)
         if name == "x87":
             tags = [_tags(v) for v in values]
-            return [("", tags[0], _unknown(tags), _tags(actual))]
+            return [("", tags[0], unknown_bits(tags), _tags(actual))]
         if name not in FILES:
-            return [("", values[0], _unknown(values), actual)]
-        return [(str(n), v[0], _unknown(v), c) for n, (c, *v) in enumerate(zip(actual, *values, strict=True))
+            return [("", values[0], unknown_bits(values), actual)]
+        return [(str(n), v[0], unknown_bits(v), c) for n, (c, *v) in enumerate(zip(actual, *values, strict=True))
                 if v[0] != c or len(v) > 1]  # fmt: skip
 
     def _flags(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
@@ -361,7 +361,7 @@ class Comparison:
             if name in worlds[0]:
                 bit = 1 << FLAG_BITS[name]
                 expected = expected & ~bit | (bit if worlds[0][name] else 0)
-                unknown |= bit if _unknown([w[name] for w in worlds]) else 0
+                unknown |= bit if unknown_bits([w[name] for w in worlds]) else 0
         wrong = (expected ^ record) & FLAG_MASK & ~unknown
         for name in FLAGS:
             if wrong >> FLAG_BITS[name] & 1:
@@ -381,13 +381,13 @@ class Comparison:
             if actual == x:
                 continue
             numbers = [int.from_bytes(w.chunk(address), "little") for w in worlds]
-            wrong = (int.from_bytes(actual, "little") ^ numbers[0]) & ~_unknown(numbers)
+            wrong = (int.from_bytes(actual, "little") ^ numbers[0]) & ~unknown_bits(numbers)
             if wrong:
                 k = ((wrong & -wrong).bit_length() - 1) // 8
                 self.add(i, "predicted", "memory", f"{address + k:#x}: {x[k]:#x}", f"{actual[k]:#x}")
 
 
-def _unknown(values: Sequence[int]) -> int:
+def unknown_bits(values: Sequence[int]) -> int:
     """The bits on which predictions differ."""
     found = 0
     for v in values[1:]:
