@@ -11,7 +11,7 @@ from verify.concurrency.circuit import evaluate
 from verify.concurrency.domains import DomainOverflow
 from verify.concurrency.explored import Limits, Search, Seen
 from verify.concurrency.ground import Model
-from verify.concurrency.symbolic import Diagram, Encoding, Relation
+from verify.concurrency.symbolic import Diagram, Encoding
 
 NODE_BYTES = 40  # of a CUDD node and its share of the unique table
 
@@ -34,14 +34,15 @@ class Reachability:
         self.states = self.encoding.bdd.false
         for state in model.initial:
             self.states |= self.encoding.cube(state)
+        self.applied = [self.encoding.bdd.false] * len(self.relations)
 
-    def groups(self) -> list[list[Relation]]:
-        """Transitions by the thread that acts, then those of nobody."""
-        groups: dict[int, list[Relation]] = {}
-        for one in self.relations:
+    def groups(self) -> list[list[int]]:
+        """Numbers of transitions by the thread that acts, then those of nobody."""
+        groups: dict[int, list[int]] = {}
+        for number, one in enumerate(self.relations):
             threads = one.transition.threads
-            groups.setdefault(threads[0] if threads else self.model.threads, []).append(one)
-        return [groups[key] for key in sorted(groups, reverse=True)]
+            groups.setdefault(threads[0] if threads else self.model.threads, []).append(number)
+        return [groups[key] for key in sorted(groups)]
 
     def saturate(self) -> None:
         """All reachable states; raises Bound."""
@@ -52,14 +53,17 @@ class Reachability:
             self.exhaust(groups[current])
             current = current + 1 if self.states == before else 0 if current else 1
 
-    def exhaust(self, group: list[Relation]) -> None:
-        """Adds what a group of transitions can reach by itself."""
+    def exhaust(self, group: list[int]) -> None:
+        """Adds what a group of transitions can reach by itself; each is applied to what it has not yet seen."""
         before = None
         while before != self.states:
             before = self.states
-            for one in group:
-                self.states |= self.encoding.image(self.states, one)
-                self.check()
+            for number in group:
+                if self.applied[number] != self.states:
+                    fresh = self.states & ~self.applied[number]
+                    self.applied[number] = self.states
+                    self.states |= self.encoding.image(fresh, self.relations[number])
+                    self.check()
 
     def check(self) -> None:
         """Raises Bound where a limit has been hit."""

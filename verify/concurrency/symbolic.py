@@ -1,7 +1,8 @@
 """Symbolic states: circuits and transitions of a model as decision diagrams.
 
 A shared cell that names a thread is one bit per thread, inside that thread's block of the variable order; every other
-cell is its packed bits. Blocks are thread by thread, the shared cells last; current and next bits are interleaved.
+cell is its packed bits. The shared cells come first, then block by block the threads; current and next bits are
+interleaved.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class Encoding:
         self.name, self.bdd, self.and_exists = manager()
         self.bits: dict[int, tuple[str, ...]] = {}
         names: list[str] = []
-        for thread in range(model.threads):
-            names += [bit for slot in model.slots if slot.thread == thread for bit in self._plain(slot)]
-            names += [f"c{slot.number}_{thread}" for slot in model.identities]
         for slot in model.slots:
             if slot.thread is None and not self._one_hot(slot):
                 names += self._plain(slot)
+        for thread in range(model.threads):
+            names += [bit for slot in model.slots if slot.thread == thread for bit in self._plain(slot)]
+            names += [f"c{slot.number}_{thread}" for slot in model.identities]
         for slot in model.slots:
             count = model.threads if self._one_hot(slot) else slot.width
             self.bits[slot.number] = tuple(f"c{slot.number}_{i}" for i in range(count))
