@@ -67,7 +67,9 @@ def program(model: Model, symmetric: bool) -> Path:
             target = Path(scratch) / "search"
             (Path(scratch) / "search.c").write_text(text)
             subprocess.run(
-                [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)], check=True, capture_output=True
+                [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)],
+                check=True,
+                capture_output=True,
             )
             target.replace(place)
     return place

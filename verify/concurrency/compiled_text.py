@@ -20,7 +20,9 @@ static state *table, *queue;
 static uint64_t stored, room, slots;
 static volatile sig_atomic_t interrupted;
 static void on_signal(int number) { (void)number; interrupted = 1; }
-static void put_state(state s) { printf("%llx%016llx", (unsigned long long)((unsigned __int128)s >> 64), (unsigned long long)s); }
+static void put_state(state s) {
+  printf("%llx%016llx", (unsigned long long)((unsigned __int128)s >> 64), (unsigned long long)s);
+}
 static void put_count(count_t c) {
   char text[48]; int i = 47; text[i] = 0;
   do { text[--i] = (char)('0' + (int)(c % 10)); c /= 10; } while (c);
@@ -130,8 +132,14 @@ def source(model: Model, symmetric: bool) -> str:
         "static uint64_t orbit_size(state n) { (void)n; return 1; }",
     ]  # fmt: skip
     return "\n".join(
-        [*head, f"static const state initial[] = {{{starts}}};", _expand(model, writer), _observe(model, writer)]
-        + [*orbits, SEARCH]
+        [
+            *head,
+            f"static const state initial[] = {{{starts}}};",
+            _expand(model, writer),
+            _observe(model, writer),
+            *orbits,
+            SEARCH,
+        ]
     )
 
 

@@ -134,9 +134,15 @@ def _observe(reach: Reachability, found: Search) -> None:
 
 
 def _nearest(reach: Reachability, target: Diagram) -> Seen:
-    """A state of `target` at the shortest distance (-1 where a bound is hit before it is found)."""
+    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before)."""
     try:
         rings = reach.rings(target)
     except Bound:
         return Seen(-1, reach.encoding.state(reach.states & target))
-    return Seen(len(rings) - 1, reach.encoding.state(rings[-1] & target))
+    path = [reach.encoding.state(rings[-1] & target)]
+    for ring in reversed(rings[:-1]):
+        before = reach.encoding.bdd.false
+        for one in reach.relations:
+            before |= ring & reach.encoding.preimage(path[-1], one)
+        path.append(reach.encoding.state(before))
+    return Seen(len(rings) - 1, path[0], tuple(reversed(path)))

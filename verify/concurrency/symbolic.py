@@ -195,13 +195,15 @@ class Encoding:
     def relation(self, transition: Transition) -> Relation:
         """The relation of one transition, over the bits that it may modify."""
         guard = self.truth(transition.guard)
-        relation, modified = guard, []
+        modified: list[str] = []
+        relation = guard
         for cell, node in transition.updates:
             slot, change = self.model.slots[cell], self.bdd.false
             for value, where in self.cases(node).items():
                 if slot.lo <= value <= slot.hi:
                     after = self._all(
-                        self.following[name] if bit else ~self.following[name] for name, bit in self.pattern(slot, value)
+                        self.following[name] if bit else ~self.following[name]
+                        for name, bit in self.pattern(slot, value)
                     )
                     change |= where & after
             relation &= change
@@ -216,6 +218,14 @@ class Encoding:
         after = self.and_exists(states, one.relation, set(one.modified))
         return self.bdd.let({name + "n": name for name in one.modified}, after)
 
+    def preimage(self, state: int, one: Relation) -> Diagram:
+        """The states that one transition takes to `state`."""
+        values = dict(self.bdd.pick_iter(self.cube(state)).__next__())
+        fixed = {name + "n": values[name] for name in one.modified}
+        kept = {name: value for name, value in values.items() if name not in one.modified}
+        before = self.bdd.let(fixed, one.relation) if fixed else one.guard
+        return before & self.bdd.cube(kept)
+
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
         order = {name: place for place, name in enumerate(self.names)}
@@ -223,7 +233,7 @@ class Encoding:
 
         def ones(node: Diagram) -> tuple[int, int]:
             """Place of a node's bit, and how many ways its bit and those below have to make it true."""
-            if node == self.bdd.true or node == self.bdd.false:
+            if node in (self.bdd.true, self.bdd.false):
                 return len(order), int(node == self.bdd.true)
             key = int(node)
             if key not in memory:

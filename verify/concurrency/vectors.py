@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from math import factorial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,27 +28,30 @@ WIDTH = 63
 class Values:
     """The values of circuits over one vector of states; each node is computed once."""
 
-    __slots__ = ("_memory", "model", "states")
+    __slots__ = ("_numbers", "_truths", "model", "states")
 
     def __init__(self, model: Model, states: States) -> None:
         self.model, self.states = model, states
-        self._memory: dict[tuple[int, bool], States | Truths] = {}
+        self._truths: dict[int, Truths] = {}
+        self._numbers: dict[int, States] = {}
 
     def truth(self, node: Node) -> Truths:
         """A truth value of each state."""
-        key = (node.number, True)
-        if key not in self._memory:
-            self._memory[key] = self._truth(node)
-        return self._memory[key].view(np.bool_)
+        if node.number not in self._truths:
+            self._truths[node.number] = self._truth(node)
+        return self._truths[node.number]
 
     def number(self, node: Node) -> States:
         """An integer of each state."""
-        key = (node.number, False)
-        if key not in self._memory:
-            self._memory[key] = self._number(node)
-        return self._memory[key].view(np.int64)
+        if node.number not in self._numbers:
+            self._numbers[node.number] = self._number(node)
+        return self._numbers[node.number]
 
     def _truth(self, node: Node) -> Truths:
+        result: Truths = self._computed(node)
+        return result
+
+    def _computed(self, node: Node) -> Any:
         match node.op:
             case "const":
                 return np.full(len(self.states), bool(node.value[0]))
@@ -59,9 +64,9 @@ class Values:
             case "or":
                 return reduce(np.logical_or, map(self.truth, node.args))
             case "eq":
-                return self._operand(node.args[0]) == self._operand(node.args[1])
+                return np.equal(self._operand(node.args[0]), self._operand(node.args[1]))
             case "lt":
-                return self._operand(node.args[0]) < self._operand(node.args[1])
+                return np.less(self._operand(node.args[0]), self._operand(node.args[1]))
         return self.number(node) != 0
 
     def _operand(self, node: Node) -> States | int:
@@ -209,14 +214,14 @@ class Orbits:
         keys = self._keys(representatives)
         result = np.full(len(representatives), factorial(self.model.threads), dtype=np.int64)
         run = np.ones(len(representatives), dtype=np.int64)
-        for before, after in zip(keys, keys[1:], strict=False):
+        for before, after in pairwise(keys):
             run = np.where(before == after, run + 1, 1)
             result //= run
         return result
 
 
 def sorting_network(count: int) -> tuple[tuple[int, int], ...]:
-    """Comparators (low, high) that sort `count` keys: Batcher's odd-even merge sort (Knuth, TAOCP 5.2.2, algorithm M)."""
+    """Comparators (low, high) that sort `count` keys: Batcher's merge exchange (Knuth, TAOCP 5.2.2, M)."""
     comparators: list[tuple[int, int]] = []
     if count < 2:
         return ()
