@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from verify.concurrency.domains import Bool, Bounded, Enum
+from verify.concurrency.domains import Bool, Bounded
 from verify.concurrency.explored import Event, Explored, Trace
 from verify.concurrency.ground import Model
 
@@ -119,7 +119,7 @@ def _action(event: Event) -> str:
 def _itf_value(domain: object, value: int, text: str) -> object:
     if isinstance(domain, Bool):
         return bool(value)
-    return value if isinstance(domain, Bounded) else text if isinstance(domain, Enum) else text
+    return value if isinstance(domain, Bounded) else text
 
 
 def trace_object(trace: Trace) -> Json:
