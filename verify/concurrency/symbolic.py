@@ -69,6 +69,7 @@ class Encoding:
         self.current = {name: self.bdd.var(name) for name in names}
         self.following = {name: self.bdd.var(name + "n") for name in names}
         self._memory: dict[int, Diagram] = {}
+        self._counts: dict[int, tuple[int, int, Diagram]] = {}  # the node is held, so that its key stays its own
         self._cases: dict[int, Cases] = {}
 
     @staticmethod
@@ -229,7 +230,7 @@ class Encoding:
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
         order = {name: place for place, name in enumerate(self.names)}
-        memory: dict[int, tuple[int, int]] = {}
+        memory = self._counts
 
         def ones(node: Diagram) -> tuple[int, int]:
             """Place of a node's bit, and how many ways its bit and those below have to make it true."""
@@ -241,8 +242,8 @@ class Encoding:
                 for child in (node.low, node.high):
                     below, ways = ones(~child if node.negated else child)
                     total += ways << (below - place - 1)
-                memory[key] = place, total
-            return memory[key]
+                memory[key] = place, total, node
+            return memory[key][:2]
 
         place, ways = ones(states)
         return ways << place
