@@ -1,8 +1,8 @@
 """Ratios of the engines against SPIN on xol-step: states a second in the full space, and time to the verdict.
 
 SPIN reduces nothing in the generated text: its reduction needs variables that are local to a process, and there every
-variable is global. CPU seconds of whole processes (median of `--repeat` runs), compilation left out on both sides. Run with the package on
-the path: `python bench/explore.py --threads 4`. Prints one JSON object with machine and versions.
+variable is global. CPU seconds of whole processes (median of `--repeat` runs), compilation left out on both sides. Run
+with the package on the path: `python bench/explore.py --threads 4`. Prints one JSON object with machine and versions.
 """
 
 from __future__ import annotations
