@@ -106,11 +106,16 @@ def feasible(reach: Reachability, states: Diagram, fair: tuple[Instance, ...]) -
 
 
 def backward(reach: Reachability, inside: Diagram, goal: Diagram) -> Diagram:
-    """The states that reach `goal` through states of `inside`."""
-    states, before = goal, None
-    while states not in (before, inside):
+    """The states that reach `goal` through states of `inside`: one thread exhausted before the next is tried."""
+    states, groups, current = goal, reach.groups(), 0
+    applied = [reach.encoding.bdd.false] * len(reach.relations)
+    while current < len(groups) and states != inside:
         before = states
-        for one in reach.relations:
-            states |= inside & reach.encoding.before(states, one)
-            reach.check()
+        for number in groups[current]:
+            if applied[number] != states:
+                fresh = states & ~applied[number]
+                applied[number] = states
+                states |= inside & reach.encoding.before(fresh, reach.relations[number])
+                reach.check()
+        current = current + 1 if states == before else 0
     return states
