@@ -29,7 +29,7 @@ FETCH_AXIOMS = (
     ),
     Assumption(
         "interrupt-serialises",
-        "an inter-processor interrupt that runs a serialising instruction leaves its processor with memory's bytes only",
+        "an inter-processor interrupt with a serialising instruction leaves its processor with memory's bytes only",
         "Linux 6.18 arch/x86/kernel/alternative.c, smp_text_poke_sync_each_cpu",
     ),
     Assumption(

@@ -320,7 +320,7 @@ patch.variant(
 )
 patch.variant(
     "emulates-old",
-    "On the way back the handler emulates the first old instruction: the thread is at the boundary before the old tail.",
+    "On the way back the handler emulates the first old instruction: the thread meets a tail that is not yet old.",
     constants={"EMULATE_OLD": True},
     expected={"no_torn_instruction": "refuted"},
     threads=1,

@@ -3,11 +3,11 @@
 Question: what must remain of the call when the probe is removed, for a thread that is preempted between lea and call?
 
 Model: the byte states of the site, in three regions (byte 0, bytes 1 to 4, bytes 5 to 9):
-`66 | 2e 0f 1f 84 | 00 00 00 00 00` nop; `cc | ..` int3; `48 | 8d 64 24 80 | e8 d0 d1 d2 d3` lea and call; and on the way
-back `cc | 2e 0f 1f 84 | e8 d0 d1 d2 d3`, then `66 | 2e 0f 1f 84 | e8 d0 d1 d2 d3`: with any last five bytes, also a mix, the
-first five are the head of a ten-byte nop, because modrm 84 takes a SIB byte and a 32-bit displacement. So the last five
-bytes stay, and a thread that was preempted behind the lea still finds its call; the trampoline's `ret $0x80` undoes the
-lea. Threads, processors, syncs, trampoline and fork are as in `optimised-nop5`; the child's copy is only the whole one.
+`66 | 2e 0f 1f 84 | 00 00 00 00 00` nop; `cc | ..` int3; `48 | 8d 64 24 80 | e8 d0 d1 d2 d3` lea and call; and on the
+way back `cc | 2e 0f 1f 84 | e8 d0 d1 d2 d3`, then `66 | 2e 0f 1f 84 | e8 d0 d1 d2 d3`: with any last five bytes, also a
+mix, the first five are the head of a ten-byte nop, because modrm 84 takes a SIB byte and a 32-bit displacement. So the
+last five bytes stay, and a thread that was preempted behind the lea still finds its call; the trampoline's `ret $0x80`
+undoes the lea. Threads, processors, syncs, trampoline and fork are as in `optimised-nop5`; the child's copy is only the whole one.
 
 Left out: shadow stacks, the reach of rel32, a second probe site with the same trampoline (it stays mapped anyway).
 
@@ -62,9 +62,9 @@ nop10 = Description(
     },
     assumptions=(
         *FETCH_AXIOMS,
-        Assumption("nop-takes-any-tail", "66 2e 0f 1f 84 followed by any five bytes is one ten-byte nop", "SDM vol. 2, NOP"),
+        Assumption("nop-takes-any-tail", "66 2e 0f 1f 84 and any five bytes are one ten-byte nop", "SDM vol. 2, NOP"),
         Assumption("write-lock", "each transition between two stable byte states excludes fork and other writers"),
-        Assumption("trap-answers-syncs", "the handlers of uprobes run with interrupts on: a trapped thread is serialised"),
+        Assumption("trap-answers-syncs", "uprobes handle a trap with interrupts on: a trapped thread is serialised"),
         Assumption("lookup-lock", "finding the uprobe and reading the byte back are atomic against the writer"),
         Assumption("one-fork", "one fork; its one thread is the child"),
     ),

@@ -71,7 +71,7 @@ nop5 = Description(
             "each transition between two stable byte states excludes fork and other writers, by the mmap lock",
             "Linux 6.18 arch/x86/kernel/uprobes.c, int3_update",
         ),
-        Assumption("trap-answers-syncs", "the handlers of uprobes run with interrupts on: a trapped thread is serialised"),
+        Assumption("trap-answers-syncs", "uprobes handle a trap with interrupts on: a trapped thread is serialised"),
         Assumption("one-fork", "one fork; its one thread is the child"),
     ),
     source="Linux 6.18 arch/x86/kernel/uprobes.c",

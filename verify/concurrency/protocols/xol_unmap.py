@@ -1,7 +1,7 @@
 """xol-unmap: the text or the slot area is unmapped, moved or mapped over while threads are somewhere in a hit.
 
-Question: does a thread ever fault where the program in place would not, run an instruction of a mapping that is gone, or
-does the prober write into a mapping that it does not probe?
+Question: does a thread ever fault where the program in place would not, run an instruction of a mapping that is gone,
+or does the prober write into a mapping that it does not probe?
 
 Model: the page with the probed instruction is the probed text, nothing, or another mapping at the same address; any
 thread that is in the program may unmap it, map something else over it, or map the text back, at any time. mremap of the
