@@ -15,8 +15,9 @@ class Node:
 
     __slots__ = ("args", "hi", "lo", "number", "op", "value")
 
-    def __init__(self, op: str, args: tuple[Node, ...], value: tuple[int, ...], lo: int, hi: int, number: int) -> None:
-        self.op, self.args, self.value, self.lo, self.hi, self.number = op, args, value, lo, hi, number
+    def __init__(self, op: str, args: tuple[Node, ...], value: tuple[int, ...], span: Interval, number: int) -> None:
+        self.op, self.args, self.value, self.number = op, args, value, number
+        self.lo, self.hi = span
 
     @property
     def constant(self) -> int | None:
@@ -40,7 +41,7 @@ class Circuit:
         key = (op, tuple(arg.number for arg in args), value)
         found = self._nodes.get(key)
         if found is None:
-            found = self._nodes[key] = Node(op, args, value, lo, hi, len(self._nodes))
+            found = self._nodes[key] = Node(op, args, value, (lo, hi), len(self._nodes))
         return found
 
     def const(self, value: int) -> Node:
@@ -50,9 +51,9 @@ class Circuit:
         """The value of a cell."""
         return self.const(lo) if lo == hi else self._node("read", (), (cell,), lo, hi)
 
-    def select(self, index: Node, first: int, count: int, default: int, lo: int, hi: int) -> Node:
-        """Cell `first + index`, or `default` where index is not in 0..count-1."""
-        return self._node("select", (index,), (first, count, default), lo, hi)
+    def select(self, index: Node, first: int, count: int, span: Interval) -> Node:
+        """Cell `first + index`, or the low end of `span` where index is not in 0..count-1."""
+        return self._node("select", (index,), (first, count, span[0]), *span)
 
     def negation(self, node: Node) -> Node:
         if node.constant is not None:

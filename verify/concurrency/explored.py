@@ -76,10 +76,14 @@ Verdict = Proved | Refuted | Vacuous | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The first state at which something was seen, and the length of the shortest way there."""
+    """The first state at which something was seen, and the length of the shortest way there (-1: not measured).
+
+    `path` is that way, from an initial state, where the engine has it.
+    """
 
     depth: int
     state: int
+    path: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

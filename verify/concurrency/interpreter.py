@@ -56,10 +56,10 @@ def _expansion(model: Model, name: str, item: str) -> str:
         lines.append(f"    p = {writer.read(group.slot)}")
         for number, (value, items) in enumerate(group.cases):
             lines.append(f"    {'el' if number else ''}if p == {value}:")
-            for transition, left in items:
-                lines += _transition(writer, transition, left, used, item, 2)
+            for pair in items:
+                lines += _transition(writer, pair, used, item, 2)
     for transition in rest:
-        lines += _transition(writer, transition, (transition.guard,), used, item, 1)
+        lines += _transition(writer, (transition, (transition.guard,)), used, item, 1)
     return "\n".join([*lines, "    return"])
 
 
@@ -74,8 +74,9 @@ def _variables(writer: Writer, nodes: Iterable[Node], used: dict[int, str], inde
 
 
 def _transition(
-    writer: Writer, transition: Transition, left: tuple[Node, ...], used: dict[int, str], item: str, indent: int
+    writer: Writer, found: tuple[Transition, tuple[Node, ...]], used: dict[int, str], item: str, indent: int
 ) -> list[str]:
+    transition, left = found
     lines, pad, inner = [], "    " * indent, dict(used)
     if left:
         lines.append(pad + "if " + " and ".join(writer.expression(part, inner) for part in left) + ":")

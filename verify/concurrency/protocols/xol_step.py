@@ -282,7 +282,11 @@ def write_original_last(s: Shared) -> None:
 signal_in_slot = xol.variant(
     "signal-in-slot",
     "The signal is delivered at once: its handler runs while the thread still owns a slot.",
-    expected={"signal_handler_owns_no_slot": "refuted", "no_deadlock": "refuted"},
+    expected={
+        "signal_handler_owns_no_slot": "refuted",
+        "no_deadlock": "refuted",
+        "a_waiting_thread_gets_a_slot": "refuted",
+    },
     threads=2,
 )
 
@@ -309,6 +313,25 @@ def step_and_free(s: Shared, t: Thread) -> None:
     if t.pc == "slot":
         s.slot[t.slot] = None
         t.pc = "stepped"
+
+
+unfair_slots = xol.variant(
+    "weakly-fair-slots",
+    "Slots are given to whoever comes: with more threads than slots, one may wait for ever.",
+    constants={"CYCLIC": True},
+    expected={"a_waiting_thread_gets_a_slot": "refuted"},
+    threads=3,
+)
+
+
+@unfair_slots.step(replaces="get_slot", fair="weak")
+def get_slot_if_lucky(s: Shared, t: Thread) -> None:
+    """The lowest free slot is taken; nobody sees to it that this thread ever finds one."""
+    k = s.slot.find(None)
+    if t.pc == "wait" and k < K:
+        s.slot[k] = t
+        t.slot = k
+        t.pc = "slot"
 
 
 PROTOCOL = xol.protocol()
