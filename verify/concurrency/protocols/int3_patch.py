@@ -128,25 +128,22 @@ def come_back(s: Shared, t: Thread) -> None:
 
 
 @patch.step()
-def emulate(s: Shared, t: Thread) -> None:
+def handle(s: Shared, t: Thread) -> None:
     """The handler finds the record and does what the new code does: the thread goes on behind the site.
 
-    It does so on the way back too: the old boundary must not be entered before the old tail is there.
+    It does so on the way back too: the old boundary must not be entered before the old tail is there. Without a record
+    the int3 seems to be somebody else's.
     """
-    if t.pc == "trap" and s.record:
-        t.pc = "inside" if EMULATE_OLD and s.target == "old" else "at"
+    if t.pc == "trap":
+        t.pc = "killed" if not s.record else "inside" if EMULATE_OLD and s.target == "old" else "at"
 
 
-@patch.step()
-def foreign_int3(s: Shared, t: Thread) -> None:
-    """The handler finds no record: the int3 seems not to be the patcher's."""
-    if t.pc == "trap" and not s.record:
-        t.pc = "killed"
-
-
-@patch.step()
+@patch.step(fair="strong")
 def answer(s: Shared, t: Thread) -> None:
-    """The sync interrupt: the processor serialises. For quiescence the thread must be seen outside the site."""
+    """The sync interrupt, taken at a boundary with interrupts on: the processor serialises.
+
+    For quiescence the thread must be seen outside the site.
+    """
     if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
         t.pending = False
         t.first_old = s.first == "old"
@@ -315,6 +312,7 @@ patch.variant(
         "no_torn_instruction": "refuted",
         "a_thread_is_preempted_inside": "refuted",
         "a_thread_traps_on_the_new_tail": "refuted",
+        "a_trapped_thread_goes_on": "vacuous",
     },
     threads=1,
 )

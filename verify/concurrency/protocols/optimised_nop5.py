@@ -108,32 +108,19 @@ def fetch_torn(s: Shared, t: Thread) -> None:
 
 
 @nop5.step()
-def handle(s: Shared, t: Thread) -> None:
-    """The handler is found and runs; the nop is emulated."""
-    if t.pc == "trap" and s.registered:
-        t.pc = "at"
-
-
-@nop5.step()
-def miss(s: Shared, t: Thread) -> None:
-    """No handler is found: start anew if memory holds no int3, else it seems the program's own."""
+def look_up(s: Shared, t: Thread) -> None:
+    """The handler is found and the nop is emulated; or memory holds no int3: start anew; or it seems foreign."""
     foreign = s.child_text == "int3" if t.child else s.first == "int3"
-    if t.pc == "trap" and not s.registered:
-        t.pc = "killed" if foreign or not RECHECK else "at"
+    if t.pc == "trap":
+        t.pc = "killed" if not s.registered and (foreign or not RECHECK) else "at"
 
 
 @nop5.step()
 def come_back(s: Shared, t: Thread) -> None:
-    """The trampoline's system call finds the probe or does not; the trampoline returns behind the site."""
-    if t.pc == "trampoline" and (s.child_trampoline if t.child else s.trampoline):
-        t.pc = "at"
-
-
-@nop5.step()
-def fault_in_trampoline(s: Shared, t: Thread) -> None:
-    """The trampoline is gone while the thread is in it."""
-    if t.pc == "trampoline" and not (s.child_trampoline if t.child else s.trampoline):
-        t.pc = "segv"
+    """The system call finds the probe or does not; the trampoline, if it is still there, returns behind the site."""
+    mapped = s.child_trampoline if t.child else s.trampoline
+    if t.pc == "trampoline":
+        t.pc = "at" if mapped else "segv"
 
 
 @nop5.step()

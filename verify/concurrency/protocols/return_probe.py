@@ -119,7 +119,7 @@ def handle_trampoline(s: Shared, t: Thread) -> None:
     """Instances are taken off down to the returned frame's; the thread goes where that one says."""
     below = alive_at_call(t) if CLEAN_RETURN else t.count - 1
     if t.pc == "trampoline":
-        if t.count == 0 or below == t.count:
+        if t.count in (0, below):
             t.pc = "lost"
         else:
             t.pc = "run" if t.frame[below] == t.depth else "astray"
@@ -278,7 +278,7 @@ alternate = ret.variant(
 @alternate.step(fair=None)
 def call_probed_on_alternate_stack(s: Shared, t: Thread) -> None:
     """The stack pointer is above every recorded frame, so that no instance counts as alive."""
-    if t.pc == "run" and 0 < t.depth and t.depth < D and s.registered:
+    if t.pc == "run" and t.depth > 0 and t.depth < D and s.registered:
         t.hijacked[t.depth] = True
         t.shadow[t.depth] = SHADOW
         for i in range(D + 1):

@@ -83,19 +83,16 @@ def fault(s: Shared, t: Thread) -> None:
 
 
 @unmap.step()
-def hit(s: Shared, t: Thread) -> None:
-    """The handler is found: by the mapping's file and offset, so that the mapping is the probed text."""
-    if t.pc == "trap" and s.registered and (s.page == "text" or not BY_FILE):
-        t.pc = "wait"
-        t.stale = s.page != "text"
+def look_up(s: Shared, t: Thread) -> None:
+    """The handler is found by the mapping's file and offset, so that the mapping is the probed text.
 
-
-@unmap.step()
-def miss(s: Shared, t: Thread) -> None:
-    """No handler: start anew where the page is gone or its byte is no int3; else it seems the program's own."""
+    If not: start anew where the page is gone or its byte is no int3; else it seems the program's own.
+    """
+    found = s.registered and (s.page == "text" or not BY_FILE)
     gone = s.page == "nothing" or s.byte == "original"
-    if t.pc == "trap" and not (s.registered and (s.page == "text" or not BY_FILE)):
-        t.pc = "at" if gone and RESTART else "killed"
+    if t.pc == "trap":
+        t.pc = "wait" if found else "at" if gone and RESTART else "killed"
+        t.stale = found and s.page != "text"
 
 
 @unmap.step(fair="strong")
