@@ -305,6 +305,19 @@ patch.variant(
     threads=1,
 )
 patch.variant(
+    "no-syncs",
+    "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
+    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False, "SYNC_TAIL": False, "SYNC_FIRST": False},
+    expected={
+        "no_torn_instruction": "refuted",
+        "no_sigtrap": "refuted",
+        "patched_text_is_fetched": "refuted",
+        "no_trap_when_done": "refuted",
+        "a_thread_is_preempted_inside": "refuted",
+    },
+    threads=1,
+)
+patch.variant(
     "no-int3",
     "The tail, sync, then the first byte, with no int3 before: the old first byte meets the new tail.",
     constants={"BOUNDARY": False, "QUIET": False, "INT3": False},
@@ -324,5 +337,24 @@ patch.variant(
     threads=1,
     source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
 )
+weak = patch.variant(
+    "interrupt-lost-in-handler",
+    "An interrupt that finds interrupts off is not kept pending: a thread that traps again and again never answers.",
+    expected={"patching_ends": "refuted"},
+    threads=2,
+)
+
+
+@weak.step(replaces="answer", fair="weak")
+def answer_if_ready(s: Shared, t: Thread) -> None:
+    """As `answer`, but nothing says that it ever comes at the right moment."""
+    if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
+        t.pending = False
+        t.first_old = s.first == "old"
+        t.first_int3 = s.first == "int3"
+        t.first_new = s.first == "new"
+        t.tail_old = s.tail == "old"
+        t.tail_new = s.tail == "new"
+
 
 PROTOCOL = patch.protocol()

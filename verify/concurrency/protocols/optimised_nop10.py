@@ -36,6 +36,7 @@ SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after byte 0 has been written
 KEEP_CALL = Parameter("KEEP_CALL", True)  # bytes 5 to 9 stay when the site goes back
 SAME_CALL = Parameter("SAME_CALL", True)  # a site that is optimised again gets the displacement that it had
 INHERITED = Parameter("INHERITED", True)  # fork copies the trampoline mapping with the text
+RECHECK = Parameter("RECHECK", True)  # a thread whose trap finds no handler reads the byte back
 FREED = Parameter("FREED", False)  # the trampoline is unmapped after unregistering, when no thread is in it
 
 nop10 = Description(
@@ -120,7 +121,7 @@ def fetch_no_call(s: Shared, t: Thread) -> None:
 def look_up(s: Shared, t: Thread) -> None:
     """The handler is found and the nop is emulated; or memory holds no int3: start anew; or it seems foreign."""
     if t.pc == "trap":
-        t.pc = "killed" if s.kernel == "idle" and s.first == "int3" else "at"
+        t.pc = "killed" if s.kernel == "idle" and (s.first == "int3" or not RECHECK) else "at"
 
 
 @nop10.step()
@@ -348,6 +349,13 @@ nop10.variant(
     "The trampoline mapping is not copied by fork, the patched text is: the child calls into nothing.",
     constants={"INHERITED": False},
     expected={"no_call_into_nothing": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "no-recheck",
+    "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: SIGTRAP.",
+    constants={"RECHECK": False},
+    expected={"no_sigtrap": "refuted"},
     threads=1,
 )
 nop10.variant(

@@ -250,5 +250,47 @@ refs.variant(
     threads=2,
     source="Linux 6.18 kernel/events/uprobes.c, try_get_uprobe (refcount_inc_not_zero) and put_uprobe prevent it",
 )
+early = refs.variant(
+    "last-decided-early",
+    "Whether it is the last is decided before leaving, without the lock: two see each other, and int3 remains.",
+    constants={"LOCK": False},
+    expected={"registered_is_armed": "refuted", "no_int3_remains": "refuted", "no_sigtrap": "refuted"},
+    threads=2,
+)
+
+
+@early.step(replaces="leave")
+def decide(s: Shared, t: Thread) -> None:
+    """Others are looked for, while this one still counts as a consumer."""
+    if t.pc == "armed":
+        t.writes = all(u == t or not u.consumer for u in threads)
+        t.pc = "leaving"
+
+
+@early.step(replaces="write_original")
+def leave_and_write(s: Shared, t: Thread) -> None:
+    """The consumer goes, and the original byte is written if so decided."""
+    if t.pc == "leaving":
+        if t.writes:
+            s.byte = "original"
+        t.consumer = False
+        t.writes = False
+        t.pc = "left"
+
+
+leak = refs.variant(
+    "hit-never-frees",
+    "The hit drops its reference without looking whether it was the last: the object remains for ever.",
+    expected={"no_object_remains": "refuted"},
+    threads=2,
+)
+
+
+@leak.step(replaces="handled", actor="program")
+def handled_without_freeing(s: Shared) -> None:
+    """The consumers have run."""
+    if s.hitter == "handling":
+        s.hitter = "at" if s.object == "live" else "crashed"
+
 
 PROTOCOL = refs.protocol()

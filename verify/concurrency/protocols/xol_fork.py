@@ -147,11 +147,7 @@ def fork_process(s: Shared, t: Thread, u: Thread) -> None:
 @fork.step(fair=None)
 def clone_thread(s: Shared, t: Thread, u: Thread) -> None:
     """CLONE_VM: a second thread in the same address space, with no slot of its own."""
-    if (
-        ((t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT))
-        and u.pc == "unborn"
-        and not t.vchild
-    ):
+    if ((t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT)) and u.pc == "unborn" and not t.vchild:
         u.space = t.space
         u.pc = "stepped" if IN_SLOT and not CHILD_FIXED else "at"
         if IN_SLOT:
