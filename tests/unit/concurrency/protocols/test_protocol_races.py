@@ -16,7 +16,7 @@ RACES = {
     # the parent blocks in vfork with the only slot, its child traps
     ("xol-fork", "vfork-in-slot", "blocked_parent_owns_no_slot"): ("get_slot", "vfork"),
     # thread traps, another removes the probe, lookup fails, SIGTRAP
-    ("optimised-nop5", "no-recheck", "no_sigtrap"): ("fetch_int3", "forget", "look_up"),
+    ("optimised-nop5", "no-recheck", "no_sigtrap"): ("register", "forget", "look_up"),
     ("optimised-nop10", "no-recheck", "no_sigtrap"): ("fetch_int3", "forget", "look_up"),
     # patched text is inherited, the trampoline is not
     ("optimised-nop5", "trampoline-not-inherited", "no_call_into_nothing"): ("write_call", "fork", "child_call"),
