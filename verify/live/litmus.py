@@ -19,6 +19,7 @@ import threading
 import time
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -31,8 +32,8 @@ OTHER: Final = -2
 """A call that ended in another signal."""
 PAGE: Final = 4096
 NEAR: Final = 256  # bytes from site to site, unless the site lies at the end of a page
-SITES: Final = 1024  # copies of the site
-FAR_SITES: Final = 128  # ... where each needs a page of its own
+SITES: Final = 4096  # copies of the site
+FAR_SITES: Final = 1024  # ... where each needs a page of its own
 FILL: Final = 0xF4  # hlt: faults in user mode
 GRACE: Final = 5.0  # seconds that a child has to come to its end
 DELAYS: Final = (0, 0, 200, 2000, 20000)  # loop turns by which one side starts late
@@ -47,8 +48,8 @@ Results = tuple[int, ...]
 class Run:
     """One litmus test as data: `initial` code of a site at offset `at` of a page (0..4095), and the two programs.
 
-    Actions: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",) of the writer; ("call",), ("flag",),
-    ("load",), ("serialise",) of the reader. All but the last give one result.
+    Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",). Of the reader:
+    ("call",), ("flag",), ("load",), which give one result each, and ("serialise",).
     """
 
     initial: bytes
@@ -174,14 +175,10 @@ class _Ground:
         self.code, self.sites = _map(self.size)
         self.shared, self.page = _map(stub.FLAGS + run.sites * stub.FLAG_STRIDE)
         self.output, results = _map(run.sites * run.width * 8)
-        self.clean = bytearray(bytes((FILL,)) * self.size)
-        for number in range(run.sites):
-            start = number * run.stride + run.at
-            self.clean[start : start + len(run.initial)] = run.initial
-        self.image = bytes(self.clean)
-        where = (self.page, self.sites + run.at, run.stride, run.sites)
-        self.writer = _function(stub.writer_pass(run.writer, *where))
-        self.reader = _function(stub.reader_pass(run.reader, *where, results))
+        self.image = _image(run, self.size)
+        place = stub.Place(self.page, self.sites + run.at, run.stride, run.sites)
+        self.writer = _function(stub.writer_pass(run.writer, place))
+        self.reader = _function(stub.reader_pass(run.reader, place, results))
         handler, restorer = _placed(stub.HANDLER), _placed(stub.RESTORER)
         for number in SIGNALS:
             _handle(number, handler, restorer)
@@ -202,6 +199,14 @@ class _Ground:
         words = array("Q", self.output[: self.run.sites * self.run.width * 8])
         named = [word if word < stub.SIGNALLED else _signalled(word) for word in words]
         return zip(*(named[first :: self.run.width] for first in range(self.run.width)), strict=True)
+
+
+def _image(run: Run, size: int) -> bytes:
+    """All sites as they are before a pass."""
+    clean = bytearray(bytes((FILL,)) * size)
+    for start in range(run.at, run.at + run.sites * run.stride, run.stride):
+        clean[start : start + len(run.initial)] = run.initial
+    return bytes(clean)
 
 
 def _signalled(word: int) -> int:
@@ -225,7 +230,7 @@ def _placed(code: bytes) -> int:
     return address
 
 
-def _function(code: bytes) -> ctypes._CFuncPtr:
+def _function(code: bytes) -> Callable[[], object]:
     return ctypes.CFUNCTYPE(None)(_placed(code))
 
 

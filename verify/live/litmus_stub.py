@@ -8,6 +8,7 @@ before and after. A site's results go to the next words of the reader's output: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 Action = tuple[str, int, bytes] | tuple[str]
@@ -55,27 +56,37 @@ RESTORER: Final = bytes.fromhex("b80f0000000f05")  # mov eax, 15; syscall: rt_si
 STORES: Final = {1: "c687", 2: "66c787", 4: "c787"}  # mov [rdi + disp32], imm
 
 
-def writer_pass(actions: Sequence[Action], page: int, sites: int, stride: int, count: int) -> bytes:
-    """Each stretch of stores between two syncs for all sites, then the sync, and so on."""
-    code = _meet(page, GO_WRITER, GO_READER) + _delay(page + DELAY_WRITER)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Addresses of the shared page and the first site, bytes from site to site, and the number of sites."""
+
+    page: int
+    sites: int
+    stride: int
+    count: int
+
+
+def writer_pass(actions: Sequence[Action], place: Place) -> bytes:
+    """Each stretch of stores up to a sync (or "later") for all sites, then the sync, and so on."""
+    code = _meet(place.page, GO_WRITER, GO_READER) + _delay(place.page + DELAY_WRITER)
     stretch = b""
     for action in actions:
-        if action[0] == "sync":
-            code += _over_sites(stretch, page, sites, stride, count) + SYNC
+        if action[0] in ("sync", "later"):
+            code += _over_sites(stretch, place) + (SYNC if action[0] == "sync" else b"")
             stretch = b""
         else:
             stretch += _store(action)
-    code += _over_sites(stretch, page, sites, stride, count)
-    return code + _meet(page, DONE_WRITER, DONE_READER) + b"\xc3"
+    code += _over_sites(stretch, place)
+    return code + _meet(place.page, DONE_WRITER, DONE_READER) + b"\xc3"
 
 
-def reader_pass(actions: Sequence[Action], page: int, sites: int, stride: int, count: int, output: int) -> bytes:
+def reader_pass(actions: Sequence[Action], place: Place, output: int) -> bytes:
     """All actions at one site, then at the next."""
     body = b"".join(_ACTIONS[action[0]] for action in actions)
-    code = _meet(page, GO_READER, GO_WRITER) + SERIALISE + _delay(page + DELAY_READER)
+    code = _meet(place.page, GO_READER, GO_WRITER) + SERIALISE + _delay(place.page + DELAY_READER)
     code += b"\x49\xba" + output.to_bytes(8, "little")  # mov r10, output
-    code += _over_sites(body, page, sites, stride, count)
-    return code + _meet(page, DONE_READER, DONE_WRITER) + b"\xc3"
+    code += _over_sites(body, place)
+    return code + _meet(place.page, DONE_READER, DONE_WRITER) + b"\xc3"
 
 
 _KEEP: Final = bytes.fromhex("4989024983c208")  # mov [r10], rax; add r10, 8
@@ -99,22 +110,23 @@ def _store(action: Action) -> bytes:
     raise ValueError(f"a writer stores 1, 2, 4 or 8 bytes, or the flag, got {action}")
 
 
-def _over_sites(body: bytes, page: int, sites: int, stride: int, count: int) -> bytes:
+def _over_sites(body: bytes, place: Place) -> bytes:
     """A loop with the site in rdi, its flag in rsi, and edx sites to go."""
     if not body:
         return b""
-    head = b"\x48\xbf" + sites.to_bytes(8, "little") + b"\x48\xbe" + (page + FLAGS).to_bytes(8, "little")
-    head += b"\xba" + count.to_bytes(4, "little")
-    loop = body + b"\x48\x81\xc7" + stride.to_bytes(4, "little") + b"\x48\x83\xc6" + bytes((FLAG_STRIDE,)) + b"\xff\xca"
+    head = b"\x48\xbf" + place.sites.to_bytes(8, "little") + b"\x48\xbe" + (place.page + FLAGS).to_bytes(8, "little")
+    head += b"\xba" + place.count.to_bytes(4, "little")
+    step = b"\x48\x81\xc7" + place.stride.to_bytes(4, "little") + b"\x48\x83\xc6" + bytes((FLAG_STRIDE,))
+    loop = body + step + b"\xff\xca"  # add rdi, stride; add rsi, FLAG_STRIDE; dec edx
     return head + loop + b"\x0f\x85" + (-len(loop) - 6).to_bytes(4, "little", signed=True)  # jnz
 
 
 def _meet(page: int, mine: int, other: int) -> bytes:
     """Adds one to my counter, then waits until the other's is as high."""
-    code = b"\x49\xb8" + (page + mine).to_bytes(8, "little") + bytes.fromhex("f041ff00" "418b00")  # lock inc; mov eax
-    return code + b"\x49\xb9" + (page + other).to_bytes(8, "little") + bytes.fromhex("413901" "7d04" "f390" "ebf7")
+    code = b"\x49\xb8" + (page + mine).to_bytes(8, "little") + bytes.fromhex("f041ff00418b00")  # lock inc; mov eax
+    return code + b"\x49\xb9" + (page + other).to_bytes(8, "little") + bytes.fromhex("4139017d04f390ebf7")
 
 
 def _delay(address: int) -> bytes:
     """Counts down from the number at `address`."""
-    return b"\x49\xb8" + address.to_bytes(8, "little") + bytes.fromhex("418b08" "ffc9" "7ffc")  # dec ecx; jg
+    return b"\x49\xb8" + address.to_bytes(8, "little") + bytes.fromhex("418b08ffc97ffc")  # dec ecx; jg

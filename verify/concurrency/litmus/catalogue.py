@@ -15,6 +15,7 @@ CALL: Final[Action] = ("call",)
 FLAG: Final[Action] = ("flag",)
 LOAD: Final[Action] = ("load",)
 SYNC: Final[Action] = ("sync",)
+LATER: Final[Action] = ("later",)
 SERIALISE: Final[Action] = ("serialise",)
 LINE_END: Final = 61  # a five-byte instruction that begins here lies in two cache lines
 PAGE_END: Final = 4093  # ... and here in two pages
@@ -49,7 +50,13 @@ CONSTANTS: Final = (
         "same-bytes-again", "old bytes rewritten", CONSTANT, (store(0, "b8111111"),), (CALL,), (OTHER,), "forbidden"
     ),
     Litmus(
-        "second-store-before-first", "no order of fetches", CONSTANT, (LOW, SECOND), (CALL,), (0x11112211,), "allowed"
+        "second-store-before-first",
+        "no order of fetches",
+        CONSTANT,
+        (LOW, LATER, SECOND),
+        (CALL,),
+        (0x11112211,),
+        "allowed",
     ),
     Litmus("sync-orders-stores", "sync between", CONSTANT, (LOW, SYNC, SECOND), (CALL,), (0x11112211,), "forbidden"),
     Litmus(
@@ -79,7 +86,7 @@ CONSTANTS: Final = (
         "third-then-first",
         "two stores to one byte",
         CONSTANT,
-        (LOW, store(1, "33")),
+        (LOW, LATER, store(1, "33")),
         (CALL, CALL),
         (0x11111133, OLD),
         "allowed",
@@ -88,7 +95,7 @@ CONSTANTS: Final = (
         "third-serialise-second",
         "two stores to one byte",
         CONSTANT,
-        (LOW, store(1, "33")),
+        (LOW, LATER, store(1, "33")),
         (CALL, SERIALISE, CALL),
         (0x11111133, 0x11111122),
         "forbidden",
@@ -228,7 +235,7 @@ SINGLE: Final = (
         "breakpoint-set-and-removed",
         "int3 and back",
         CONSTANT,
-        (store(0, "cc"), store(0, "b8")),
+        (store(0, "cc"), LATER, store(0, "b8")),
         (CALL,),
         (OTHER,),
         "forbidden",
@@ -257,7 +264,7 @@ SINGLE: Final = (
         "breakpoint-removed-sync-flag",
         "no trap after removal",
         CONSTANT,
-        (store(0, "cc"), store(0, "b8"), SYNC, FLAG),
+        (store(0, "cc"), LATER, store(0, "b8"), SYNC, FLAG),
         (FLAG, CALL),
         (1, INT3),
         "forbidden",
@@ -266,7 +273,7 @@ SINGLE: Final = (
         "breakpoint-removed-flag",
         "a late trap",
         CONSTANT,
-        (store(0, "cc"), store(0, "b8"), FLAG),
+        (store(0, "cc"), LATER, store(0, "b8"), FLAG),
         (FLAG, CALL),
         (1, INT3),
         "allowed",
@@ -281,8 +288,8 @@ NOP_TAIL, NOP_FIRST = store(1, "1f440000"), store(0, "0f")
 TO_JUMP: Final = (INT3_FIRST, SYNC, JUMP_TAIL, SYNC, JUMP_FIRST)
 TO_NOP: Final = (INT3_FIRST, SYNC, NOP_TAIL, SYNC, NOP_FIRST)
 JUMP5: Final = bytes.fromhex("e91b000000") + NOP5[5:]
-NO_FIRST_SYNC: Final = (INT3_FIRST, JUMP_TAIL, SYNC, JUMP_FIRST)
-NO_SECOND_SYNC: Final = (INT3_FIRST, SYNC, JUMP_TAIL, JUMP_FIRST)
+NO_FIRST_SYNC: Final = (INT3_FIRST, LATER, JUMP_TAIL, SYNC, JUMP_FIRST)
+NO_SECOND_SYNC: Final = (INT3_FIRST, SYNC, JUMP_TAIL, LATER, JUMP_FIRST)
 # ten-byte nop; mov eax, 1; ret; ...; at 20: trampoline mov ecx, 3; ret 80.   New: lea -80(%rsp),%rsp; call 20.
 NOP10: Final = bytes.fromhex("662e0f1f840000000000b801000000c3" + "f4" * 16 + "b903000000c28000")
 LEA10: Final = bytes.fromhex("488d642480e816000000") + NOP10[10:]

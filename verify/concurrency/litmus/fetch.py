@@ -20,7 +20,8 @@ OTHER: Final = -2
 Store = tuple[str, int, bytes]
 Action = Store | tuple[str]
 """("store", offset, bytes): one store to the site. ("flag",): the writer sets, the reader reads the flag word.
-("sync",): the writer serialises the reader's processor, by an interrupt. ("serialise",): the reader serialises itself.
+("sync",): the writer serialises the reader's processor, by an interrupt. ("later",): the writer lets time pass, which
+orders nothing. ("serialise",): the reader serialises itself.
 ("call",): the reader calls the site. ("load",): the reader loads the first four bytes of the site as data."""
 
 Results = tuple[int, ...]
@@ -123,6 +124,8 @@ def _write(action: Action, state: State) -> State:
             return replace(state, memory=memory, fetched=tuple(old | {new} for old, new in both))
         case ("flag",):
             return replace(state, flag=1)
+        case ("later",):
+            return state
         case ("sync",):
             return replace(state, fetched=_only(state.memory))
     raise ValueError(f"a writer does not {action}")
