@@ -13,6 +13,7 @@ from verify.concurrency.explored import Limits, Search, Seen
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import Diagram, Encoding
 
+MEASURED = 200  # images between two looks at the memory
 NODE_BYTES = 40  # of a CUDD node and its share of the unique table
 
 
@@ -34,6 +35,7 @@ class Reachability:
         self.states = self.encoding.bdd.false
         for state in model.initial:
             self.states |= self.encoding.cube(state)
+        self.images = 0
         self.applied = [self.encoding.bdd.false] * len(self.relations)
 
     def groups(self) -> list[list[int]]:
@@ -69,7 +71,10 @@ class Reachability:
         """Raises Bound where a limit has been hit."""
         if self.limits.seconds is not None and time.perf_counter() - self.began > self.limits.seconds:
             raise Bound(f"more than {self.limits.seconds} s")
-        if self.limits.memory is not None and len(self.encoding.bdd) * NODE_BYTES > self.limits.memory:
+        self.images += 1
+        if self.limits.memory is None or self.images % MEASURED:  # counting the nodes takes milliseconds
+            return
+        if len(self.encoding.bdd) * NODE_BYTES > self.limits.memory:
             raise Bound(f"more than {self.limits.memory} bytes of diagrams")
 
     def rings(self, target: Diagram) -> list[Diagram]:

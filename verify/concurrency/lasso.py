@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import permutations
 
 import numpy as np
 
 from verify.concurrency import frontier
 from verify.concurrency.circuit import Node
-from verify.concurrency.explored import Limits, Proved, Refuted, Trace, Unknown, Vacuous, Verdict
+from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Unknown, Vacuous, Verdict
 from verify.concurrency.ground import Model
-from verify.concurrency.liveness import Component, Pending, fair_component, fairness, pending
-from verify.concurrency.shortest import replayed
-from verify.concurrency.vectors import WIDTH, States, Values
+from verify.concurrency.interpreter import canonical
+from verify.concurrency.liveness import Component, Fairness, Pending, everywhere, fair_component, fairness, pending
+from verify.concurrency.shortest import replayed, trace
+from verify.concurrency.vectors import WIDTH, Orbits, States, Values
 
 Edge = tuple[int, int]  # (target, transition number)
 
@@ -31,20 +33,19 @@ def judge(model: Model, limits: Limits) -> dict[str, Verdict]:
         return {}
     if model.bits > WIDTH:
         return dict.fromkeys(wanted, Unknown(f"liveness needs states of at most {WIDTH} bits, got {model.bits}"))
-    explorer = frontier.Explorer.of(model, False, keep=True)
+    explorer = frontier.Explorer.of(model, model.symmetric, keep=True)
     explorer.run(limits, time.perf_counter())
     if not explorer.found.complete or explorer.keep is None:
         return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {explorer.found.reason}"))
-    reachable = np.sort(np.concatenate(explorer.keep))
-    return {name: _judged(model, name, explorer.keep, reachable, terms) for name, terms in wanted.items()}
+    levels, fair = explorer.keep, fairness(model)
+    return {name: _judged(model, name, levels, terms, fair) for name, terms in wanted.items()}
 
 
-def _judged(model: Model, name: str, levels: list[States], reachable: States, terms: tuple[Node, Node]) -> Verdict:
-    fair = fairness(model)
+def _judged(model: Model, name: str, levels: list[States], terms: tuple[Node, Node], fair: Fairness) -> Verdict:
     premise, claim = terms
-    graph = pending(model, reachable, premise, claim, fair)
+    graph = pending(model, levels, premise, claim, fair)
     if not len(graph.states):
-        met = any(bool(Values(model, level).truth(premise).any()) for level in levels)
+        met = any(bool(Values(model, states).truth(premise).any()) for states in everywhere(model, levels))
         return Proved() if met else Vacuous("the premise holds in no reachable state")
     component = fair_component(graph, fair)
     return Proved() if component is None else Refuted(_lasso(model, name, levels, component))
@@ -53,7 +54,7 @@ def _judged(model: Model, name: str, levels: list[States], reachable: States, te
 def _lasso(model: Model, name: str, levels: list[States], component: Component) -> Trace:
     """The interleaving: to the beginning of the obligation, on to the component, once round it."""
     graph = component.graph
-    entry = _entry(levels, component)
+    entry = _entry(model, levels, component)
     way = _to_state(model, levels, int(graph.states[entry[0]]))
     loop = _round(component, entry[-1])
     indices = [*entry[1:], *loop]
@@ -61,7 +62,7 @@ def _lasso(model: Model, name: str, levels: list[States], component: Component) 
     return replayed(model, name, lambda state: state, path, len(way) + len(entry) - 2)
 
 
-def _entry(levels: list[States], component: Component) -> list[int]:
+def _entry(model: Model, levels: list[States], component: Component) -> list[int]:
     """Pending states from the beginning of an obligation to the component, the whole way from the start shortest."""
     graph = component.graph
     back: dict[int, list[int]] = {}
@@ -75,7 +76,7 @@ def _entry(levels: list[States], component: Component) -> list[int]:
         if best is not None and far >= best[0]:
             break
         if graph.begin[state]:
-            total = far + _depth(levels, int(graph.states[state]))
+            total = far + _depth(model, levels, int(graph.states[state]))
             best = min(best, (total, state)) if best is not None else (total, state)
         if state not in back:
             back[state] = [int(graph.source[edge]) for edge in order[starts[state] : starts[state + 1]]]
@@ -92,8 +93,9 @@ def _entry(levels: list[States], component: Component) -> list[int]:
     return path
 
 
-def _depth(levels: list[States], state: int) -> int:
+def _depth(model: Model, levels: list[States], state: int) -> int:
     """Distance of a reachable state."""
+    state = canonical(model)(state) if model.symmetric else state
     for depth, level in enumerate(levels):
         place = int(np.searchsorted(level, state))
         if place < len(level) and int(level[place]) == state:
@@ -103,10 +105,15 @@ def _depth(levels: list[States], state: int) -> int:
 
 def _to_state(model: Model, levels: list[States], state: int) -> list[int]:
     """A shortest way to a reachable state."""
-    path = [state]
-    for level in reversed(levels[: _depth(levels, state)]):
-        path.append(frontier.predecessors(model, False, level, (path[-1],))[0])
-    return path[::-1]
+    path = trace(model, "", Seen(_depth(model, levels, state), state), model.symmetric).states
+    if not model.symmetric:
+        return list(path)
+    orbits = Orbits.of(model)
+    for order in permutations(range(model.threads)):
+        renamed = orbits.permuted(np.array(path, dtype=np.int64), order)
+        if int(renamed[-1]) == state:
+            return [int(one) for one in renamed]
+    raise AssertionError("two states of one orbit differ by a renaming")
 
 
 def _round(component: Component, start: int) -> list[int]:

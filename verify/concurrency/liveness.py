@@ -9,14 +9,17 @@ choices share it. The graph is the full one, without symmetry.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
 
 from verify.concurrency.circuit import Node
+from verify.concurrency.frontier import distinct
 from verify.concurrency.ground import Model
-from verify.concurrency.vectors import Expansion, States, Values
+from verify.concurrency.vectors import Expansion, Orbits, States, Values
 
 Indices = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
@@ -70,22 +73,36 @@ def fairness(model: Model) -> Fairness:
     return Fairness(group, np.array(strong, dtype=np.bool_), tuple(f"{name} {who}" for name, who in keys))
 
 
-def pending(model: Model, reachable: States, premise: Node, claim: Node, fair: Fairness) -> Pending:
-    """The pending graph of one obligation; `reachable` is sorted."""
+def pending(model: Model, levels: list[States], premise: Node, claim: Node, fair: Fairness) -> Pending:
+    """The pending graph of one obligation; `levels` are the reachable states, representatives of their orbits where
+    threads are symmetric."""
     expansion = Expansion.of(model)
-    frontier = _where(model, reachable, lambda values: values.truth(premise) & ~values.truth(claim))
-    found = frontier
+    begins = [
+        _where(model, states, lambda values: values.truth(premise) & ~values.truth(claim))
+        for states in everywhere(model, levels)
+    ]
+    frontier = found = distinct(np.concatenate(begins))
     while len(frontier):
         parts = [
             after
             for start in range(0, len(frontier), CHUNK)
             for _, _, after in expansion.moves(frontier[start : start + CHUNK])
         ]
-        after = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
-        after = after[~np.isin(after, found, assume_unique=True)]
-        frontier = _where(model, after, lambda values: ~values.truth(claim))
-        found = np.sort(np.concatenate((found, frontier)))
+        after = distinct(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+        place = np.minimum(np.searchsorted(found, after), len(found) - 1)
+        frontier = _where(model, after[found[place] != after], lambda values: ~values.truth(claim))
+        found = np.sort(np.concatenate((found, frontier)), kind="stable")
     return _graph(model, found, premise, expansion, fair)
+
+
+def everywhere(model: Model, levels: list[States]) -> Iterator[States]:
+    """Every reachable state, some more than once."""
+    if not model.symmetric:
+        yield from levels
+        return
+    orbits, states = Orbits.of(model), np.concatenate(levels)
+    for order in permutations(range(model.threads)):
+        yield orbits.permuted(states, order)
 
 
 def _where(model: Model, states: States, test: object) -> States:

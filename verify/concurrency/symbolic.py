@@ -65,10 +65,12 @@ class Encoding:
             count = model.threads if self._one_hot(slot) else slot.width
             self.bits[slot.number] = tuple(f"c{slot.number}_{i}" for i in range(count))
         self.names = tuple(names)
+        self.places = {name: place for place, name in enumerate(names)}
         self.bdd.declare(*(version for name in names for version in (name, name + "n")))
         self.current = {name: self.bdd.var(name) for name in names}
         self.following = {name: self.bdd.var(name + "n") for name in names}
         self._memory: dict[int, Diagram] = {}
+        self._counts: dict[int, tuple[int, int, Diagram]] = {}  # the node is held, so that its key stays its own
         self._cases: dict[int, Cases] = {}
 
     @staticmethod
@@ -228,21 +230,18 @@ class Encoding:
 
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
-        order = {name: place for place, name in enumerate(self.names)}
-        memory: dict[int, tuple[int, int]] = {}
-
-        def ones(node: Diagram) -> tuple[int, int]:
-            """Place of a node's bit, and how many ways its bit and those below have to make it true."""
-            if node in (self.bdd.true, self.bdd.false):
-                return len(order), int(node == self.bdd.true)
-            key = int(node)
-            if key not in memory:
-                place, total = order[node.var], 0
-                for child in (node.low, node.high):
-                    below, ways = ones(~child if node.negated else child)
-                    total += ways << (below - place - 1)
-                memory[key] = place, total
-            return memory[key]
-
-        place, ways = ones(states)
+        place, ways = self._ones(states)
         return ways << place
+
+    def _ones(self, node: Diagram) -> tuple[int, int]:
+        """Place of a node's bit, and how many ways its bit and those below have to make it true."""
+        if node in (self.bdd.true, self.bdd.false):
+            return len(self.places), int(node == self.bdd.true)
+        key = int(node)
+        if key not in self._counts:
+            place, total = self.places[node.var], 0
+            for child in (node.low, node.high):
+                below, ways = self._ones(~child if node.negated else child)
+                total += ways << (below - place - 1)
+            self._counts[key] = place, total, node
+        return self._counts[key][:2]

@@ -209,6 +209,21 @@ class Orbits:
                 result |= ((key >> bit) & 1) * ((position + 1) << slot.offset)
         return result
 
+    def permuted(self, states: States, order: tuple[int, ...]) -> States:
+        """The states with thread i renamed to `order[i]`."""
+        model, ids = self.model, self.model.identities
+        moved = (1 << (model.record * model.threads)) - 1
+        for slot in ids:
+            moved |= ((1 << slot.width) - 1) << slot.offset
+        result = states & ~moved
+        for thread, place in enumerate(order):
+            record = (states >> (thread * model.record)) & ((1 << model.record) - 1)
+            result |= record << (place * model.record)
+        names = np.array([0, *(place + 1 for place in order)], dtype=np.int64)
+        for slot in ids:
+            result |= names[(states >> slot.offset) & ((1 << slot.width) - 1)] << slot.offset
+        return result
+
     def sizes(self, representatives: States) -> States:
         """The number of states in the orbit of each representative."""
         keys = self._keys(representatives)
