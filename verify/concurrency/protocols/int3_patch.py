@@ -238,6 +238,13 @@ def no_trap_when_done(s: Shared, t: Thread) -> Claim:
     return implies(s.patcher == "done", not t.first_int3 and t.pc != "trap")
 
 
+@patch.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
+    return first and (t.tail_old if s.tail == "old" else t.tail_new)
+
+
 @patch.sometimes
 def a_thread_traps_on_the_new_tail(s: Shared, t: Thread) -> Claim:
     """int3 is hit while the tail is already the new one."""

@@ -32,6 +32,7 @@ from verify.concurrency.language import (
 )
 from verify.concurrency.protocols._fetch import FETCH_AXIOMS
 
+SYNC_IN = Parameter("SYNC_IN", True)  # syncs while the jump is installed
 SYNC_OUT = Parameter("SYNC_OUT", True)  # sync after the jump has been replaced by int3
 SYNC_END = Parameter("SYNC_END", True)  # sync after the original byte has been written
 WAIT = Parameter("WAIT", True)  # the patcher waits until each thread has been seen outside the copy
@@ -150,7 +151,7 @@ def install_int3(s: Shared) -> None:
         s.site = "int3"
         for t in threads:
             t.sees_int3 = True
-            t.pending = True
+            t.pending = SYNC_IN
 
 
 @jump.step(actor="patcher")
@@ -161,7 +162,7 @@ def install_jump(s: Shared) -> None:
         s.site = "jump"
         for t in threads:
             t.sees_jump = True
-            t.pending = True
+            t.pending = SYNC_IN
 
 
 @jump.step(actor="patcher")
@@ -222,6 +223,24 @@ def copy_outlives_the_jump(s: Shared, t: Thread) -> Claim:
     return implies(t.sees_jump, s.copy)
 
 
+@jump.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """From the sync of the jump until the original byte is written, no processor executes the original in place."""
+    return implies(s.patcher == "int3-out", not t.sees_original)
+
+
+@jump.always
+def removed_is_original(s: Shared, t: Thread) -> Claim:
+    """After the last sync no processor fetches int3 or the jump."""
+    return implies(s.patcher in ("waiting", "removed"), not t.sees_int3 and not t.sees_jump)
+
+
+@jump.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    return t.sees_original if s.site == "original" else t.sees_int3 if s.site == "int3" else t.sees_jump
+
+
 @jump.sometimes
 def in_copy_after_the_last_sync(s: Shared, t: Thread) -> Claim:
     """All syncs are answered, and a thread is in the copy still."""
@@ -253,9 +272,16 @@ jump.variant(
     "No sync in the removal, and no serialising wait: a processor may still fetch the jump.",
     constants={"SYNC_OUT": False, "SYNC_END": False, "WAIT": False},
     expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted",
-              "copy_outlives_the_jump": "refuted"},
+              "copy_outlives_the_jump": "refuted", "removed_is_original": "refuted"},
     threads=1,
 )  # fmt: skip
+jump.variant(
+    "no-sync-at-install",
+    "The jump counts as installed while a processor may still execute the original: its hits are missed.",
+    constants={"SYNC_IN": False},
+    expected={"no_missed_hit": "refuted"},
+    threads=1,
+)
 jump.variant(
     "signal-frame-overlooked",
     "Only the ip of a thread is looked at: a signal handler returns into the freed copy.",

@@ -304,6 +304,25 @@ def no_call_remains(s: Shared, t: Thread) -> Claim:
     return implies(s.kernel == "idle", not t.first_int3 and not t.first_call and s.child_text in ("none", "nop"))
 
 
+@nop5.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """Once int3 has been seen by all, and until it is taken out, no processor and no child executes the bare nop."""
+    return implies(s.kernel in ("ready", "tail", "optimised", "int3-back"), not t.first_nop and s.child_text != "nop")
+
+
+@nop5.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_call
+    return implies(not t.child, first and (t.tail_nop if s.tail == "nop" else t.tail_call))
+
+
+@nop5.sometimes
+def the_child_traps(s: Shared, t: Thread) -> Claim:
+    """The child has a copy of the int3 and hits it."""
+    return t.child and t.pc == "trap"
+
+
 @nop5.sometimes
 def in_trampoline_while_unregistered(s: Shared, t: Thread) -> Claim:
     """A thread is still in the trampoline when the probe is gone."""
@@ -341,7 +360,7 @@ nop5.variant(
     "no-sync-after-int3",
     "The tail is written while a processor may still fetch the old first byte.",
     constants={"SYNC_INT3": False},
-    expected={"no_torn_instruction": "refuted"},
+    expected={"no_torn_instruction": "refuted", "no_missed_hit": "refuted"},
     threads=1,
 )
 nop5.variant(
