@@ -352,4 +352,15 @@ PROTOCOLS: Final = (
     Litmus("call-to-nop10-keeps-the-call", "the way back", LEA10, CALL_KEPT, (CALL,), (OTHER,), "forbidden"),
 )
 
-CATALOGUE: Final[tuple[Litmus, ...]] = (*CONSTANTS, *MESSAGES, *SINGLE, *PROTOCOLS)
+# The same where the first byte and the tail lie in two lines or two pages.
+AT_END: Final = tuple(
+    Litmus(f"{name}-over-{what}", question, NOP5, writer, (CALL,), (OTHER,), "allowed", at)
+    for name, question, writer in (
+        ("nop5-to-jump-without-int3", "one store of all five bytes", (store(0, "e91b000000b80100"),)),
+        ("nop5-to-jump-without-first-sync", "old first byte, new tail", NO_FIRST_SYNC),
+        ("nop5-to-jump-without-second-sync", "new first byte, old tail", NO_SECOND_SYNC),
+    )
+    for what, at in (("lines", 63), ("pages", 4095))
+)
+
+CATALOGUE: Final[tuple[Litmus, ...]] = (*CONSTANTS, *MESSAGES, *SINGLE, *PROTOCOLS, *AT_END)
