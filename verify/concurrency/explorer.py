@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from verify.concurrency import compiled, diagrams, frontier, interpreter, lasso
+from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
 from verify.concurrency.explored import Explored, Limits, Refuted, Search, Seen, Trace, Unknown, Verdict, safety
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.language import Protocol
@@ -17,7 +17,7 @@ from verify.concurrency.vectors import WIDTH
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 200_000  # states that numpy tries before a compiler or diagrams are worth their start
 DIAGRAM_SECONDS = 30.0
-LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged
+LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged state by state, with lassos
 Engine = Callable[[Model, bool, Limits], Search]
 
 
@@ -101,8 +101,9 @@ def _refuted(model: Model, name: str, seen: Seen, found: Search) -> Verdict:
 def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> dict[str, Verdict]:
     if not found.complete:
         return dict.fromkeys(names, Unknown(f"incomplete: {found.reason}"))
-    if found.states > LIVENESS_STATES:
-        return dict.fromkeys(names, Unknown(f"liveness needs the full graph of {found.states} states"))
+    if found.states > LIVENESS_STATES or model.bits > WIDTH:
+        seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
+        return fair_diagrams.judge(model, replace(limits, seconds=seconds))
     return lasso.judge(model, limits)
 
 
