@@ -71,7 +71,7 @@ jump = Description(
 def fetch_original(s: Shared, t: Thread) -> None:
     """The original instruction is executed in place."""
     if t.pc == "at" and not t.signal and t.sees_original:
-        t.pc = "at"
+        pass
 
 
 @jump.step()

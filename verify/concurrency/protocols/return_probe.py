@@ -255,7 +255,7 @@ ret.variant(
     expected={"no_return_is_lost": "refuted", "no_return_goes_astray": "refuted",
               "hijacked_frame_has_instance": "refuted", "trampoline_is_left": "refuted"},
     threads=1,
-    source="Linux commit 248d3a7b2f10 (uprobes: Change uprobe_copy_process() to dup return_instances)",
+    source="Linux before 3.14 (kernel/events/uprobes.c before commit 248d3a7b2f10)",
 )  # fmt: skip
 ret.variant(
     "fork-without-page",
@@ -263,7 +263,7 @@ ret.variant(
     constants={"PAGE": False},
     expected={"no_return_is_lost": "refuted", "trampoline_is_left": "proved"},
     threads=1,
-    source="Linux commit aa59c53fd459 (uprobes: Change uprobe_copy_process() to dup xol_area)",
+    source="Linux before 3.14 (kernel/events/uprobes.c, uprobe_copy_process without dup_xol_work)",
 )
 alternate = ret.variant(
     "alternate-stack",

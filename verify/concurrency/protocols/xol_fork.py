@@ -326,7 +326,7 @@ fork.variant(
     constants={"DUP_LOCK": False},
     expected={"no_sigtrap": "refuted", "child_is_probed": "refuted", "no_int3_remains": "refuted"},
     threads=2,
-    source="Linux commit 32cdba1e0541 (uprobes: use percpu_rw_semaphore to fix register/unregister vs dup_mmap race)",
+    source="Linux before 3.8 (kernel/events/uprobes.c without dup_mmap_sem)",
 )
 fork.variant(
     "fork-in-slot",
