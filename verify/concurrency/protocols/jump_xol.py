@@ -119,7 +119,7 @@ def return_to_copy(s: Shared, t: Thread) -> None:
 @jump.step(fair=None)
 def signal(s: Shared, t: Thread) -> None:
     """A signal handler begins; the copy is ordinary code, so the signal is not deferred."""
-    if t.pc in ("at", "copy") and not t.signal:
+    if t.pc in ("at", "copy", "callee") and not t.signal:
         t.signal = True
 
 
@@ -145,7 +145,7 @@ def answer(s: Shared, t: Thread) -> None:
 @jump.step(actor="patcher")
 def install_int3(s: Shared) -> None:
     """The copy is made, int3 is written, sync."""
-    if s.patcher == "removed" and all(not t.pending for t in threads):
+    if s.patcher == "removed":
         s.patcher = "int3-in"
         s.copy = True
         s.site = "int3"
@@ -225,14 +225,17 @@ def copy_outlives_the_jump(s: Shared, t: Thread) -> Claim:
 
 @jump.always
 def no_missed_hit(s: Shared, t: Thread) -> Claim:
-    """From the sync of the jump until the original byte is written, no processor executes the original in place."""
-    return implies(s.patcher == "int3-out", not t.sees_original)
+    """From the first sync until the original byte is written, no processor executes the original in place."""
+    return implies(s.patcher in ("jumping", "int3-out"), not t.sees_original)
 
 
 @jump.always
 def removed_is_original(s: Shared, t: Thread) -> Claim:
-    """After the last sync no processor fetches int3 or the jump."""
-    return implies(s.patcher in ("waiting", "removed"), not t.sees_int3 and not t.sees_jump)
+    """From the first sync of the removal no processor fetches the jump, from the last one neither int3."""
+    return implies(
+        s.patcher in ("original", "waiting", "removed"),
+        not t.sees_jump and (s.patcher == "original" or not t.sees_int3),
+    )
 
 
 @jump.always
@@ -251,6 +254,12 @@ def in_copy_after_the_last_sync(s: Shared, t: Thread) -> Claim:
 def signal_on_top_of_the_copy(s: Shared, t: Thread) -> Claim:
     """A signal handler runs whose frame leads back into the copy."""
     return t.signal and t.pc == "copy"
+
+
+@jump.eventually
+def a_trapped_thread_goes_on(s: Shared, t: Thread) -> Claim:
+    """The handler lets the thread go."""
+    return leads_to(t.pc == "trap", t.pc == "at")
 
 
 @jump.eventually
@@ -307,7 +316,7 @@ late = jump.variant(
 @late.step(replaces="install_int3", actor="patcher")
 def install_int3_only(s: Shared) -> None:
     """int3 is written, sync; the copy will be made later."""
-    if s.patcher == "removed" and all(not t.pending for t in threads):
+    if s.patcher == "removed":
         s.patcher = "int3-in"
         s.site = "int3"
         for t in threads:
