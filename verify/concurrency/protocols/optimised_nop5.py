@@ -58,7 +58,7 @@ nop5 = Description(
         "pc": Enum("at", "trap", "trampoline", "torn", "killed", "segv"),
         "child": Bool(),  # runs in the forked process
         "pending": Bool(),  # a sync waits for this thread's processor
-        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched
+        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched in the parent; the child has none of these
         "first_int3": Bool(),
         "first_call": Bool(),
         "tail_nop": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
@@ -82,28 +82,28 @@ nop5 = Description(
 @nop5.step()
 def fetch_nop(s: Shared, t: Thread) -> None:
     """The nop is executed as a whole."""
-    if t.pc == "at" and not t.child and t.first_nop and t.tail_nop:
+    if t.pc == "at" and t.first_nop and t.tail_nop:
         pass
 
 
 @nop5.step()
 def fetch_int3(s: Shared, t: Thread) -> None:
     """The breakpoint is executed, whatever follows it."""
-    if t.pc == "at" and not t.child and t.first_int3:
+    if t.pc == "at" and t.first_int3:
         t.pc = "trap"
 
 
 @nop5.step()
 def fetch_call(s: Shared, t: Thread) -> None:
     """The call is executed as a whole."""
-    if t.pc == "at" and not t.child and t.first_call and t.tail_call:
+    if t.pc == "at" and t.first_call and t.tail_call:
         t.pc = "trampoline" if s.trampoline else "segv"
 
 
 @nop5.step(fair=None)
 def fetch_torn(s: Shared, t: Thread) -> None:
     """A first byte and a tail that do not belong together."""
-    if t.pc == "at" and not t.child and ((t.first_nop and t.tail_call) or (t.first_call and t.tail_nop)):
+    if t.pc == "at" and ((t.first_nop and t.tail_call) or (t.first_call and t.tail_nop)):
         t.pc = "torn"
 
 

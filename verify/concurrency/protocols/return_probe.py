@@ -90,8 +90,6 @@ def call_probed(s: Shared, t: Thread) -> None:
 def call_plain(s: Shared, t: Thread) -> None:
     """A function without a probe, or whose probe is gone, is called: the kernel does not see it."""
     if t.pc == "run" and t.depth < D:
-        t.hijacked[t.depth] = False
-        t.shadow[t.depth] = False
         t.depth += 1
 
 

@@ -45,7 +45,7 @@ unmap = Description(
     "Does unmapping or moving the text or the slot area during a hit show in the program?",
     shared={
         "page": Enum("text", "nothing", "other"),  # what is mapped at the probed address
-        "byte": Enum("original", "int3"),  # its first byte, if the text or another mapping is there
+        "byte": Enum("original", "int3"),  # its first byte; "original" where nothing is mapped
         "area": Bool(initial=True),  # the slot area is mapped where threads were sent
         "slot": ThreadId(),  # owner of the one slot
         "registered": Bool(),
@@ -73,7 +73,7 @@ unmap = Description(
 @unmap.step()
 def exec_int3(s: Shared, t: Thread) -> None:
     """The breakpoint is fetched."""
-    if t.pc == "at" and s.page != "nothing" and s.byte == "int3":
+    if t.pc == "at" and s.byte == "int3":
         t.pc = "trap"
 
 
