@@ -66,6 +66,9 @@ class Offset:
     origin: Parameter
     offset: int
 
+    def __index__(self) -> int:
+        return int(self.origin.default) + self.offset
+
     def at(self, values: Mapping[str, int]) -> int:
         """The number, where the parameters have these values."""
         return values[self.origin.name] + self.offset
