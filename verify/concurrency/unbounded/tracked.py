@@ -35,6 +35,9 @@ from verify.concurrency.terms import (
 )
 
 
+ROOM = 7  # highest code of a cell that names a thread: one width, so that shared states of all sizes compare
+
+
 class NotCovered(ProtocolError):
     """The protocol uses something that this method does not cover; the message says what."""
 
@@ -66,6 +69,8 @@ class _Sight(Scope):
 
 def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Tracked:
     """The model of some `steps` with `threads` tracked threads. Raises NotCovered."""
+    if threads >= ROOM:
+        raise NotCovered(f"at most {ROOM - 1} threads can be tracked, got {threads}")
     exact = ground(replace(protocol, steps=()), threads)
     if not exact.symmetric:
         raise NotCovered("a per-thread variable names a thread")
@@ -89,7 +94,7 @@ def _widened(model: Model) -> tuple[tuple[Slot, ...], int]:
     slots: list[Slot] = []
     offset = 0
     for slot in model.slots:
-        hi = slot.hi + 1 if isinstance(slot.domain, ThreadId) else slot.hi
+        hi = ROOM if isinstance(slot.domain, ThreadId) else slot.hi
         slots.append(replace(slot, hi=hi, offset=offset, width=(hi - slot.lo).bit_length()))
         offset += slots[-1].width
     return tuple(slots), offset
