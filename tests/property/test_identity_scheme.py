@@ -1,0 +1,48 @@
+"""P = P: every instruction that runs in place equals itself, on every observable, for both vendors.
+
+A form that is not proved here shows a fault of the prover or of a semantics function, never of a scheme.
+"""
+
+from random import Random
+
+import pytest
+
+from verify.models.isa.encode import random_encoding
+from verify.models.isa.forms import Cpu, all_forms
+from verify.models.machine import OBSERVABLES
+from verify.models.schemes.identity import SCHEME
+from verify.models.schemes.linux_uprobes import SCHEME as LINUX
+from verify.smt.judge import Judge
+from verify.smt.verdicts import Verdict
+
+SEED = 2
+PARTS = 16  # every form once, in parts that can run side by side
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_random_encoding_of_every_form_is_proved(part):
+    judge, rng = Judge(SCHEME), Random(SEED * PARTS + part)
+    wrong, asked = [], 0
+    for form in all_forms()[part::PARTS]:
+        cpu = rng.choice((Cpu.AMD, Cpu.INTEL))
+        try:
+            data = random_encoding(form, rng, cpu)
+        except ValueError:
+            continue  # this vendor has no encoding of the form
+        found = judge.judgement(data, cpu)
+        asked += 1
+        if found.verdict is not Verdict.PROVED or dict(found.observables).keys() != set(OBSERVABLES):
+            wrong.append((form.name, data.hex(), found.reason))
+    assert wrong == []
+    assert asked > 600
+
+
+def test_the_same_sample_is_not_all_proved_under_a_scheme_that_is_wrong():
+    judge, rng = Judge(LINUX), Random(SEED)
+    verdicts = set()
+    for form in all_forms()[::97]:
+        try:
+            verdicts.add(judge.judgement(random_encoding(form, rng, Cpu.AMD), Cpu.AMD).verdict)
+        except ValueError:
+            continue
+    assert verdicts >= {Verdict.PROVED, Verdict.REFUTED, Verdict.REFUSED}

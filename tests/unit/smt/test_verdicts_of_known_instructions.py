@@ -1,0 +1,120 @@
+"""Instructions whose behaviour under Linux 6.18 uprobes is known: what must be found, what must be proved.
+
+Facts: a probed instruction run against an unprobed one on Linux 6.18, and arch/x86/kernel/uprobes.c of that version.
+"""
+
+import pytest
+
+from verify.explain import CPUS, encoding_row
+from verify.models.isa.forms import Cpu
+from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.registry import SCHEMES
+from verify.smt.counterexample import counterexample
+from verify.smt.judge import Judge
+from verify.smt.verdicts import Verdict
+
+LINUX = SCHEMES["linux-uprobes-6.18"]
+JUDGE = Judge(LINUX)
+
+FOUND = {  # encoding -> an observable that must be refuted, and why
+    "9c": "memory-values",  # pushf: the image has the TF of the single step
+    "669c": "memory-values",
+    "0f05": "gprs",  # syscall: rcx is an address in the slot, r11 has TF
+    "480f05": "containment",  # and what follows the slot's copy runs before the late debug trap
+    "d9e8": "x87-pointers",  # fld1: FIP is the slot's address
+    "d8c1": "x87-pointers",
+    "0f1f440000": "memory-values",  # five-byte nop, optimised to a call: the red zone is overwritten
+    "f3a4": "hits",  # rep movsb: one hit an iteration
+    "f3aa": "hits",
+    "f2ae": "hits",
+    "66e205": "next-ip",  # loop with 66: ip is cut to 16 bits on AMD, and the fixup adds a 64-bit difference
+    "4190": "gprs",  # xchg r8, rax is emulated as a nop
+    "c5f877": "vector",  # vzeroupper is emulated as ja
+    "c7f800000000": "vector",  # xbegin: the transaction's abort leads elsewhere
+    "e811223344": "shadow-stack",  # call: nothing is pushed to the shadow stack by kernel code
+    "ff1511223344": "shadow-stack",
+}
+PROVED = (
+    "f73511223344",  # div [rip+d]: rax and rdx are operands, the scratch register is rsi
+    "d32511223344",  # shl [rip+d], cl
+    "480fc70d11223344",  # cmpxchg16b [rip+d]: rax, rbx, rcx, rdx are operands
+    "e205", "e305", "67e205", "67e305",  # loop, jrcxz without 66
+    "9d", "669d",  # popf
+    "488b1d11223344", "c5fb100511223344", "0f2805f8ffffff",  # rip-relative loads and their faults
+    "f390",  # pause
+    "c5e858c1",  # vaddps
+    "54", "4154", "5c",  # push rsp, push r12, pop rsp
+    "c3", "c20800", "ff25f8ffffff", "eb05", "7405", "0f8411223344", "c9", "c8100000", "a4", "0f0b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "observable"), FOUND.items())
+def test_deviation_is_found(text, observable):
+    row = encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
+    assert row["verdict"] == "refuted"
+    assert observable in row["observables"]
+    example = row["counterexample"]
+    assert example["bytes"] == text
+    assert example["in_place"] != example["displaced"]
+
+
+@pytest.mark.parametrize("text", PROVED)
+@pytest.mark.parametrize("cpu", [Cpu.AMD, Cpu.INTEL])
+def test_what_is_right_is_proved(text, cpu):
+    found = JUDGE.judgement(bytes.fromhex(text), cpu)
+    assert found.verdict is Verdict.PROVED, found.reason
+    assert found.deviations == ()
+
+
+def test_pushed_flags_differ_in_the_trap_flag_alone():
+    shown = counterexample(JUDGE.judgement(b"\x9c", Cpu.AMD), ASSUMPTIONS)
+    (name, here), (_, there) = shown.in_place[0], shown.displaced[0]
+    assert name.startswith("write 0")
+    assert int(here, 16) ^ int(there, 16) == 1 << 8
+
+
+def test_x87_instruction_pointer_differs_by_slot_minus_origin():
+    shown = counterexample(JUDGE.judgement(b"\xd9\xe8", Cpu.AMD), ASSUMPTIONS)
+    here, there = dict(shown.in_place)["fip"], dict(shown.displaced)["fip"]
+    assert (int(here, 16), int(there, 16)) == (int(shown.origin, 16), int(shown.slot, 16))
+
+
+def test_two_vendors_can_differ():
+    near = bytes.fromhex("66e205")  # the 16-bit operand size of near branches is ignored by Intel (SDM vol. 2, LOOP)
+    assert JUDGE.judgement(near, Cpu.AMD).verdict is Verdict.REFUTED
+    assert JUDGE.judgement(near, Cpu.INTEL).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("text", ["cc", "f4", "cd80", "66eb05", "f0890b"])
+def test_what_the_kernel_declines_is_refused(text):
+    assert JUDGE.judgement(bytes.fromhex(text).ljust(16, b"\x90"), Cpu.AMD).verdict is Verdict.REFUSED
+
+
+FALLS = {  # assumption -> an encoding that is proved under it, and what is refuted without it
+    "no-alignment-check": ("54", "fault"),  # an unaligned push by kernel code raises no #AC
+    "trap-siginfo": ("4889d8", "trap"),  # si_code SI_KERNEL in place of TRAP_TRACE
+    "canonical-targets": ("e9ffffff7f", "fault"),  # a jump out of user space: #GP at the jump or at its target
+    "code-not-read": ("a4", "memory-values"),  # movsb of the probed byte
+}
+
+
+@pytest.mark.parametrize("name", FALLS)
+def test_without_an_assumption_what_depends_on_it_falls(name):
+    text, observable = FALLS[name]
+    assert JUDGE.judgement(bytes.fromhex(text), Cpu.AMD).verdict is Verdict.PROVED
+    found = Judge(LINUX, ASSUMPTIONS - {name}).judgement(bytes.fromhex(text), Cpu.AMD)
+    assert found.verdict is Verdict.REFUTED
+    assert [d.observable for d in found.deviations] == [observable]
+
+
+@pytest.mark.parametrize("text", ["90", "4889d8", "54"])
+def test_without_mapped_code_nothing_is_proved(text):
+    """An instruction whose second byte is not mapped faults in place; the copy does not."""
+    found = Judge(LINUX, ASSUMPTIONS - {"code-mapped"}).judgement(bytes.fromhex(text), Cpu.AMD)
+    verdicts = dict(found.observables)
+    assert verdicts["fault"] in {Verdict.REFUTED, Verdict.UNKNOWN}  # UNKNOWN: replay has every page of code mapped
+    assert found.verdict is not Verdict.PROVED
+
+
+def test_every_assumption_has_a_test_of_what_depends_on_it():
+    assert FALLS.keys() | {"code-mapped"} == ASSUMPTIONS
