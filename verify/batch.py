@@ -26,7 +26,7 @@ _CPU = "any"
 
 
 def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], proved: frozenset[str]) -> None:
-    global _JUDGE, _CPU  # noqa: PLW0603  one judge a process
+    global _JUDGE, _CPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _JUDGE, _CPU = Judge(scheme, assumptions, None, proved), cpu
 

@@ -157,10 +157,11 @@ def _disagreements(wanted: list[Any], style: str, seed: int, samples: int) -> in
     for form, data, difference in sampled_differences(seed, samples):
         if not any(form in r for r in wanted):
             continue
-        unknown += difference.known is None
-        row = {"form": form.name, "bytes": data.hex(), "difference": difference.text, "known": difference.known}
-        why = f"known: {difference.known}" if difference.known else "UNKNOWN"
-        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {difference.text}; {why}")
+        unknown += difference.why is None
+        said = f"{difference.kind}: {difference.theirs}"
+        row = {"form": form.name, "bytes": data.hex(), "difference": said, "known": difference.why}
+        why = f"known: {difference.why}" if difference.why else "UNKNOWN"
+        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
     return 2 if unknown else 0
 
 

@@ -1,9 +1,9 @@
 """The ledger: what has been decided, kept between runs.
 
 Three files a scheme: `obligations-SCHEME.jsonl`, one decision a line by canonical digest (true whatever the code that
-asks becomes, because the text that is hashed is the whole question), and `forms-SCHEME.json`, the verdicts of forms with
-a fingerprint of the code and options that made them, and `classes-SCHEME.txt`, digests of the classes of encodings that
-were proved, with such a fingerprint.  A damaged file is set aside under another name and rebuilt.
+asks becomes, because the text that is hashed is the whole question), `forms-SCHEME.json`, the verdicts of forms
+with a fingerprint of the code and options that made them, and `classes-SCHEME.txt`, digests of the classes of encodings
+that were proved, with such a fingerprint.  A damaged file is set aside under another name and rebuilt.
 """
 
 from __future__ import annotations

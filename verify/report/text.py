@@ -1,4 +1,4 @@
-"""Results as text for a terminal or a pipe: tables grouped by opcode range, lists of findings, one encoding explained."""
+"""Results as text for a terminal or a pipe: tables grouped by opcode range and lists of findings."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _section(console: Console, title: str, lines: Sequence[str], every: bool) ->
 
 
 def _scheme_wide(console: Console, rows: Sequence[Row]) -> None:
-    """Deviations that forms share because the scheme's decoder reads irregular prefixes otherwise than the processor."""
+    """Deviations that forms share: the scheme's decoder reads irregular prefixes otherwise than the processor."""
     shared = [r for r in rows if r["irregular"] == "refuted" and r["verdict"] != "refuted"]
     if shared:
         console.print(

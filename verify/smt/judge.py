@@ -14,6 +14,7 @@ from hashlib import sha256
 from verify.models.bits import Sort, const, distinct_registers, substitute, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
+from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
@@ -43,12 +44,15 @@ class ClassResult:
     decided: tuple[Decided, ...]
     refused: str | None = None
     proved_before: bool = False
+    disputed: str | None = None  # an open disagreement of the two decoders
 
     @cached_property
     def verdict(self) -> Verdict:
         """The class's verdict."""
         if self.proved_before:
             return Verdict.PROVED
+        if self.disputed is not None:
+            return Verdict.UNKNOWN
         return Verdict.REFUSED if self.refused else worst(d.decision.verdict for d in self.decided)
 
 
@@ -110,6 +114,8 @@ class Judge:
         result = self.class_result(p)
         if result.verdict is Verdict.PROVED:
             return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "")
+        if result.disputed is not None:
+            return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), result.disputed)
         return self._individual(p, result)
 
     def is_exhausted(self, found: Judgement) -> bool:
@@ -135,6 +141,9 @@ class Judge:
     def _decide_class(self, p: Probe) -> ClassResult:
         if isinstance(p.plan, Refuse):
             return ClassResult((), p.plan.reason)
+        disputed = disagreement(p.decoded.data, p.decoded) if isinstance(p.decoded, Decoded) else None
+        if disputed is not None:
+            return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
         material = problem(p, self.assumptions)
         decided = tuple(Decided(o, decide(o, self.decisions)) for o in obligations(p, material))
         return ClassResult(decided)
@@ -193,6 +202,7 @@ def class_digest(key: tuple[object, ...]) -> str:
 
 
 _ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
+_ALL_UNKNOWN = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
 
 
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:

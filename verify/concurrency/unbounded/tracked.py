@@ -34,7 +34,6 @@ from verify.concurrency.terms import (
     conjuncts,
 )
 
-
 ROOM = 7  # highest code of a cell that names a thread: one width, so that shared states of all sizes compare
 
 

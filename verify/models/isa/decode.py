@@ -123,7 +123,8 @@ def _ignored_bit(window: bytes, start: int, cpu: Cpu) -> str | None:
     if window[start] == 0x62 and len(window) > start + 5 and window[start + 3] & 0x10 and window[start + 5] >= 0xC0:
         plain = window[: start + 3] + bytes((window[start + 3] & ~0x10,)) + window[start + 4 :]
         return "EVEX.b without a use, which some processors ignore" if _code(plain, cpu) else None
-    if window[start] == 0xC4 and len(window) > start + 4 and window[start + 3] in {0, 1} and not window[start + 2] & 0x80:
+    permutes = window[start] == 0xC4 and len(window) > start + 4 and window[start + 3] in {0, 1}
+    if permutes and not window[start + 2] & 0x80:
         plain = window[: start + 2] + bytes((window[start + 2] | 0x80,)) + window[start + 3 :]
         return "VEX.W0, which some processors ignore" if _code(plain, cpu) else None
     return None
