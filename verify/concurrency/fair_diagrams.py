@@ -8,6 +8,7 @@ exactly where no fair run stays pending: a bottom component of it satisfies ever
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from verify.concurrency.circuit import Node
@@ -26,15 +27,20 @@ class Instance:
     relations: tuple[Relation, ...]
 
 
-def judge(model: Model, limits: Limits) -> dict[str, Verdict]:
-    """The verdict of each `eventually` property, for one choice of its threads: they are exchangeable."""
+def judge(model: Model, limits: Limits, known: Reachability | None = None) -> dict[str, Verdict]:
+    """The verdict of each `eventually` property, for one choice of its threads: they are exchangeable.
+
+    `known`: the reachable states, where they have been computed.
+    """
     wanted: dict[str, tuple[Node, Node]] = {}
     for name, premise, claim in model.eventualities():
         wanted.setdefault(name, (premise, claim))
     found: dict[str, Verdict] = {}
     try:
-        reach = Reachability(model, limits)
-        reach.saturate()
+        reach = known or Reachability(model, limits)
+        if known is None:
+            reach.saturate()
+        reach.limits, reach.began = limits, time.perf_counter()
         fair = instances(reach)
         for name, terms in wanted.items():
             found[name] = _judged(reach, fair, *terms)
@@ -100,11 +106,16 @@ def feasible(reach: Reachability, states: Diagram, fair: tuple[Instance, ...]) -
 
 
 def backward(reach: Reachability, inside: Diagram, goal: Diagram) -> Diagram:
-    """The states that reach `goal` through states of `inside`."""
-    states, before = goal, None
-    while states not in (before, inside):
+    """The states that reach `goal` through states of `inside`: one thread exhausted before the next is tried."""
+    states, groups, current = goal, reach.groups(), 0
+    applied = [reach.encoding.bdd.false] * len(reach.relations)
+    while current < len(groups) and states != inside:
         before = states
-        for one in reach.relations:
-            states |= inside & reach.encoding.before(states, one)
-            reach.check()
+        for number in groups[current]:
+            if applied[number] != states:
+                fresh = states & ~applied[number]
+                applied[number] = states
+                states |= inside & reach.encoding.before(fresh, reach.relations[number])
+                reach.check()
+        current = current + 1 if states == before else 0
     return states
