@@ -110,7 +110,6 @@ def _taken(case: Protocol, name: str) -> bool:
     """Whether the transition count of a case falls, or a state is lost, without the step."""
     if case.threads > 3 or name not in {step.name for step in case.steps}:
         return False
-    without = _without(case, name)
     found, less = explored(case, case.threads), search(ground(_without(case, name), case.threads), symmetric=True)
     return (found.states, found.transitions) != (less.states, less.transitions)
 
