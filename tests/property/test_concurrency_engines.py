@@ -155,7 +155,12 @@ def plain(model: Model) -> tuple[int, int]:
     return len(visited), transitions
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(protocols(), st.integers(2, 3))
 def test_engines_agree_on_random_protocols(chosen: Protocol, threads: int) -> None:
     model = ground(chosen, threads)
@@ -173,7 +178,12 @@ def test_engines_agree_on_random_protocols(chosen: Protocol, threads: int) -> No
     assert (drawn.deadlock is None) == (full.deadlock is None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(protocols(), st.integers(2, 3))
 def test_liveness_by_components_and_by_diagrams_agree(chosen: Protocol, threads: int) -> None:
     model = ground(chosen, threads)
