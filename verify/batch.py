@@ -57,7 +57,7 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
 
 def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Bytes behind the instruction make the line's encoding no instruction."""
-    length = row.pop("length", len(data))
+    length = row.pop("length", 0) or len(data)  # 0: no model, so its length is not known
     if row["verdict"] != "invalid" and length != len(data):
         reason = f"the instruction ends after {length} of {len(data)} bytes"
         return {**row, "verdict": "invalid", "observables": [], "reason": reason}

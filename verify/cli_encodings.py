@@ -32,7 +32,7 @@ def insn(
     row = encoding_row(data, judge, CPUS[cpu])
     if row["verdict"] == "invalid":
         raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
-    if row["length"] != len(data):
+    if row["length"] and row["length"] != len(data):  # 0: no model, so its length is not known
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
