@@ -25,10 +25,10 @@ _JUDGE: Judge | None = None
 _CPU = "any"
 
 
-def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str]) -> None:
-    global _JUDGE, _CPU  # noqa: PLW0603  one judge a process
+def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], proved: frozenset[str]) -> None:
+    global _JUDGE, _CPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _JUDGE, _CPU = Judge(scheme, assumptions), cpu
+    _JUDGE, _CPU = Judge(scheme, assumptions, None, proved), cpu
 
 
 def _chunk_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -57,27 +57,28 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
 
 def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Bytes behind the instruction make the line's encoding no instruction."""
-    length = row.pop("length", 0) or len(data)  # 0: no model, so its length is not known
-    if row["verdict"] != "invalid" and length != len(data):
+    length = row.pop("length", len(data))
+    if row["verdict"] != "invalid" and length and length != len(data):
         reason = f"the instruction ends after {length} of {len(data)} bytes"
         return {**row, "verdict": "invalid", "observables": [], "reason": reason}
     return row
 
 
 def classified(
-    lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None
-) -> Iterator[dict[str, Any]]:
+    lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
+    proved: frozenset[str] = frozenset(),
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """One row a line, in order, while lines are still being read."""
     iterator = iter(lines)
     first = list(islice(iterator, CHUNK))
     second = list(islice(iterator, 1)) if len(first) == CHUNK else []
     workers = jobs or os.cpu_count() or 1
     if not second or workers == 1:
-        judge = Judge(scheme, assumptions)
+        judge = Judge(scheme, assumptions, None, proved)
         yield from (line_row(n, line, judge, cpu) for n, line in chain(first, second, iterator))
         return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions)) as pool:
+    with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions, proved)) as pool:
         yield from _in_order(pool, chain(first, second, iterator), workers)
 
 

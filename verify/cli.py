@@ -1,7 +1,7 @@
 """The command line `ubp-verify`.
 
-Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64 wrong
-usage; 70 a fault of our own; 130 interrupted (what was proved is in the ledger).
+Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64
+wrong usage; 70 a fault of our own; 130 interrupted (what was proved is in the ledger).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def insn(
     row = encoding_row(data, judge, CPUS[cpu])
     if row["verdict"] == "invalid":
         raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
-    if row["length"] and row["length"] != len(data):  # 0: no model, so its length is not known
+    if row["length"] and row["length"] != len(data):
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
@@ -74,16 +74,19 @@ def _print_counterexample(example: Mapping[str, Any]) -> None:
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--check", is_flag=True, help="End with status 1 where an encoding is refuted.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+@click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 def classify(
     file: BinaryIO, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
-    jobs: int | None,
+    jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import classified  # noqa: PLC0415  start-up time
+    from verify.ledger import Ledger, class_mark  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
+    proved = Ledger(ledger_directory(folder), scheme.name).proved_classes(class_mark(scheme.name, assumptions))
     seen, wrong, any_line = set(), None, False
-    for row in classified(_lines(file), scheme, cpu, assumptions, jobs):
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, proved):
         any_line = True
         if "error" in row:
             wrong = wrong or row["error"]
@@ -154,10 +157,11 @@ def _disagreements(wanted: list[Any], style: str, seed: int, samples: int) -> in
     for form, data, difference in sampled_differences(seed, samples):
         if not any(form in r for r in wanted):
             continue
-        unknown += difference.known is None
-        row = {"form": form.name, "bytes": data.hex(), "difference": difference.text, "known": difference.known}
-        why = f"known: {difference.known}" if difference.known else "UNKNOWN"
-        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {difference.text}; {why}")
+        unknown += difference.why is None
+        said = f"{difference.kind}: {difference.theirs}"
+        row = {"form": form.name, "bytes": data.hex(), "difference": said, "known": difference.why}
+        why = f"known: {difference.why}" if difference.why else "UNKNOWN"
+        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
     return 2 if unknown else 0
 
 
@@ -174,6 +178,3 @@ def schemes(style: str) -> int:
         text = f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}"
         click.echo(json.dumps(row) if style == "json" else text)
     return 0
-
-
-__all__ = ["classify", "forms", "insn", "ledger_directory", "schemes"]

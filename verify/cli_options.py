@@ -67,8 +67,7 @@ def parsed_hex(text: str, where: str) -> bytes:
         if letter not in "0123456789abcdefABCDEF" and not letter.isspace():
             raise click.UsageError(f"{where}: {text[:40]!r} is not hex at position {position + 1}: {letter!r}")
     if not compact or len(compact) % 2:
-        count = f"{len(compact)} hex digits, expected an even number, 2 to 30"
-        raise click.UsageError(f"{where}: {text[:40]!r} has {count}")
+        raise click.UsageError(f"{where}: {text[:40]!r} has {len(compact)} hex digits, expected 2 to 32, even")
     if len(compact) > 32:
         raise click.UsageError(f"{where}: {text[:40]!r}... has {len(compact) // 2} bytes, expected at most 16")
     return bytes.fromhex(compact)

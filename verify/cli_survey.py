@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from verify.cli_options import assumptions_without, judging, ledger_directory, scheme_named
-from verify.ledger import Ledger, fingerprint
+from verify.ledger import Ledger, class_mark, fingerprint
 from verify.models.isa.forms import all_forms
 from verify.models.isa.ranges import OpcodeRange, parsed
 from verify.rows import document
@@ -49,7 +49,7 @@ def opcode_range(
     names = [f.name for f in all_forms() if any(f in r for r in wanted)]
     if not names:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}")
-    survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark))
+    survey = _Survey(ledger, mark, fresh)
     rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
     result = document(
         scheme.name, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
@@ -71,8 +71,9 @@ def _ranges(texts: Sequence[str]) -> list[OpcodeRange]:
 class _Survey:
     """Rows from the ledger, completed by judging what is missing."""
 
-    def __init__(self, ledger: Ledger, mark: str, stored: dict[str, Any]) -> None:
-        self.ledger, self.mark, self.rows = ledger, mark, stored
+    def __init__(self, ledger: Ledger, mark: str, fresh: bool) -> None:
+        self.ledger, self.mark, self.fresh = ledger, mark, fresh
+        self.rows: dict[str, Any] = {} if fresh else dict(ledger.forms(mark))
         self.saved = time.monotonic()
 
     def complete(
@@ -82,23 +83,29 @@ class _Survey:
         missing = [n for n in names if n not in self.rows]
         if missing:
             from verify.explain import CPUS  # noqa: PLC0415  start-up time
-            from verify.parallel import Setting, form_rows  # noqa: PLC0415
+            from verify.parallel import Setting, judged_forms  # noqa: PLC0415
 
             setting = Setting(scheme, CPUS[cpu], assumptions)
             try:
                 with _progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
-                    for rows, new in form_rows(missing, setting, self.ledger.decisions, jobs):
-                        self._take(rows, new)
+                    for found in judged_forms(missing, setting, self.ledger.decisions, self._proved(setting), jobs):
+                        self._take(found, class_mark(setting.scheme.name, setting.assumptions))
                         if bar is not None and task is not None:
-                            bar.advance(task, len(rows))
+                            bar.advance(task, len(found.rows))
             finally:
                 self.ledger.keep_forms(self.mark, self.rows.values())
         return [self.rows[n] for n in names]
 
-    def _take(self, rows: list[Any], new: list[Any]) -> None:
-        self.ledger.add(new)
-        self.rows.update((r["form"], r) for r in rows)
+    def _proved(self, setting: Any) -> frozenset[str]:
+        if self.fresh:
+            return frozenset()
+        return self.ledger.proved_classes(class_mark(setting.scheme.name, setting.assumptions))
+
+    def _take(self, found: Any, mark: str) -> None:
+        self.ledger.add(found.decisions)
+        self.ledger.add_classes(mark, found.proved)
+        self.rows.update((r["form"], r) for r in found.rows)
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.ledger.keep_forms(self.mark, self.rows.values())
             self.saved = time.monotonic()

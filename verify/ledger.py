@@ -1,8 +1,9 @@
 """The ledger: what has been decided, kept between runs.
 
-Two files a scheme: `obligations-SCHEME.jsonl`, one decision a line by canonical digest (true whatever the code that
-asks becomes, because the text that is hashed is the whole question), and `forms-SCHEME.json`, the verdicts of forms with
-a fingerprint of the code and options that made them.  A damaged file is set aside under another name and rebuilt.
+Three files a scheme: `obligations-SCHEME.jsonl`, one decision a line by canonical digest (true whatever the code that
+asks becomes, because the text that is hashed is the whole question), `forms-SCHEME.json`, the verdicts of forms
+with a fingerprint of the code and options that made them, and `classes-SCHEME.txt`, digests of the classes of encodings
+that were proved, with such a fingerprint.  A damaged file is set aside under another name and rebuilt.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ def fingerprint(*options: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def class_mark(scheme: str, assumptions: Iterable[str]) -> str:
+    """The fingerprint under which proved classes are kept; the vendor is part of a class where it matters."""
+    return fingerprint("classes", scheme, *sorted(assumptions))
+
+
 class Ledger:
     """The decisions and form verdicts of one scheme.  `notices` says what was found damaged."""
 
@@ -51,6 +57,7 @@ class Ledger:
         self.notices: list[str] = []
         self._obligations = directory / f"obligations-{scheme}.jsonl"
         self._forms = directory / f"forms-{scheme}.json"
+        self._classes = directory / f"classes-{scheme}.txt"
         self.decisions: dict[str, Decision] = {}
         self._read_decisions()
 
@@ -81,6 +88,31 @@ class Ledger:
         with self._obligations.open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(_encoded(d, x), separators=(",", ":")) + "\n" for d, x in new)
         self.decisions.update(new)
+
+    def proved_classes(self, mark: str) -> frozenset[str]:
+        """Digests of the classes of encodings that the same code proved; empty where the file is of other code."""
+        if not self._classes.exists():
+            return frozenset()
+        first, *digests = self._classes.read_text(encoding="utf-8", errors="replace").split("\n")
+        if first != mark:
+            return frozenset()
+        whole = {d for d in digests if len(d) == 20}
+        if any(d and len(d) != 20 for d in digests):
+            self._set_aside(self._classes, "a line is not a digest")
+            return frozenset()
+        return frozenset(whole)
+
+    def add_classes(self, mark: str, digests: Iterable[str]) -> None:
+        """Stores digests of proved classes; those of other code are forgotten."""
+        new = list(digests)
+        if not new:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        current = self._classes.exists() and self._classes.open(encoding="utf-8", errors="replace").readline().strip()
+        with self._classes.open("a" if current == mark else "w", encoding="utf-8") as out:
+            if current != mark:
+                out.write(mark + "\n")
+            out.writelines(d + "\n" for d in new)
 
     def forms(self, mark: str) -> dict[str, Mapping[str, Any]]:
         """Stored rows by form name, where they were made by the same code and options."""

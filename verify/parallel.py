@@ -15,7 +15,7 @@ from typing import Any
 
 from verify.models.isa.forms import Cpu, form
 from verify.models.schemes.plan import Scheme
-from verify.rows import Row, form_row
+from verify.rows import form_row
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge
 from verify.smt.survey import form_result, undecided
@@ -31,6 +31,15 @@ class Setting:
     scheme: Scheme
     cpus: tuple[Cpu, ...]
     assumptions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a chunk of forms gave."""
+
+    rows: list[dict[str, Any]]
+    decisions: list[tuple[str, Decision]]
+    proved: list[str]  # digests of classes
 
 
 class _Recording(InMemory):
@@ -51,19 +60,20 @@ class _Recording(InMemory):
 class Worker:
     """One process's judges."""
 
-    def __init__(self, setting: Setting, known: dict[str, Decision]) -> None:
+    def __init__(self, setting: Setting, known: dict[str, Decision], proved: frozenset[str] = frozenset()) -> None:
         self.setting = setting
         self.decisions = _Recording(known)
-        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions)
+        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, proved)
         other = setting.scheme.unrestricted
         lenient = replace(setting.scheme, plan=other) if other is not None else None
         self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
 
-    def rows(self, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[tuple[str, Decision]]]:
-        """The rows of forms, and the decisions that were new."""
+    def learnt(self, names: Sequence[str]) -> Learnt:
+        """The rows of forms, and the decisions and proved classes that were new."""
         found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
-        return found, new
+        classes, self.judge.newly_proved = self.judge.newly_proved, []
+        return Learnt(found, new, classes)
 
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -77,15 +87,15 @@ class Worker:
 _WORKER: Worker | None = None
 
 
-def _start(setting: Setting, known: dict[str, Decision]) -> None:
+def _start(setting: Setting, known: dict[str, Decision], proved: frozenset[str]) -> None:
     global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _WORKER = Worker(setting, known)
+    _WORKER = Worker(setting, known, proved)
 
 
-def _rows(names: Sequence[str]) -> tuple[list[dict[str, Any]], list[tuple[str, Decision]]]:
+def _learnt(names: Sequence[str]) -> Learnt:
     assert _WORKER is not None
-    return _WORKER.rows(names)
+    return _WORKER.learnt(names)
 
 
 def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]:
@@ -95,22 +105,19 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]
         yield group
 
 
-def form_rows(
-    names: Sequence[str], setting: Setting, known: dict[str, Decision], jobs: int
-) -> Iterator[tuple[list[Row], list[tuple[str, Decision]]]]:
-    """Rows of forms, chunk by chunk in order, each with its new decisions."""
+def judged_forms(
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], proved: frozenset[str], jobs: int
+) -> Iterator[Learnt]:
+    """What is learnt of forms, chunk by chunk in order."""
     groups = list(chunks(names))
     if jobs == 1 or len(groups) == 1:
-        worker = Worker(setting, known)
-        for group in groups:
-            rows, new = worker.rows(group)
-            yield list(rows), new
+        worker = Worker(setting, known, proved)
+        yield from map(worker.learnt, groups)
         return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context, _start, (setting, known)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start, (setting, known, proved)) as pool:
         try:
-            for rows, new in pool.map(_rows, groups):
-                yield list(rows), new
+            yield from pool.map(_learnt, groups)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,0 +1,58 @@
+"""Interleavings of probe protocols: one readable description, several engines, proofs for any number of threads.
+
+A protocol is one module under `protocols`; reading that file is enough to understand it:
+
+    K = Parameter("K", 2)                               # a size; callers and variants change it
+    SYNC = Parameter("SYNC", True)                      # a flag; a variant turns it off
+
+    p = Description(
+        "name", "the question",
+        shared={"byte": Enum("original", "int3"), "slot": Array(K, ThreadId()), "rounds": Bounded(0, 2)},
+        local={"pc": Enum("at", "trap"), "stale": Bool(), "role": Enum("idle", "parent", first="parent")},
+        assumptions=(Assumption("axiom-name", "what is assumed", "source"),),
+    )
+
+    @p.step(fair="weak")                                # of each thread; fair: "weak", "strong" or None
+    def take(s: Shared, t: Thread) -> None:             # a docstring says what happens
+        k = s.slot.find(None)                           # temporaries; find: lowest index, the length if none
+        if t.pc == "trap" and k < K:                    # the guard
+            s.slot[k] = t                               # the effect, in order, atomic
+            t.pc = "at"
+
+    @p.step(actor="prober")                             # no thread: `actor` is who acts
+    def write(s: Shared) -> None:
+        if s.byte == "original" and (not SYNC or all(not t.stale for t in threads)):
+            s.byte = "int3"
+            for t in threads:
+                t.stale = True
+
+    @p.step(choose={"k": K})                            # a choice is declared: one transition for each k in 0..K-1
+    def fork(s: Shared, t: Thread, u: Thread, k: int) -> None:   # two threads are always distinct
+        ...
+
+    @p.always                                           # for all threads; a premise never reached: Vacuous
+    def owned(s: Shared, t: Thread) -> Claim:
+        return implies(t.pc == "trap", any(s.slot[k] == t for k in range(K)))
+
+    @p.sometimes                                        # some reachable state
+    @p.eventually                                       # return leads_to(premise, claim), under the steps' fairness
+    @p.terminal                                         # states that may be final; all others must have a successor
+
+    v = p.variant("no-sync", "what goes wrong", constants={"SYNC": False}, drop=["take"],
+                  expected={"owned": "refuted"}, threads=2, source="...")
+    @v.step(replaces="write")                           # or, without `replaces`, a step of its own name
+    def early_write(s: Shared) -> None: ...
+
+    PROTOCOL = p.protocol()                             # the last line
+
+Strings are labels of the enumeration beside them; None is no thread; threads are only compared with == and !=.
+Helpers (module-level functions in the same grammar, of a module such as the x86 fetch axioms) are expanded where they
+are called, with the shared state, a thread or a value as arguments. Whatever is outside the grammar, undeclared or
+unbounded is a `ProtocolError` when the module is imported; a value outside its domain is a `DomainOverflow` that names
+step, variable and value when it is reached. `first=` gives one thread, any one, another start than the rest.
+
+    explore(PROTOCOL.with_variant("no-sync"), threads=3)        ->  Explored: counts, verdicts, shortest traces
+
+`language` is what a protocol imports; `terms` is what it becomes; `ground` makes it concrete; `parts` splits steps for
+proofs about any number; `explorer.explore` picks an engine.
+"""

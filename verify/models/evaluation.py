@@ -201,7 +201,8 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping
             return f"{a[0]}.write({a[1]}, {a[2]}, {t.args[2].width // 8})"
         case "uf":
             sorts[f"s{len(sorts)}"] = t.sort
-            return f"world.function({names.get(str(p[0]), p[0])!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in a)}))"
+            values = "".join(x + ", " for x in a)
+            return f"world.function({names.get(str(p[0]), p[0])!r}, s{len(sorts) - 1}, ({values}))"
         case _:
             raise ValueError(f"no evaluation of operation {op}")
 

@@ -1,7 +1,7 @@
 """The machine state, what an instruction makes of it, and the observables that are compared.
 
-Every component is a term (`verify.models.bits`): a variable or expression in a proof, a constant in a replay.  The state
-covers what a user program can see in 64-bit mode: SDM vol. 1, sections 3.4 (basic registers), 8.1 (x87), 10.2 (SSE),
+Every component is a term (`verify.models.bits`): a variable or expression in a proof, a constant in a replay.  The
+state covers what a user program can see in 64-bit mode: SDM vol. 1, sections 3.4 (basic registers), 8.1 (x87), 10.2 (SSE),
 14.1 (AVX), 15.1 (AVX-512), 17.2 (shadow stacks).  Not covered: caches, timing, LBR, PMU, SGX, debug registers.
 """
 
@@ -14,7 +14,9 @@ from verify.models import bits
 from verify.models.bits import Term, const, var
 
 NO_FAULT: Final = 0xFF  # fault vector of an outcome without a fault
-FLAG_BITS: Final = {"cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "tf": 8, "df": 10, "of": 11, "nt": 14, "ac": 18, "id": 21}
+FLAG_BITS: Final = {
+    "cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "tf": 8, "df": 10, "of": 11, "nt": 14, "ac": 18, "id": 21,
+}  # fmt: skip
 STATUS: Final = ("cf", "pf", "af", "zf", "sf", "of")
 
 
@@ -114,7 +116,7 @@ OBSERVABLES: Final = (
 
 
 def flags_word(state: State, tf: Term) -> Term:
-    """RFLAGS as pushf stores it, 64 bits: IF and the reserved bit 1 are set, RF, VM and IOPL are 0 (SDM vol. 2, PUSHF)."""
+    """RFLAGS as pushf stores it, 64 bits: IF and reserved bit 1 set, RF, VM and IOPL 0 (SDM vol. 2, PUSHF)."""
     word = const(0x202, 64)
     for name, position in FLAG_BITS.items():
         value = tf if name == "tf" else getattr(state, name)

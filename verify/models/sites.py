@@ -26,13 +26,13 @@ FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, wher
 FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
 PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
-VENDOR_SENSITIVE: Final = frozenset(  # semantics read the vendor (tests/unit/test_class_keys.py finds what is missing)
-    """
-    andnpd andnps andpd andps cmpsb cmpsd cmpsq cmpsw ldmxcsr movapd movaps movdqa movntdq movntdqa movntpd
-    movntps movsxd orpd orps pand pandn por pxor reservednop vldmxcsr vmovapd vmovaps vmovdqa vmovdqa32 vmovdqa64 vmovntdq
-    vmovntdqa vmovntpd vmovntps xabort xend xorpd xorps xtest
-    """.split()
-)
+# Mnemonics whose semantics read the vendor; tests/unit/test_class_keys.py finds what is missing.
+VENDOR_SENSITIVE: Final = frozenset({
+    "andnpd", "andnps", "andpd", "andps", "cmpsb", "cmpsd", "cmpsq", "cmpsw", "ldmxcsr", "movapd", "movaps",
+    "movdqa", "movntdq", "movntdqa", "movntpd", "movntps", "movsxd", "orpd", "orps", "pand", "pandn", "por",
+    "pxor", "reservednop", "vldmxcsr", "vmovapd", "vmovaps", "vmovdqa", "vmovdqa32", "vmovdqa64", "vmovntdq",
+    "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
+})  # fmt: skip
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
 SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 

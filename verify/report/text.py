@@ -1,7 +1,8 @@
-"""Results as text for a terminal or a pipe: tables grouped by opcode range, lists of findings, one encoding explained."""
+"""Results as text for a terminal or a pipe: tables grouped by opcode range and lists of findings."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -12,6 +13,7 @@ from rich.table import Table
 Row = Mapping[str, Any]
 VERDICTS: Final = ("proved", "refuted", "refused", "vacuous", "unknown")
 COLOURS: Final = {"proved": "green", "refuted": "red", "refused": "yellow", "vacuous": "magenta", "unknown": "magenta"}
+_LONG: Final = re.compile(r"0x[0-9a-f]{16,}([0-9a-f]{16})\b")
 SCOPE: Final = "Out of scope: timing, LBR, PMU, SGX, other threads' view of a stack slot while a call is fixed up."
 
 
@@ -67,7 +69,8 @@ def finding_lines(rows: Sequence[Row]) -> Iterable[str]:
 
 
 def _first(example: Mapping[str, Any]) -> str:
-    return str(example.get("first_difference", ""))
+    """The first difference with long values cut to their low 16 digits."""
+    return _LONG.sub(r"0x…\1", str(example.get("first_difference", "")))
 
 
 def cautious_lines(rows: Sequence[Row]) -> Iterable[str]:
@@ -100,7 +103,7 @@ def _section(console: Console, title: str, lines: Sequence[str], every: bool) ->
 
 
 def _scheme_wide(console: Console, rows: Sequence[Row]) -> None:
-    """Deviations that forms share because the scheme's decoder reads irregular prefixes otherwise than the processor."""
+    """Deviations that forms share: the scheme's decoder reads irregular prefixes otherwise than the processor."""
     shared = [r for r in rows if r["irregular"] == "refuted" and r["verdict"] != "refuted"]
     if shared:
         console.print(

@@ -52,4 +52,5 @@ def canonical(roots: tuple[Term, ...]) -> Canonical:
         lines.append(f"{t.op} {sort} {params} {[number[a] for a in t.args]}")
     lines.append(str([number[r] for r in roots]))
     text = "\n".join(lines)
-    return Canonical(sha256(text.encode()).hexdigest()[:24], text, tuple(variables), tuple(sorts.values()), tuple(functions))
+    digest = sha256(text.encode()).hexdigest()[:24]
+    return Canonical(digest, text, tuple(variables), tuple(sorts.values()), tuple(functions))

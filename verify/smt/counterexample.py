@@ -123,9 +123,14 @@ def _shown(name: str, term: Term, value: Any) -> list[tuple[str, str]]:
         return []
     if isinstance(term.sort, Array):
         width = term.sort.value_bits
-        labels = GPR_NAMES if term.sort.name == "Gprs" else [f"{name}[{i}]" for i in range(len(value))]
+        labels = _labels(len(value))
         return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in zip(labels, value, strict=True)]
     return [(name, _hex(value, term.width))]
+
+
+def _labels(count: int) -> Sequence[str]:
+    """Names of the registers of a file with that many."""
+    return GPR_NAMES if count == 16 else [f"{'zmm' if count == 32 else 'k'}{i}" for i in range(count)]
 
 
 def _suffix(name: str) -> str:
@@ -175,7 +180,7 @@ def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             continue
         if isinstance(value, tuple):
             width = 64 if len(value) in {16, 8} else 512
-            labels = GPR_NAMES if len(value) == 16 else [f"{name}[{i}]" for i in range(len(value))]
+            labels = _labels(len(value))
             rows += [(label, _hex(v, width)) for label, v in zip(labels, value, strict=True) if v]
         elif value:
             rows.append((name, _hex(value, 64 if value > 1 else 1)))

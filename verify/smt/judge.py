@@ -6,13 +6,15 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 from verify.models.bits import Sort, const, distinct_registers, substitute, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
+from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
@@ -41,10 +43,16 @@ class ClassResult:
 
     decided: tuple[Decided, ...]
     refused: str | None = None
+    proved_before: bool = False
+    disputed: str | None = None  # an open disagreement of the two decoders
 
     @cached_property
     def verdict(self) -> Verdict:
         """The class's verdict."""
+        if self.proved_before:
+            return Verdict.PROVED
+        if self.disputed is not None:
+            return Verdict.UNKNOWN
         return Verdict.REFUSED if self.refused else worst(d.decision.verdict for d in self.decided)
 
 
@@ -82,12 +90,13 @@ class Judge:
     """Decides encodings under one scheme; keeps what it has decided of every class."""
 
     def __init__(self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS,
-                 decisions: Decisions | None = None) -> None:  # fmt: skip
+                 decisions: Decisions | None = None, proved: Container[str] = ()) -> None:  # fmt: skip
         self.scheme = scheme
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
-        self.obligations = 0
+        self.proved = proved  # digests of classes that were proved before, by the same code
+        self.newly_proved: list[str] = []
         self.own: dict[tuple[object, ...], _Own] = {}
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
@@ -105,6 +114,8 @@ class Judge:
         result = self.class_result(p)
         if result.verdict is Verdict.PROVED:
             return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "")
+        if result.disputed is not None:
+            return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), result.disputed)
         return self._individual(p, result)
 
     def is_exhausted(self, found: Judgement) -> bool:
@@ -120,15 +131,21 @@ class Judge:
         """The obligations of the encoding's class, decided."""
         found = self.classes.get(p.key)
         if found is None:
-            found = self.classes[p.key] = self._decide_class(p)
+            digest = class_digest(p.key)
+            found = _PROVED_BEFORE if digest in self.proved else self._decide_class(p)
+            self.classes[p.key] = found
+            if found.verdict is Verdict.PROVED and found is not _PROVED_BEFORE:
+                self.newly_proved.append(digest)
         return found
 
     def _decide_class(self, p: Probe) -> ClassResult:
         if isinstance(p.plan, Refuse):
             return ClassResult((), p.plan.reason)
+        disputed = disagreement(p.decoded.data, p.decoded) if isinstance(p.decoded, Decoded) else None
+        if disputed is not None:
+            return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
         material = problem(p, self.assumptions)
         decided = tuple(Decided(o, decide(o, self.decisions)) for o in obligations(p, material))
-        self.obligations += len(decided)
         return ClassResult(decided)
 
     def _individual(self, p: Probe, result: ClassResult) -> Judgement:
@@ -176,7 +193,16 @@ def _width(sort: Sort) -> int:
     return sort
 
 
+_PROVED_BEFORE = ClassResult((), proved_before=True)
+
+
+def class_digest(key: tuple[object, ...]) -> str:
+    """A class key's hash, the same in every process."""
+    return sha256(repr(key).encode()).hexdigest()[:20]
+
+
 _ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
+_ALL_UNKNOWN = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
 
 
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:

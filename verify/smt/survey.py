@@ -14,8 +14,8 @@ from verify.models.isa.encode import decoded_representatives, irregular_represen
 from verify.models.isa.forms import Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.machine import OBSERVABLES
-from verify.smt.counterexample import Counterexample, counterexample
 from verify.models.sites import is_vendor_specific, probe_of
+from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
 

@@ -110,8 +110,24 @@ def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstructio
         allowed = _without_lock(window, cpu)
         if allowed is not None:
             return allowed
-    reason = _later_extension(window[start:])
+    reason = _later_extension(window[start:]) or _ignored_bit(window, start, cpu)
     return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
+
+
+def _ignored_bit(window: bytes, start: int, cpu: Cpu) -> str | None:
+    """Why bytes that the library refuses run on some processors, or None.
+
+    Zen 4 was seen to ignore EVEX.b where a register operand has no rounding, and VEX.W of VPERMQ and VPERMPD with an
+    immediate, which the SDM calls undefined.
+    """
+    if window[start] == 0x62 and len(window) > start + 5 and window[start + 3] & 0x10 and window[start + 5] >= 0xC0:
+        plain = window[: start + 3] + bytes((window[start + 3] & ~0x10,)) + window[start + 4 :]
+        return "EVEX.b without a use, which some processors ignore" if _code(plain, cpu) else None
+    permutes = window[start] == 0xC4 and len(window) > start + 4 and window[start + 3] in {0, 1}
+    if permutes and not window[start + 2] & 0x80:
+        plain = window[: start + 2] + bytes((window[start + 2] | 0x80,)) + window[start + 3 :]
+        return "VEX.W0, which some processors ignore" if _code(plain, cpu) else None
+    return None
 
 
 def _null_prefixes(data: bytes, values: bytes) -> bytes:

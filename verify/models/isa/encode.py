@@ -16,7 +16,7 @@ from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
 from verify.models.isa.decode import Decoded
 from verify.models.isa.layout import shape
 from verify.models.isa.patch import with_fields
-from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
+from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form
 
 __all__ = [
     "decoded_representatives", "irregular_representatives", "random_encoding", "representatives", "with_fields",

@@ -63,7 +63,8 @@ def parsed(text: str) -> OpcodeRange:
     prefix = table if table not in {None, "normal"} else ""
     found = _BYTES.fullmatch(rest.replace(f"-{prefix}", "-") if prefix else rest)
     if found is None:
-        raise ValueError(f"malformed range {text!r} at position {len(word) - len(rest) + 1}: expected XX or XX-YY in hex")
+        position = len(word) - len(rest) + 1
+        raise ValueError(f"malformed range {text!r} at position {position}: expected XX or XX-YY in hex")
     first, last = int(found[1], 16), int(found[2] or found[1], 16)
     if last < first:
         raise ValueError(f"malformed range {text!r}: it ends before it begins")

@@ -17,7 +17,6 @@ from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Jum
 from verify.models.semantics.dispatch import execute
 from verify.models.semantics.run import RSP, Instruction, access_fault, is_canonical
 
-
 # In force by default; each can be dropped.  What the program may do, or the platform guarantees:
 ASSUMPTIONS: Final = frozenset({
     "code-not-read",  # the program neither reads nor writes the probed bytes or the slot as data

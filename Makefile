@@ -1,0 +1,35 @@
+PYTHON ?= python3
+
+.PHONY: check test live prove explore bench headers promote kernel semantics
+
+check:  ## ruff, mypy, layers, fast tests: under a minute
+	ruff check .
+	mypy
+	$(PYTHON) -m pytest -n 2 tests/test_layers.py tests/unit --ignore=tests/unit/concurrency
+
+test:  ## the whole suite, short live tests included
+	$(PYTHON) -m pytest -n 2 tests
+
+prove:  ## every form under every scheme, into the ledger proofs/
+	ubp-verify opcode-range -q
+	ubp-verify opcode-range -q --scheme linux-uprobes-3.15
+	ubp-verify opcode-range -q --scheme identity
+
+explore:  ## every protocol with its wrong variants, compared with the manifests in proofs/protocols
+	ubp-verify interleavings --check
+
+semantics:  ## the processor judges the semantics, ten minutes
+	ubp-verify confirm --semantics --seconds 600
+
+kernel:  ## the running kernel judges the scheme (root)
+	ubp-verify confirm --kernel
+
+bench:  ## medians of five, JSON with machine and versions beside it
+	for b in bench/*.py; do $(PYTHON) $$b; done
+
+headers:  ## the partition over all opcode headers (long)
+	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu intel
+	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu amd
+
+promote:  ## rewrite the golden reports from what the program prints now
+	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

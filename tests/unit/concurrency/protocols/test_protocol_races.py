@@ -1,0 +1,58 @@
+"""The shortest interleavings of the historic races are the ones that history tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.concurrency.explored import Refuted
+from verify.concurrency.explorer import explore
+from verify.concurrency.protocols import protocol
+
+RACES = {
+    # text is copied after the prober has listed the address spaces: the child keeps int3
+    ("xol-fork", "no-dup-lock", "no_int3_remains"): ("begin_removal", "fork_process", "write_original_parent"),
+    # the child wakes up in a slot of an area that was not copied
+    ("xol-fork", "fork-in-slot", "no_fault_in_slot"): ("get_slot", "fork_process"),
+    # the parent blocks in vfork with the only slot, its child traps
+    ("xol-fork", "vfork-in-slot", "blocked_parent_owns_no_slot"): ("get_slot", "vfork"),
+    # thread traps, another removes the probe, lookup fails, SIGTRAP
+    ("optimised-nop5", "no-recheck", "no_sigtrap"): ("register", "forget", "look_up"),
+    ("optimised-nop10", "no-recheck", "no_sigtrap"): ("fetch_int3", "forget", "look_up"),
+    # patched text is inherited, the trampoline is not
+    ("optimised-nop5", "trampoline-not-inherited", "no_call_into_nothing"): ("write_call", "fork", "child_call"),
+    # preempted behind the lea, all ten bytes restored
+    ("optimised-nop10", "call-overwritten", "no_torn_instruction"): ("fetch_lea", "write_nop_tail", "fetch_no_call"),
+    # preempted at the boundary inside the site
+    ("int3-patch", "preempted-inside", "no_torn_instruction"): ("fetch_old", "write_tail", "go_on_in_overwritten_tail"),
+    # a return address inside the site
+    ("int3-patch", "returns-inside", "no_torn_instruction"): ("fetch_old", "come_back", "go_on_in_overwritten_tail"),
+    # stale first byte, new tail; new first byte, stale tail; stale int3, record gone
+    ("int3-patch", "no-sync-after-int3", "no_torn_instruction"): ("write_tail", "fetch_torn"),
+    ("int3-patch", "no-sync-after-tail", "no_torn_instruction"): ("write_tail", "write_first", "fetch_torn"),
+    ("int3-patch", "no-sync-after-first", "no_sigtrap"): ("write_first", "fetch_int3", "handle"),
+    # a thread preempted in the copy
+    ("jump-xol", "no-grace-period", "no_thread_in_freed_copy"): ("fetch_jump", "free_copy", "run_freed_copy"),
+    # the frame of a signal handler leads back into the copy
+    ("jump-xol", "signal-frame-overlooked", "no_thread_in_freed_copy"): ("signal", "free_copy", "run_freed_copy"),
+    # a handler uses an object that unregistering frees
+    ("ref-count", "hit-without-reference", "no_use_after_free"): ("find", "put_object"),
+    # the int3 is out, and one processor has not loaded the register yet
+    ("inline-step-hwbp", "no-ipi", "no_missed_hit"): ("claim", "take_out", "exec_other_gap"),
+    ("inline-step-hwbp", "one-too-many", "no_missed_hit_of_its_own"): ("step_without_register", "exec_own_gap"),
+    ("inline-step", "others-run", "no_missed_hit"): ("take_out", "exec_in_gap"),
+    # longjmp leaves an instance behind; the next return takes it for its own
+    ("return-probe", "no-cleanup-at-return", "no_return_goes_astray"): ("longjmp", "handle_trampoline"),
+    ("return-probe", "instances-dropped", "no_return_is_lost"): ("call_probed", "unregister", "handle_trampoline"),
+    # the slot area is unmapped under a thread
+    ("xol-unmap", "area-not-sealed", "no_fault_in_slot"): ("unmap_area", "step"),
+    ("xol-unmap", "lookup-by-address", "displaced_instruction_was_mapped"): ("exec_int3", "unmap_text", "look_up"),
+}
+
+
+@pytest.mark.parametrize(("race", "actions"), RACES.items(), ids=["-".join(race) for race in RACES])
+def test_shortest_interleaving_tells_the_race(race: tuple[str, str, str], actions: tuple[str, ...]) -> None:
+    name, variant, violated = race
+    verdict = explore(protocol(name).with_variant(variant), engine="python").verdict(violated)
+    assert isinstance(verdict, Refuted) and verdict.trace is not None
+    taken = iter(event.action.split(" ")[0] for event in verdict.trace.events)
+    assert all(action in taken for action in actions), [event.action for event in verdict.trace.events]

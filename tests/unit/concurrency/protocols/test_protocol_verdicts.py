@@ -1,0 +1,129 @@
+"""Every protocol and known-wrong variant gives the verdicts that it declares, and the counts that were recorded.
+
+Running this file as a program writes `counts.json` anew; read the difference before it is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from verify.concurrency.explored import Explored, Refuted, Vacuous
+from verify.concurrency.explorer import explore
+from verify.concurrency.language import Protocol
+from verify.concurrency.protocols import names, protocol
+
+FILE = Path(__file__).with_name("counts.json")
+PLAIN = 3  # threads up to which the plain interpreter is asked
+
+
+def cases() -> list[Protocol]:
+    """Every protocol and variant of this directory, except the one that has tests of its own."""
+    found = [protocol(name) for name in names() if name != "xol-step"]
+    return [case for item in found for case in (item, *(item.with_variant(variant.name) for variant in item.variants))]
+
+
+def label(case: Protocol) -> str:
+    """`protocol` or `protocol/variant`."""
+    return f"{case.name}/{case.variant}" if case.variant else case.name
+
+
+@cache
+def explored(case: Protocol, threads: int) -> Explored:
+    """The case at that number of threads, by the plain interpreter where that is quick."""
+    return explore(case, threads, engine="python" if threads <= PLAIN else "auto")
+
+
+def counted(case: Protocol) -> dict[str, int]:
+    """The counts of one case at its number of threads."""
+    found = explored(case, case.threads)
+    return {
+        "threads": found.threads,
+        "states": found.states,
+        "transitions": found.transitions,
+        "stored": found.stored,
+        "depth": found.depth,
+    }
+
+
+CASES = pytest.mark.parametrize("case", cases(), ids=label)
+CORRECT = pytest.mark.parametrize("name", [name for name in names() if name != "xol-step"])
+GOLDEN: dict[str, dict[str, int]] = json.loads(FILE.read_text()) if FILE.exists() else {}
+MODEL_ONLY = {"memory_may_be_fetched"}  # about the model of fetches itself, which every variant keeps
+
+
+@CASES
+def test_verdicts_are_as_declared(case: Protocol) -> None:
+    found = explored(case, case.threads)
+    assert found.complete
+    verdicts = {name: verdict.name for name, verdict in found.properties}
+    assert verdicts == {name: case.expectation(name) for name in verdicts}
+
+
+@CASES
+def test_counts_are_as_recorded(case: Protocol) -> None:
+    assert counted(case) == GOLDEN[label(case)]
+
+
+@CASES
+def test_refuted_invariants_show_an_interleaving(case: Protocol) -> None:
+    for name, verdict in explored(case, case.threads).properties:
+        kind = case.property_named(name).kind
+        if isinstance(verdict, Refuted) and kind != "sometimes":
+            assert verdict.trace is not None and verdict.trace.events, name
+
+
+@CORRECT
+def test_correct_version_is_proved_or_says_why_not(name: str) -> None:
+    case = protocol(name)
+    assert not case.expected
+    assert all(verdict.name == "proved" for _, verdict in explored(case, case.threads).properties)
+
+
+@CORRECT
+def test_nothing_is_vacuous_in_the_correct_version(name: str) -> None:
+    case = protocol(name)
+    assert not any(isinstance(verdict, Vacuous) for _, verdict in explored(case, case.threads).properties)
+
+
+@CORRECT
+def test_every_invariant_is_broken_by_a_variant(name: str) -> None:
+    case = protocol(name)
+    broken = {prop for variant in case.variants for prop, verdict in variant.expected if verdict == "refuted"}
+    assert {prop.name for prop in case.properties if prop.kind == "always"} - MODEL_ONLY <= broken
+
+
+@CORRECT
+def test_every_step_is_needed_for_the_counts(name: str) -> None:
+    """A step that is never taken anywhere would be dead text: without it some case has fewer transitions."""
+    for step in protocol(name).steps:
+        assert any(_taken(case, step.name) for case in cases() if case.name == name), step.name
+
+
+def _taken(case: Protocol, name: str) -> bool:
+    """Whether the transition count of a case falls, or a state is lost, without the step."""
+    if case.threads > 3 or name not in {step.name for step in case.steps}:
+        return False
+    without = _without(case, name)
+    found, less = explored(case, case.threads), explore(without, case.threads, engine="python")
+    return (found.states, found.transitions) != (less.states, less.transitions)
+
+
+def _without(case: Protocol, name: str) -> Protocol:
+    return replace(case, steps=tuple(step for step in case.steps if step.name != name))
+
+
+@CORRECT
+def test_assumptions_have_names_and_texts(name: str) -> None:
+    case = protocol(name)
+    assert case.assumptions and case.source
+    assert len({assumption.name for assumption in case.assumptions}) == len(case.assumptions)
+    assert all(assumption.text for assumption in case.assumptions)
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps({label(case): counted(case) for case in cases()}, indent=1) + "\n")

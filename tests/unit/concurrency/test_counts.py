@@ -1,0 +1,100 @@
+"""All engines count alike on xol-step; the expected numbers were measured with SPIN 6.5, TLC 2.15, rumur and Storm."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.concurrency import compiled, diagrams, explorer, frontier, interpreter
+from verify.concurrency.explored import Limits, Search
+from verify.concurrency.ground import Model, ground
+from verify.concurrency.protocols import protocol
+
+# threads: states, transitions, orbits under thread symmetry
+COUNTS = {2: (4_297, 13_048, 2_188), 3: (93_175, 365_310, 16_508), 4: (1_729_929, 8_147_528, 85_482)}
+CYCLIC = {2: 726, 3: 7_442, 4: 66_866}
+NEEDS_C = pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler on this machine")
+EXPLICIT = ["python", "numpy", pytest.param("c", marks=NEEDS_C)]
+
+
+def xol(threads: int, **values: int | bool) -> Model:
+    return ground(protocol("xol-step").with_parameters(**values), threads)
+
+
+def counted(engine: str, model: Model, symmetric: bool) -> Search:
+    found = explorer.search(model, engine, symmetric, Limits())
+    assert found.complete
+    return found
+
+
+@pytest.mark.parametrize("engine", [*EXPLICIT, "bdd"])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_full_space_has_the_measured_counts(engine: str, threads: int) -> None:
+    found = counted(engine, xol(threads), False)
+    assert (found.states, found.transitions) == COUNTS[threads][:2]
+    assert found.stored == COUNTS[threads][0]
+
+
+@pytest.mark.parametrize("engine", EXPLICIT)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_symmetric_search_stores_orbits_and_counts_the_full_space(engine: str, threads: int) -> None:
+    found = counted(engine, xol(threads), True)
+    assert (found.states, found.transitions, found.stored) == COUNTS[threads]
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("c", marks=NEEDS_C)])
+def test_four_threads_symmetric(engine: str) -> None:
+    found = counted(engine, xol(4), True)
+    assert (found.states, found.transitions, found.stored) == COUNTS[4]
+
+
+def test_four_threads_by_diagrams() -> None:
+    assert (counted("bdd", xol(4), False).states) == COUNTS[4][0]
+
+
+def test_six_threads_by_diagrams() -> None:
+    found = counted("bdd", xol(6), False)
+    assert (found.states, found.transitions) == (486_747_145, 2_995_559_720)
+
+
+@pytest.mark.parametrize("engine", [*EXPLICIT, "bdd"])
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_cyclic_variant_has_the_measured_states(engine: str, threads: int) -> None:
+    assert counted(engine, xol(threads, CYCLIC=True), False).states == CYCLIC[threads]
+
+
+@NEEDS_C
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_depth_is_the_same_in_every_explicit_engine(symmetric: bool) -> None:
+    model = xol(3)
+    searches = (interpreter.search, frontier.search, compiled.search)
+    assert len({search(model, symmetric).depth for search in searches}) == 1
+
+
+@NEEDS_C
+def test_states_wider_than_a_word_are_counted_by_c_as_by_diagrams() -> None:
+    model = xol(7, M=1, R=1)
+    assert model.bits <= 63
+    wide = xol(8, M=1, R=1)
+    assert wide.bits > 63
+    by_c, by_diagrams = compiled.search(wide, True), diagrams.search(wide)
+    assert (by_c.states, by_c.transitions) == (by_diagrams.states, by_diagrams.transitions)
+
+
+def test_numpy_refuses_states_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="63 bits"):
+        frontier.search(xol(8))
+
+
+@pytest.mark.parametrize("engine", EXPLICIT)
+def test_a_bound_leaves_the_search_incomplete(engine: str) -> None:
+    found = explorer.search(xol(3), engine, False, Limits(states=1_000))
+    assert not found.complete
+    assert "1000 states" in found.reason or "limit of states" in found.reason
+
+
+@pytest.mark.parametrize("engine", EXPLICIT)
+def test_a_memory_limit_leaves_the_search_incomplete(engine: str) -> None:
+    found = explorer.search(xol(3), engine, False, Limits(memory=800_000))
+    assert not found.complete
+    assert found.reason
+    assert 0 < found.states < COUNTS[3][0]

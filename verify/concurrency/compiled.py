@@ -1,0 +1,131 @@
+"""The C engine: generates, compiles and runs one search; states of up to 128 bits.
+
+Needs a C compiler (cc, gcc, clang, or the one in PyPI's ziglang); `available` says whether there is one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from verify.concurrency.circuit import evaluate
+from verify.concurrency.compiled_text import source
+from verify.concurrency.domains import DomainOverflow
+from verify.concurrency.explored import Limits, Search, Seen
+from verify.concurrency.ground import Model
+
+BITS = 127  # one value more than a state must fit the word
+KEY_BITS = 63
+OBSERVATIONS = 64
+REASONS = {"memory": "the memory limit", "states": "the limit of states", "seconds": "the time limit"}
+
+
+@functools.cache
+def compiler() -> tuple[str, ...] | None:
+    """The command of a C compiler, None where there is none."""
+    for name in ("gcc", "cc", "clang"):
+        found = shutil.which(name)
+        if found:
+            return (found,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    return None
+
+
+def unavailable(model: Model, symmetric: bool) -> str:
+    """Why this engine cannot explore the model; empty where it can."""
+    if compiler() is None:
+        return "no C compiler"
+    if model.bits > BITS:
+        return f"a state has {model.bits} bits, more than {BITS}"
+    if symmetric and model.record + len(model.identities) > KEY_BITS:
+        return f"a thread's record has {model.record} bits, too many to sort"
+    if len(model.observations) > OBSERVATIONS:
+        return f"more than {OBSERVATIONS} observations"
+    return ""
+
+
+def program(model: Model, symmetric: bool) -> Path:
+    """The compiled search of a model; compiled once and kept in the user's cache directory."""
+    text = source(model, symmetric)
+    command = compiler()
+    assert command is not None
+    options = ("-O2", "-march=native", "-w", "-x", "c")
+    name = hashlib.sha256("\0".join((text, *command, *options)).encode()).hexdigest()[:32]
+    place = _cache() / name
+    if not place.exists():
+        with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
+            target = Path(scratch) / "search"
+            (Path(scratch) / "search.c").write_text(text)
+            subprocess.run(
+                [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)],
+                check=True,
+                capture_output=True,
+            )
+            target.replace(place)
+    return place
+
+
+def _cache() -> Path:
+    """A directory of the user's own for compiled searches."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    place = (Path(base) if base else Path.home() / ".cache") / "ubp-verify" / "searches"
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(place, os.W_OK | os.X_OK):
+            return place
+    return Path(tempfile.mkdtemp(prefix="ubp-verify-"))
+
+
+def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
+    """Explores every state. Raises ValueError where `unavailable` says why not."""
+    reason = unavailable(model, symmetric)
+    if reason:
+        raise ValueError(f"the C engine cannot explore this model: {reason}")
+    memory = limits.memory if limits.memory is not None else (1 << 63)
+    arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0), "s" if symmetric else "f"]
+    process = subprocess.Popen([str(program(model, symmetric)), *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        output = process.communicate()[0]
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        output = process.communicate()[0]
+    if process.returncode != 0:
+        raise RuntimeError(f"the compiled search ended with status {process.returncode}")
+    return _read(model, symmetric, output)
+
+
+def _read(model: Model, symmetric: bool, output: str) -> Search:
+    found = Search("c", symmetric)
+    for line in output.splitlines():
+        kind, *fields = line.split()
+        if kind == "overflow":
+            _overflow(model, int(fields[0]), int(fields[1], 16))
+        elif kind == "seen":
+            seen = Seen(int(fields[1]), int(fields[2], 16))
+            if fields[0] == "-1":
+                found.deadlock = seen
+            else:
+                found.seen[int(fields[0])] = seen
+        else:
+            found.stored, found.states, found.transitions, found.depth = (int(field) for field in fields[:4])
+            found.complete, found.bytes, found.seconds = fields[4] == "1", int(fields[5]), float(fields[6])
+            found.reason = REASONS.get(fields[7], fields[7]) if len(fields) > 7 else ""
+    return found
+
+
+def _overflow(model: Model, number: int, state: int) -> None:
+    transition, cells = model.transitions[number], model.cells(state)
+    for check in transition.checks:
+        if not evaluate(check.holds, cells):
+            raise DomainOverflow(transition.step.name, check.target, evaluate(check.value, cells))
+    raise AssertionError("a check failed in generated code and holds in the circuit")

@@ -1,0 +1,154 @@
+"""The decision-diagram engine: all reachable states at once, one thread exhausted before the next is tried.
+
+It measures no depth; where a property is refuted, breadth-first rings give the shortest interleaving.
+"""
+
+from __future__ import annotations
+
+import time
+
+from verify.concurrency.circuit import evaluate
+from verify.concurrency.domains import DomainOverflow
+from verify.concurrency.explored import Limits, Search, Seen
+from verify.concurrency.ground import Model
+from verify.concurrency.symbolic import Diagram, Encoding
+
+MEASURED = 200  # images between two looks at the memory
+NODE_BYTES = 40  # of a CUDD node and its share of the unique table
+
+
+class Bound(Exception):
+    """A bound of the run was hit."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Reachability:
+    """The reachable states of one model."""
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model, self.limits, self.began = model, limits, time.perf_counter()
+        self.encoding = Encoding(model)
+        self.relations = tuple(self.encoding.relation(transition) for transition in model.transitions)
+        self.states = self.encoding.bdd.false
+        for state in model.initial:
+            self.states |= self.encoding.cube(state)
+        self.images = 0
+        self.applied = [self.encoding.bdd.false] * len(self.relations)
+
+    def groups(self) -> list[list[int]]:
+        """Numbers of transitions by the thread that acts, then those of nobody."""
+        groups: dict[int, list[int]] = {}
+        for number, one in enumerate(self.relations):
+            threads = one.transition.threads
+            groups.setdefault(threads[0] if threads else self.model.threads, []).append(number)
+        return [groups[key] for key in sorted(groups)]
+
+    def saturate(self) -> None:
+        """All reachable states; raises Bound."""
+        groups = self.groups()
+        current = 0
+        while current < len(groups):
+            before = self.states
+            self.exhaust(groups[current])
+            current = current + 1 if self.states == before else 0 if current else 1
+
+    def exhaust(self, group: list[int]) -> None:
+        """Adds what a group of transitions can reach by itself; each is applied to what it has not yet seen."""
+        before = None
+        while before != self.states:
+            before = self.states
+            for number in group:
+                if self.applied[number] != self.states:
+                    fresh = self.states & ~self.applied[number]
+                    self.applied[number] = self.states
+                    self.states |= self.encoding.image(fresh, self.relations[number])
+                    self.check()
+
+    def check(self) -> None:
+        """Raises Bound where a limit has been hit."""
+        if self.limits.seconds is not None and time.perf_counter() - self.began > self.limits.seconds:
+            raise Bound(f"more than {self.limits.seconds} s")
+        self.images += 1
+        if self.limits.memory is None or self.images % MEASURED:  # counting the nodes takes milliseconds
+            return
+        if len(self.encoding.bdd) * NODE_BYTES > self.limits.memory:
+            raise Bound(f"more than {self.limits.memory} bytes of diagrams")
+
+    def rings(self, target: Diagram) -> list[Diagram]:
+        """States by distance, up to the first that meet `target`; raises Bound."""
+        states = self.encoding.bdd.false
+        for state in self.model.initial:
+            states |= self.encoding.cube(state)
+        reached, found = states, [states]
+        while found[-1] & target == self.encoding.bdd.false:
+            after = self.encoding.bdd.false
+            for one in self.relations:
+                after |= self.encoding.image(found[-1], one)
+                self.check()
+            found.append(after & ~reached)
+            reached |= after
+        return found
+
+    def overflow(self) -> None:
+        """Raises DomainOverflow where a reachable state has one."""
+        for one in self.relations:
+            broken = self.states & one.broken
+            if broken != self.encoding.bdd.false:
+                cells = self.model.cells(self.encoding.state(broken))
+                check = next(check for check in one.transition.checks if not evaluate(check.holds, cells))
+                raise DomainOverflow(one.transition.step.name, check.target, evaluate(check.value, cells))
+
+
+def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
+    """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance."""
+    began = time.perf_counter()
+    reach = Reachability(model, limits)
+    found = Search(reach.encoding.name, False, depth=-1)
+    try:
+        reach.saturate()
+        found.complete = True
+    except Bound as bound:
+        found.reason = bound.reason
+    except KeyboardInterrupt:
+        found.reason = "interrupted"
+    reach.overflow()
+    found.states = found.stored = reach.encoding.count(reach.states)
+    found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
+    found.bytes = reach.states.dag_size * NODE_BYTES
+    _observe(reach, found)
+    found.diagram = reach
+    found.seconds = time.perf_counter() - began
+    return found
+
+
+def _observe(reach: Reachability, found: Search) -> None:
+    """What the reachable states satisfy; the depth of an observation that refutes is its shortest."""
+    encoding = reach.encoding
+    for index, item in enumerate(reach.model.observations):
+        where = encoding.truth(item.node)
+        if reach.states & where != encoding.bdd.false:
+            found.seen[index] = _nearest(reach, where) if item.role == "bad" else Seen(-1, 0)
+    if found.complete:
+        stuck = reach.states & ~encoding.truth(reach.model.terminal)
+        for one in reach.relations:
+            stuck &= ~one.guard
+        if stuck != encoding.bdd.false:
+            found.deadlock = _nearest(reach, stuck)
+
+
+def _nearest(reach: Reachability, target: Diagram) -> Seen:
+    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before)."""
+    try:
+        rings = reach.rings(target)
+    except Bound:
+        return Seen(-1, reach.encoding.state(reach.states & target))
+    path = [reach.encoding.state(rings[-1] & target)]
+    for ring in reversed(rings[:-1]):
+        before = reach.encoding.bdd.false
+        for one in reach.relations:
+            before |= ring & reach.encoding.preimage(path[-1], one)
+        path.append(reach.encoding.state(before))
+    return Seen(len(rings) - 1, path[0], tuple(reversed(path)))

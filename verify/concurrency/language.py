@@ -1,0 +1,295 @@
+"""The protocol language: variables, steps, properties, fairness, assumptions and variants of one protocol.
+
+Decides what a protocol is; how it is explored is decided elsewhere. See the package docstring for an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from verify.concurrency.domains import (
+    Array,
+    Bool,
+    Bounded,
+    Domain,
+    DomainOverflow,
+    Enum,
+    Parameter,
+    ProtocolError,
+    Size,
+    ThreadId,
+)
+from verify.concurrency.expressions import implies, leads_to, threads
+from verify.concurrency.reading import Reader
+from verify.concurrency.terms import FALSE, TRUE, PropertyTerm, StepTerm
+
+__all__ = [
+    "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
+    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "leads_to", "threads",
+]  # fmt: skip
+
+Shared = Any
+"""Type of a step's first parameter: the shared variables are its attributes."""
+Thread = Any
+"""Type of a step's thread parameters: the per-thread variables are their attributes."""
+
+Claim = Any
+"""Type of what a property returns: a truth value, `implies` or `leads_to`."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+VERDICTS = ("proved", "refuted", "vacuous", "unknown")
+DEADLOCK = "no_deadlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """A named assumption or axiom of a protocol, with its source."""
+
+    name: str
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
+
+    `threads` is the number of threads at which the expected verdicts hold (None: the protocol's).
+    """
+
+    name: str
+    question: str
+    constants: tuple[tuple[str, int | bool], ...] = ()
+    drop: tuple[str, ...] = ()
+    steps: tuple[StepTerm, ...] = ()
+    expected: tuple[tuple[str, str], ...] = ()
+    threads: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One protocol, or one of its variants, with the values of its parameters."""
+
+    name: str
+    question: str
+    shared: tuple[tuple[str, Domain], ...]
+    local: tuple[tuple[str, Domain], ...]
+    parameters: tuple[tuple[str, int | bool], ...]
+    steps: tuple[StepTerm, ...]
+    properties: tuple[PropertyTerm, ...]
+    assumptions: tuple[Assumption, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    expected: tuple[tuple[str, str], ...] = ()
+    threads: int = 3
+    variant: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ProtocolError(f"{self.name}: two steps have one name: {sorted(names)}")
+        if len({prop.name for prop in self.properties}) != len(self.properties):
+            raise ProtocolError(f"{self.name}: two properties have one name")
+        for name, verdict in self.expected:
+            if name not in {prop.name for prop in self.properties} or verdict not in VERDICTS:
+                raise ProtocolError(f"{self.name}: expected verdict {verdict!r} of {name!r} names nothing")
+
+    @property
+    def values(self) -> dict[str, int]:
+        """Parameters by name."""
+        return {name: int(value) for name, value in self.parameters}
+
+    def expectation(self, name: str) -> str:
+        """The verdict that is expected of the property: "proved" unless declared otherwise."""
+        return dict(self.expected).get(name, "proved")
+
+    def with_parameters(self, **values: int | bool) -> Protocol:
+        """The same protocol for other sizes."""
+        unknown = set(values) - {name for name, _ in self.parameters}
+        if unknown:
+            raise ProtocolError(f"{self.name} has no parameter {sorted(unknown)}")
+        return replace(self, parameters=tuple((name, values.get(name, old)) for name, old in self.parameters))
+
+    def with_variant(self, name: str) -> Protocol:
+        """The variant of that name, as a protocol of its own."""
+        found = next((variant for variant in self.variants if variant.name == name), None)
+        if found is None:
+            raise ProtocolError(f"{self.name} has no variant {name!r}: {[item.name for item in self.variants]}")
+        replaced = {step.name: step for step in found.steps}
+        kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
+        return replace(
+            self.with_parameters(**dict(found.constants)),
+            variant=name,
+            question=found.question,
+            steps=(*kept, *replaced.values()),
+            expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
+            threads=found.threads or self.threads,
+        )
+
+    def property_named(self, name: str) -> PropertyTerm:
+        """The property of that name."""
+        return next(prop for prop in self.properties if prop.name == name)
+
+
+@dataclass(slots=True)
+class VariantDescription:
+    """Collects the steps of one variant."""
+
+    variant: Variant
+    description: Description
+    steps: list[StepTerm] = field(default_factory=list)
+
+    def step(
+        self,
+        replaces: str | None = None,
+        actor: str = "thread",
+        fair: str | None = "weak",
+        choose: Mapping[str, Any] | None = None,
+    ) -> Callable[[_Function], _Function]:
+        """Replaces the named step, or adds a new one under the function's name."""
+
+        def register(function: _Function) -> _Function:
+            if replaces is not None and replaces not in {step.name for step in self.description.steps}:
+                raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
+            name = replaces or function.__name__
+            self.steps.append(self.description.reader.step(function, name, actor, _fair(fair), choose or {}))
+            return function
+
+        return register
+
+
+class Description:
+    """Collects a protocol while its module is read; `protocol()` gives the finished record."""
+
+    def __init__(
+        self,
+        name: str,
+        question: str,
+        *,
+        shared: Mapping[str, Domain],
+        local: Mapping[str, Domain],
+        assumptions: Sequence[Assumption] = (),
+        expected: Mapping[str, str] | None = None,
+        threads: int = 3,
+        source: str = "",
+    ) -> None:
+        self.name, self.question, self.threads, self.source = name, question, threads, source
+        self.shared, self.local = dict(shared), dict(local)
+        self.assumptions, self.expected = tuple(assumptions), dict(expected or {})
+        for variable, domain in (*self.shared.items(), *self.local.items()):
+            _check_variable(variable, domain, variable in self.shared)
+        self.reader = Reader(self.shared, self.local)
+        self.steps: list[StepTerm] = []
+        self.properties: list[PropertyTerm] = []
+        self.variants: list[VariantDescription] = []
+
+    def step(
+        self, actor: str = "thread", fair: str | None = "weak", choose: Mapping[str, Any] | None = None
+    ) -> Callable[[_Function], _Function]:
+        """Decorates a step `f(shared, thread.., choice..)`.
+
+        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `fair` is "weak" (continuously enabled:
+        taken), "strong" (again and again enabled: taken) or None (may never be taken), for each thread by itself.
+        `choose` maps a parameter to its number of values; every value is a transition of its own.
+        """
+
+        def register(function: _Function) -> _Function:
+            self.steps.append(self.reader.step(function, function.__name__, actor, _fair(fair), choose or {}))
+            return function
+
+        return register
+
+    def always(self, function: _Function) -> _Function:
+        """Decorates an invariant: holds in every reachable state, for every thread."""
+        return self._property(function, "always")
+
+    def sometimes(self, function: _Function) -> _Function:
+        """Decorates a goal: some reachable state satisfies it, for some thread."""
+        return self._property(function, "sometimes")
+
+    def eventually(self, function: _Function) -> _Function:
+        """Decorates `leads_to(premise, claim)`, judged under the fairness of the steps."""
+        return self._property(function, "eventually")
+
+    def terminal(self, function: _Function) -> _Function:
+        """Decorates the states that may be final; any other state without successors is a deadlock."""
+        term = self.reader.property(function, DEADLOCK, "deadlock")
+        self.properties.append(term)
+        return function
+
+    def variant(
+        self,
+        name: str,
+        question: str,
+        *,
+        constants: Mapping[str, int | bool] | None = None,
+        drop: Sequence[str] = (),
+        expected: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        source: str = "",
+    ) -> VariantDescription:
+        """Declares a variant; decorate its changed steps with the result's `step`."""
+        unknown = set(drop) - {step.name for step in self.steps}
+        if unknown:
+            raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
+        record = Variant(
+            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple((expected or {}).items()),
+            threads, source,
+        )  # fmt: skip
+        self.variants.append(VariantDescription(record, self))
+        return self.variants[-1]
+
+    def protocol(self) -> Protocol:
+        """The finished record."""
+        properties = list(self.properties)
+        if not any(prop.name == DEADLOCK for prop in properties):
+            properties.append(PropertyTerm(DEADLOCK, "deadlock", (), TRUE, FALSE))
+        for domain in (*self.shared.values(), *self.local.values()):
+            for size in _sizes(domain):
+                self.reader.parameter(size)
+        return Protocol(
+            self.name,
+            self.question,
+            tuple(self.shared.items()),
+            tuple(self.local.items()),
+            tuple((name, value.default) for name, value in sorted(self.reader.parameters.items())),
+            tuple(self.steps),
+            tuple(properties),
+            self.assumptions,
+            tuple(replace(item.variant, steps=tuple(item.steps)) for item in self.variants),
+            tuple(self.expected.items()),
+            self.threads,
+            source=self.source,
+        )
+
+    def _property(self, function: _Function, kind: str) -> _Function:
+        self.properties.append(self.reader.property(function, function.__name__, kind))
+        return function
+
+
+def _fair(fair: str | None) -> str | None:
+    if fair not in ("weak", "strong", None):
+        raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
+    return fair
+
+
+def _check_variable(name: str, domain: Domain, shared: bool) -> None:
+    if not name.isidentifier():
+        raise ProtocolError(f"variable name {name!r} is not an identifier")
+    if not isinstance(domain, Bounded | Enum | Bool | ThreadId | Array):
+        raise ProtocolError(f"variable {name} is unbounded: expected a finite domain, got {domain!r}")
+    scalar = domain.element if isinstance(domain, Array) else domain
+    if shared and not isinstance(scalar, ThreadId) and scalar.first is not None:
+        raise ProtocolError(f"variable {name} is shared: `first` belongs to per-thread variables")
+
+
+def _sizes(domain: Domain) -> list[Parameter]:
+    """The parameters in a domain."""
+    scalar = domain.element if isinstance(domain, Array) else domain
+    found: list[int | Size | None] = [domain.length] if isinstance(domain, Array) else []
+    if isinstance(scalar, Bounded):
+        found += [scalar.lo, scalar.hi, scalar.initial, scalar.first]
+    return [size.origin for size in found if isinstance(size, Size)]

@@ -1,0 +1,197 @@
+"""Counterexamples of leads-to properties: a way to a pending state, and from there a fair loop; and the verdicts."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from itertools import permutations
+
+import numpy as np
+
+from verify.concurrency import frontier
+from verify.concurrency.circuit import Node
+from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Unknown, Vacuous, Verdict
+from verify.concurrency.ground import Model
+from verify.concurrency.interpreter import canonical
+from verify.concurrency.liveness import Component, Fairness, Pending, everywhere, fair_component, fairness, pending
+from verify.concurrency.shortest import replayed, trace
+from verify.concurrency.vectors import WIDTH, Orbits, States, Values
+
+Edge = tuple[int, int]  # (target, transition number)
+
+
+def judge(model: Model, limits: Limits) -> dict[str, Verdict]:
+    """The verdict of each `eventually` property.
+
+    The threads are exchangeable, so a property of threads is judged for one choice of them.
+    """
+    wanted: dict[str, tuple[Node, Node]] = {}
+    for name, premise, claim in model.eventualities():
+        wanted.setdefault(name, (premise, claim))
+    if not wanted:
+        return {}
+    if model.bits > WIDTH:
+        return dict.fromkeys(wanted, Unknown(f"liveness needs states of at most {WIDTH} bits, got {model.bits}"))
+    explorer = frontier.Explorer.of(model, model.symmetric, keep=True)
+    explorer.run(limits, time.perf_counter())
+    if not explorer.found.complete or explorer.keep is None:
+        return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {explorer.found.reason}"))
+    levels, fair = explorer.keep, fairness(model)
+    return {name: _judged(model, name, levels, terms, fair) for name, terms in wanted.items()}
+
+
+def _judged(model: Model, name: str, levels: list[States], terms: tuple[Node, Node], fair: Fairness) -> Verdict:
+    premise, claim = terms
+    graph = pending(model, levels, premise, claim, fair)
+    if not len(graph.states):
+        met = any(bool(Values(model, states).truth(premise).any()) for states in everywhere(model, levels))
+        return Proved() if met else Vacuous("the premise holds in no reachable state")
+    component = fair_component(graph, fair)
+    return Proved() if component is None else Refuted(_lasso(model, name, levels, component))
+
+
+def _lasso(model: Model, name: str, levels: list[States], component: Component) -> Trace:
+    """The interleaving: to the beginning of the obligation, on to the component, once round it."""
+    graph = component.graph
+    entry = _entry(model, levels, component)
+    way = _to_state(model, levels, int(graph.states[entry[0]]))
+    loop = _round(component, entry[-1])
+    indices = [*entry[1:], *loop]
+    path = (*way, *(int(graph.states[index]) for index in indices))
+    return replayed(model, name, lambda state: state, path, len(way) + len(entry) - 2)
+
+
+def _entry(model: Model, levels: list[States], component: Component) -> list[int]:
+    """Pending states from the beginning of an obligation to the component, the whole way from the start shortest."""
+    graph = component.graph
+    back: dict[int, list[int]] = {}
+    order = np.argsort(graph.target, kind="stable")
+    starts = np.searchsorted(graph.target[order], np.arange(len(graph.states) + 1))
+    onward: dict[int, int | None] = {int(member): None for member in component.members}
+    queue = deque((member, 0) for member in onward)
+    best: tuple[int, int] | None = None
+    while queue:
+        state, far = queue.popleft()
+        if best is not None and far >= best[0]:
+            break
+        if graph.begin[state]:
+            total = far + _depth(model, levels, int(graph.states[state]))
+            best = min(best, (total, state)) if best is not None else (total, state)
+        if state not in back:
+            back[state] = [int(graph.source[edge]) for edge in order[starts[state] : starts[state + 1]]]
+        for previous in back[state]:
+            if previous not in onward:
+                onward[previous] = state
+                queue.append((previous, far + 1))
+    assert best is not None, "every pending state is reached from the beginning of an obligation"
+    path: list[int] = []
+    at: int | None = best[1]
+    while at is not None:
+        path.append(at)
+        at = onward[at]
+    return path
+
+
+def _depth(model: Model, levels: list[States], state: int) -> int:
+    """Distance of a reachable state."""
+    state = canonical(model)(state) if model.symmetric else state
+    for depth, level in enumerate(levels):
+        place = int(np.searchsorted(level, state))
+        if place < len(level) and int(level[place]) == state:
+            return depth
+    raise AssertionError("a pending state is reachable")
+
+
+def _to_state(model: Model, levels: list[States], state: int) -> list[int]:
+    """A shortest way to a reachable state."""
+    path = trace(model, "", Seen(_depth(model, levels, state), state), model.symmetric).states
+    if not model.symmetric:
+        return list(path)
+    orbits = Orbits.of(model)
+    for order in permutations(range(model.threads)):
+        renamed = orbits.permuted(np.array(path, dtype=np.int64), order)
+        if int(renamed[-1]) == state:
+            return [int(one) for one in renamed]
+    raise AssertionError("two states of one orbit differ by a renaming")
+
+
+def _round(component: Component, start: int) -> list[int]:
+    """The states after `start` of a fair way round the component, back to it; empty where the run stops."""
+    graph, fair = component.graph, component.fairness
+    members = set(map(int, component.members))
+    edges = _edges(graph, members)
+    enabled: dict[int, set[int]] = {member: set() for member in members}
+    inside = np.isin(graph.enabled_state, component.members)
+    for state, group in zip(graph.enabled_state[inside], graph.enabled_group[inside], strict=True):
+        enabled[int(state)].add(int(group))
+    if not any(edges.values()):
+        return []
+    path, at = list[int](), start
+    somewhere = set().union(*enabled.values())
+    open_groups = {g for g in range(len(fair.strong)) if g in somewhere}
+    while open_groups:
+        piece = _nearest(edges, enabled, at, open_groups, component)
+        states = [at, *(target for target, _ in piece)]
+        done = {int(fair.group[number]) for _, number in piece}
+        done |= {g for g in open_groups if not fair.strong[g] and any(g not in enabled[s] for s in states)}
+        open_groups -= done
+        path += states[1:]
+        at = states[-1]
+    return path + [target for target, _ in _walk(edges, at, {start}, at == start and not path)]
+
+
+def _edges(graph: Pending, members: set[int]) -> dict[int, list[Edge]]:
+    """The edges inside a component."""
+    inside = np.isin(graph.source, list(members)) & np.isin(graph.target, list(members))
+    edges: dict[int, list[Edge]] = {member: [] for member in members}
+    columns = (graph.source[inside], graph.target[inside], graph.transition[inside])
+    for source, target, number in zip(*columns, strict=True):
+        edges[int(source)].append((int(target), int(number)))
+    return edges
+
+
+def _nearest(
+    edges: dict[int, list[Edge]], enabled: dict[int, set[int]], start: int, groups: set[int], component: Component
+) -> list[Edge]:
+    """The shortest way that satisfies one more of `groups`: to a state that disables it, or over one of its edges."""
+    fair = component.fairness
+    came: dict[int, tuple[int, Edge]] = {}
+    queue = deque((start,))
+    while queue:
+        state = queue.popleft()
+        if any(not fair.strong[group] and group not in enabled[state] for group in groups):
+            return _unwound(came, start, state)
+        for target, number in edges[state]:
+            if int(fair.group[number]) in groups:
+                return [*_unwound(came, start, state), (target, number)]
+            if target not in came and target != start:
+                came[target] = (state, (target, number))
+                queue.append(target)
+    raise AssertionError("a fair component satisfies every fair instance")
+
+
+def _walk(edges: dict[int, list[Edge]], start: int, goals: Iterable[int], leave: bool) -> list[Edge]:
+    """The shortest way to one of `goals`; with `leave`, of at least one edge."""
+    wanted = set(goals)
+    if start in wanted and not leave:
+        return []
+    came: dict[int, tuple[int, Edge]] = {}
+    queue = deque((start,))
+    while queue:
+        state = queue.popleft()
+        for target, number in edges[state]:
+            if target in wanted:
+                return [*_unwound(came, start, state), (target, number)]
+            if target not in came:
+                came[target] = (state, (target, number))
+                queue.append(target)
+    raise AssertionError("a component is strongly connected")
+
+
+def _unwound(came: dict[int, tuple[int, Edge]], start: int, state: int) -> list[Edge]:
+    path: list[Edge] = []
+    while state != start:
+        state, edge = came[state]
+        path.append(edge)
+    return path[::-1]

@@ -1,0 +1,158 @@
+"""Traces for people and tools: table, sequence diagram (Mermaid and SVG), ITF JSON, and plain JSON objects.
+
+ITF is the Informal Trace Format of Apalache (ADR 015): states as objects, `loop` where a lasso returns.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from verify.concurrency.domains import Bool, Bounded
+from verify.concurrency.explored import Event, Explored, Trace
+from verify.concurrency.ground import Model
+
+Json = dict[str, object]
+LANE, ROW, TOP = 190, 34, 60  # of the SVG, in pixels
+
+
+def changes(event: Event) -> str:
+    """What an event changed, on one line; the actor's own variables without its name."""
+    own = event.actor + ": "
+    return ", ".join(f"{name.removeprefix(own)} {before} → {after}" for name, before, after in event.changes)
+
+
+def rows(trace: Trace) -> list[tuple[str, str, str, str]]:
+    """(step, thread, action, what changed) of each event; a lasso's loop is marked at the step where it begins."""
+    found = []
+    for number, event in enumerate(trace.events):
+        mark = "↻ " if trace.loop == number else ""
+        found.append((f"{mark}{number + 1}", event.actor, event.action, changes(event)))
+    if trace.loop == len(trace.events):
+        found.append(("↻", "all", "stay", "nothing fair is enabled any more"))
+    return found
+
+
+def table(trace: Trace) -> str:
+    """The interleaving as an aligned table."""
+    lines = [("step", "thread", "action", "what changed"), *rows(trace)]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    text = ["  ".join([*(line[i].ljust(widths[i]) for i in range(3)), line[3]]).rstrip() for line in lines]
+    if trace.loop is not None and trace.loop < len(trace.events):
+        text.append(f"and again from step {trace.loop + 1}, for ever")
+    return "\n".join(text)
+
+
+def lanes(trace: Trace) -> tuple[str, ...]:
+    """Who takes part, in order of appearance."""
+    return tuple(dict.fromkeys(event.actor for event in trace.events))
+
+
+def mermaid(trace: Trace) -> str:
+    """The interleaving as a Mermaid sequence diagram."""
+    names = {actor: f"p{number}" for number, actor in enumerate(lanes(trace))}
+    lines = ["sequenceDiagram", *(f"    participant {short} as {actor}" for actor, short in names.items())]
+    indent = "    "
+    for number, event in enumerate(trace.events):
+        if trace.loop == number:
+            lines.append(f"{indent}loop for ever")
+        text = f"{event.action}<br/>{changes(event)}".replace(";", ",").replace("#", "")
+        lines.append(f"{indent}Note over {names[event.actor]}: {text}")
+    if trace.loop is not None and trace.loop < len(trace.events):
+        lines.append(f"{indent}end")
+    return "\n".join(lines) + "\n"
+
+
+def svg(trace: Trace) -> str:
+    """The interleaving as an SVG sequence diagram."""
+    actors = lanes(trace)
+    width, height = max(1, len(actors)) * LANE + 40, TOP + ROW * (len(trace.events) + 1)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
+        f"<title>{html.escape(trace.property)}</title>",
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
+    for lane, actor in enumerate(actors):
+        x = 20 + LANE * lane + LANE // 2
+        parts.append(f'<text x="{x}" y="24" text-anchor="middle" font-weight="bold">{html.escape(actor)}</text>')
+        parts.append(f'<line x1="{x}" y1="34" x2="{x}" y2="{height - 10}" stroke="#999" stroke-dasharray="4 3"/>')
+    for number, event in enumerate(trace.events):
+        x, y = 20 + LANE * actors.index(event.actor), TOP + ROW * number
+        fill = "#fdd" if number == len(trace.events) - 1 else "#eef"
+        parts.append(
+            f'<g><title>{html.escape(changes(event))}</title><rect x="{x + 8}" y="{y - 14}" width="{LANE - 16}" '
+            f'height="24" rx="4" fill="{fill}" stroke="#446"/><text x="{x + LANE // 2}" y="{y + 3}" '
+            f'text-anchor="middle" font-size="12">{number + 1}. {html.escape(event.action)}</text></g>'
+        )
+    if trace.loop is not None:
+        y = TOP + ROW * trace.loop - 17
+        parts.append(f'<line x1="4" y1="{y}" x2="{width - 4}" y2="{y}" stroke="#a00"/>')
+        parts.append(f'<text x="6" y="{y - 3}" font-size="10" fill="#a00">loop</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def itf(model: Model, trace: Trace) -> Json:
+    """The interleaving in the Informal Trace Format."""
+    states: list[Json] = []
+    for number, state in enumerate(trace.states):
+        values: Json = {"#meta": {"index": number}}
+        if number:
+            values["#meta"] = {"index": number, "action": _action(trace.events[number - 1])}
+        cells = model.cells(state)
+        for slot in model.slots:
+            values[slot.label] = _itf_value(slot.domain, cells[slot.number], slot.text(cells[slot.number]))
+        states.append(values)
+    found: Json = {
+        "#meta": {"format": "ITF", "description": f"{model.protocol.name}: {trace.property}"},
+        "vars": [slot.label for slot in model.slots],
+        "states": states,
+    }
+    if trace.loop is not None:
+        found["loop"] = trace.loop
+    return found
+
+
+def _action(event: Event) -> str:
+    return f"{event.actor}: {event.action}"
+
+
+def _itf_value(domain: object, value: int, text: str) -> object:
+    if isinstance(domain, Bool):
+        return bool(value)
+    return value if isinstance(domain, Bounded) else text
+
+
+def trace_object(trace: Trace) -> Json:
+    """A trace as JSON."""
+    events = [
+        {
+            "actor": event.actor,
+            "action": event.action,
+            "changes": [{"variable": name, "before": old, "after": new} for name, old, new in event.changes],
+        }
+        for event in trace.events
+    ]
+    return {"property": trace.property, "length": len(trace.events), "loop": trace.loop, "events": events}
+
+
+def explored_object(found: Explored, traces: Sequence[Trace]) -> Json:
+    """The result of one exploration as JSON; `depth` is null where the engine does not measure it."""
+    return {
+        "protocol": found.protocol,
+        "variant": found.variant or None,
+        "threads": found.threads,
+        "parameters": dict(found.parameters),
+        "engine": found.engine,
+        "symmetric": found.symmetric,
+        "states": found.states,
+        "transitions": found.transitions,
+        "stored": found.stored,
+        "depth": found.depth if found.depth >= 0 else None,
+        "complete": found.complete,
+        "reason": found.reason,
+        "properties": {name: verdict.name for name, verdict in found.properties},
+        "reasons": {name: reason for name, v in found.properties if (reason := getattr(v, "reason", ""))},
+        "traces": [trace_object(trace) for trace in traces],
+        "seconds": round(found.seconds, 3),
+        "bytes": found.bytes,
+    }

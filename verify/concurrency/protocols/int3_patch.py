@@ -1,0 +1,367 @@
+"""int3-patch: five bytes of code are replaced under running threads: int3, sync, tail, sync, first byte, sync.
+
+Question: does a thread ever execute a mix of old and new bytes, enter the new code in its middle, or die of the
+patcher's int3?
+
+Model: a site of five bytes: the first byte and the tail (bytes 1 to 4). The old code is two instructions, with a
+boundary inside the tail (`BOUNDARY`), the first of which may be a call (`CALL`); the new code is one five-byte
+instruction. The patcher writes new over old, later old over new, and so on for ever. Each thread runs over the site
+again and again on a processor of its own; being preempted is staying where it is. What a processor may fetch is the set
+of bits `first_*` and `tail_*` (axioms: `_fetch`). Sync is an interrupt to each processor (`pending`); the breakpoint
+handler runs with interrupts off, so that a sync also waits for a thread that has trapped. Before the tail is
+overwritten the patcher waits until each thread has been seen outside the site (`quiet`, as by synchronize_rcu_tasks).
+
+Left out: several sites in one batch, non-maskable interrupts inside the handler, other people's breakpoints in the
+range, and jumps from elsewhere into the middle of the site (a check of the whole function excludes them).
+
+Sources: Linux 6.18 arch/x86/kernel/alternative.c (smp_text_poke_batch_finish, smp_text_poke_int3_handler);
+arch/x86/kernel/kprobes/opt.c (can_optimize), kernel/kprobes.c (do_optimize_kprobes, synchronize_rcu_tasks).
+"""
+
+from verify.concurrency.language import (
+    Assumption,
+    Bool,
+    Claim,
+    Description,
+    Enum,
+    Parameter,
+    Shared,
+    Thread,
+    implies,
+    leads_to,
+    threads,
+)
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+
+BOUNDARY = Parameter("BOUNDARY", True)  # the old code has an instruction boundary inside the site
+CALL = Parameter("CALL", False)  # its first instruction is a call: a return address lies inside the site
+QUIET = Parameter("QUIET", True)  # the patcher waits for quiescence before it writes the tail
+INT3 = Parameter("INT3", True)  # int3 is written first
+EMULATE_OLD = Parameter("EMULATE_OLD", False)  # on the way back the handler emulates the first old instruction
+SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3
+SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail
+SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after the first byte
+
+patch = Description(
+    "int3-patch",
+    "Is a mix of old and new bytes ever executed while five bytes are replaced under running threads?",
+    shared={
+        "target": Enum("old", "new"),  # what is being written, or was written last
+        "patcher": Enum("done", "int3", "quiet", "tail", "first"),  # what was done last
+        "first": Enum("old", "int3", "new"),  # memory: byte 0
+        "tail": Enum("old", "new"),  # memory: bytes 1 to 4
+        "record": Bool(),  # the breakpoint handler knows the site
+    },
+    local={
+        "pc": Enum("at", "trap", "callee", "inside", "torn", "killed"),
+        "pending": Bool(),  # the patcher waits for this thread
+        "first_old": Bool(initial=True),  # byte 0 as it may be fetched
+        "first_int3": Bool(),
+        "first_new": Bool(),
+        "tail_old": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
+        "tail_new": Bool(),
+    },
+    assumptions=(
+        *FETCH_AXIOMS,
+        Assumption(
+            "handler-interrupts-off",
+            "a processor answers no sync between its int3 trap and the end of the handler",
+            "Linux 6.18 arch/x86/kernel/traps.c, exc_int3",
+        ),
+        Assumption("one-patcher", "patching is serialised", "Linux 6.18 kernel/static_call_inline.c, text_mutex"),
+    ),
+    source="Linux 6.18 arch/x86/kernel/alternative.c",
+)
+
+
+# --- the threads ------------------------------------------------------------------------------------------------------
+@patch.step()
+def fetch_old(s: Shared, t: Thread) -> None:
+    """The first old instruction is executed: on to the boundary inside the site, to the callee, or past the site."""
+    if t.pc == "at" and t.first_old and t.tail_old:
+        if CALL:
+            t.pc = "callee"
+        elif BOUNDARY:
+            t.pc = "inside"
+
+
+@patch.step()
+def fetch_new(s: Shared, t: Thread) -> None:
+    """The new instruction is executed as a whole: nothing remains to be said of this pass."""
+    if t.pc == "at" and t.first_new and t.tail_new:
+        pass
+
+
+@patch.step()
+def fetch_int3(s: Shared, t: Thread) -> None:
+    """The breakpoint is executed, whatever follows it."""
+    if t.pc == "at" and t.first_int3:
+        t.pc = "trap"
+
+
+@patch.step(fair=None)
+def fetch_torn(s: Shared, t: Thread) -> None:
+    """A first byte and a tail that do not belong together."""
+    if t.pc == "at" and ((t.first_old and t.tail_new) or (t.first_new and t.tail_old)):
+        t.pc = "torn"
+
+
+@patch.step()
+def go_on_inside(s: Shared, t: Thread) -> None:
+    """The second old instruction is executed; it lies in the tail."""
+    if t.pc == "inside" and not t.tail_new:
+        t.pc = "at"
+
+
+@patch.step(fair=None)
+def go_on_in_overwritten_tail(s: Shared, t: Thread) -> None:
+    """The thread is at the old boundary, and the tail is no longer, or not only, the old one."""
+    if t.pc == "inside" and t.tail_new:
+        t.pc = "torn"
+
+
+@patch.step()
+def come_back(s: Shared, t: Thread) -> None:
+    """The callee returns into the site."""
+    if t.pc == "callee":
+        t.pc = "inside"
+
+
+@patch.step()
+def handle(s: Shared, t: Thread) -> None:
+    """The handler finds the record and does what the new code does: the thread goes on behind the site.
+
+    It does so on the way back too: the old boundary must not be entered before the old tail is there. Without a record
+    the int3 seems to be somebody else's.
+    """
+    if t.pc == "trap":
+        t.pc = "killed" if not s.record else "inside" if EMULATE_OLD and s.target == "old" else "at"
+
+
+@patch.step(fair="strong")
+def answer(s: Shared, t: Thread) -> None:
+    """The sync interrupt, taken at a boundary with interrupts on: the processor serialises.
+
+    For quiescence the thread must be seen outside the site.
+    """
+    if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
+        t.pending = False
+        t.first_old = s.first == "old"
+        t.first_int3 = s.first == "int3"
+        t.first_new = s.first == "new"
+        t.tail_old = s.tail == "old"
+        t.tail_new = s.tail == "new"
+
+
+# --- the patcher ------------------------------------------------------------------------------------------------------
+@patch.step(actor="patcher")
+def write_int3(s: Shared) -> None:
+    """The record is published, then int3 is written over byte 0."""
+    if s.patcher == "done":
+        s.target = "new" if s.target == "old" else "old"
+        s.record = True
+        s.patcher = "int3"
+        if INT3:
+            s.first = "int3"
+            for t in threads:
+                t.first_int3 = True
+                t.pending = SYNC_INT3
+
+
+@patch.step(actor="patcher")
+def wait_until_quiet(s: Shared) -> None:
+    """Each thread must be seen outside the site once, now that none can enter the old code any more."""
+    if s.patcher == "int3" and all(not t.pending for t in threads):
+        s.patcher = "quiet"
+        for t in threads:
+            t.pending = QUIET and s.target == "new"
+
+
+@patch.step(actor="patcher")
+def write_tail(s: Shared) -> None:
+    """Bytes 1 to 4 are written."""
+    if s.patcher == "quiet" and all(not t.pending for t in threads):
+        s.patcher = "tail"
+        s.tail = s.target
+        for t in threads:
+            t.pending = SYNC_TAIL
+            if s.target == "old":
+                t.tail_old = True
+            else:
+                t.tail_new = True
+
+
+@patch.step(actor="patcher")
+def write_first(s: Shared) -> None:
+    """Byte 0 is written."""
+    if s.patcher == "tail" and all(not t.pending for t in threads):
+        s.patcher = "first"
+        s.first = "old" if s.target == "old" else "new"
+        for t in threads:
+            t.pending = SYNC_FIRST
+            if s.target == "old":
+                t.first_old = True
+            else:
+                t.first_new = True
+
+
+@patch.step(actor="patcher")
+def forget(s: Shared) -> None:
+    """The record is withdrawn: from now on an int3 here is somebody else's."""
+    if s.patcher == "first" and all(not t.pending for t in threads):
+        s.patcher = "done"
+        s.record = False
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+@patch.always
+def no_torn_instruction(s: Shared, t: Thread) -> Claim:
+    """No thread executes old and new bytes together, nor the middle of the new instruction."""
+    return t.pc != "torn"
+
+
+@patch.always
+def no_sigtrap(s: Shared, t: Thread) -> Claim:
+    """No thread dies of the patcher's int3."""
+    return t.pc != "killed"
+
+
+@patch.always
+def patched_text_is_fetched(s: Shared, t: Thread) -> Claim:
+    """When patching has returned, no processor executes the old code any more."""
+    return implies(s.patcher == "done" and s.target == "new", not t.first_old and not t.tail_old)
+
+
+@patch.always
+def no_trap_when_done(s: Shared, t: Thread) -> Claim:
+    """When patching has returned, no processor fetches int3."""
+    return implies(s.patcher == "done", not t.first_int3 and t.pc != "trap")
+
+
+@patch.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
+    return first and (t.tail_old if s.tail == "old" else t.tail_new)
+
+
+@patch.sometimes
+def a_thread_traps_on_the_new_tail(s: Shared, t: Thread) -> Claim:
+    """int3 is hit while the tail is already the new one."""
+    return t.pc == "trap" and t.tail_new
+
+
+@patch.sometimes
+def a_thread_is_preempted_inside(s: Shared, t: Thread) -> Claim:
+    """A thread stands at the boundary inside the site while int3 is in place."""
+    return t.pc == "inside" and s.first == "int3"
+
+
+@patch.eventually
+def patching_ends(s: Shared) -> Claim:
+    """Every sync is answered."""
+    return leads_to(s.patcher == "int3", s.patcher == "done")
+
+
+@patch.eventually
+def a_trapped_thread_goes_on(s: Shared, t: Thread) -> Claim:
+    """The handler lets the thread go."""
+    return leads_to(t.pc == "trap", t.pc != "trap")
+
+
+# --- variants ---------------------------------------------------------------------------------------------------------
+patch.variant(
+    "one-instruction",
+    "The old code is one five-byte instruction: quiescence is not needed.",
+    constants={"BOUNDARY": False, "QUIET": False},
+    expected={"a_thread_is_preempted_inside": "refuted"},
+)
+patch.variant(
+    "preempted-inside",
+    "Two old instructions and no wait for quiescence: a thread preempted at the boundary goes on in the new tail.",
+    constants={"QUIET": False},
+    expected={"no_torn_instruction": "refuted"},
+    threads=1,
+)
+patch.variant(
+    "returns-inside",
+    "The first old instruction is a call: quiescence sees the thread in the callee, which returns into the new tail.",
+    constants={"CALL": True},
+    expected={"no_torn_instruction": "refuted"},
+    threads=1,
+)
+patch.variant(
+    "no-sync-after-int3",
+    "The tail is written while a processor may still fetch the old first byte.",
+    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False},
+    expected={"no_torn_instruction": "refuted", "a_thread_is_preempted_inside": "refuted"},
+    threads=1,
+)
+patch.variant(
+    "no-sync-after-tail",
+    "The first byte is written while a processor may still fetch the old tail.",
+    constants={"SYNC_TAIL": False},
+    expected={"no_torn_instruction": "refuted"},
+    threads=1,
+)
+patch.variant(
+    "no-sync-after-first",
+    "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
+    constants={"SYNC_FIRST": False},
+    expected={"no_sigtrap": "refuted", "no_trap_when_done": "refuted"},
+    threads=1,
+)
+patch.variant(
+    "no-syncs",
+    "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
+    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False, "SYNC_TAIL": False, "SYNC_FIRST": False},
+    expected={
+        "no_torn_instruction": "refuted",
+        "no_sigtrap": "refuted",
+        "patched_text_is_fetched": "refuted",
+        "no_trap_when_done": "refuted",
+        "a_thread_is_preempted_inside": "refuted",
+    },
+    threads=1,
+)
+patch.variant(
+    "no-int3",
+    "The tail, sync, then the first byte, with no int3 before: the old first byte meets the new tail.",
+    constants={"BOUNDARY": False, "QUIET": False, "INT3": False},
+    expected={
+        "no_torn_instruction": "refuted",
+        "a_thread_is_preempted_inside": "refuted",
+        "a_thread_traps_on_the_new_tail": "refuted",
+        "a_trapped_thread_goes_on": "vacuous",
+    },
+    threads=1,
+)
+patch.variant(
+    "emulates-old",
+    "On the way back the handler emulates the first old instruction: the thread meets a tail that is not yet old.",
+    constants={"EMULATE_OLD": True},
+    expected={"no_torn_instruction": "refuted"},
+    threads=1,
+    source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
+)
+weak = patch.variant(
+    "interrupt-lost-in-handler",
+    "An interrupt that finds interrupts off is not kept pending: a thread that traps again and again never answers.",
+    expected={"patching_ends": "refuted"},
+    threads=2,
+)
+
+
+@weak.step(replaces="answer", fair="weak")
+def answer_if_ready(s: Shared, t: Thread) -> None:
+    """As `answer`, but nothing says that it ever comes at the right moment."""
+    if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
+        t.pending = False
+        t.first_old = s.first == "old"
+        t.first_int3 = s.first == "int3"
+        t.first_new = s.first == "new"
+        t.tail_old = s.tail == "old"
+        t.tail_new = s.tail == "new"
+
+
+PROTOCOL = patch.protocol()

@@ -1,0 +1,397 @@
+"""optimised-nop10: a ten-byte nop becomes `lea -0x80(%rsp),%rsp; call trampoline` and goes back, under running threads.
+
+Question: what must remain of the call when the probe is removed, for a thread that is preempted between lea and call?
+
+Model: the byte states of the site, in three regions (byte 0, bytes 1 to 4, bytes 5 to 9):
+`66 | 2e 0f 1f 84 | 00 00 00 00 00` nop; `cc | ..` int3; `48 | 8d 64 24 80 | e8 d0 d1 d2 d3` lea and call; and on the
+way back `cc | 2e 0f 1f 84 | e8 d0 d1 d2 d3`, then `66 | 2e 0f 1f 84 | e8 d0 d1 d2 d3`: with any last five bytes, also a
+mix, the first five are the head of a ten-byte nop, because modrm 84 takes a SIB byte and a 32-bit displacement. So the
+last five bytes stay, and a thread that was preempted behind the lea still finds its call; the trampoline's `ret $0x80`
+undoes the lea. Threads, processors, syncs, trampoline and fork are as in `optimised-nop5`; the child's copy is only the
+whole one.
+
+Left out: shadow stacks, the reach of rel32, a second probe site with the same trampoline (it stays mapped anyway).
+
+Sources: Linux arch/x86/kernel/uprobes.c after 6.18 (ten-byte sites); x86 encoding of 0f 1f /0 with modrm 84.
+"""
+
+from verify.concurrency.language import (
+    Assumption,
+    Bool,
+    Claim,
+    Description,
+    Enum,
+    Parameter,
+    Shared,
+    Thread,
+    implies,
+    leads_to,
+    threads,
+)
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+
+SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
+SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after bytes 1 to 9 have been written
+SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after byte 0 has been written
+KEEP_CALL = Parameter("KEEP_CALL", True)  # bytes 5 to 9 stay when the site goes back
+SAME_CALL = Parameter("SAME_CALL", True)  # a site that is optimised again gets the displacement that it had
+INHERITED = Parameter("INHERITED", True)  # fork copies the trampoline mapping with the text
+RECHECK = Parameter("RECHECK", True)  # a thread whose trap finds no handler reads the byte back
+FREED = Parameter("FREED", False)  # the trampoline is unmapped after unregistering, when no thread is in it
+
+nop10 = Description(
+    "optimised-nop10",
+    "Can a ten-byte nop become lea and call, and go back, with threads preempted between the two instructions?",
+    shared={
+        "kernel": Enum("idle", "armed", "tail", "optimised", "int3-back", "tail-back", "nop-back"),
+        "first": Enum("nop", "int3", "lea"),  # memory: byte 0
+        "middle": Enum("nop", "lea"),  # memory: bytes 1 to 4
+        "last": Enum("other", "call"),  # memory: bytes 5 to 9, the present call or anything else
+        "trampoline": Bool(),  # is mapped in the parent
+        "child": Enum("none", "nop", "int3", "call"),  # the child's copy of the site
+        "child_trampoline": Bool(),
+    },
+    local={
+        "pc": Enum("at", "trap", "between", "trampoline", "child", "torn", "killed", "segv"),
+        "pending": Bool(),  # a sync waits for this thread's processor
+        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched
+        "first_int3": Bool(),
+        "first_lea": Bool(),
+        "middle_nop": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
+        "middle_lea": Bool(),
+        "last_other": Bool(initial=True),  # bytes 5 to 9 as they may be fetched; both: any mix
+        "last_call": Bool(),
+    },
+    assumptions=(
+        *FETCH_AXIOMS,
+        Assumption("nop-takes-any-tail", "66 2e 0f 1f 84 and any five bytes are one ten-byte nop", "SDM vol. 2, NOP"),
+        Assumption("write-lock", "each transition between two stable byte states excludes fork and other writers"),
+        Assumption("trap-answers-syncs", "uprobes handle a trap with interrupts on: a trapped thread is serialised"),
+        Assumption("lookup-lock", "finding the uprobe and reading the byte back are atomic against the writer"),
+        Assumption("one-fork", "one fork; its one thread is the child"),
+    ),
+    source="Linux arch/x86/kernel/uprobes.c, after 6.18",
+)
+
+
+# --- the threads ------------------------------------------------------------------------------------------------------
+@nop10.step()
+def fetch_nop(s: Shared, t: Thread) -> None:
+    """The nop is executed, whatever its last five bytes are."""
+    if t.pc == "at" and t.first_nop and t.middle_nop:
+        pass
+
+
+@nop10.step()
+def fetch_int3(s: Shared, t: Thread) -> None:
+    """The breakpoint is executed, whatever follows it."""
+    if t.pc == "at" and t.first_int3:
+        t.pc = "trap"
+
+
+@nop10.step()
+def fetch_lea(s: Shared, t: Thread) -> None:
+    """The lea is executed: the thread stands at byte 5."""
+    if t.pc == "at" and t.first_lea and t.middle_lea:
+        t.pc = "between"
+
+
+@nop10.step(fair=None)
+def fetch_torn(s: Shared, t: Thread) -> None:
+    """A first byte and bytes 1 to 4 that do not belong together."""
+    if t.pc == "at" and ((t.first_nop and t.middle_lea) or (t.first_lea and t.middle_nop)):
+        t.pc = "torn"
+
+
+@nop10.step()
+def fetch_call(s: Shared, t: Thread) -> None:
+    """The call at byte 5 is executed."""
+    if t.pc == "between" and t.last_call:
+        t.pc = "trampoline" if s.trampoline else "segv"
+
+
+@nop10.step(fair=None)
+def fetch_no_call(s: Shared, t: Thread) -> None:
+    """At byte 5 there is, or may be in parts, something else than the call."""
+    if t.pc == "between" and t.last_other:
+        t.pc = "torn"
+
+
+@nop10.step()
+def look_up(s: Shared, t: Thread) -> None:
+    """The handler is found and the nop is emulated; or memory holds no int3: start anew; or it seems foreign."""
+    if t.pc == "trap":
+        t.pc = "killed" if s.kernel == "idle" and (s.first == "int3" or not RECHECK) else "at"
+
+
+@nop10.step()
+def come_back(s: Shared, t: Thread) -> None:
+    """The trampoline returns behind the site and puts the stack pointer back; or it is gone."""
+    if t.pc == "trampoline":
+        t.pc = "at" if s.trampoline else "segv"
+
+
+@nop10.step()
+def answer(s: Shared, t: Thread) -> None:
+    """The sync interrupt: the processor serialises, wherever its thread is."""
+    if t.pending:
+        t.pending = False
+        t.first_nop = s.first == "nop"
+        t.first_int3 = s.first == "int3"
+        t.first_lea = s.first == "lea"
+        t.middle_nop = s.middle == "nop"
+        t.middle_lea = s.middle == "lea"
+        t.last_other = s.last == "other"
+        t.last_call = s.last == "call"
+
+
+@nop10.step(fair=None)
+def fork(s: Shared, t: Thread) -> None:
+    """The thread becomes the child, with a copy of the text in a stable state."""
+    if t.pc == "at" and s.child == "none" and s.kernel in ("idle", "armed", "optimised"):
+        s.child = "nop" if s.first == "nop" else "int3" if s.first == "int3" else "call"
+        s.child_trampoline = s.trampoline and INHERITED
+        t.pc = "child"
+        t.pending = False
+        t.first_nop = False
+        t.first_int3 = False
+        t.first_lea = False
+        t.middle_nop = False
+        t.middle_lea = False
+        t.last_other = False
+        t.last_call = False
+
+
+@nop10.step()
+def child_call(s: Shared, t: Thread) -> None:
+    """The child executes its copied lea and call; with the trampoline there it comes back."""
+    if t.pc == "child" and s.child == "call":
+        t.pc = "child" if s.child_trampoline else "segv"
+
+
+# --- the kernel -------------------------------------------------------------------------------------------------------
+@nop10.step(actor="kernel")
+def register(s: Shared) -> None:
+    """The handler can be found, int3 is written, in the child too."""
+    if s.kernel == "idle":
+        s.kernel = "armed"
+        s.first = "int3"
+        if s.child != "none":
+            s.child = "int3"
+        for t in threads:
+            if t.pc != "child":
+                t.first_int3 = True
+                t.pending = SYNC_INT3
+
+
+@nop10.step(actor="kernel")
+def write_tail(s: Shared) -> None:
+    """The trampoline is mapped, bytes 1 to 9 become the rest of the lea and the call."""
+    if s.kernel == "armed" and all(not t.pending for t in threads):
+        s.kernel = "tail"
+        s.trampoline = True
+        s.middle = "lea"
+        s.last = "call"
+        for t in threads:
+            if t.pc != "child":
+                t.middle_lea = True
+                t.last_call = True
+                t.last_other = t.last_other or not SAME_CALL
+                t.pending = SYNC_TAIL
+
+
+@nop10.step(actor="kernel")
+def write_lea(s: Shared) -> None:
+    """Byte 0 becomes 48."""
+    if s.kernel == "tail" and all(not t.pending for t in threads):
+        s.kernel = "optimised"
+        s.first = "lea"
+        for t in threads:
+            if t.pc != "child":
+                t.first_lea = True
+                t.pending = SYNC_FIRST
+
+
+@nop10.step(actor="kernel")
+def write_int3_back(s: Shared) -> None:
+    """Byte 0 of the lea becomes int3."""
+    if s.kernel == "optimised" and all(not t.pending for t in threads):
+        s.kernel = "int3-back"
+        s.first = "int3"
+        for t in threads:
+            if t.pc != "child":
+                t.first_int3 = True
+                t.pending = SYNC_INT3
+
+
+@nop10.step(actor="kernel")
+def write_nop_tail(s: Shared) -> None:
+    """Bytes 1 to 4 become the nop's again; the call stays where it is."""
+    if s.kernel == "int3-back" and all(not t.pending for t in threads):
+        s.kernel = "tail-back"
+        s.middle = "nop"
+        if not KEEP_CALL:
+            s.last = "other"
+        for t in threads:
+            if t.pc != "child":
+                t.middle_nop = True
+                t.last_other = t.last_other or not KEEP_CALL
+                t.pending = SYNC_TAIL
+
+
+@nop10.step(actor="kernel")
+def write_nop(s: Shared) -> None:
+    """Byte 0 becomes 66 again, from int3 with either tail state that is the nop's."""
+    if (s.kernel == "tail-back" or (s.kernel == "armed" and s.middle == "nop")) and all(not t.pending for t in threads):
+        s.kernel = "nop-back"
+        s.first = "nop"
+        for t in threads:
+            if t.pc != "child":
+                t.first_nop = True
+                t.pending = SYNC_FIRST
+
+
+@nop10.step(actor="kernel")
+def forget(s: Shared) -> None:
+    """Every processor has seen the nop; the child's copy is put back likewise; the handler is found no longer."""
+    if s.kernel == "nop-back" and all(not t.pending for t in threads):
+        s.kernel = "idle"
+        if s.child != "none":
+            s.child = "nop"
+
+
+@nop10.step(actor="kernel", fair=None)
+def free_trampoline(s: Shared) -> None:
+    """The trampoline is unmapped when no thread is in it (never, unless FREED)."""
+    if FREED and s.trampoline and s.kernel == "idle" and all(t.pc != "trampoline" for t in threads):
+        s.trampoline = False
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+@nop10.always
+def no_torn_instruction(s: Shared, t: Thread) -> Claim:
+    """No thread executes bytes that do not belong together, nor anything but the call behind the lea."""
+    return t.pc != "torn"
+
+
+@nop10.always
+def no_sigtrap(s: Shared, t: Thread) -> Claim:
+    """No thread dies of the kernel's int3."""
+    return t.pc != "killed"
+
+
+@nop10.always
+def no_call_into_nothing(s: Shared, t: Thread) -> Claim:
+    """Where the call is executed the trampoline is mapped, and stays while a thread is in it."""
+    return t.pc != "segv"
+
+
+@nop10.always
+def the_call_is_there(s: Shared, t: Thread) -> Claim:
+    """A thread behind the lea will find its call, whatever happens to the probe."""
+    return implies(t.pc == "between", s.last == "call" and not t.last_other)
+
+
+@nop10.always
+def no_probe_remains(s: Shared, t: Thread) -> Claim:
+    """After unregistering no processor fetches int3 or lea at the site."""
+    return implies(s.kernel == "idle", not t.first_int3 and not t.first_lea and s.child in ("none", "nop"))
+
+
+@nop10.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """Once int3 has been seen by all, and until it is taken out, no processor and no child executes the bare nop."""
+    return implies(s.kernel in ("tail", "optimised", "int3-back"), not t.first_nop and s.child != "nop")
+
+
+@nop10.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_lea
+    middle = t.middle_nop if s.middle == "nop" else t.middle_lea
+    return implies(t.pc not in ("child", "segv"), first and middle and (t.last_call or s.last == "other"))
+
+
+@nop10.sometimes
+def between_while_unregistered(s: Shared, t: Thread) -> Claim:
+    """A thread is still behind the lea when the probe is gone."""
+    return t.pc == "between" and s.kernel == "idle"
+
+
+@nop10.sometimes
+def the_child_is_optimised(s: Shared, t: Thread) -> Claim:
+    """The child has a copy of the call."""
+    return t.pc == "child" and s.child == "call"
+
+
+@nop10.eventually
+def optimising_ends(s: Shared) -> Claim:
+    """Every sync is answered."""
+    return leads_to(s.kernel == "tail", s.kernel == "optimised")
+
+
+@nop10.eventually
+def a_hit_ends(s: Shared, t: Thread) -> Claim:
+    """A thread behind the lea comes back, with its stack pointer."""
+    return leads_to(t.pc == "between", t.pc == "at")
+
+
+# --- variants ---------------------------------------------------------------------------------------------------------
+nop10.variant(
+    "call-overwritten",
+    "The way back restores all ten bytes: a thread behind the lea executes zeros, its stack pointer lowered.",
+    constants={"KEEP_CALL": False},
+    expected={"no_torn_instruction": "refuted", "the_call_is_there": "refuted", "a_hit_ends": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "other-displacement",
+    "Optimised again with another trampoline: a thread behind the old lea fetches a mix of two displacements.",
+    constants={"SAME_CALL": False},
+    expected={"no_torn_instruction": "refuted", "the_call_is_there": "refuted", "a_hit_ends": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "trampoline-freed",
+    "The trampoline is unmapped when no thread is in it: a thread behind the lea is about to enter it.",
+    constants={"FREED": True},
+    expected={"no_call_into_nothing": "refuted", "a_hit_ends": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "trampoline-not-inherited",
+    "The trampoline mapping is not copied by fork, the patched text is: the child calls into nothing.",
+    constants={"INHERITED": False},
+    expected={"no_call_into_nothing": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "no-recheck",
+    "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: SIGTRAP.",
+    constants={"RECHECK": False},
+    expected={"no_sigtrap": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "no-sync-after-int3",
+    "Bytes 1 to 9 are written while a processor may still fetch the old first byte.",
+    constants={"SYNC_INT3": False},
+    expected={"no_torn_instruction": "refuted", "no_missed_hit": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "no-sync-after-tail",
+    "The first byte is written while a processor may still fetch the old tail.",
+    constants={"SYNC_TAIL": False},
+    expected={"no_torn_instruction": "refuted", "the_call_is_there": "refuted", "a_hit_ends": "refuted"},
+    threads=1,
+)
+nop10.variant(
+    "no-sync-after-first",
+    "The site counts as patched while processors may still fetch int3; a late trap is saved by reading the byte back.",
+    constants={"SYNC_FIRST": False},
+    expected={"no_probe_remains": "refuted"},
+    threads=1,
+)
+
+PROTOCOL = nop10.protocol()

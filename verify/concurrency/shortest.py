@@ -1,0 +1,183 @@
+"""Shortest ways to a state, found by walking back through the breadth-first levels.
+
+Under symmetry the levels hold representatives; a way is then replayed from an initial state with real threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+import numpy as np
+
+from verify.concurrency import frontier
+from verify.concurrency.circuit import Node
+from verify.concurrency.explored import Event, Seen, Trace, event
+from verify.concurrency.ground import Model, Transition
+from verify.concurrency.interpreter import Program, canonical, program
+from verify.concurrency.vectors import WIDTH, Expansion, States, Values
+
+Path = tuple[int, ...]
+
+
+class Space(Interface):
+    """The levels of one model, as far as they have been asked for."""
+
+    def level(self, depth: int) -> int:
+        """Number of states (representatives) at a distance; 0 behind the last."""
+
+    def before(self, depth: int, targets: frozenset[int]) -> list[int]:
+        """States at a distance with a transition into one of `targets`, sorted."""
+
+    def where(self, depth: int, node: Node | None) -> list[int]:
+        """States at a distance that satisfy `node`; None: that have no successor and are not terminal."""
+
+
+@dataclass(slots=True)
+class VectorSpace:
+    """Levels as sorted vectors, for states of up to 63 bits."""
+
+    model: Model
+    symmetric: bool
+    levels: list[States] = field(default_factory=list)
+    _explorer: frontier.Explorer | None = None
+    _visited: frontier.Runs = field(default_factory=frontier.Runs)
+
+    def level(self, depth: int) -> int:
+        if self._explorer is None:
+            self._explorer = frontier.Explorer.of(self.model, self.symmetric)
+            self.levels.append(self._explorer.start())
+            self._visited.add(self.levels[0])
+        while len(self.levels) <= depth and len(self.levels[-1]):
+            self.levels.append(self._visited.without(self._explorer.level(self.levels[-1])))
+            self._visited.add(self.levels[-1])
+        return len(self.levels[depth]) if depth < len(self.levels) else 0
+
+    def before(self, depth: int, targets: frozenset[int]) -> list[int]:
+        return frontier.predecessors(self.model, self.symmetric, self.levels[depth], targets)
+
+    def where(self, depth: int, node: Node | None) -> list[int]:
+        states = self.levels[depth]
+        values = Values(self.model, states)
+        if node is not None:
+            return [int(state) for state in states[values.truth(node)]]
+        stuck = ~values.truth(self.model.terminal)
+        for _, sources, _ in Expansion.of(self.model).moves(states):
+            stuck[sources] = False
+        return [int(state) for state in np.sort(states[stuck])]
+
+
+@dataclass(slots=True)
+class PlainSpace:
+    """Levels as sets, for wider states."""
+
+    model: Model
+    symmetric: bool
+    code: Program
+    levels: list[set[int]] = field(default_factory=list)
+    visited: set[int] = field(default_factory=set)
+
+    def rename(self, state: int) -> int:
+        return canonical(self.model)(state) if self.symmetric else state
+
+    def after(self, state: int) -> set[int]:
+        out: list[int] = []
+        self.code.expand(state, out)
+        return {self.rename(successor) for successor in out}
+
+    def level(self, depth: int) -> int:
+        if not self.levels:
+            self.levels.append({self.rename(state) for state in self.model.initial})
+            self.visited |= self.levels[0]
+        while len(self.levels) <= depth and self.levels[-1]:
+            following = {after for state in self.levels[-1] for after in self.after(state)} - self.visited
+            self.visited |= following
+            self.levels.append(following)
+        return len(self.levels[depth]) if depth < len(self.levels) else 0
+
+    def before(self, depth: int, targets: frozenset[int]) -> list[int]:
+        return sorted(state for state in self.levels[depth] if self.after(state) & targets)
+
+    def where(self, depth: int, node: Node | None) -> list[int]:
+        if node is None:
+            found = (s for s in self.levels[depth] if not self.after(s) and not self.code.terminal(s))
+            return sorted(found)
+        index = next(i for i, item in enumerate(self.model.observations) if item.node is node)
+        return sorted(state for state in self.levels[depth] if self.code.observe(state) >> index & 1)
+
+
+def space(model: Model, symmetric: bool) -> Space:
+    """The levels of a model."""
+    return VectorSpace(model, symmetric) if model.bits <= WIDTH else PlainSpace(model, symmetric, program(model))
+
+
+def trace(model: Model, name: str, seen: Seen, symmetric: bool) -> Trace:
+    """The shortest interleaving to `seen`, shown for the named property."""
+    if seen.path:
+        return replayed(model, name, _same, seen.path)
+    levels, rename = space(model, symmetric), canonical(model) if symmetric else _same
+    path = [rename(seen.state)]
+    levels.level(seen.depth)
+    for depth in reversed(range(seen.depth)):
+        path.append(levels.before(depth, frozenset((path[-1],)))[0])
+    return replayed(model, name, rename, tuple(path[::-1]))
+
+
+def counterexamples(model: Model, name: str, symmetric: bool, count: int, deepest: int) -> tuple[Trace, ...]:
+    """Up to `count` interleavings that refute the named always property (or no-deadlock), shortest first, each with
+    another sequence of actions; to states at most `deepest` transitions away."""
+    nodes = [item.node for item in model.observations if (item.property, item.role) == (name, "bad")]
+    node = nodes[0] if nodes else None
+    levels, rename = space(model, symmetric), canonical(model) if symmetric else _same
+    found: dict[tuple[str, ...], Trace] = {}
+    depth = 0
+    while depth <= deepest and levels.level(depth) and len(found) < count:
+        bad = levels.where(depth, node)
+        for path in _paths(levels, depth, frozenset(bad)) if bad else ():
+            one = replayed(model, name, rename, path)
+            found.setdefault(tuple(f"{item.actor}: {item.action}" for item in one.events), one)
+            if len(found) == count:
+                break
+        depth += 1
+    return tuple(found.values())
+
+
+def _paths(levels: Space, depth: int, targets: frozenset[int]) -> Iterator[Path]:
+    """Every shortest way to one of `targets`, which lie at distance `depth`, depth first."""
+
+    def back(at: int, state: int, rest: Path) -> Iterator[Path]:
+        if at == 0:
+            yield (state, *rest)
+            return
+        for previous in levels.before(at - 1, frozenset((state,))):
+            yield from back(at - 1, previous, (state, *rest))
+
+    for target in sorted(targets):
+        yield from back(depth, target, ())
+
+
+def _same(state: int) -> int:
+    return state
+
+
+def replayed(model: Model, name: str, rename: Callable[[int], int], path: Path, loop: int | None = None) -> Trace:
+    """The trace with real threads along representatives; every transition is taken from the model again."""
+    code = program(model)
+    state = next(first for first in model.initial if rename(first) == path[0])
+    states, events = [state], list[Event]()
+    for wanted in path[1:]:
+        transition, after = _taken(model, code, rename, state, wanted)
+        events.append(event(model, state, transition, after))
+        states.append(after)
+        state = after
+    return Trace(name, tuple(events), tuple(states), loop, tuple(item.actor for item in events))
+
+
+def _taken(
+    model: Model, code: Program, rename: Callable[[int], int], state: int, wanted: int
+) -> tuple[Transition, int]:
+    out: list[tuple[int, int]] = []
+    code.steps(state, out)
+    number, after = next(pair for pair in out if rename(pair[1]) == wanted)
+    return model.transitions[number], after

@@ -1,0 +1,305 @@
+"""Candidates: clauses from templates that no state of a small explored instance violates.
+
+Templates: single literals; pairs of literals over shared variables and one thread; pairs that exclude two threads from
+two places; and pairs with "entry k of an array of threads names t" (owner lemmas). The bounds of integers come along.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId
+from verify.concurrency.explored import Limits
+from verify.concurrency.frontier import Explorer
+from verify.concurrency.ground import Model, ground
+from verify.concurrency.grounding import Scope
+from verify.concurrency.language import Protocol
+from verify.concurrency.terms import NO_THREAD, TRUE, Bound, Cell, Const, Op, Term, negation
+from verify.concurrency.unbounded.clauses import Clause, implication, of_property, size_term
+from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.vectors import WIDTH, States, Values
+
+Matrix = npt.NDArray[np.bool_]
+T, U, K = Bound("t", THREAD), Bound("u", THREAD), Bound("k", INT)
+STATES = 60_000  # orbits of the small instance
+WRITTEN_OUT = 4  # entries of an array of fixed length that are named one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Literals:
+    """Literals by what they speak of: shared variables, thread t, or index k of an array of `length`."""
+
+    shared: tuple[Term, ...]
+    local: tuple[Term, ...]
+    indexed: tuple[Term, ...]
+    length: Term | None
+
+    @property
+    def one(self) -> tuple[Term, ...]:
+        """Those that need at most thread t."""
+        return self.shared + self.local
+
+
+def literals(protocol: Protocol) -> Literals:
+    """Every literal of the templates, each with its negation."""
+    shared: list[Term] = []
+    local: list[Term] = []
+    indexed: list[Term] = []
+    length: Term | None = None
+    for name, domain in protocol.shared:
+        if not isinstance(domain, Array):
+            cell = Cell(name, domain.type)
+            shared += atoms(domain, cell)
+            if isinstance(domain, ThreadId):
+                local.append(_equal(cell, T))
+            continue
+        places: list[Term] = list(indices(protocol, domain))
+        cells = [Cell(name, domain.type, None, place) for place in places]
+        local += [atom for cell in cells for atom in named(domain.element, cell)]
+        fixed = range(domain.length) if isinstance(domain.length, int) and domain.length <= WRITTEN_OUT else ()
+        for number in fixed:
+            entry = Cell(name, domain.type, None, Const(number, INT))
+            shared += atoms(domain.element, entry)
+            local += named(domain.element, entry) if isinstance(domain.element, ThreadId) else []
+        if isinstance(domain.element, ThreadId) and not fixed and length in (None, size_term(domain.length)):
+            length = size_term(domain.length)
+            entry = Cell(name, THREAD, None, K)
+            indexed += [_equal(entry, NO_THREAD), _equal(entry, T)]
+            indexed += [_equal(place, K) for place in places]
+    for name, domain in protocol.local:
+        if not isinstance(domain, Array):
+            local += atoms(domain, Cell(name, domain.type, "t"))
+    return Literals(_both(shared), _both(local), _both(indexed), length)
+
+
+def indices(protocol: Protocol, array: Array) -> list[Cell]:
+    """The per-thread integers that may index the array."""
+    top = size_term(array.length)
+    found = []
+    for name, domain in protocol.local:
+        if isinstance(domain, Bounded) and _one_less(size_term(domain.hi), top):
+            found.append(Cell(name, INT, "t"))
+    return found
+
+
+def _one_less(bound: Term, length: Term) -> bool:
+    if isinstance(bound, Const) and isinstance(length, Const):
+        return bound.value == length.value - 1
+    return isinstance(bound, Op) and bound.args == (length, Const(-1, INT))
+
+
+def atoms(domain: Scalar, cell: Term) -> list[Term]:
+    """What may be said of one value."""
+    match domain:
+        case Enum():
+            return [_equal(cell, Const(number, domain.labels)) for number in range(len(domain.labels))]
+        case Bool():
+            return [cell]
+        case ThreadId():
+            return [_equal(cell, NO_THREAD)]
+        case Bounded():
+            fixed = isinstance(domain.lo, int) and isinstance(domain.hi, int) and domain.hi - domain.lo < WRITTEN_OUT
+            if not fixed:
+                return []
+            assert isinstance(domain.lo, int)
+            assert isinstance(domain.hi, int)
+            return [_equal(cell, Const(number, INT)) for number in range(domain.lo, domain.hi + 1)]
+
+
+def named(domain: Scalar, cell: Cell) -> list[Term]:
+    """What may be said of an entry from the point of view of thread t."""
+    return [_equal(cell, T), _equal(cell, NO_THREAD)] if isinstance(domain, ThreadId) else atoms(domain, cell)
+
+
+def _equal(left: Term, right: Term) -> Term:
+    return Op("==", (left, right))
+
+
+def _both(found: Sequence[Term]) -> tuple[Term, ...]:
+    return tuple(itertools.chain.from_iterable((term, _negated(term)) for term in found))
+
+
+def _negated(term: Term) -> Term:
+    return Op("!=", term.args) if isinstance(term, Op) and term.op == "==" else negation(term)
+
+
+def ranges(protocol: Protocol) -> list[Clause]:
+    """The bounds of integer variables."""
+    found = []
+    for local, variables in ((False, protocol.shared), (True, protocol.local)):
+        for name, domain in variables:
+            found += _range(name, local, domain)
+    return found
+
+
+def _range(name: str, local: bool, domain: Domain) -> list[Clause]:
+    scalar = domain.element if isinstance(domain, Array) else domain
+    if not isinstance(scalar, Bounded):
+        return []
+    threads = ("t",) if local else ()
+    held = (("k", size_term(domain.length)),) if isinstance(domain, Array) else ()
+    cell = Cell(name, INT, "t" if local else None, K if held else None)
+    low, high = Op("<=", (size_term(scalar.lo), cell)), Op("<=", (cell, size_term(scalar.hi)))
+    return [Clause(f"{name}_low", threads, held, low), Clause(f"{name}_high", threads, held, high)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Reachable states (representatives) of a small instance, and circuits to look at them."""
+
+    model: Model
+    scope: Scope
+    values: Values
+    states: States
+
+    def truth(self, terms: Sequence[Term], thread: int, other: int | None = None, index: int = 0) -> Matrix:
+        """One row a term, one column a state."""
+        const = self.model.circuit.const
+        env = {"t": const(thread + 1), "k": const(index), "u": const(0 if other is None else other + 1)}
+        rows = [self.values.truth(self.scope.term(term, env)) for term in terms]
+        return np.array(rows, dtype=np.bool_).reshape(len(terms), len(self.states))
+
+
+def sample(protocol: Protocol) -> Sample:
+    """The largest instance of up to three threads whose orbits are few. Raises NotCovered."""
+    for threads in (3, 2):
+        model = ground(protocol, threads)
+        if model.bits > WIDTH or not model.symmetric:
+            continue
+        explorer = Explorer.of(model, True, keep=True)
+        explorer.run(Limits(states=STATES), time.perf_counter())
+        if explorer.found.complete and explorer.keep is not None:
+            states = np.concatenate(explorer.keep)
+            scope = Scope(protocol, threads, model.slots, model.circuit)
+            return Sample(model, scope, Values(model, states), states)
+    raise NotCovered("no small instance can be explored as a sample")
+
+
+def candidates(protocol: Protocol) -> list[Clause]:
+    """The properties and every clause of the templates that the sample does not violate."""
+    found, seen = literals(protocol), sample(protocol)
+    made = [of_property(prop) for prop in protocol.properties if prop.kind == "always"]
+    made += ranges(protocol)
+    made += _pairs(found.one, found.one, _columns(seen, found.one), None, True)
+    if found.length is not None:
+        both = found.indexed + found.one
+        columns = _columns(seen, both, int(seen.scope.term(found.length, {}).constant or 0))
+        made += _pairs(found.indexed, both, columns, found.length, False)
+    made += _exclusions(found.local, seen)
+    return [Clause(clause.name or f"c{number}", *_rest(clause)) for number, clause in enumerate(made)]
+
+
+def _rest(clause: Clause) -> tuple[tuple[str, ...], tuple[tuple[str, Term], ...], Term]:
+    return clause.threads, clause.indices, clause.body
+
+
+def _columns(seen: Sample, terms: Sequence[Term], length: int = 1) -> Matrix:
+    """The distinct columns of truth values of `terms`, over every state, thread and index."""
+    parts = [seen.truth(terms, t, None, k) for t in range(seen.model.threads) for k in range(length)]
+    return _distinct(np.concatenate(parts, axis=1))
+
+
+def _distinct(columns: Matrix) -> Matrix:
+    packed = np.ascontiguousarray(np.packbits(columns, axis=0).T)
+    _, index = np.unique(packed.view([("", packed.dtype)] * packed.shape[1]).ravel(), return_index=True)
+    result: Matrix = columns[:, index]
+    return result
+
+
+def _pairs(
+    left: Sequence[Term], right: Sequence[Term], columns: Matrix, length: Term | None, single: bool
+) -> list[Clause]:
+    """Disjunctions of two literals that hold in every column; `left` are the first rows of `right`."""
+    false = (~columns).astype(np.float32)
+    holds = (false[: len(left)] @ false.T) == 0
+    always = columns.all(axis=1)
+    held = () if length is None else (("k", length),)
+    made = []
+    for i, j in np.argwhere(holds):
+        if i == j and single:
+            made.append(_clause(left[i], held))
+        elif i < j and not (always[i] or always[j] or _trivial(left[i], right[j])):
+            made.append(_clause(_disjunction(left[i], right[j]), held))
+    return made
+
+
+def _disjunction(a: Term, b: Term) -> Term:
+    """a or b, written as an implication where one is a negation."""
+    if _is_negative(a):
+        return implication(_negated_back(a), b)
+    return implication(_negated_back(b), a) if _is_negative(b) else Op("or", (a, b))
+
+
+def _is_negative(term: Term) -> bool:
+    return isinstance(term, Op) and term.op in ("!=", "not")
+
+
+def _negated_back(term: Term) -> Term:
+    assert isinstance(term, Op)
+    return Op("==", term.args) if term.op == "!=" else term.args[0]
+
+
+def _trivial(a: Term, b: Term) -> bool:
+    """Whether a or b holds whatever the state: complements, and two "not equal" of one variable."""
+    if isinstance(a, Op) and isinstance(b, Op) and a.op == b.op == "!=" and a.args[0] == b.args[0]:
+        constants = (Const, Bound)
+        return isinstance(a.args[1], constants) and isinstance(b.args[1], constants)
+    return _negated(a) == b or (_is_negative(a) and _negated_back(a) == b)
+
+
+def _clause(body: Term, held: tuple[tuple[str, Term], ...]) -> Clause:
+    names = {inner.thread for inner in _cells(body)} | {inner.name for inner in _bounds(body)}
+    threads = tuple(name for name in ("t", "u") if name in names)
+    return Clause("", threads, held, body)
+
+
+def _cells(term: Term) -> list[Cell]:
+    return [inner for inner in _walk(term) if isinstance(inner, Cell)]
+
+
+def _bounds(term: Term) -> list[Bound]:
+    return [inner for inner in _walk(term) if isinstance(inner, Bound)]
+
+
+def _walk(term: Term) -> list[Term]:
+    from verify.concurrency.parts import _walk as walk
+
+    return walk(term)
+
+
+def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:
+    """Two threads are never at a and at b."""
+    positive = [term for term in local if not _is_negative(term)]
+    count = seen.model.threads
+    first = np.concatenate([seen.truth(positive, t) for t, u in itertools.permutations(range(count), 2)], axis=1)
+    second = np.concatenate([seen.truth(positive, u) for t, u in itertools.permutations(range(count), 2)], axis=1)
+    both = _distinct(np.concatenate((first, second)))
+    one, two = both[: len(positive)].astype(np.float32), both[len(positive) :].astype(np.float32)
+    never = (one @ two.T) == 0
+    possible = one.any(axis=1)
+    made = []
+    for i, j in np.argwhere(never):
+        if i <= j and possible[i] and possible[j] and not (_shares(positive[i]) and _shares(positive[j])):
+            made.append(Clause("", ("t", "u"), (), implication(positive[i], _negated(_other(positive[j])))))
+    return made
+
+
+def _shares(term: Term) -> bool:
+    """Whether a literal only says that a shared variable names the thread: two threads exclude each other anyway."""
+    return isinstance(term, Op) and term.args[1] == T
+
+
+def _other(term: Term) -> Term:
+    """The literal about thread u."""
+    from verify.concurrency.terms import substitute
+
+    return substitute(term, {"t": U})
+
+
+__all__ = ["BOOL", "TRUE", "Literals", "Sample", "candidates", "literals", "ranges", "sample"]

@@ -1,0 +1,152 @@
+"""Clauses: the universally quantified conjuncts of an inductive invariant, as text and as terms.
+
+A clause speaks of distinct threads and of indices below a length; its text is an expression of the protocol language,
+with `s` the shared state, and is read by the same reader as a protocol.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
+from verify.concurrency.language import Protocol
+from verify.concurrency.reading import SHARED, Reader, _Scope, implies, threads
+from verify.concurrency.terms import (
+    TRUE,
+    AllThreads,
+    Bound,
+    Cell,
+    Const,
+    Find,
+    Op,
+    ParameterRef,
+    PropertyTerm,
+    Quantified,
+    Range,
+    Term,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """`body` holds for all distinct `threads` and all `indices` (name, length), 0 <= index < length."""
+
+    name: str
+    threads: tuple[str, ...]
+    indices: tuple[tuple[str, Term], ...]
+    body: Term
+
+    @property
+    def text(self) -> str:
+        """The body as an expression of the protocol language."""
+        return shown(self.body)
+
+    def as_property(self) -> PropertyTerm:
+        """The clause as an invariant that every engine can judge."""
+        body = self.body
+        for name, length in reversed(self.indices):
+            body = Quantified("all", name, Range(Const(0, INT), length), body)
+        return PropertyTerm(self.name, "always", self.threads, TRUE, body, self.text)
+
+    def as_object(self) -> dict[str, object]:
+        """The clause as it is stored."""
+        found: dict[str, object] = {"name": self.name, "holds": self.text}
+        if self.threads:
+            found["threads"] = list(self.threads)
+        if self.indices:
+            found["indices"] = {name: shown(length) for name, length in self.indices}
+        return found
+
+
+def of_property(prop: PropertyTerm) -> Clause:
+    """An invariant of the protocol as a clause; "all" over a range in its claim becomes an index."""
+    claim, indices = prop.claim, list[tuple[str, Term]]()
+    while isinstance(claim, Quantified) and claim.kind == "all" and isinstance(claim.over, Range):
+        if claim.over.lo != Const(0, INT):
+            break
+        indices.append((claim.variable, claim.over.hi))
+        claim = claim.body
+    body = claim if prop.premise == TRUE else implication(prop.premise, claim)
+    return Clause(prop.name, prop.threads, tuple(indices), body)
+
+
+def implication(premise: Term, claim: Term) -> Term:
+    """premise implies claim."""
+    return Op("or", (Op("not", (premise,)), claim))
+
+
+def size_term(bound: int | Size) -> Term:
+    """A length or bound as a term."""
+    match bound:
+        case Parameter():
+            return ParameterRef(bound.name)
+        case Offset():
+            return Op("+", (ParameterRef(bound.origin.name), Const(bound.offset, INT)), INT)
+    return Const(bound, INT)
+
+
+def read(protocol: Protocol, stored: Mapping[str, object]) -> Clause:
+    """The clause that was stored. Raises ProtocolError where it names what the protocol does not have."""
+    outer: dict[str, object] = {"implies": implies, "threads": threads}
+    outer |= {name: Parameter(name, value) for name, value in protocol.parameters}
+    scope = _Scope(Reader(dict(protocol.shared), dict(protocol.local)), f"clause {stored['name']}", outer)
+    scope.names["s"] = SHARED
+    names = stored.get("threads", [])
+    lengths = stored.get("indices", {})
+    assert isinstance(names, list)
+    assert isinstance(lengths, dict)
+    indices = tuple((str(name), scope.term(_expression(str(text)), INT)) for name, text in lengths.items())
+    scope.names |= {name: Bound(name, THREAD) for name in names} | {name: Bound(name, INT) for name, _ in indices}
+    return Clause(str(stored["name"]), tuple(names), indices, scope.boolean(_expression(str(stored["holds"]))))
+
+
+def _expression(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def shown(term: Term) -> str:
+    """A term as an expression of the protocol language."""
+    match term:
+        case Const(value=value, type=kind):
+            if isinstance(kind, tuple):
+                return repr(kind[value]).replace("'", '"')
+            return {BOOL: str(bool(value)), THREAD: "None"}.get(str(kind), str(value))
+        case ParameterRef():
+            return term.name
+        case Bound():
+            return term.name.replace("'", "_")
+        case Cell():
+            cell = f"{term.thread or 's'}.{term.variable}".replace("'", "_")
+            return cell if term.index is None else f"{cell}[{shown(term.index)}]"
+        case Find():
+            return f"{shown(term.array)}.find({shown(term.value)})"
+        case Quantified():
+            over = "threads" if isinstance(term.over, AllThreads) else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
+            return f"{term.kind}({shown(term.body)} for {term.variable.replace(chr(39), '_')} in {over})"
+        case Op():
+            return _operation(term)
+
+
+def _operation(term: Op) -> str:
+    args = [_inner(arg) for arg in term.args]
+    match term.op:
+        case "not":
+            return f"not {args[0]}"
+        case "ite":
+            return f"{args[1]} if {args[0]} else {args[2]}"
+        case "or" if len(term.args) == 2 and isinstance(term.args[0], Op) and term.args[0].op == "not":
+            return f"implies({shown(term.args[0].args[0])}, {shown(term.args[1])})"
+    return f" {term.op} ".join(args)
+
+
+def _inner(term: Term) -> str:
+    text = shown(term)
+    plain = not isinstance(term, Op) or text.startswith("implies(")
+    return text if plain else f"({text})"
+
+
+def length(domain: Domain) -> Term | None:
+    """The length of an array, None for a scalar."""
+    return size_term(domain.length) if isinstance(domain, Array) else None

@@ -1,0 +1,199 @@
+"""Houdini: the largest inductive subset of candidate clauses, and a small one that still implies the properties.
+
+Every condition is quantifier-free: the state after a step is substituted, and clauses about the state before are
+instantiated on the threads and indices that occur. That is weaker than the clauses, so an "unsatisfiable" is a proof
+for any number of threads and any integer parameters of at least 1; nothing is concluded from "satisfiable".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import z3
+
+from verify.concurrency.domains import INT, THREAD
+from verify.concurrency.language import Protocol
+from verify.concurrency.parts import Parts, parts
+from verify.concurrency.unbounded.candidates import candidates
+from verify.concurrency.unbounded.clauses import Clause, of_property
+from verify.concurrency.unbounded.solvers import Expr, solver
+from verify.concurrency.unbounded.symbols import Read, Symbols
+from verify.concurrency.unbounded.tracked import NotCovered
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """Clauses that hold initially and are kept by every step, and imply the `proved` properties.
+
+    `candidates`, `inductive`, `clauses`: how many came from the templates, were inductive together, and are needed.
+    """
+
+    protocol: str
+    variant: str
+    clauses: tuple[Clause, ...]
+    proved: tuple[str, ...]
+    open: tuple[str, ...]
+    candidates: int
+    inductive: int
+    seconds: float
+
+
+def invariant(protocol: Protocol, seconds: float = 60.0) -> Invariant:
+    """An inductive invariant for any number of threads. Raises NotCovered."""
+    began = time.perf_counter()
+    names = [prop.name for prop in protocol.properties if prop.kind == "always"]
+    pool = candidates(protocol)
+    conditions = Conditions(protocol, pool, began + seconds)
+    kept = conditions.inductive(frozenset(range(len(pool))))
+    proved = tuple(name for name in names if any(pool[index].name == name for index in kept))
+    small = conditions.minimal(kept, frozenset(i for i in kept if pool[i].name in proved)) if proved else frozenset()
+    chosen = tuple(pool[index] for index in sorted(small))
+    left = tuple(name for name in names if name not in proved)
+    spent = time.perf_counter() - began
+    return Invariant(protocol.name, protocol.variant, chosen, proved, left, len(pool), len(kept), spent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """One step's condition: with the selectors of clauses assumed, may the violation of one come true?"""
+
+    name: str
+    made: z3.Solver
+    violated: tuple[Expr, ...]
+
+
+class Conditions:
+    """The conditions of one protocol and one list of clauses."""
+
+    def __init__(self, protocol: Protocol, clauses: list[Clause], until: float) -> None:
+        self.protocol, self.clauses, self.until = protocol, clauses, until
+        self.symbols = Symbols(protocol)
+        self.selectors = [z3.Bool(f"clause.{index}") for index in range(len(clauses))]
+        self.initial = self._initial()
+        self.steps = [self._step(parts(step)) for step in protocol.steps]
+
+    # --- making ----------------------------------------------------------------------------------------------------
+    def _generic(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """The threads and indices for which a clause is violated."""
+        threads = max(len(clause.threads) for clause in self.clauses)
+        indices = max(len(clause.indices) for clause in self.clauses)
+        return (
+            tuple(self.symbols.fresh("t", THREAD) for _ in range(threads)),
+            tuple(self.symbols.fresh("k", INT) for _ in range(indices)),
+        )
+
+    def _violations(self, threads: tuple[Expr, ...], indices: tuple[Expr, ...], read: Read) -> list[Expr]:
+        found = []
+        for clause in self.clauses:
+            chosen = threads[: len(clause.threads)], indices[: len(clause.indices)]
+            found.append(z3.Not(self.symbols.clause(clause, *chosen, read)))
+        return found
+
+    def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[list[Expr]]) -> _Condition:
+        """The solver of a condition, its axioms included."""
+        made = solver()
+        made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
+        for selector, found in zip(self.selectors, instances, strict=True):
+            if found:
+                made.add(z3.Implies(selector, z3.And(found)))
+        marks = [z3.Bool(f"violated.{name}.{index}") for index in range(len(violations))]
+        for mark, violation in zip(marks, violations, strict=True):
+            made.add(z3.Implies(mark, violation))
+        return _Condition(name, made, tuple(marks))
+
+    def _initial(self) -> _Condition:
+        self.symbols.clear()
+        threads, indices = self._generic()
+        first = self.symbols.fresh("first", THREAD)
+        violations = self._violations(threads, indices, self.symbols.initially(first))
+        return self._finished("initial", [], violations, [[] for _ in self.clauses])
+
+    def _step(self, split: Parts) -> _Condition:
+        symbols = self.symbols
+        symbols.clear()
+        env = {name: symbols.fresh(name, THREAD) for name in split.step.threads}
+        acting = list(env.values())
+        facts = [thread != symbols.nobody for thread in acting]
+        facts += [z3.Distinct(acting)] if len(acting) > 1 else []
+        for name, over in split.step.choices:
+            env[name] = symbols.fresh(name, INT)
+            low, high = (symbols.term(part, {}, symbols.before) for part in (over.lo, over.hi))
+            facts += [low <= env[name], env[name] < high]
+        threads, indices = self._generic()
+        facts += [symbols.term(conjunct.term, env, symbols.before) for conjunct in split.guard]
+        violations = self._violations(threads, indices, symbols.after(split, env))
+        symbols.closure()
+        instances = [symbols.instances(clause) for clause in self.clauses]
+        return self._finished(split.step.name, facts, violations, instances)
+
+    # --- deciding --------------------------------------------------------------------------------------------------
+    def inductive(self, active: frozenset[int]) -> frozenset[int]:
+        """The largest subset that holds initially and is kept by every step."""
+        kept = self._sweep(self.initial, active)
+        while True:
+            before = kept
+            for step in self.steps:
+                kept = self._sweep(step, kept)
+            if kept == before:
+                return kept
+
+    def _sweep(self, condition: _Condition, active: frozenset[int]) -> frozenset[int]:
+        """Drops clauses until no active one is violated by this condition."""
+        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
+        condition.made.add(z3.Implies(goal, z3.Or([z3.And(self.selectors[i], condition.violated[i]) for i in active])))
+        while active:
+            self._in_time()
+            chosen = [self.selectors[i] if i in active else z3.Not(self.selectors[i]) for i in range(len(self.clauses))]
+            answer = condition.made.check(*chosen, goal)
+            if answer == z3.unsat:
+                return active
+            if answer == z3.unknown:
+                raise NotCovered(f"the solver gave up on {condition.name}")
+            model = condition.made.model()
+            dropped = {i for i in active if z3.is_true(model.eval(condition.violated[i]))}
+            if not dropped:
+                raise AssertionError("a model violates a clause and no clause is marked")
+            active = active - dropped
+        return active
+
+    def minimal(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
+        """A small inductive subset of `kept` that holds `wanted`: by cores from `wanted`, then one by one."""
+        needed, waiting = set(wanted), list(wanted)
+        while waiting:
+            index = waiting.pop()
+            for step in self.steps:
+                for more in self._core(step, kept, index) - needed:
+                    needed.add(more)
+                    waiting.append(more)
+        for index in sorted(needed - wanted, reverse=True):
+            if self.is_inductive(frozenset(needed - {index})):
+                needed.remove(index)
+        return frozenset(needed)
+
+    def _core(self, condition: _Condition, kept: frozenset[int], index: int) -> set[int]:
+        """Clauses that keep the indexed one over a step."""
+        self._in_time()
+        assumed = [self.selectors[index], *(self.selectors[i] for i in sorted(kept) if i != index)]
+        if condition.made.check(*assumed, condition.violated[index]) != z3.unsat:
+            raise NotCovered(f"the solver gave up on {condition.name}")
+        numbers = {selector.get_id(): i for i, selector in enumerate(self.selectors)}
+        core = {numbers[item.get_id()] for item in condition.made.unsat_core() if item.get_id() in numbers}
+        return core
+
+    def is_inductive(self, active: frozenset[int]) -> bool:
+        """Whether the clauses are kept by every step, and hold initially."""
+        return all(not self._broken(condition, active) for condition in (self.initial, *self.steps))
+
+    def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
+        self._in_time()
+        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
+        condition.made.add(z3.Implies(goal, z3.Or([condition.violated[i] for i in sorted(active)])))
+        return bool(condition.made.check(*(self.selectors[i] for i in sorted(active)), goal) != z3.unsat)
+
+    def _in_time(self) -> None:
+        if time.perf_counter() > self.until:
+            raise NotCovered("no invariant within the time allowed")
+
+
+__all__ = ["Conditions", "Invariant", "invariant", "of_property"]

@@ -1,0 +1,219 @@
+"""View abstraction: what can be seen of any k threads, whatever the number of threads.
+
+A view is the shared state with the records of k threads, each with the shared cells that name it. The set of reachable
+views is computed by taking every configuration of a few more threads all of whose views are in the set, and adding the
+views of its successors, until nothing is new. Covers every number of threads from `Views.least` on, for the given
+parameters; never misses a reachable view, and may contain others: it proves, and never refutes.
+After Abdulla, Haziza, Holik: All for the price of few (VMCAI 2013).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from verify.concurrency.domains import DomainOverflow
+from verify.concurrency.explored import Limits
+from verify.concurrency.ground import Model
+from verify.concurrency.interpreter import Program, exceeded, program
+from verify.concurrency.language import Protocol
+from verify.concurrency.unbounded.tracked import NotCovered, initial_records, tracked
+
+Entry = int
+"""The record of a thread, and below it one bit for each shared cell that names it."""
+Key = tuple[int, int]
+"""The shared cells that name no thread (packed), and a mask of the shared cells that hold None."""
+Entries = tuple[Entry, ...]
+COST = 400.0  # bytes a stored view or configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The result: `proved` properties hold for every number of threads from `least` on; `open` may not.
+
+    `reason` is empty where the set is complete.
+    """
+
+    size: int
+    least: int
+    proved: tuple[str, ...]
+    open: tuple[str, ...]
+    views: int
+    configurations: int
+    seconds: float
+    reason: str = ""
+
+
+def views(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Views:  # noqa: B008 - frozen
+    """The views of `size` threads. Raises NotCovered where the protocol is outside the method."""
+    began = time.perf_counter()
+    reached = _Reached(protocol, size, limits, began)
+    try:
+        reached.close()
+    except DomainOverflow as error:
+        raise NotCovered(f"an unreachable view overflows: {error}") from error
+    names = [prop.name for prop in protocol.properties if prop.kind == "always"]
+    known = not reached.reason
+    proved = tuple(name for name in names if known and name in reached.judged and name not in reached.bad)
+    return Views(
+        size,
+        max(space.threads for space in reached.spaces),
+        proved,
+        tuple(name for name in names if name not in proved),
+        sum(map(len, reached.views.values())),
+        sum(len(space.seen) for space in reached.spaces),
+        time.perf_counter() - began,
+        reached.reason,
+    )
+
+
+@dataclass(slots=True)
+class _Space:
+    """Configurations of some number of tracked threads and the steps that are taken from them."""
+
+    model: Model
+    code: Program
+    threads: int
+    seen: set[tuple[Key, Entries]] = field(default_factory=set)
+
+    @staticmethod
+    def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> _Space:
+        chosen = [step for step in protocol.steps if step.name in steps]
+        model = tracked(protocol, threads, chosen).model
+        return _Space(model, program(model), threads)
+
+    def packed(self, key: Key, entries: Entries) -> int:
+        """The state of a configuration; a cell that is not None and no tracked thread's names another."""
+        ids = self.model.identities
+        state = key[0] << self.model.record * self.threads
+        for position, entry in enumerate(entries):
+            state |= (entry >> len(ids)) << position * self.model.record
+        for bit, slot in enumerate(ids):
+            if not key[1] >> bit & 1:
+                holder = next((i + 1 for i, entry in enumerate(entries) if entry >> bit & 1), self.threads + 1)
+                state |= holder << slot.offset
+        return state
+
+    def unpacked(self, state: int) -> tuple[Key, Entries]:
+        """The configuration of a state; threads are not sorted."""
+        ids, width = self.model.identities, self.model.record
+        shared = state >> width * self.threads << width * self.threads
+        none, masks = 0, [0] * (self.threads + 2)
+        for bit, slot in enumerate(ids):
+            ones = (1 << slot.width) - 1
+            masks[state >> slot.offset & ones] |= 1 << bit
+            shared &= ~(ones << slot.offset)
+        none = masks[0]
+        records = (state >> width * i & (1 << width) - 1 for i in range(self.threads))
+        entries = tuple(record << len(ids) | masks[i + 1] for i, record in enumerate(records))
+        return (shared >> width * self.threads, none), entries
+
+
+class _Reached:
+    """The least set of views that is closed under steps."""
+
+    def __init__(self, protocol: Protocol, size: int, limits: Limits, began: float) -> None:
+        self.protocol, self.size, self.limits, self.began = protocol, size, limits, began
+        self.views: dict[Key, set[Entries]] = defaultdict(set)
+        self.single: dict[Key, dict[Entry, None]] = defaultdict(dict)
+        self.fresh: list[tuple[Key, Entries]] = []
+        self.bad: set[str] = set()
+        self.reason = ""
+        self.spaces = _spaces(protocol, size)
+        self.judged = {item.property for space in self.spaces for item in space.model.observations}
+        self.layout = self.spaces[0].model
+
+    def close(self) -> None:
+        """Starts with the initial views and adds successors until nothing is new."""
+        for key, entries in self.initial():
+            self.add(key, entries)
+        while self.fresh and not self.reason:
+            key, entries = self.fresh.pop()
+            for space in self.spaces:
+                for whole in self.extensions(key, entries, space.threads):
+                    self.visit(space, key, whole)
+            stored = sum(len(space.seen) for space in self.spaces)
+            self.reason = exceeded(self.limits, stored, COST, self.began)
+
+    def initial(self) -> Iterator[tuple[Key, Entries]]:
+        usual, special, _ = initial_records(self.protocol, self.layout)
+        space = self.spaces[0]
+        for first in {usual, special}:
+            state = initial_records(self.protocol, space.model)[2]
+            for thread in range(space.threads):
+                state |= (first if thread == 0 else usual) << thread * space.model.record
+            key, entries = space.unpacked(state)
+            for chosen in itertools.combinations(sorted(entries), self.size):
+                yield key, chosen
+
+    def add(self, key: Key, entries: Entries) -> None:
+        """Takes in a view."""
+        known = self.views[key]
+        if entries not in known:
+            known.add(entries)
+            self.fresh.append((key, entries))
+            for entry in entries:
+                self.single[key].setdefault(entry)
+
+    def extensions(self, key: Key, entries: Entries, threads: int) -> list[Entries]:
+        """The configurations of `threads` threads with these, all of whose views are known."""
+        found = {entries}
+        low = (1 << len(self.layout.identities)) - 1
+        for _ in range(threads - len(entries)):
+            found = {
+                tuple(sorted((*whole, more)))
+                for whole in found
+                for more in self.single[key]
+                if all(not entry & more & low for entry in whole) and self.known(key, whole, more)
+            }
+        return list(found)
+
+    def known(self, key: Key, whole: Entries, more: Entry) -> bool:
+        """Whether every view that holds `more` is known."""
+        if self.size == 1:
+            return True
+        others = itertools.combinations(whole, self.size - 1)
+        return all(tuple(sorted((*other, more))) in self.views[key] for other in others)
+
+    def visit(self, space: _Space, key: Key, entries: Entries) -> None:
+        """Observes a configuration and adds the views of its successors."""
+        if (key, entries) in space.seen:
+            return
+        space.seen.add((key, entries))
+        state = space.packed(key, entries)
+        for index, item in enumerate(space.model.observations):
+            if space.code.observe(state) >> index & 1:
+                self.bad.add(item.property)
+        out: list[int] = []
+        space.code.expand(state, out)
+        for after in out:
+            new, threads = space.unpacked(after)
+            for chosen in itertools.combinations(sorted(threads), self.size):
+                self.add(new, chosen)
+
+
+def _spaces(protocol: Protocol, size: int) -> list[_Space]:
+    """One space for the steps of no or one thread, one for those of two, and so on; each judges the properties of
+    which it tracks enough threads, and the last ones those that ask for more."""
+    groups: dict[int, list[str]] = {size + 1: []}
+    for step in protocol.steps:
+        groups.setdefault(size + max(1, len(step.threads)), []).append(step.name)
+    for prop in protocol.properties:
+        if prop.kind == "always":
+            groups.setdefault(max(size + 1, len(prop.threads)), [])
+    spaces = [_Space.of(protocol, threads, tuple(names)) for threads, names in sorted(groups.items())]
+    return _judging(spaces)
+
+
+def _judging(spaces: list[_Space]) -> list[_Space]:
+    """Each property is observed in the first space that can: the smallest."""
+    done: set[str] = set()
+    for space in spaces:
+        kept = tuple(item for item in space.model.observations if item.property not in done)
+        done |= {item.property for item in kept}
+        space.model = replace(space.model, observations=kept)
+        space.code = program(space.model)
+    return spaces

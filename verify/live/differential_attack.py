@@ -1,0 +1,159 @@
+"""The attack on declared read sets: change all that an outcome does not read, run again, compare what is written.
+
+What is read comes from the outcome's terms (`Prediction.reads`, `Prediction.whole`) at the places where they lie in
+this state.  Bits that the semantics predict need no second run: only bits of a datapath are compared.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify.live import differential_states as generated
+from verify.live.differential_compare import FILES, Comparison, Finding, Seen, put_vectors, unknown_bits, vectors_of
+from verify.live.differential_model import FLAGS, Bytes
+from verify.live.differential_states import Trials
+from verify.live.layout import CHUNK
+from verify.models.isa.forms import Form
+from verify.models.machine import FLAG_BITS
+
+X87_FIELDS: Final = ("fcw", "fsw", "ftw", "st")
+ALL: Final = (1 << 64) - 1
+
+
+class Kept:
+    """Which parts of the states of a batch are read, as masks over the records."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        count = len(comparison.trials.states)
+        self.gprs = np.zeros((count, 16), dtype=np.uint64)
+        self.vectors = np.zeros((count, 32, CHUNK), dtype=np.uint8)
+        self.masks = np.zeros((count, 8), dtype=np.uint64)
+        self.flags = np.full(count, ALL & ~generated.STATUS_BITS, dtype=np.uint64)
+        self.whole: list[frozenset[str]] = [frozenset()] * count
+        self.memory: dict[int, list[tuple[int, int]]] = {}
+        for i, expected in comparison.expected.items():
+            model = comparison.models[int(comparison.trials.which[i])]
+            self.whole[i] = model.whole
+            for read, place in zip(model.reads, expected.places, strict=True):
+                self._read(i, read.kind, place, read.mask)
+            for name in model.whole & FLAG_BITS.keys():
+                self.flags[i] |= np.uint64(1 << FLAG_BITS[name])
+            if model.unsized:
+                self.whole[i] |= {"memory"}
+
+    def _read(self, i: int, kind: str, place: int, mask: int) -> None:
+        if kind == "memory":
+            self.memory.setdefault(i, []).append((place, mask))
+        elif kind == "vectors":
+            part = np.frombuffer((mask & (1 << 512) - 1).to_bytes(CHUNK, "little"), dtype=np.uint8)
+            self.vectors[i, place] |= part
+        elif kind == "gprs":
+            self.gprs[i, place] |= np.uint64(mask & ALL)
+        else:
+            self.masks[i, place] |= np.uint64(mask & ALL)
+
+    def rows(self, name: str) -> NDArray[np.bool_]:
+        """The trials that read a component as a whole."""
+        return np.array([name in w for w in self.whole], dtype=bool)
+
+
+def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator) -> Trials:
+    """The trials with everything changed that is not read."""
+    old, kept = comparison.trials, Kept(comparison)
+    states = generated.blank(executor, len(old.states))
+    generated.randomized(states, form, rng)
+    kept.gprs[kept.rows("gprs")] = ALL
+    kept.masks[kept.rows("masks")] = ALL
+    kept.vectors[kept.rows("vectors")] = 0xFF
+    states["gprs"] = old.states["gprs"] & kept.gprs | states["gprs"] & ~kept.gprs
+    states["rflags"] = old.states["rflags"] & kept.flags | states["rflags"] & ~kept.flags
+    based = kept.rows("segment_base") | kept.rows("fs_base") | kept.rows("gs_base")
+    for name in ("fs_base", "gs_base"):
+        states[name] = np.where(based, old.states[name], states[name])
+    area, before = states["xsave"], old.states["xsave"]
+    put_vectors(area, vectors_of(before) & kept.vectors | vectors_of(area) & ~kept.vectors)
+    if "masks" in area.dtype.names:
+        area["masks"] = before["masks"] & kept.masks | area["masks"] & ~kept.masks
+    rows = kept.rows("mxcsr")
+    area["mxcsr"] = np.where(rows, before["mxcsr"], area["mxcsr"])
+    rows = kept.rows("x87")
+    for name in X87_FIELDS:
+        area[name][rows] = before[name][rows]
+    return Trials(old.probes, old.which, states, _changed_memory(old.memory, kept, rng))
+
+
+def _changed_memory(entries: NDArray[Any], kept: Kept, rng: np.random.Generator) -> NDArray[Any]:
+    new = entries.copy()
+    fresh = np.frombuffer(rng.bytes(CHUNK * len(entries)), dtype=np.uint8).reshape(-1, CHUNK)
+    mask = np.zeros(fresh.shape, dtype=bool)
+    whole = kept.rows("memory")
+    for row, (trial, address) in enumerate(zip(entries["trial"].tolist(), entries["address"].tolist(), strict=True)):
+        if whole[trial]:
+            mask[row] = True
+        for place, size in kept.memory.get(trial, ()):
+            low, high = max(place - address, 0), min(place + size - address, CHUNK)
+            if low < high:
+                mask[row, low:high] = True
+    new["chunk"] = np.where(mask, entries["chunk"], fresh)
+    return new
+
+
+def disagreements(first: Comparison, second: Comparison) -> list[Finding]:
+    """Bits of a datapath that differ between two runs whose read sets are equal."""
+    found: list[Finding] = []
+    for i, expected in first.expected.items():
+        if i not in second.expected:
+            ending = int(second.seen.records[i]["trapno"])
+            found.append(Finding(i, "unread", "ending", "completed", f"trap {ending}"))
+            continue
+        worlds = expected.states
+        for name in worlds[0]:
+            if name in FLAG_BITS or name == "memory":
+                continue
+            found += _registers(first, second, i, name)
+        found += _flags(first, second, i)
+        if "memory" in worlds[0]:
+            found += _memory(first.seen, second.seen, i, [w["memory"] for w in worlds])
+    return found
+
+
+def _registers(first: Comparison, second: Comparison, i: int, name: str) -> list[Finding]:
+    values = [w[name] for w in first.expected[i].states]
+    a, b = first.actual(i, name), second.actual(i, name)
+    if name not in FILES:
+        return [Finding(i, "unread", name, f"{a:#x}", f"{b:#x}")] if (a ^ b) & unknown_bits(values) else []
+    found = []
+    for n, (x, y, *parts) in enumerate(zip(a, b, *values, strict=True)):
+        if x != y and (x ^ y) & unknown_bits(parts):
+            found.append(Finding(i, "unread", f"{name}{n}", f"{x:#x}", f"{y:#x}"))
+    return found
+
+
+def _flags(first: Comparison, second: Comparison, i: int) -> list[Finding]:
+    a, b = int(first.seen.records[i]["rflags"]), int(second.seen.records[i]["rflags"])
+    worlds = first.expected[i].states
+    found = []
+    for name in FLAGS:
+        bit = FLAG_BITS[name]
+        if name in worlds[0] and unknown_bits([w[name] for w in worlds]) and (a ^ b) >> bit & 1:
+            found.append(Finding(i, "unread", name, str(a >> bit & 1), str(b >> bit & 1)))
+    return found
+
+
+def _memory(first: Seen, second: Seen, i: int, worlds: list[Bytes]) -> list[Finding]:
+    if any(w.lost for w in worlds):
+        return []
+    one, two = first.memory.get(i, {}), second.memory.get(i, {})
+    for address in worlds[0].chunks:
+        if address not in worlds[0].background:
+            continue
+        unknown = unknown_bits([int.from_bytes(w.chunk(address), "little") for w in worlds])
+        a, b = (m.get(address, worlds[0].background[address]) for m in (one, two))
+        wrong = (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")) & unknown
+        if wrong:
+            k = ((wrong & -wrong).bit_length() - 1) // 8
+            return [Finding(i, "unread", "memory", f"{address + k:#x}: {a[k]:#x}", f"{b[k]:#x}")]
+    return []

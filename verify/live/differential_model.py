@@ -1,0 +1,302 @@
+"""What the semantics predict of one run: outcomes as compiled functions of a concrete state.
+
+A prediction is made in two worlds, in which every datapath answers all zeros and all ones: bits on which both agree
+are claims about the processor, the others are functions of what the instruction reads.  The read set is taken from
+the outcome's own terms.  x87 pointers, shadow stack, `other` and what tf would trap are not predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from verify.live.layout import CHUNK, REGIONS
+from verify.models import bits
+from verify.models.bits import Array, Term, postorder
+from verify.models.evaluation import Evaluator, compiled
+from verify.models.isa.decode import Decoded
+from verify.models.machine import FLAG_BITS, NO_FAULT, Outcome, State, symbolic_state
+from verify.models.schemes.identity import SCHEME
+from verify.models.semantics.dispatch import execute
+from verify.models.semantics.run import Instruction
+from verify.models.sites import Probe, own_values, probe_of, problem
+
+PF, GP, SS = 14, 13, 12
+FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
+COMPARED: Final = (
+    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", "memory",
+)  # fmt: skip
+ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
+KERNEL: Final = (".refuses", "selector_fault", "selector_not_present")  # what the kernel's configuration answers
+Value = Any
+
+
+class Bytes:
+    """A trial's memory: chunks of 64 bytes that it has of its own, over the executor's background."""
+
+    __slots__ = ("background", "chunks", "lost")
+
+    def __init__(self, chunks: Mapping[int, bytes], background: Mapping[int, bytes], lost: bool = False) -> None:
+        self.chunks, self.background, self.lost = chunks, background, lost
+
+    def chunk(self, address: int) -> bytes:
+        """The 64 bytes at an aligned address; zeros where nothing is mapped."""
+        return self.chunks.get(address) or self.background.get(address) or bytes(CHUNK)
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian."""
+        first = address & -CHUNK
+        data = b"".join(self.chunk(a & (1 << 64) - 1) for a in range(first, address + size, CHUNK))
+        return int.from_bytes(data[address - first : address - first + size], "little")
+
+    def write(self, address: int, value: int, size: int) -> Bytes:
+        """The memory with `size` bytes replaced."""
+        first = address & -CHUNK
+        places = range(first, address + size, CHUNK)
+        data = bytearray(b"".join(self.chunk(a & (1 << 64) - 1) for a in places))
+        data[address - first : address - first + size] = value.to_bytes(size, "little")
+        new = {a & (1 << 64) - 1: bytes(data[a - first : a - first + CHUNK]) for a in places}
+        return Bytes({**self.chunks, **new}, self.background, self.lost)
+
+
+def mapped(address: int, write: int) -> bool:
+    """Whether a byte may be read, or written, in the executor's memory."""
+    return any(r.address <= address < r.end and (r.writable or not write) for r in REGIONS)
+
+
+class Machine:
+    """A world: faults from the executor's layout; every datapath answers zeros or ones, decisions of one bit apart."""
+
+    def __init__(self, ones: bool, decision: int) -> None:
+        self.ones, self.decision = ones, decision
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """The value of an uninterpreted function."""
+        if name.startswith("access_"):
+            return self._access(name, *args)
+        if name.endswith(".datapath_fault") or name == "fetch_fault":
+            return NO_FAULT
+        if name == "vsib_address":
+            return args[0]
+        if name.endswith(KERNEL):
+            return 0
+        if isinstance(sort, Array):
+            return ((1 << sort.value_bits) - 1 if self.ones else 0,) * (1 << sort.index_bits)
+        if name.endswith(MADE):
+            return 1
+        if isinstance(sort, int):
+            return self.decision if sort == 1 else (1 << sort) - 1 if self.ones else 0
+        return Bytes({}, {}, lost=True)
+
+    def _access(
+        self, name: str, address: int, size: int, write: int, stack: int, lanes: int | None = None,
+        masked: int | None = None,
+    ) -> int:  # fmt: skip
+        bad = faulting(address, size, write, None if masked is not None else lanes)
+        if name == "access_address":
+            return address if bad is None else bad
+        if name == "access_error":
+            return 0
+        if bad is None or (masked is not None and not self.ones):  # which bytes a mask selects is not said
+            return NO_FAULT
+        if (bad + (1 << 47)) & (1 << 64) - 1 >= 1 << 48:
+            return SS if stack else GP
+        return PF
+
+
+def faulting(address: int, size: int, write: int, lanes: int | None) -> int | None:
+    """The first byte of an access that may not be made, or None; `lanes` has ones over the bytes that are made."""
+    if lanes is None and any(r.address <= address and address + size <= r.end and (r.writable or not write)
+                             for r in REGIONS):  # fmt: skip
+        return None
+    for i in range(size):
+        byte = (address + i) & (1 << 64) - 1
+        if (lanes is None or lanes >> 8 * i & 0xFF) and not mapped(byte, write):
+            return byte
+    return None
+
+
+# Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
+WORLDS: Final = (Machine(False, 0), Machine(True, 1), Machine(False, 1), Machine(True, 0))
+MADE: Final = (".mader", ".madew")  # whether a masked access is made: it is, unless no byte of it is selected
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One read of the outcome: a register's bits, or bytes of memory; `where` is a term of the number or address."""
+
+    kind: str  # gprs, vectors, masks, memory
+    where: Term
+    mask: int  # gprs, vectors, masks: the bits; memory: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A class of encodings: its outcome, compiled."""
+
+    evaluate: Evaluator
+    changed: tuple[str, ...]  # components that differ from before, in the order of the first values
+    partial: tuple[str, ...]  # components that a fault may leave changed; their values follow
+    reads: tuple[Read, ...]
+    whole: frozenset[str]  # components that are read as a whole
+    variables: frozenset[str]
+    worlds: int  # 1 where nothing depends on a datapath
+    excepts: bool  # a datapath may fault, or the kernel may refuse
+    repeats: bool
+    unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
+
+    def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
+        """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
+        return self.evaluate(env, WORLDS[world])  # type: ignore[arg-type]
+
+
+def prediction(p: Probe) -> Prediction:
+    """The compiled outcome of an encoding's class; cached by the class."""
+    key = p.key
+    found = _CACHE.get(key)
+    if found is None:
+        found = _CACHE[key] = _predicted(problem(p).site.original)
+    return found
+
+
+_CACHE: dict[object, Prediction] = {}
+
+
+def probe_here(decoded: Decoded) -> Probe:
+    """The probe of an encoding that runs where it stands."""
+    return probe_of(decoded, SCHEME)
+
+
+def _predicted(instruction: Instruction) -> Prediction:
+    before = symbolic_state(bits.var("origin", 64))
+    result = execute(instruction, before)
+    always = _always(result)
+    changed = tuple(n for n in COMPARED if getattr(result.state, n) is not getattr(before, n))
+    partial = tuple(n for n in COMPARED if getattr(result.fault_state, n) is not getattr(before, n))
+    roots = [*always, *(getattr(result.state, n) for n in changed), *(getattr(result.fault_state, n) for n in partial)]
+    reads, whole = read_set(roots)
+    everything = [*roots, *(r.where for r in reads)]
+    terms = list(postorder(everything))
+    functions = [str(t.params[0]) for t in terms if t.op == "uf"]
+    return Prediction(
+        evaluate=compiled(everything),
+        changed=changed,
+        partial=partial,
+        reads=reads,
+        whole=whole,
+        variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
+        worlds=_worlds([t for t in terms if t.op == "uf"]),
+        excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
+        repeats=result.again is not bits.FALSE,
+        unsized="vsib_address" in functions,
+    )
+
+
+def _worlds(functions: Sequence[Term]) -> int:
+    """How many worlds tell what depends on datapaths."""
+    named = [(str(t.params[0]), t) for t in functions]
+    free = [(n, t) for n, t in named if n not in {"access_error", "fetch_fault"} and not n.endswith(MADE)]
+    if not free:
+        return 1
+    decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
+    return 4 if any(n.rpartition(".")[2] not in FLAG_BITS for n in decisions) else 2
+
+
+def _always(result: Outcome) -> tuple[Term, ...]:
+    return (
+        result.fault_vector, result.fault_error, result.fault_address, result.again, result.state.ip,
+        result.fault_state.ip,
+    )  # fmt: skip
+
+
+def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
+    """What the roots read of register files and memory, and the names of what they read as a whole.
+
+    A store or a choice between register files passes the others through, which is no read.
+    """
+    terms = list(postorder(roots))
+    top = {r for r in roots if not isinstance(r.sort, int)}
+    used: dict[Term, int] = {}  # select -> bits of it that are used
+    places: dict[tuple[str, Term], int] = {}
+    whole: set[str] = set()
+    for t in terms:
+        for position, a in enumerate(t.args):
+            if a.op == "select":
+                used[a] = used.get(a, 0) | _bits_used(t)
+            if a.op == "var" and not _passes(t, position):
+                whole.add(str(a.params[0]))
+        if t.op == "load":
+            where = ("memory", t.args[1])
+            places[where] = max(places.get(where, 0), int(t.params[0]))
+    for r in roots:
+        if r.op == "select":
+            used[r] = (1 << r.width) - 1
+        if r.op == "var" and r not in top:
+            whole.add(str(r.params[0]))
+    for select, mask in used.items():
+        where = (_file(select.args[0]), select.args[1])
+        places[where] = places.get(where, 0) | mask
+    return tuple(Read(kind, where, mask) for (kind, where), mask in places.items()), frozenset(whole)
+
+
+def _bits_used(user: Term) -> int:
+    """Bits of its argument that a term looks at."""
+    if user.op == "extract":
+        high, low = int(user.params[0]), int(user.params[1])
+        return (1 << high + 1) - (1 << low)
+    return (1 << 512) - 1
+
+
+def _passes(user: Term, position: int) -> bool:
+    """Whether argument `position` of `user`, a register file or memory, is only looked into or passed through."""
+    if user.op in {"select", "load", "store", "write"}:
+        return position == 0
+    return user.op == "ite" and position > 0 and not isinstance(user.sort, int)
+
+
+def _file(array: Term) -> str:
+    """The register file that a term is made of."""
+    return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
+
+
+@cache
+def _flag_names() -> frozenset[str]:
+    return frozenset(FLAG_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A concrete state in the semantics' terms: gprs, masks, vectors as integers, memory as `Bytes`."""
+
+    ip: int
+    gprs: Sequence[int]
+    rflags: int
+    fs_base: int
+    gs_base: int
+    vectors: Sequence[int]
+    masks: Sequence[int]
+    mxcsr: int
+    x87: int
+    memory: Bytes
+
+
+def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Value]:
+    """Values of all variables of a class's terms: the encoding's own fields and the state."""
+    env: dict[str, Value] = dict(own)
+    layout = p.decoded.layout  # type: ignore[union-attr]
+    if layout.segment is not None:
+        env["segment_base"] = given.fs_base if layout.segment == "fs" else given.gs_base
+    env.update(
+        origin=given.ip, gprs=tuple(given.gprs), fs_base=given.fs_base, gs_base=given.gs_base, selectors=SELECTORS,
+        vectors=tuple(given.vectors), masks=tuple(given.masks), mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
+        other=0, ssp=0, cet=0, memory=given.memory,
+    )  # fmt: skip
+    for name, position in FLAG_BITS.items():
+        env[name] = given.rflags >> position & 1
+    return env
+
+
+SELECTORS: Final = 0x33 << 16 | 0x2B << 32  # es, cs, ss, ds, fs, gs of a 64-bit program under Linux
+__all__ = ["ALWAYS", "Bytes", "Given", "Prediction", "State", "environment", "own_values", "prediction", "probe_here"]

@@ -1,0 +1,70 @@
+"""Rows of the differential run: what is never executed, what no second run repeats, known processor differences.
+
+Each row has its reason or source beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from verify.models.isa.forms import Opcode
+from verify.models.isa.overlay import overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Mnemonics that are not executed, and why."""
+
+    mnemonics: str
+    reason: str
+
+
+SKIPPED: Final = (
+    Skipped("syscall sysenter", "enters the kernel with random arguments"),
+    Skipped("vmcall vmmcall vmgexit vmfunc", "asks the hypervisor of the machine"),
+    Skipped("enclu encls enclv", "enters an enclave"),
+    Skipped("iret iretd iretq retf", "may load a 32-bit code segment, which the executor's exit does not survive"),
+    Skipped("lfs lgs lss", "loads selectors of the machine's own descriptor tables"),
+)
+INT_80: Final = 0x80  # int 80h is a system call
+HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdir64b", "enqcmd", "enqcmds", "xlatb"})
+# Answers that change from run to run, by the overlay's names, and mnemonics whose answer the kernel may change.
+UNREPEATABLE: Final = frozenset({"tsc", "random", "pmc", "cpuid", "tsc_aux"})
+UNREPEATABLE_MNEMONICS: Final = frozenset({"rdpru"})
+SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an interrupt at the latest, or intercepted
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A known difference between processors and the manual that the semantics follow."""
+
+    mnemonic: str
+    component: str
+    vendor: str
+    text: str
+    source: str
+
+
+KNOWN: Final[tuple[Known, ...]] = ()
+
+
+def skip_reason(opcode: Opcode) -> str | None:
+    """Why an opcode is not executed, or None."""
+    for row in SKIPPED:
+        if opcode.mnemonic in row.mnemonics.split():
+            return row.reason
+    return None
+
+
+def is_repeatable(opcode: Opcode) -> bool:
+    """Whether the same inputs give the same outputs in a second run."""
+    return not overlay(opcode).reads & UNREPEATABLE and opcode.mnemonic not in UNREPEATABLE_MNEMONICS
+
+
+def known(mnemonic: str, component: str, vendor: str) -> Known | None:
+    """The row that explains a difference, or None."""
+    for row in KNOWN:
+        if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):
+            return row
+    return None

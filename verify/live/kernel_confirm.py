@@ -1,0 +1,129 @@
+"""One encoding in one given state, at a given address, without and with a real uprobe: for counterexamples.
+
+Decides whether a program would see a difference in exactly this state. Not reproducible here are states that no program
+of this machine can have: addresses outside user space, memory that overlaps the code, shadow stacks.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from verify.live.kernel import Comparison, Deviation, end, is_x87
+from verify.live.kernel_child import END_OF_USER_SPACE, HLT, LANDING, LANDING_SIZE, Space, Tracee
+from verify.live.kernel_outcome import Outcome, Setting, differences
+from verify.live.kernel_ptrace import REGISTERS
+from verify.live.kernel_registration import COPIED, image, refusals
+from verify.live.kernel_state import State, standard_states
+from verify.live.uprobe import Probes
+
+PAGE: Final = mmap.PAGESIZE
+CODE_PAGES: Final = 2
+SPARE: Final = tuple(LANDING + 0x0100_0000 * i for i in range(16))     # candidates for what must lie somewhere
+MINIMUM_ADDRESS: Final = 0x1_0000                   # vm.mmap_min_addr of every distribution
+
+
+class NotReproducible(ValueError):
+    """No program of this machine can be in the state; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A state to be reproduced: registers by name (eflags, fs_base, gs_base too), memory by address, the origin.
+
+    Registers that are not named have the values of the judge's plain state; memory that is not named is not mapped.
+    `vectors` replaces bytes of the xsave image, by offset.
+    """
+
+    encoding: bytes
+    origin: int
+    registers: Mapping[str, int]
+    memory: Mapping[int, bytes]
+    vectors: Mapping[int, bytes]
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.registers) - set(REGISTERS):
+            raise ValueError(f"register names must be those of REGISTERS, got {sorted(unknown)}")
+        if not 1 <= len(self.encoding) <= 15:
+            raise ValueError(f"an encoding has 1 to 15 bytes, got {len(self.encoding)}")
+
+
+def _pages(start: int, size: int) -> Iterator[int]:
+    yield from range(start - start % PAGE, start + max(size, 1), PAGE)
+
+
+def space(situation: Situation) -> Space:
+    """The regions of a child for the situation; the last data page is the x87 area. Raises NotReproducible."""
+    code = situation.origin - situation.origin % PAGE
+    pages = sorted({p for at, data in situation.memory.items() for p in _pages(at, len(data))})
+    code_pages = {code + PAGE * i for i in range(CODE_PAGES)}
+    for page in (*pages, *code_pages):
+        if not MINIMUM_ADDRESS <= page < END_OF_USER_SPACE - PAGE:
+            raise NotReproducible(f"address {page:#x} cannot be mapped by a program")
+    if overlap := code_pages & set(pages):
+        raise NotReproducible(f"the state has data in the code page {min(overlap):#x}")
+    taken = code_pages | set(pages)
+    landing, area = [s for s in SPARE if not taken & set(_pages(s, LANDING_SIZE))][:2]
+    return Space(code, (*pages, area), landing)
+
+
+def instruction_text(encoding: bytes, area: int) -> bytes:
+    """The encoding, and behind an x87 one `fnstenv [area]` (area: an address below 2 GiB), which shows the pointers."""
+    return encoding + (b"\xd9\x34\x25" + area.to_bytes(4, "little") if is_x87(encoding) else b"")
+
+
+def compared_in(situation: Situation, hits: int = 3) -> Comparison:
+    """The kernel's verdict on the encoding in this situation; raises NotReproducible."""
+    where = space(situation)
+    area = where.pages[-1]
+    text = bytearray([HLT]) * (CODE_PAGES * PAGE)
+    offset = situation.origin - where.code
+    written = instruction_text(situation.encoding, area)
+    text[offset : offset + len(written)] = written
+    setting = Setting(situation.origin, bytes(text), where, area)
+    errno = refusals([bytes(text[offset : offset + COPIED])])[0]
+    with image((setting.code,)) as (path, descriptor), Tracee(descriptor, len(text), where) as child:
+        state = _state(child, situation)
+        _, plain, again = (_run(child, state, situation.origin) for _ in range(3))     # the first has the page faults
+        varying = {d.observable for d in differences(plain, again, setting)}
+        deviations: tuple[Deviation, ...] = ()
+        if not errno:
+            with Probes(1) as probes, probes.attached(path, (offset,)):
+                hit = _probed(child, state, probes, plain, setting)
+                deviations = tuple(d for number in range(1, hits + 1) for d in hit(number)
+                                   if d.difference.observable not in varying)
+    return Comparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
+
+
+def _state(child: Tracee, situation: Situation) -> State:
+    plain = standard_states(child)[0].with_registers("given", **situation.registers)
+    data = bytearray(len(child.space.pages) * PAGE)
+    numbers = {page: i for i, page in enumerate(child.space.pages)}
+    for start, content in situation.memory.items():
+        for at, byte in enumerate(content, start):
+            data[numbers[at - at % PAGE] * PAGE + at % PAGE] = byte
+    xstate = bytearray(plain.xstate)
+    for at, content in situation.vectors.items():
+        xstate[at : at + len(content)] = content
+    return replace(plain, data=bytes(data), xstate=bytes(xstate))
+
+
+def _run(child: Tracee, state: State, origin: int) -> Outcome:
+    child.data[:] = state.data
+    stop = child.run(state.at(origin), state.xstate)
+    return Outcome(stop, child.data[:])
+
+
+def _probed(child: Tracee, state: State, probes: Probes, plain: Outcome,
+            at: Setting) -> Callable[[int], list[Deviation]]:
+    """What the program sees of the n-th run with the probe."""
+
+    def hit(number: int) -> list[Deviation]:
+        before = probes.hits(0)
+        outcome = _run(child, state, at.origin)
+        counted = replace(outcome, hits=probes.hits(0) - before)
+        return [Deviation(state.name, number, d) for d in differences(plain, counted, at)]
+
+    return hit

@@ -1,0 +1,88 @@
+"""The ptrace(2) and mmap(2) calls behind the tool's own children, through ctypes; decides nothing.
+
+Sources: include/uapi/linux/ptrace.h; struct user_regs_struct, arch/x86/include/asm/user_64.h; x86-64 only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from types import TracebackType
+from typing import Final, Self
+
+REGISTERS: Final = (
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)
+RIP: Final = REGISTERS.index("rip")
+TRACEME, CONT, SINGLESTEP, GETREGS, SETREGS = 0, 7, 9, 12, 13
+SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
+EXITKILL: Final = 0x100000
+NT_X86_XSTATE: Final = 0x202
+PR_SET_PDEATHSIG: Final = 1
+MAP_FIXED_NOREPLACE: Final = 0x100000
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+
+
+def trace_request(request: int, pid: int, address: int = 0, data: int = 0) -> int:
+    """The result of ptrace(2) (not of the PEEK requests); raises OSError with its errno."""
+    result = int(_libc.ptrace(request, pid, address, data))
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"ptrace request {request:#x}: {os.strerror(errno)}")
+    return result
+
+
+def map_at(address: int, size: int, protection: int, flags: int, descriptor: int) -> None:
+    """Maps the file at exactly this address; raises OSError where that is not possible."""
+    if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, 0) != address:
+        raise OSError(ctypes.get_errno(), f"mmap at {address:#x}")
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill the calling process when the thread that forked it ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Debuggee:
+    """A child that has asked to be traced, as a debugger handles it; a context manager for its memory."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._registers = ctypes.create_string_buffer(8 * len(REGISTERS))
+
+    def __enter__(self) -> Self:
+        self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR)
+        self.wait()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self._memory)
+
+    def wait(self) -> bool:
+        """Waits for the child; whether it stopped (or has ended)."""
+        return os.WIFSTOPPED(os.waitpid(self.pid, 0)[1])
+
+    def resume(self, request: int = CONT) -> bool:
+        """Lets the child go on and waits; whether it stopped with a SIGTRAP (False: it ended). ValueError otherwise."""
+        trace_request(request, self.pid)
+        status = os.waitpid(self.pid, 0)[1]
+        if os.WIFSTOPPED(status) and os.WSTOPSIG(status) != signal.SIGTRAP:
+            raise ValueError(f"the child stopped with signal {os.WSTOPSIG(status)}, expected SIGTRAP")
+        return os.WIFSTOPPED(status)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Writes to the child's memory, to text as well."""
+        os.pwrite(self._memory, data, address)
+
+    def set_ip(self, ip: int) -> None:
+        """Sets the child's instruction pointer, 64 bits."""
+        trace_request(GETREGS, self.pid, 0, ctypes.addressof(self._registers))
+        ctypes.c_uint64.from_buffer(self._registers, 8 * RIP).value = ip
+        trace_request(SETREGS, self.pid, 0, ctypes.addressof(self._registers))

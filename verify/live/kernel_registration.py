@@ -1,0 +1,73 @@
+"""Which encodings the running kernel refuses to probe, and with which errno.
+
+The file with the encodings is probed before it is mapped: then every probe is taken, and mapping it makes the kernel
+analyse each instruction. Where it accepts one it writes an int3, which the mapping shows. The refused ones are asked
+for again one by one, which yields the errno. Source: uprobe_mmap and install_breakpoint, kernel/events/uprobes.c, 6.18.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from verify.live.uprobe import Probes
+
+INT3: Final = 0xCC
+COPIED: Final = 16                                  # bytes that the kernel's decoder is given: MAX_UINSN_BYTES
+BATCH: Final = 100_000
+STRIDE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One encoding, the 16 bytes that the kernel was shown, and the errno of its refusal (0: accepted)."""
+
+    encoding: bytes
+    shown: bytes
+    errno: int
+
+
+@contextlib.contextmanager
+def image(slots: Sequence[bytes]) -> Iterator[tuple[str, int]]:
+    """A temporary file with the slots one behind another, on an ordinary filesystem: its path and descriptor."""
+    descriptor, path = tempfile.mkstemp(prefix="ubp-verify-")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(b"".join(slots))
+        yield path, descriptor
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
+
+
+def _map_executable(descriptor: int) -> mmap.mmap:
+    return mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+
+
+def refusals(shown: Sequence[bytes]) -> list[int]:
+    """The errno of the refusal of each 16-byte string, 0 where it is accepted; all probes are removed again."""
+    offsets = [STRIDE * i for i in range(len(shown))]
+    slots = [text.ljust(STRIDE, b"\x90") for text in shown]
+    with image(slots) as (path, descriptor), Probes(len(shown)) as probes:
+        with probes.attached(path, offsets), _map_executable(descriptor) as memory:
+            doubtful = [i for i, text in enumerate(shown) if memory[offsets[i]] != INT3 or text[0] == INT3]
+        with _map_executable(descriptor):
+            answers = probes.refusals(path, [offsets[i] for i in doubtful])
+    result = [0] * len(shown)
+    for index, errno in zip(doubtful, answers, strict=True):
+        result[index] = errno
+    return result
+
+
+def registrations(encodings: Iterator[bytes], filler: bytes = b"\x90") -> Iterator[Registration]:
+    """The kernel's answer for each encoding, padded to 16 bytes with the filler; works in batches, keeps the order."""
+    while batch := list(islice(encodings, BATCH)):
+        shown = [(encoding + filler * COPIED)[:COPIED] for encoding in batch]
+        for encoding, text, errno in zip(batch, shown, refusals(shown), strict=True):
+            yield Registration(encoding, text, errno)
