@@ -47,20 +47,24 @@ def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
 
 
 def ledger_directory(given: str | None) -> Path:
-    """The ledger's folder.  A usage error where a file of that name exists."""
+    """The ledger's folder, made where it is missing.  A usage error where it cannot be a folder."""
     from verify.ledger import default_directory  # noqa: PLC0415  start-up time
 
     folder = Path(given) if given else default_directory()
     if folder.exists() and not folder.is_dir():
         raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"the ledger {str(folder)!r} cannot be made: {error.strerror}") from error
     return folder
 
 
 def parsed_hex(text: str, where: str) -> bytes:
     """The bytes of a hex string with or without spaces.  A usage error names the offending value and its position."""
     compact = "".join(text.split())
-    for position, letter in enumerate(compact):
-        if letter not in "0123456789abcdefABCDEF":
+    for position, letter in enumerate(text):
+        if letter not in "0123456789abcdefABCDEF" and not letter.isspace():
             raise click.UsageError(f"{where}: {text[:40]!r} is not hex at position {position + 1}: {letter!r}")
     if not compact or len(compact) % 2:
         raise click.UsageError(f"{where}: {text[:40]!r} has {len(compact)} hex digits, expected 2 to 32, even")

@@ -42,15 +42,17 @@ def opcode_range(
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
     ledger = Ledger(ledger_directory(folder), scheme.name)
-    for notice in ledger.notices:
-        click.echo(f"ubp-verify: {notice}", err=True)
     mark = fingerprint(scheme.name, cpu, *sorted(assumptions))
     begun = time.monotonic()
     names = [f.name for f in all_forms() if any(f in r for r in wanted)]
     if not names:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}")
     survey = _Survey(ledger, mark, fresh)
-    rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
+    try:
+        rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
+    finally:  # all its files have been read by now
+        for notice in ledger.notices:
+            click.echo(f"ubp-verify: {notice}", err=True)
     result = document(
         scheme.name, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
     )  # fmt: skip
@@ -86,10 +88,11 @@ class _Survey:
             from verify.parallel import Setting, judged_forms  # noqa: PLC0415
 
             setting = Setting(scheme, CPUS[cpu], assumptions)
+            known = dict(self.ledger.decisions)  # a copy: a judge of this process adds to what it is given
             try:
                 with _progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
-                    for found in judged_forms(missing, setting, self.ledger.decisions, self._proved(setting), jobs):
+                    for found in judged_forms(missing, setting, known, self._proved(setting), jobs):
                         self._take(found, class_mark(setting.scheme.name, setting.assumptions))
                         if bar is not None and task is not None:
                             bar.advance(task, len(found.rows))

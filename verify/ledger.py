@@ -94,6 +94,8 @@ class Ledger:
         if not self._classes.exists():
             return frozenset()
         first, *digests = self._classes.read_text(encoding="utf-8", errors="replace").split("\n")
+        if len(first) != len(mark) or any(c not in "0123456789abcdef" for c in first):
+            self._set_aside(self._classes, "its first line is not a fingerprint")
         if first != mark:
             return frozenset()
         whole = {d for d in digests if len(d) == 20}

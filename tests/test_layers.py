@@ -1,0 +1,197 @@
+"""The import rules, and the size of functions and modules, read from the source by its syntax tree."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "verify"
+FUNCTION_LINES, MODULE_LINES = 50, 400
+
+FORBIDDEN = (  # importing package, imported package: no arrow leads there
+    ("verify.models", "verify.smt"),
+    ("verify.models", "verify.concurrency"),
+    ("verify.models", "verify.live"),
+    ("verify.models", "verify.report"),
+    ("verify.models", "verify.ledger"),
+    ("verify.models", "verify.cli"),
+    ("verify.models.isa", "verify.models.semantics"),
+    ("verify.models.isa", "verify.models.schemes"),
+    ("verify.models.isa", "verify.models.machine"),
+    ("verify.models.semantics", "verify.models.schemes"),
+    ("verify.smt", "verify.concurrency"),
+    ("verify.smt", "verify.live"),
+    ("verify.smt", "verify.report"),
+    ("verify.smt", "verify.ledger"),
+    ("verify.concurrency", "verify.smt"),
+    ("verify.concurrency", "verify.live"),
+    ("verify.concurrency", "verify.models"),
+    ("verify.concurrency", "verify.report"),
+    ("verify.live", "verify.smt"),
+    ("verify.live", "verify.concurrency"),
+    ("verify.live", "verify.report"),
+    ("verify.live", "verify.ledger"),
+    ("verify.report", "verify.cli"),
+    ("verify.ledger", "verify.cli"),
+)
+ONLY_IN = {  # library -> the modules that may import it
+    "iced_x86": {"verify.models.isa.decode", "verify.models.isa.metadata"},
+    "capstone": {"verify.models.isa.second_opinion"},
+}
+Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
+SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}
+SOLVERS = {"Solver", "SimpleSolver", "SolverFor", "Optimize", "Fixedpoint", "Tactic", "Then", "OrElse", "solve", "prove"}
+LONG_FUNCTIONS = {  # module:function -> lines that it may have
+    "verify.models.evaluation:_expression": 55,  # a case an operation
+    "verify.models.isa.layout:walk": 55,  # one pass over the bytes
+}
+LONG_MODULES = {  # module -> lines that it may have
+    "verify.models.bits": 650,  # one constructor an operation
+    "verify.models.sites": 450,
+    "verify.concurrency.unbounded.symbols": 410,
+    "verify.live.differential_compare": 415,
+}
+
+
+def name_of(path: Path, root: Path) -> str:
+    parts = path.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules(root: Path = PACKAGE) -> dict[str, ast.Module]:
+    return {name_of(p, root): ast.parse(p.read_text(encoding="utf-8")) for p in sorted(root.rglob("*.py"))}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Every imported module, and `package.name` for each name imported from a package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".") or (package == "verify.cli" and name.startswith(package))
+
+
+def import_faults(found: dict[str, ast.Module]) -> list[str]:
+    faults = []
+    for module, tree in found.items():
+        for target in imported(tree):
+            faults += [
+                f"{module} imports {target}" for a, b in FORBIDDEN if within(module, a) and within(target, b)
+            ]
+            library = target.partition(".")[0]
+            if module not in ONLY_IN.get(library, {module}):
+                faults.append(f"{module} imports {library}")
+    return faults
+
+
+def solver_faults(found: dict[str, ast.Module]) -> list[str]:
+    faults = []
+    for module, tree in found.items():
+        targets = [t for t in imported(tree) if t.partition(".")[0] == "z3"]
+        if targets and not any(within(module, p) for p in Z3_IN):
+            faults.append(f"{module} imports z3")
+        named = {t.removeprefix("z3.") for t in targets} & SOLVERS
+        calls = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+        made = named | {c for c in calls if c.startswith("z3.") and c.removeprefix("z3.") in SOLVERS}
+        if made and module not in SOLVERS_IN:
+            faults.append(f"{module} makes {', '.join(sorted(made))}")
+    return faults
+
+
+def output_faults(found: dict[str, ast.Module]) -> list[str]:
+    """print, exit, sys.exit and click.echo outside the command line."""
+    faults = []
+    for module, tree in found.items():
+        if module.startswith("verify.cli"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in {"print", "exit", "quit", "sys.exit", "click.echo"}:
+                    faults.append(f"{module}:{node.lineno} calls {called}")
+    return faults
+
+
+def size_faults(found: dict[str, ast.Module]) -> list[str]:
+    faults = []
+    for module, tree in found.items():
+        lines = max((getattr(n, "end_lineno", 0) or 0 for n in tree.body), default=0)
+        if lines > LONG_MODULES.get(module, MODULE_LINES):
+            faults.append(f"{module} has {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > LONG_FUNCTIONS.get(f"{module}:{node.name}", FUNCTION_LINES):
+                    faults.append(f"{module}:{node.name} has {length} lines")
+    return faults
+
+
+RULES = {"imports": import_faults, "solvers": solver_faults, "output": output_faults, "size": size_faults}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_package_keeps_its_rules(rule):
+    assert RULES[rule](modules()) == []
+
+
+SEEDED = {  # rule, file, source: each must be found
+    "models import the prover": ("imports", "models/x.py", "from verify.smt.judge import Judge"),
+    "by a plain import": ("imports", "models/x.py", "import verify.smt.judge"),
+    "inside a function": ("imports", "models/x.py", "def f():\n    from verify.smt import judge"),
+    "isa imports semantics": ("imports", "models/isa/x.py", "from verify.models.semantics import run"),
+    "semantics import schemes": ("imports", "models/semantics/x.py", "from verify.models.schemes.plan import Step"),
+    "smt imports live": ("imports", "smt/x.py", "from verify import live"),
+    "live imports smt": ("imports", "live/x.py", "from verify.smt import judge"),
+    "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),
+    "ledger imports the command line": ("imports", "ledger.py", "from verify.cli_options import judging"),
+    "iced beside the decoder": ("imports", "models/semantics/x.py", "import iced_x86"),
+    "capstone beside the second opinion": ("imports", "live/x.py", "from capstone import Cs"),
+    "another solver": ("solvers", "smt/x.py", "import z3"),
+    "z3 in models": ("solvers", "models/x.py", "from z3 import BitVec"),
+    "another module with a solver": ("solvers", "concurrency/unbounded/x.py", "import z3\nmade = z3.SimpleSolver()"),
+    "a solver by name": ("solvers", "concurrency/unbounded/x.py", "from z3 import Fixedpoint"),
+    "print": ("output", "smt/x.py", "print(1)"),
+    "exit": ("output", "report/x.py", "import sys\nsys.exit(1)"),
+    "a long function": ("size", "smt/x.py", "def f():\n" + "    pass\n" * 50),
+    "a long module": ("size", "smt/x.py", "x = 1\n" * 401),
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_a_seeded_violation_is_found(name, tmp_path):
+    rule, place, source = SEEDED[name]
+    path = tmp_path / "verify" / place
+    path.parent.mkdir(parents=True)
+    path.write_text(source, encoding="utf-8")
+    assert len(RULES[rule](modules(tmp_path / "verify"))) == 1
+
+
+def test_terms_without_a_solver_are_allowed_where_invariants_are_made(tmp_path):
+    path = tmp_path / "verify" / "concurrency" / "unbounded" / "x.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("import z3\nx = z3.Bool('x')\ndef f(s: z3.Solver): pass", encoding="utf-8")
+    assert solver_faults(modules(tmp_path / "verify")) == []
+
+
+def test_what_is_allowed_is_not_found(tmp_path):
+    path = tmp_path / "verify" / "cli_x.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("from verify.smt import judge\nprint(1)\n" + "def f():\n" + "    pass\n" * 49, encoding="utf-8")
+    assert all(rule(modules(tmp_path / "verify")) == [] for rule in RULES.values())
+
+
+def test_exceptions_are_still_needed():
+    """A named exception whose module or function has become shorter is taken off the list."""
+    found = modules()
+    for module in LONG_MODULES:
+        source = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text(encoding="utf-8")
+        assert len(source.splitlines()) > MODULE_LINES
+    names = {f"{m}:{n.name}" for m, t in found.items() for n in ast.walk(t) if isinstance(n, ast.FunctionDef)}
+    assert names >= LONG_FUNCTIONS.keys()
