@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.differential_model import FLAGS, PF, Bytes, Given, Prediction, Probe, environment, own_values, prediction
+from verify.live.differential_model import FLAGS, GP, PF, SS, Bytes, Given, Prediction, Probe, environment, own_values, prediction
 from verify.live.differential_rows import is_repeatable
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK, REGIONS
@@ -248,7 +248,7 @@ class Comparison:
         if kind == FAULT:
             if not self._faulted(i, model, expected, number):
                 return
-            self._unchanged_but(i, expected.faulted, given, frozenset({"mxcsr"} if number == XM else ()))
+            self._unchanged_but(i, expected.faulted, given, frozenset({"mxcsr", "x87"} if number == XM else ()))
             return
         if len(set(expected.vectors)) > 1:
             pass
@@ -276,8 +276,12 @@ class Comparison:
                 self.result.undefined += 1
         if number in expected.vectors:
             pages = {a >> 12 for a, v in zip(expected.addresses, expected.vectors, strict=True) if v == PF}
+            if model.roams:
+                pages |= {(p + k) % (1 << 52) for p in pages for k in (-1, 1)}
             if number == PF and int(record["cr2"]) >> 12 not in pages and not model.unsized:
                 self.add(i, "predicted", "fault address", expected.addresses[-1], int(record["cr2"]))
+            return True
+        if model.kernel and number == PF and expected.vectors[0] in {GP, SS}:
             return True
         if model.unsized and number in {PF, 13, 12}:
             return True
@@ -296,7 +300,7 @@ class Comparison:
                 continue
             if name not in worlds[0]:
                 if not same[i]:
-                    self.add(i, "predicted", name, "as before", self._difference(i, name))
+                    self.add(i, "predicted", name, "as before", f"trap {int(self.seen.records[i]['trapno'])}: {self._difference(i, name)}")
                 continue
             for place, a, unknown, actual in self._parts(i, name, [w[name] for w in worlds]):
                 if (actual ^ a) & ~unknown:

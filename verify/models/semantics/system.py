@@ -8,10 +8,11 @@ are met, so Linux emulates them and completes them by moving ip (measured on Lin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import Term, const
+from verify.models.bits import MEMORY, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.forms import Cpu
 from verify.models.semantics import operands
@@ -137,11 +138,15 @@ LDT_SELECTOR: Final = 0x50  # GDT_ENTRY_LDT * 8
 def umip(name: str) -> Semantics:
     """SGDT, SIDT, SMSW, SLDT, STR, emulated: 10 bytes for the tables, else 2 in memory or the operand size.
 
-    A 32-bit register keeps its upper half, unlike the processor's own result (measured on Linux 6.18).
+    A 32-bit register keeps its upper half, unlike the processor's own result (measured on Linux 6.18).  #GP(0) stays
+    where the kernel does not decode the operand, as with two segment prefixes (arch/x86/lib/insn-eval.c,
+    get_seg_reg_override_idx); a store that faults may be made in part.
     """
 
     def semantics(run: Run) -> None:
         run.kernel_completes = True
+        run.fault(bits.uf("umip.refuses", 1), GP)
+        run.fault_state = replace(run.before, memory=bits.uf("umip_partial", MEMORY, run.before.memory, run.before.gprs))
         if operands.is_memory(run, 0):
             size = 10 if name in {"sgdt", "sidt"} else 2
             run.store(run.operand_address(), dummy(name, 8 * size), run.uses_stack_segment())
