@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -132,6 +133,7 @@ class _Input:
         )  # fmt: skip
 
 
+@lru_cache(4)
 def background(executor: Any) -> dict[int, bytes]:
     """Chunk address -> 64 bytes of every region, the read-only ones included."""
     chunks = {}
