@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from verify.live.layout import CHUNK, REGIONS
@@ -169,6 +168,11 @@ def prediction(p: Probe) -> Prediction:
 _CACHE: dict[object, Prediction] = {}
 
 
+def forget_predictions() -> None:
+    """Drops what was compiled: for semantics that were changed since."""
+    _CACHE.clear()
+
+
 def probe_here(decoded: Decoded) -> Probe:
     """The probe of an encoding that runs where it stands."""
     return probe_of(decoded, SCHEME)
@@ -283,11 +287,6 @@ def _passes(user: Term, position: int) -> bool:
 def _file(array: Term) -> str:
     """The register file that a term is made of."""
     return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
-
-
-@cache
-def _flag_names() -> frozenset[str]:
-    return frozenset(FLAG_BITS)
 
 
 @dataclass(frozen=True, slots=True)
