@@ -89,12 +89,16 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     result = first.all()
     if result.undefined and result.undefined + result.predicted_undefined == result.states:
         return _absent(form, executor.capabilities, result.states)
-    found, states, second = list(result.findings), result.states, None
+    states, mismatches = result.states, list[Mismatch]()
     if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
         second = Comparison(executor, changed_trials(first, executor, form, numbers))
-        found += disagreements(first, second)
+        later = second.all().findings
         states += len(second.trials.states)
-    mismatches = _mismatches(executor, form, first.trials, second.trials if second else None, found)
+        apart = disagreements(first, second)
+        mismatches += _mismatches(executor, form, first.trials, second.trials, apart)
+        if not result.findings:  # claims about changed states, where the first ones stand
+            mismatches += _mismatches(executor, form, second.trials, None, later)
+    mismatches += _mismatches(executor, form, first.trials, None, result.findings)
     return FormResult(form.name, states, result.completed, tuple(mismatches))
 
 

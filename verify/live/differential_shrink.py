@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verify.live.differential_attack import X87_FIELDS, disagreements
 from verify.live.differential_compare import Comparison, Finding, put_vectors, vectors_of
@@ -35,26 +36,29 @@ def single(trials: Trials, i: int) -> Trials:
     memory = trials.memory[trials.memory["trial"] == i].copy()
     memory["trial"] = 0
     probe = trials.probes[int(trials.which[i])]
-    return Trials((probe,), np.zeros(1, dtype=np.int64), trials.states[i : i + 1].copy(), memory)
+    return Trials((probe,), np.zeros(1, dtype=np.int64), records_of(trials.states[i : i + 1]), memory)
+
+
+def records_of(states: NDArray[Any]) -> NDArray[Any]:
+    """A copy of input records, gaps between their fields included: XRSTOR looks at those of its header."""
+    copied: NDArray[Any] = states.view(np.uint8).copy().view(states.dtype)
+    return copied
 
 
 def _copied(trials: Trials) -> Trials:
-    return Trials(trials.probes, trials.which, trials.states.copy(), trials.memory.copy())
+    return Trials(trials.probes, trials.which, records_of(trials.states), trials.memory.copy())
 
 
 def _shown(executor: Any, first: Trials, other: Trials | None, like: Finding) -> Finding | None:
     """The disagreement of the same kind that these trials show, or None."""
-    try:
-        comparison = Comparison(executor, first)
-        found = comparison.all().findings
-        if like.check == "unread":
-            if other is None:
-                return None
-            second = Comparison(executor, other)
-            second.all()
-            found = disagreements(comparison, second)
-    except RuntimeError:  # the changed state cannot be run
-        return None
+    comparison = Comparison(executor, first)
+    found = comparison.all().findings
+    if like.check == "unread":
+        if other is None:
+            return None
+        second = Comparison(executor, other)
+        second.all()
+        found = disagreements(comparison, second)
     names = [f for f in found if f.check == like.check and f.component == like.component]
     return names[0] if names else None
 
