@@ -28,6 +28,7 @@ SUPPRESSIBLE: Final = frozenset({0, 6, 13, 16, 19})  # what a datapath or a refu
 UD, XM = 6, 19
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
 X87_BITS: Final = 688
+_number: Final = int.from_bytes
 FILES: Final = ("gprs", "vectors", "masks")
 
 
@@ -124,7 +125,7 @@ class _Input:
         vectors: tuple[int, ...] = ()
         if "vectors" in wanted:
             data = self.vectors[i].tobytes()
-            vectors = tuple(int.from_bytes(data[k : k + 64], "little") for k in range(0, 2048, 64))
+            vectors = tuple([_number(data[k : k + 64], "little") for k in range(0, 2048, 64)])
         masks = tuple(area["masks"].tolist()) if "masks" in wanted and "masks" in area.dtype.names else (0,) * 8
         return Given(
             self.origin, tuple(row["gprs"].tolist()), int(row["rflags"]), int(row["fs_base"]), int(row["gs_base"]),
@@ -338,7 +339,7 @@ class Comparison:
             return record["gprs"].tolist()
         if name == "vectors":
             data = self.seen.vectors[i].tobytes()
-            return [int.from_bytes(data[k : k + 64], "little") for k in range(0, 2048, 64)]
+            return [_number(data[k : k + 64], "little") for k in range(0, 2048, 64)]
         if name == "masks":
             return record["xsave"]["masks"].tolist()
         if name == "x87":
@@ -356,8 +357,8 @@ class Comparison:
             return [("", tags[0], unknown_bits(tags), _tags(actual))]
         if name not in FILES:
             return [("", values[0], unknown_bits(values), actual)]
-        return [(str(n), v[0], unknown_bits(v), c) for n, (c, *v) in enumerate(zip(actual, *values, strict=True))
-                if v[0] != c or len(v) > 1]  # fmt: skip
+        wrong = [n for n, (a, b) in enumerate(zip(actual, values[0], strict=True)) if a != b]
+        return [(str(n), values[0][n], unknown_bits([v[n] for v in values]), actual[n]) for n in wrong]
 
     def _flags(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
         record = int(self.seen.records[i]["rflags"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from verify.live.layout import CHUNK, REGIONS
@@ -62,7 +63,10 @@ class Bytes:
 
 def mapped(address: int, write: int) -> bool:
     """Whether a byte may be read, or written, in the executor's memory."""
-    return any(r.address <= address < r.end and (r.writable or not write) for r in REGIONS)
+    return any(low <= address < end and (writable or not write) for low, end, writable in _RANGES)
+
+
+_RANGES: Final = tuple((r.address, r.end, r.writable) for r in REGIONS)
 
 
 class Machine:
@@ -93,11 +97,11 @@ class Machine:
         self, name: str, address: int, size: int, write: int, stack: int, lanes: int | None = None,
         masked: int | None = None,
     ) -> int:  # fmt: skip
+        if name == "access_error":
+            return 0
         bad = faulting(address, size, write, None if masked is not None else lanes)
         if name == "access_address":
             return address if bad is None else bad
-        if name == "access_error":
-            return 0
         if bad is None or (masked is not None and not self.ones):  # which bytes a mask selects is not said
             return NO_FAULT
         if not canonical(bad):
@@ -105,11 +109,16 @@ class Machine:
         return PF
 
 
+@lru_cache(1 << 14)
 def faulting(address: int, size: int, write: int, lanes: int | None) -> int | None:
     """The first byte of an access that may not be made, or None; `lanes` has ones over the bytes that are made."""
-    if lanes is None and any(r.address <= address and address + size <= r.end and (r.writable or not write)
-                             for r in REGIONS):  # fmt: skip
-        return None
+    last = address + size
+    if lanes is None:
+        near = [r for r in _RANGES if address < r[1] and r[0] < last]
+        if any(low <= address and last <= end and (writable or not write) for low, end, writable in near):
+            return None
+        if not near and last <= 1 << 47:
+            return address
     made = [i for i in range(size) if lanes is None or lanes >> 8 * i & 0xFF]
     found = [byte for i in made if not mapped(byte := (address + i) & (1 << 64) - 1, write)]
     return next((byte for byte in found if not canonical(byte)), found[0] if found else None)

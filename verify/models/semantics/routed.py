@@ -38,6 +38,7 @@ COMPONENTS: Final = {  # overlay name -> state component
 }  # fmt: skip
 
 
+MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
 VECTOR_MASKED: Final = frozenset({"vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"})  # SDM vol. 2C, VMASKMOV
 BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
 
@@ -112,7 +113,8 @@ def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
     if register_class in VECTOR_WIDTH:
         whole = bits.select(run.get("vectors"), bits.zext(number, 5))
-        return [whole] if access in READS or access != "WRITE" or mask or _is_block(kind) else []
+        merges = mask or _is_block(kind) or run.insn.opcode.mnemonic in MERGING
+        return [whole] if access != "WRITE" or merges else []
     if register_class in GPR_WIDTH or register_class == "k":
         return [operands.read_register(run, index)] if access != "WRITE" else []
     return [] if access == "WRITE" else [run.get("selectors")] if register_class == "seg" else []

@@ -208,10 +208,11 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
 
 
 def empty_tags(run: Run) -> None:
-    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS); the pointers stay (measured on Zen 5)."""
+    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS), TOP 0 (measured on Zen 4); the pointers stay (Zen 5)."""
     pending(run)
     old = run.get("x87")
-    run.set("x87", bits.concat(bits.extract(old, X87 - 1, 48), const(0xFFFF, 16), bits.extract(old, 31, 0)))
+    status = bits.and_(bits.extract(old, *STATUS_WORD), const(0xC7FF, 16))
+    run.set("x87", bits.concat(renumbered(old), const(0xFFFF, 16), status, bits.extract(old, *CONTROL)))
 
 
 COMPUTES: Final = (
