@@ -43,6 +43,14 @@ class Clause:
         """The body as an expression of the protocol language."""
         return shown(self.body)
 
+    @property
+    def named(self) -> str:
+        """The text with indices named by their position, so that equal clauses have equal texts."""
+        text = self.text
+        for number, (name, length) in enumerate(self.indices):
+            text = text.replace(_plain(name), f"k{number}") + f" for {shown(length)}"
+        return text
+
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
         body = self.body
@@ -56,8 +64,12 @@ class Clause:
         if self.threads:
             found["threads"] = list(self.threads)
         if self.indices:
-            found["indices"] = {name: shown(length) for name, length in self.indices}
+            found["indices"] = {_plain(name): shown(length) for name, length in self.indices}
         return found
+
+
+def _plain(name: str) -> str:
+    return name.replace("'", "_")
 
 
 def of_property(prop: PropertyTerm) -> Clause:
@@ -116,7 +128,7 @@ def shown(term: Term) -> str:
         case ParameterRef():
             return term.name
         case Bound():
-            return term.name.replace("'", "_")
+            return _plain(term.name)
         case Cell():
             cell = f"{term.thread or 's'}.{term.variable}".replace("'", "_")
             return cell if term.index is None else f"{cell}[{shown(term.index)}]"
@@ -124,7 +136,7 @@ def shown(term: Term) -> str:
             return f"{shown(term.array)}.find({shown(term.value)})"
         case Quantified():
             over = "threads" if isinstance(term.over, AllThreads) else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
-            return f"{term.kind}({shown(term.body)} for {term.variable.replace(chr(39), '_')} in {over})"
+            return f"{term.kind}({shown(term.body)} for {_plain(term.variable)} in {over})"
         case Op():
             return _operation(term)
 
