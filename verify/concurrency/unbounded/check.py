@@ -64,7 +64,7 @@ def implied(protocol: Protocol, clauses: tuple[Clause, ...]) -> tuple[str, ...]:
 
 def _says(clause: Clause, prop: PropertyTerm) -> bool:
     own = of_property(prop)
-    return (clause.name, clause.threads) == (own.name, own.threads) and clause.named == own.named
+    return (clause.name, clause.threads, clause.canonical) == (own.name, own.threads, own.canonical)
 
 
 def by_force(protocol: Protocol, clauses: tuple[Clause, ...], threads: int, limits: Limits | None = None) -> dict[str, str]:

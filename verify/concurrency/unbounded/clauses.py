@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
 from verify.concurrency.language import Protocol
@@ -26,6 +26,7 @@ from verify.concurrency.terms import (
     Quantified,
     Range,
     Term,
+    substitute,
 )
 
 
@@ -44,12 +45,10 @@ class Clause:
         return shown(self.body)
 
     @property
-    def named(self) -> str:
-        """The text with indices named by their position, so that equal clauses have equal texts."""
-        text = self.text
-        for number, (name, length) in enumerate(self.indices):
-            text = text.replace(_plain(name), f"k{number}") + f" for {shown(length)}"
-        return text
+    def canonical(self) -> tuple[Term, ...]:
+        """Body and lengths with bound names by their position: equal clauses have equal ones."""
+        names = {name: Bound(f"k{number}", INT) for number, (name, _) in enumerate(self.indices)}
+        return _renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
 
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
@@ -66,6 +65,19 @@ class Clause:
         if self.indices:
             found["indices"] = {_plain(name): shown(length) for name, length in self.indices}
         return found
+
+
+def _renamed(term: Term, depth: int) -> Term:
+    """The term with the names of its quantifiers by their depth."""
+    match term:
+        case Op():
+            return replace(term, args=tuple(_renamed(arg, depth) for arg in term.args))
+        case Quantified():
+            kind = THREAD if isinstance(term.over, AllThreads) else INT
+            name = f"q{depth}"
+            body = substitute(term.body, {term.variable: Bound(name, kind)})
+            return replace(term, variable=name, body=_renamed(body, depth + 1))
+    return term
 
 
 def _plain(name: str) -> str:

@@ -43,6 +43,7 @@ def second(milliseconds: int, text: str) -> str:
 
     made = cvc5.Solver(cvc5.TermManager())
     made.setOption("tlimit-per", str(milliseconds))
+    made.setOption("enum-inst", "true")
     parser = cvc5.InputParser(made)
     parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "condition")
     answer = ""
