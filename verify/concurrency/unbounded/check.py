@@ -41,7 +41,10 @@ class Checked:
 
 
 def check(
-    protocol: Protocol, clauses: tuple[Clause, ...], solvers: tuple[str, ...] = ("z3", "cvc5"), milliseconds: int = 10_000
+    protocol: Protocol,
+    clauses: tuple[Clause, ...],
+    solvers: tuple[str, ...] = ("z3", "cvc5"),
+    milliseconds: int = 10_000,
 ) -> Checked:
     """Checks the clauses with each of the solvers that is installed."""
     asked = problems(protocol, clauses)
@@ -67,7 +70,9 @@ def _says(clause: Clause, prop: PropertyTerm) -> bool:
     return (clause.name, clause.threads, clause.canonical) == (own.name, own.threads, own.canonical)
 
 
-def by_force(protocol: Protocol, clauses: tuple[Clause, ...], threads: int, limits: Limits | None = None) -> dict[str, str]:
+def by_force(
+    protocol: Protocol, clauses: tuple[Clause, ...], threads: int, limits: Limits | None = None
+) -> dict[str, str]:
     """The verdict of each clause in every reachable state of `threads` threads."""
     asked = tuple(replace(clause.as_property(), name=f"{i}:{clause.name}") for i, clause in enumerate(clauses))
     end = tuple(prop for prop in protocol.properties if prop.kind == "deadlock")

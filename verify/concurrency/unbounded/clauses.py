@@ -147,7 +147,11 @@ def shown(term: Term) -> str:
         case Find():
             return f"{shown(term.array)}.find({shown(term.value)})"
         case Quantified():
-            over = "threads" if isinstance(term.over, AllThreads) else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
+            over = (
+                "threads"
+                if isinstance(term.over, AllThreads)
+                else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
+            )
             return f"{term.kind}({shown(term.body)} for {_plain(term.variable)} in {over})"
         case Op():
             return _operation(term)

@@ -329,7 +329,9 @@ class Symbols:
         if not isinstance(domain, Bounded):
             return False
         top = size_term(domain.hi)
-        arrays = [d for (local, _), d in self.domains.items() if not local and isinstance(d, Array) and d.type == THREAD]
+        arrays = [
+            d for (local, _), d in self.domains.items() if not local and isinstance(d, Array) and d.type == THREAD
+        ]
         return any(_below(top, size_term(array.length)) for array in arrays)
 
     def instances(self, clauses: Sequence[Clause], selectors: Sequence[Expr]) -> list[Expr]:

@@ -202,7 +202,9 @@ class _Run:
             case "sometimes":
                 return ProvedAny((), known[0].threads) if known else Unknown(f"not reached {upto}")
             case "always" if self.methods[name]:
-                return ProvedAny(tuple(self.methods[name])) if known else Vacuous(f"the premise holds in no state {upto}")
+                return (
+                    ProvedAny(tuple(self.methods[name])) if known else Vacuous(f"the premise holds in no state {upto}")
+                )
             case "always":
                 return Unknown(f"holds {upto}; no method proves it for more")
         return Unknown(f"holds {upto}; liveness and deadlock are not proved for any number")
