@@ -3,9 +3,9 @@
     prove_any(PROTOCOL, "no-read-lock")  ->  AnyNumber: for each property ProvedAny (methods), RefutedAny (threads,
                                              trace), Vacuous or Unknown (reason)
 
-`views` is view abstraction, `houdini` finds quantified invariants (`candidates`, `symbols`), `check` judges a stored one
-independently (`smtlib`), `counters` counts threads with Spacer, `verdicts` puts them together. `solvers` makes every
-solver.
+`views` is view abstraction (`tracked`), `houdini` finds quantified invariants (`candidates`, `symbols`), `check` judges
+a stored one independently (`clauses`, `smtlib`), `counters` counts threads with Spacer, `verdicts` puts them together.
+`solvers` makes every solver.
 """
 
 from verify.concurrency.unbounded.verdicts import AnyNumber, AnyVerdict, Method, ProvedAny, RefutedAny, prove_any

@@ -39,8 +39,9 @@ MOST_RULES = 1_500
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Properties that hold for every number of threads, for the given sizes, and a note for people."""
+    """Properties that hold for every number of threads from `least` on, for the given sizes; a note for people."""
 
+    least: int
     proved: tuple[str, ...]
     note: str
 
@@ -71,7 +72,8 @@ def counted(protocol: Protocol, names: list[str], seconds: float) -> Counted:
     engine = _Engine(system, rules, seconds - (time.perf_counter() - began))
     proved = tuple(name for name in names if engine.proves(system.violations(protocol.property_named(name))))
     spent = time.perf_counter() - began
-    return Counted(proved, f"{len(system.entries)} counters, {len(rules)} rules, {spent:.2f} s")
+    least = max(space.threads for space in system.reached.spaces)
+    return Counted(least, proved, f"{len(system.entries)} counters, {len(rules)} rules, {spent:.2f} s")
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class System:
                     for key, acting in self.settings(count):
                         yield from self.rule(space, scope, one, asked, key, acting)
 
-    def rule(
+    def rule(  # noqa: PLR0917 - one setting of one transition
         self, space: Space, scope: Sight, one: Transition, asked: Mapping[str, _Question], key: Key,
         acting: tuple[Entry, ...],
     ) -> Iterator[Rule]:  # fmt: skip
@@ -140,6 +142,8 @@ class System:
         if condition is None:
             return
         after, becomes = self.taken(space, one, key, acting, others[0] if others else 0)
+        if after < 0 or min(becomes[: len(acting)], default=0) < 0:
+            return  # no view goes there: it takes fewer threads than views cover
         moves = tuple((self.entries[other], self.moved(space, one, key, acting, other)) for other in others)
         here = tuple(self.entries[entry] for entry in acting)
         yield Rule(self.keys[key], here, *condition, after, becomes[: len(acting)], moves)
@@ -161,7 +165,7 @@ class System:
         for number, node in one.updates:
             cells[number] = evaluate(node, before)
         new, entries = space.unpacked(space.model.packed(tuple(cells)))
-        return self.keys[new], tuple(self.entries.get(entry, -1) for entry in entries)
+        return self.keys.get(new, -1), tuple(self.entries.get(entry, -1) for entry in entries)
 
     def moved(self, space: Space, one: Transition, key: Key, acting: tuple[Entry, ...], other: Entry) -> int:
         """The local state to which the transition moves a thread that does not act."""
@@ -253,22 +257,28 @@ def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Q
 
 
 class _Engine:
-    """The rules as Horn clauses over one relation: the number of the shared state, and the counters."""
+    """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
     def __init__(self, system: System, rules: list[Rule], seconds: float) -> None:
         self.made = horn(max(1, int(seconds * 1000)))
-        self.size = len(system.entries)
-        sorts = [z3.IntSort()] * (self.size + 1)
-        self.relation = z3.Function("reached", *sorts, z3.BoolSort())
-        self.made.register_relation(self.relation)
-        self.key = z3.Int("key")
-        self.counts = [z3.Int(f"count.{number}") for number in range(self.size)]
-        self.made.declare_var(self.key, *self.counts)
+        self.counts = [z3.Int(f"count.{number}") for number in range(len(system.entries))]
+        self.made.declare_var(*self.counts)
+        self.seen = [sorted(system.entries[entry] for entry in system.reached.single[key]) for key in system.keys]
+        self.relations = [
+            z3.Function(f"reached.{key}", *[z3.IntSort()] * len(held), z3.BoolSort())
+            for key, held in enumerate(self.seen)
+        ]
+        self.made.register_relation(*self.relations)
+        low = (1 << len(system.reached.layout.identities)) - 1
+        self.single = {number for entry, number in system.entries.items() if entry & low}
         self.queries = 0
         self.start(system)
         for rule in rules:
-            after = self.relation(z3.IntVal(rule.after), *self.after(rule))
-            self.made.rule(after, [self.relation(self.key, *self.counts), *self.taken(rule)])
+            self.made.rule(self.at(rule.after, self.after(rule)), [self.at(rule.key, self.counts), *self.taken(rule)])
+
+    def at(self, key: int, counts: list[Expr]) -> Expr:
+        """That the shared state is reached with these counters."""
+        return self.relations[key](*(counts[number] for number in self.seen[key]))
 
     def start(self, system: System) -> None:
         """Any number of threads in the initial local state, one of them perhaps in another."""
@@ -279,30 +289,31 @@ class _Engine:
                 count >= tally[number] if number == usual else count == tally[number]
                 for number, count in enumerate(self.counts)
             ]
-            self.made.rule(self.relation(self.key, *self.counts), [self.key == system.keys[key], *facts])
+            self.made.rule(self.at(system.keys[key], self.counts), facts)
 
     def taken(self, rule: Rule) -> list[Expr]:
-        """When the rule applies."""
+        """When the rule applies. What holds of every count is said too, for it helps Spacer."""
         own = Counter(rule.acting)
-        facts = [self.key == rule.key, *(count >= 0 for count in self.counts)]  # never negative: helps Spacer
-        facts += [self.counts[number] >= many for number, many in own.items()]
-        facts += [self.counts[number] <= own[number] for number in rule.absent]
-        for held in rule.present:
-            facts.append(z3.Or([self.counts[number] > own[number] for number in sorted(held)]))
+        held = self.seen[rule.key]
+        facts = [self.counts[number] >= own[number] for number in held]
+        facts += [self.counts[number] <= 1 for number in held if number in self.single]
+        facts += [self.counts[number] <= own[number] for number in sorted(rule.absent)]
+        for some in rule.present:
+            facts.append(z3.Or([self.counts[number] > own[number] for number in sorted(some)]))
         return facts
 
     def after(self, rule: Rule) -> list[Expr]:
         """The counters afterwards."""
         own = Counter(rule.acting)
         moves = dict(rule.moves)
-        terms: list[list[Expr]] = [[] for _ in range(self.size)]
-        for number, count in enumerate(self.counts):
-            target = moves.get(number, number)
-            if target >= 0:
-                terms[target].append(count - own[number] if own[number] else count)
+        terms: list[list[Expr]] = [[] for _ in self.counts]
+        for number in self.seen[rule.key]:
+            left = self.counts[number] - own[number] if own[number] else self.counts[number]
+            if moves.get(number, -1) >= 0:
+                terms[moves[number]].append(left)
         for number in rule.becomes:
             terms[number].append(z3.IntVal(1))
-        return [z3.Sum(held) if held else z3.IntVal(0) for held in terms]
+        return [z3.Sum(held) if len(held) > 1 else held[0] if held else z3.IntVal(0) for held in terms]
 
     def proves(self, violations: list[Rule]) -> bool:
         """Whether none of these can come true."""
@@ -310,7 +321,7 @@ class _Engine:
         self.queries += 1
         self.made.register_relation(bad)
         for rule in violations:
-            self.made.rule(bad(), [self.relation(self.key, *self.counts), *self.taken(rule)])
+            self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule)])
         try:
             return bool(self.made.query(bad()) == z3.unsat)
         except z3.Z3Exception:  # the time is over

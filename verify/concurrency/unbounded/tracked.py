@@ -122,7 +122,9 @@ def answers(free: Mapping[str, tuple[int, ...]]) -> list[dict[str, int]]:
 def _asked(step: StepTerm) -> dict[str, tuple[int, ...]]:
     """The quantifiers over threads of a step with the answers that the others may give; where the guard asks for
     "all" and nothing else depends on it, only the answer that lets the step happen."""
-    free = {term.variable: (0, 1) for part in terms_of(step) for term in thread_quantifiers(part)}
+    free: dict[str, tuple[int, ...]] = {
+        term.variable: (0, 1) for part in terms_of(step) for term in thread_quantifiers(part)
+    }
     for part in conjuncts(step.guard):
         for name in _positive(part):
             free[name] = (1,)

@@ -178,6 +178,8 @@ class _Run:
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
         found = counters.counted(self.protocol, self.open(), self.limits.seconds or SECONDS)
+        if found.least - 1 > len(self.explored):
+            raise NotCovered(f"covers {found.least} threads and more, and fewer could not be explored")
         return Method("counters", False), found.proved, found.note
 
     def refuted(self, name: str) -> RefutedAny | None:
@@ -202,9 +204,7 @@ class _Run:
             case "sometimes":
                 return ProvedAny((), known[0].threads) if known else Unknown(f"not reached {upto}")
             case "always" if self.methods[name]:
-                return (
-                    ProvedAny(tuple(self.methods[name])) if known else Vacuous(f"the premise holds in no state {upto}")
-                )
+                return ProvedAny(tuple(self.methods[name])) if known else Vacuous(f"premise reached in no state {upto}")
             case "always":
                 return Unknown(f"holds {upto}; no method proves it for more")
         return Unknown(f"holds {upto}; liveness and deadlock are not proved for any number")
