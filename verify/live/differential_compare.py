@@ -15,11 +15,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.differential_model import FLAGS, GP, PF, Bytes, Given, Prediction, Probe, environment, own_values, prediction
-from verify.live.differential_rows import is_repeatable
+from verify.live.differential_model import (
+    FLAGS,
+    GP,
+    PF,
+    Bytes,
+    Given,
+    Prediction,
+    environment,
+    own_values,
+    prediction,
+)
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK, REGIONS
-from verify.live.outcomes import COMPLETED, CRASHED, FAULT, HUNG, TRAPPED
+from verify.live.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.live.state import State
 from verify.models.machine import FLAG_BITS, NO_FAULT
 

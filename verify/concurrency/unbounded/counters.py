@@ -129,7 +129,7 @@ class System:
                     for key, acting in self.settings(count):
                         yield from self.rule(space, scope, one, asked, key, acting)
 
-    def rule(  # noqa: PLR0917 - one setting of one transition
+    def rule(
         self, space: Space, scope: Sight, one: Transition, asked: Mapping[str, _Question], key: Key,
         acting: tuple[Entry, ...],
     ) -> Iterator[Rule]:  # fmt: skip

@@ -181,7 +181,7 @@ class Symbols:
             found.append((z3.And(here), self.term(write.value, bound, self.before)))
         return found
 
-    def _rounds(  # noqa: PLR0917 - one cell of one write
+    def _rounds(
         self, write: Write, name: str, over: Over, base: tuple[dict[str, Expr], list[Expr]],
         thread: Expr | None, index: Expr | None,
     ) -> list[tuple[dict[str, Expr], list[Expr]]]:  # fmt: skip
