@@ -135,7 +135,8 @@ def kernel(request: Request) -> int:
     ranges = tuple(parsed(t) for t in request.ranges or ("all",))
     agreement, begun = Agreement(), time.monotonic()
     try:
-        for agreement, _ in compared(ranges, request.step):
+        for found, _ in compared(ranges, request.step):
+            agreement = found
             if request.seconds is not None and time.monotonic() - begun > request.seconds:
                 break
     except UprobesUnavailable as error:

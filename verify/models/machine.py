@@ -1,8 +1,8 @@
 """The machine state, what an instruction makes of it, and the observables that are compared.
 
 Every component is a term (`verify.models.bits`): a variable or expression in a proof, a constant in a replay.  The
-state covers what a user program can see in 64-bit mode: SDM vol. 1, sections 3.4 (basic registers), 8.1 (x87), 10.2 (SSE),
-14.1 (AVX), 15.1 (AVX-512), 17.2 (shadow stacks).  Not covered: caches, timing, LBR, PMU, SGX, debug registers.
+state covers what a user program can see in 64-bit mode: SDM vol. 1, sections 3.4 (basic registers), 8.1 (x87), 10.2
+(SSE), 14.1 (AVX), 15.1 (AVX-512), 17.2 (shadow stacks).  Not covered: caches, timing, LBR, PMU, SGX, debug registers.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def replayed(
 
 
 def _candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
-    """All zero, the given one (also at typical addresses and within user space), random ones with and without faults."""
+    """All zero, the given one (also at typical addresses and in user space), random ones with and without faults."""
     sorts = {f"v{i}": s for i, s in enumerate(text.sorts)}
     typical = {f"v{i}": TYPICAL[n] for i, n in enumerate(text.names) if n in TYPICAL}
     yield Witness((), (), SEED)
