@@ -219,7 +219,7 @@ def _pairs(
     """Disjunctions of two literals that hold in every column; `left` are the first rows of `right`."""
     false = (~columns).astype(np.float32)
     holds: Matrix = np.equal(false[: len(left)] @ false.T, 0)
-    always = columns.all(axis=1)
+    always: Matrix = np.asarray(columns.all(axis=1))
     held = () if length is None else (("k", length),)
     made = []
     for i, j in np.argwhere(holds):
@@ -277,7 +277,7 @@ def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:
     both = _distinct(np.concatenate((first, second)))
     one, two = both[: len(positive)].astype(np.float32), both[len(positive) :].astype(np.float32)
     never: Matrix = np.equal(one @ two.T, 0)
-    possible = one.any(axis=1)
+    possible: Matrix = np.asarray(one.any(axis=1))
     made = []
     for i, j in np.argwhere(never):
         if i <= j and possible[i] and possible[j] and not (_shares(positive[i]) and _shares(positive[j])):
