@@ -182,16 +182,19 @@ def sample(protocol: Protocol) -> Sample:
     raise NotCovered("no small instance can be explored as a sample")
 
 
-def candidates(protocol: Protocol) -> list[Clause]:
-    """The properties and every clause of the templates that the sample does not violate."""
+def candidates(protocol: Protocol, triples: bool = False) -> list[Clause]:
+    """The properties and every clause of the templates that the sample does not violate; with `triples` of three
+    literals too."""
     found, seen = literals(protocol), sample(protocol)
     made = [of_property(prop) for prop in protocol.properties if prop.kind == "always"]
     made += ranges(protocol)
-    made += _pairs(found.one, found.one, _columns(seen, found.one), None, True)
+    columns = _columns(seen, found.one)
+    made += _pairs(found.one, found.one, columns, None, True)
+    made += _triples(found, columns) if triples else []
     if found.length is not None:
         both = found.indexed + found.one
-        columns = _columns(seen, both, int(seen.scope.term(found.length, {}).constant or 0))
-        made += _pairs(found.indexed, both, columns, found.length, False)
+        placed = _columns(seen, both, int(seen.scope.term(found.length, {}).constant or 0))
+        made += _pairs(found.indexed, both, placed, found.length, False)
     made += _exclusions(found.local, seen)
     return [Clause(clause.name or f"c{number}", *_rest(clause)) for number, clause in enumerate(made)]
 
@@ -228,6 +231,26 @@ def _pairs(
         elif i < j and not (always[i] or always[j] or _trivial(left[i], right[j])):
             made.append(_clause(_disjunction(left[i], right[j]), held))
     return made
+
+
+def _triples(found: Literals, columns: Matrix) -> list[Clause]:
+    """Where a shared variable has one value and thread t is at one place, a third literal holds; without those in
+    which two literals suffice."""
+    terms = found.one
+    false = (~columns).astype(np.float32)
+    pair: Matrix = np.equal(false @ false.T, 0)
+    shared = [i for i in range(len(found.shared)) if _is_negative(terms[i])]
+    local = [i for i in range(len(found.shared), len(terms)) if _is_negative(terms[i])]
+    made: dict[frozenset[int], Clause] = {}
+    for i, j in itertools.product(shared, local):
+        here = false[:, (false[i] > 0) & (false[j] > 0)]
+        if pair[i, j] or not here.shape[1]:
+            continue
+        for k in np.flatnonzero(~here.any(axis=1)):
+            if not (pair[i, k] or pair[j, k] or pair[k, k] or frozenset((i, j, int(k))) in made):
+                premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
+                made[frozenset((i, j, int(k)))] = Clause("", ("t",), (), implication(premise, terms[k]))
+    return list(made.values())
 
 
 def _disjunction(a: Term, b: Term) -> Term:
