@@ -119,6 +119,7 @@ def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - f
     found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
     found.bytes = reach.states.dag_size * NODE_BYTES
     _observe(reach, found)
+    found.diagram = reach
     found.seconds = time.perf_counter() - began
     return found
 

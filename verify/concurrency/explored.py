@@ -105,6 +105,7 @@ class Search:
     bytes: int = 0
     seen: dict[int, Seen] = field(default_factory=dict)
     deadlock: Seen | None = None
+    diagram: object = None  # what the decision-diagram engine can be asked further
 
 
 @dataclass(frozen=True, slots=True)

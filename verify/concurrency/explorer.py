@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from verify.concurrency import compiled, diagrams, frontier, interpreter, lasso
+from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
 from verify.concurrency.explored import Explored, Limits, Refuted, Search, Seen, Trace, Unknown, Verdict, safety
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.language import Protocol
@@ -16,8 +16,8 @@ from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 200_000  # states that numpy tries before a compiler or diagrams are worth their start
-DIAGRAM_SECONDS = 30.0
-LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged
+DIAGRAM_SECONDS = 120.0
+LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged state by state, with lassos
 Engine = Callable[[Model, bool, Limits], Search]
 
 
@@ -61,7 +61,7 @@ def search(model: Model, engine: str, symmetric: bool | None, limits: Limits) ->
 def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
     explicit: Engine = frontier.search if model.bits <= WIDTH else interpreter.search
-    few = min(FIRST if model.bits <= WIDTH else FIRST // 10, limits.states or FIRST)
+    few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
     found = explicit(model, symmetric, replace(limits, states=few))
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
@@ -101,8 +101,10 @@ def _refuted(model: Model, name: str, seen: Seen, found: Search) -> Verdict:
 def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> dict[str, Verdict]:
     if not found.complete:
         return dict.fromkeys(names, Unknown(f"incomplete: {found.reason}"))
-    if found.states > LIVENESS_STATES:
-        return dict.fromkeys(names, Unknown(f"liveness needs the full graph of {found.states} states"))
+    if found.states > LIVENESS_STATES or model.bits > WIDTH:
+        seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
+        known = found.diagram if isinstance(found.diagram, diagrams.Reachability) else None
+        return fair_diagrams.judge(model, replace(limits, seconds=seconds), known)
     return lasso.judge(model, limits)
 
 

@@ -21,7 +21,8 @@ from verify.concurrency.domains import (
     Size,
     ThreadId,
 )
-from verify.concurrency.reading import Reader, implies, leads_to, threads
+from verify.concurrency.expressions import implies, leads_to, threads
+from verify.concurrency.reading import Reader
 from verify.concurrency.terms import FALSE, TRUE, PropertyTerm, StepTerm
 
 __all__ = [

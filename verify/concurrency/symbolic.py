@@ -220,6 +220,13 @@ class Encoding:
         after = self.and_exists(states, one.relation, set(one.modified))
         return self.bdd.let({name + "n": name for name in one.modified}, after)
 
+    def before(self, states: Diagram, one: Relation) -> Diagram:
+        """The predecessors of some states by one transition."""
+        if not one.modified:
+            return states & one.guard
+        names = {name: name + "n" for name in one.modified}
+        return self.and_exists(one.relation, self.bdd.let(names, states), set(names.values()))
+
     def preimage(self, state: int, one: Relation) -> Diagram:
         """The states that one transition takes to `state`."""
         values = dict(self.bdd.pick_iter(self.cube(state)).__next__())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from verify.concurrency.explored import Refuted
+from verify.concurrency import fair_diagrams, lasso
+from verify.concurrency.explored import Limits, Refuted
 from verify.concurrency.explorer import distinct, explore
+from verify.concurrency.ground import ground
 from verify.concurrency.protocols import protocol
 
 XOL = protocol("xol-step")
@@ -66,3 +68,23 @@ def test_distinct_counterexamples_differ_in_their_actions() -> None:
     lengths = [len(trace.events) for trace in found]
     assert lengths == sorted(lengths)
     assert lengths[0] == 6
+
+
+@pytest.mark.parametrize("variant", ["cyclic", "weakly-fair-slots", "signal-in-slot", "no-read-lock"])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_components_and_diagrams_judge_liveness_alike(variant: str, threads: int) -> None:
+    model = ground(XOL.with_variant(variant), threads)
+    by_components, by_diagrams = lasso.judge(model, Limits()), fair_diagrams.judge(model, Limits())
+    assert {n: v.name for n, v in by_components.items()} == {n: v.name for n, v in by_diagrams.items()}
+    assert len(by_components) == 2
+
+
+def test_six_threads_are_decided_in_the_default_run() -> None:
+    found = explore(XOL, 6)
+    assert found.decided
+    assert (found.states, found.transitions) == (486_747_145, 2_995_559_720)
+
+
+def test_liveness_of_many_threads_is_refuted_without_a_list_of_states() -> None:
+    verdict = explore(XOL.with_variant("weakly-fair-slots"), 7).verdict("a_waiting_thread_gets_a_slot")
+    assert verdict.name == "refuted"
