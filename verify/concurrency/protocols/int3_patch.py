@@ -89,7 +89,7 @@ def fetch_old(s: Shared, t: Thread) -> None:
 def fetch_new(s: Shared, t: Thread) -> None:
     """The new instruction is executed as a whole: nothing remains to be said of this pass."""
     if t.pc == "at" and t.first_new and t.tail_new:
-        t.pc = "at"
+        pass
 
 
 @patch.step()
@@ -109,7 +109,7 @@ def fetch_torn(s: Shared, t: Thread) -> None:
 @patch.step()
 def go_on_inside(s: Shared, t: Thread) -> None:
     """The second old instruction is executed; it lies in the tail."""
-    if t.pc == "inside" and t.tail_old and not t.tail_new:
+    if t.pc == "inside" and not t.tail_new:
         t.pc = "at"
 
 
@@ -236,6 +236,13 @@ def patched_text_is_fetched(s: Shared, t: Thread) -> Claim:
 def no_trap_when_done(s: Shared, t: Thread) -> Claim:
     """When patching has returned, no processor fetches int3."""
     return implies(s.patcher == "done", not t.first_int3 and t.pc != "trap")
+
+
+@patch.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
+    return first and (t.tail_old if s.tail == "old" else t.tail_new)
 
 
 @patch.sometimes

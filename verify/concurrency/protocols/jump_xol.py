@@ -32,6 +32,7 @@ from verify.concurrency.language import (
 )
 from verify.concurrency.protocols._fetch import FETCH_AXIOMS
 
+SYNC_IN = Parameter("SYNC_IN", True)  # syncs while the jump is installed
 SYNC_OUT = Parameter("SYNC_OUT", True)  # sync after the jump has been replaced by int3
 SYNC_END = Parameter("SYNC_END", True)  # sync after the original byte has been written
 WAIT = Parameter("WAIT", True)  # the patcher waits until each thread has been seen outside the copy
@@ -70,7 +71,7 @@ jump = Description(
 def fetch_original(s: Shared, t: Thread) -> None:
     """The original instruction is executed in place."""
     if t.pc == "at" and not t.signal and t.sees_original:
-        t.pc = "at"
+        pass
 
 
 @jump.step()
@@ -118,7 +119,7 @@ def return_to_copy(s: Shared, t: Thread) -> None:
 @jump.step(fair=None)
 def signal(s: Shared, t: Thread) -> None:
     """A signal handler begins; the copy is ordinary code, so the signal is not deferred."""
-    if t.pc in ("at", "copy") and not t.signal:
+    if t.pc in ("at", "copy", "callee") and not t.signal:
         t.signal = True
 
 
@@ -144,13 +145,13 @@ def answer(s: Shared, t: Thread) -> None:
 @jump.step(actor="patcher")
 def install_int3(s: Shared) -> None:
     """The copy is made, int3 is written, sync."""
-    if s.patcher == "removed" and all(not t.pending for t in threads):
+    if s.patcher == "removed":
         s.patcher = "int3-in"
         s.copy = True
         s.site = "int3"
         for t in threads:
             t.sees_int3 = True
-            t.pending = True
+            t.pending = SYNC_IN
 
 
 @jump.step(actor="patcher")
@@ -161,7 +162,7 @@ def install_jump(s: Shared) -> None:
         s.site = "jump"
         for t in threads:
             t.sees_jump = True
-            t.pending = True
+            t.pending = SYNC_IN
 
 
 @jump.step(actor="patcher")
@@ -222,6 +223,27 @@ def copy_outlives_the_jump(s: Shared, t: Thread) -> Claim:
     return implies(t.sees_jump, s.copy)
 
 
+@jump.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """From the first sync until the original byte is written, no processor executes the original in place."""
+    return implies(s.patcher in ("jumping", "int3-out"), not t.sees_original)
+
+
+@jump.always
+def removed_is_original(s: Shared, t: Thread) -> Claim:
+    """From the first sync of the removal no processor fetches the jump, from the last one neither int3."""
+    return implies(
+        s.patcher in ("original", "waiting", "removed"),
+        not t.sees_jump and (s.patcher == "original" or not t.sees_int3),
+    )
+
+
+@jump.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    return t.sees_original if s.site == "original" else t.sees_int3 if s.site == "int3" else t.sees_jump
+
+
 @jump.sometimes
 def in_copy_after_the_last_sync(s: Shared, t: Thread) -> Claim:
     """All syncs are answered, and a thread is in the copy still."""
@@ -232,6 +254,12 @@ def in_copy_after_the_last_sync(s: Shared, t: Thread) -> Claim:
 def signal_on_top_of_the_copy(s: Shared, t: Thread) -> Claim:
     """A signal handler runs whose frame leads back into the copy."""
     return t.signal and t.pc == "copy"
+
+
+@jump.eventually
+def a_trapped_thread_goes_on(s: Shared, t: Thread) -> Claim:
+    """The handler lets the thread go."""
+    return leads_to(t.pc == "trap", t.pc == "at")
 
 
 @jump.eventually
@@ -253,9 +281,16 @@ jump.variant(
     "No sync in the removal, and no serialising wait: a processor may still fetch the jump.",
     constants={"SYNC_OUT": False, "SYNC_END": False, "WAIT": False},
     expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted",
-              "copy_outlives_the_jump": "refuted"},
+              "copy_outlives_the_jump": "refuted", "removed_is_original": "refuted"},
     threads=1,
 )  # fmt: skip
+jump.variant(
+    "no-sync-at-install",
+    "The jump counts as installed while a processor may still execute the original: its hits are missed.",
+    constants={"SYNC_IN": False},
+    expected={"no_missed_hit": "refuted"},
+    threads=1,
+)
 jump.variant(
     "signal-frame-overlooked",
     "Only the ip of a thread is looked at: a signal handler returns into the freed copy.",
@@ -281,7 +316,7 @@ late = jump.variant(
 @late.step(replaces="install_int3", actor="patcher")
 def install_int3_only(s: Shared) -> None:
     """int3 is written, sync; the copy will be made later."""
-    if s.patcher == "removed" and all(not t.pending for t in threads):
+    if s.patcher == "removed":
         s.patcher = "int3-in"
         s.site = "int3"
         for t in threads:

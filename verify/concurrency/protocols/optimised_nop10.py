@@ -79,7 +79,7 @@ nop10 = Description(
 def fetch_nop(s: Shared, t: Thread) -> None:
     """The nop is executed, whatever its last five bytes are."""
     if t.pc == "at" and t.first_nop and t.middle_nop:
-        t.pc = "at"
+        pass
 
 
 @nop10.step()
@@ -173,7 +173,7 @@ def child_call(s: Shared, t: Thread) -> None:
 @nop10.step(actor="kernel")
 def register(s: Shared) -> None:
     """The handler can be found, int3 is written, in the child too."""
-    if s.kernel == "idle" and all(not t.pending for t in threads):
+    if s.kernel == "idle":
         s.kernel = "armed"
         s.first = "int3"
         if s.child != "none":
@@ -298,6 +298,20 @@ def no_probe_remains(s: Shared, t: Thread) -> Claim:
     return implies(s.kernel == "idle", not t.first_int3 and not t.first_lea and s.child in ("none", "nop"))
 
 
+@nop10.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """Once int3 has been seen by all, and until it is taken out, no processor and no child executes the bare nop."""
+    return implies(s.kernel in ("tail", "optimised", "int3-back"), not t.first_nop and s.child != "nop")
+
+
+@nop10.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_lea
+    middle = t.middle_nop if s.middle == "nop" else t.middle_lea
+    return implies(t.pc not in ("child", "segv"), first and middle and (t.last_call or s.last == "other"))
+
+
 @nop10.sometimes
 def between_while_unregistered(s: Shared, t: Thread) -> Claim:
     """A thread is still behind the lea when the probe is gone."""
@@ -362,7 +376,7 @@ nop10.variant(
     "no-sync-after-int3",
     "Bytes 1 to 9 are written while a processor may still fetch the old first byte.",
     constants={"SYNC_INT3": False},
-    expected={"no_torn_instruction": "refuted"},
+    expected={"no_torn_instruction": "refuted", "no_missed_hit": "refuted"},
     threads=1,
 )
 nop10.variant(

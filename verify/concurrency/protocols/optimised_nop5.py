@@ -58,7 +58,7 @@ nop5 = Description(
         "pc": Enum("at", "trap", "trampoline", "torn", "killed", "segv"),
         "child": Bool(),  # runs in the forked process
         "pending": Bool(),  # a sync waits for this thread's processor
-        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched
+        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched in the parent; the child has none of these
         "first_int3": Bool(),
         "first_call": Bool(),
         "tail_nop": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
@@ -82,28 +82,28 @@ nop5 = Description(
 @nop5.step()
 def fetch_nop(s: Shared, t: Thread) -> None:
     """The nop is executed as a whole."""
-    if t.pc == "at" and not t.child and t.first_nop and t.tail_nop:
-        t.pc = "at"
+    if t.pc == "at" and t.first_nop and t.tail_nop:
+        pass
 
 
 @nop5.step()
 def fetch_int3(s: Shared, t: Thread) -> None:
     """The breakpoint is executed, whatever follows it."""
-    if t.pc == "at" and not t.child and t.first_int3:
+    if t.pc == "at" and t.first_int3:
         t.pc = "trap"
 
 
 @nop5.step()
 def fetch_call(s: Shared, t: Thread) -> None:
     """The call is executed as a whole."""
-    if t.pc == "at" and not t.child and t.first_call and t.tail_call:
+    if t.pc == "at" and t.first_call and t.tail_call:
         t.pc = "trampoline" if s.trampoline else "segv"
 
 
 @nop5.step(fair=None)
 def fetch_torn(s: Shared, t: Thread) -> None:
     """A first byte and a tail that do not belong together."""
-    if t.pc == "at" and not t.child and ((t.first_nop and t.tail_call) or (t.first_call and t.tail_nop)):
+    if t.pc == "at" and ((t.first_nop and t.tail_call) or (t.first_call and t.tail_nop)):
         t.pc = "torn"
 
 
@@ -168,7 +168,7 @@ def child_call(s: Shared, t: Thread) -> None:
 @nop5.step(actor="kernel")
 def register(s: Shared) -> None:
     """The handler can be found, int3 is written, in the child too."""
-    if s.kernel == "idle" and all(not t.pending for t in threads):
+    if s.kernel == "idle":
         s.registered = True
         s.kernel = "armed"
         s.first = "int3"
@@ -304,6 +304,25 @@ def no_call_remains(s: Shared, t: Thread) -> Claim:
     return implies(s.kernel == "idle", not t.first_int3 and not t.first_call and s.child_text in ("none", "nop"))
 
 
+@nop5.always
+def no_missed_hit(s: Shared, t: Thread) -> Claim:
+    """Once int3 has been seen by all, and until it is taken out, no processor and no child executes the bare nop."""
+    return implies(s.kernel in ("ready", "tail", "optimised", "int3-back"), not t.first_nop and s.child_text != "nop")
+
+
+@nop5.always
+def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
+    """The model itself: what memory holds is among what a processor may fetch."""
+    first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_call
+    return implies(not t.child, first and (t.tail_nop if s.tail == "nop" else t.tail_call))
+
+
+@nop5.sometimes
+def the_child_traps(s: Shared, t: Thread) -> Claim:
+    """The child has a copy of the int3 and hits it."""
+    return t.child and t.pc == "trap"
+
+
 @nop5.sometimes
 def in_trampoline_while_unregistered(s: Shared, t: Thread) -> Claim:
     """A thread is still in the trampoline when the probe is gone."""
@@ -341,7 +360,7 @@ nop5.variant(
     "no-sync-after-int3",
     "The tail is written while a processor may still fetch the old first byte.",
     constants={"SYNC_INT3": False},
-    expected={"no_torn_instruction": "refuted"},
+    expected={"no_torn_instruction": "refuted", "no_missed_hit": "refuted"},
     threads=1,
 )
 nop5.variant(

@@ -285,6 +285,18 @@ def both_processes_step(s: Shared, t: Thread, u: Thread) -> Claim:
     return t.pc == "slot" and u.pc == "slot" and t.space == 0 and u.space == 1
 
 
+@fork.sometimes
+def a_vfork_child_steps(s: Shared, t: Thread) -> Claim:
+    """A vfork child is in a slot of its parent's area."""
+    return t.vchild and t.pc == "slot"
+
+
+@fork.sometimes
+def two_threads_want_one_slot(s: Shared, t: Thread, u: Thread) -> Claim:
+    """A cloned thread waits for the slot that another of its address space has."""
+    return t.pc == "slot" and u.pc == "wait" and t.space == u.space and not u.vchild and not t.vchild
+
+
 @fork.eventually
 def a_waiting_thread_gets_a_slot(s: Shared, t: Thread) -> Claim:
     """Waiting for a slot ends."""
@@ -314,14 +326,15 @@ fork.variant(
     constants={"DUP_LOCK": False},
     expected={"no_sigtrap": "refuted", "child_is_probed": "refuted", "no_int3_remains": "refuted"},
     threads=2,
-    source="Linux commit 32cdba1e0541 (uprobes: use percpu_rw_semaphore to fix register/unregister vs dup_mmap race)",
+    source="Linux before 3.8 (kernel/events/uprobes.c without dup_mmap_sem)",
 )
 fork.variant(
     "fork-in-slot",
     "The fork itself runs in the slot: the child wakes up in a slot that its address space does not have.",
     constants={"IN_SLOT": True},
     drop=["vfork", "clone_thread"],
-    expected={"no_fault_in_slot": "refuted", "slot_is_owned": "refuted", "both_processes_step": "refuted",
+    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
+              "no_fault_in_slot": "refuted", "slot_is_owned": "refuted", "both_processes_step": "refuted",
               "blocked_parent_owns_no_slot": "vacuous", "a_vfork_parent_goes_on": "vacuous"},
     threads=2,
 )  # fmt: skip
@@ -330,7 +343,8 @@ fork.variant(
     "The clone itself runs in the slot: two threads are in one slot, and the new one owns none.",
     constants={"IN_SLOT": True},
     drop=["vfork", "fork_process"],
-    expected={"slot_is_owned": "refuted", "no_sigtrap": "refuted", "both_processes_step": "refuted",
+    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
+              "slot_is_owned": "refuted", "no_sigtrap": "refuted", "both_processes_step": "refuted",
               "blocked_parent_owns_no_slot": "vacuous", "child_is_probed": "vacuous",
               "a_vfork_parent_goes_on": "vacuous"},
     threads=2,
@@ -340,7 +354,8 @@ fork.variant(
     "The vfork itself runs in the slot; the child is moved out, but its parent keeps the slot that the child needs.",
     constants={"IN_SLOT": True, "CHILD_FIXED": True},
     drop=["fork_process", "clone_thread"],
-    expected={"blocked_parent_owns_no_slot": "refuted", "no_deadlock": "refuted", "both_processes_step": "refuted",
+    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
+              "blocked_parent_owns_no_slot": "refuted", "no_deadlock": "refuted", "both_processes_step": "refuted",
               "a_waiting_thread_gets_a_slot": "refuted", "a_vfork_parent_goes_on": "refuted",
               "child_is_probed": "vacuous"},
     threads=2,

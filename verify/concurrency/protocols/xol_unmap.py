@@ -36,6 +36,8 @@ SEALED = Parameter("SEALED", True)  # the program can neither unmap nor move the
 BY_FILE = Parameter("BY_FILE", True)  # a probe is looked up by file and offset of the mapping, not by address
 CHECKED = Parameter("CHECKED", True)  # the prober checks the mapping under the lock before it writes
 AREA_OF_TEXT = Parameter("AREA_OF_TEXT", False)  # the area goes with the text that it was made for
+ON_MMAP = Parameter("ON_MMAP", True)  # mapping the probed text writes the breakpoint
+ONE_OWNER = Parameter("ONE_OWNER", True)  # a slot is given to one thread at a time
 RESTART = Parameter("RESTART", True)  # a trap whose page is gone or not probed starts the instruction anew
 
 unmap = Description(
@@ -43,7 +45,7 @@ unmap = Description(
     "Does unmapping or moving the text or the slot area during a hit show in the program?",
     shared={
         "page": Enum("text", "nothing", "other"),  # what is mapped at the probed address
-        "byte": Enum("original", "int3"),  # its first byte, if the text or another mapping is there
+        "byte": Enum("original", "int3"),  # its first byte; "original" where nothing is mapped
         "area": Bool(initial=True),  # the slot area is mapped where threads were sent
         "slot": ThreadId(),  # owner of the one slot
         "registered": Bool(),
@@ -71,7 +73,7 @@ unmap = Description(
 @unmap.step()
 def exec_int3(s: Shared, t: Thread) -> None:
     """The breakpoint is fetched."""
-    if t.pc == "at" and s.page != "nothing" and s.byte == "int3":
+    if t.pc == "at" and s.byte == "int3":
         t.pc = "trap"
 
 
@@ -98,7 +100,7 @@ def look_up(s: Shared, t: Thread) -> None:
 @unmap.step(fair="strong")
 def get_slot(s: Shared, t: Thread) -> None:
     """The slot is taken and filled with the instruction as it was when the probe was registered."""
-    if t.pc == "wait" and s.slot is None and (s.area or not AREA_OF_TEXT):
+    if t.pc == "wait" and (s.slot is None or not ONE_OWNER) and (s.area or not AREA_OF_TEXT):
         s.slot = t
         t.pc = "slot"
 
@@ -142,7 +144,7 @@ def map_text(s: Shared, t: Thread) -> None:
     if t.pc == "at" and s.page == "nothing":
         s.page = "text"
         s.area = s.area or AREA_OF_TEXT
-        if s.registered and s.prober != "removing":
+        if s.registered and s.prober != "removing" and ON_MMAP:
             s.byte = "int3"
 
 
@@ -225,6 +227,18 @@ def no_int3_remains(s: Shared) -> Claim:
     return implies(s.prober == "idle", s.byte == "original")
 
 
+@unmap.always
+def mapped_text_is_probed(s: Shared) -> Claim:
+    """While the probe is registered, text that is mapped has its breakpoint, also if it was mapped later."""
+    return implies(s.prober == "armed" and s.page == "text", s.byte == "int3")
+
+
+@unmap.always
+def slot_is_owned(s: Shared, t: Thread) -> Claim:
+    """A thread that steps owns the slot."""
+    return implies(t.pc in ("slot", "stepped"), s.slot == t)
+
+
 @unmap.sometimes
 def text_is_gone_during_the_step(s: Shared, t: Thread) -> Claim:
     """A thread is in its slot while its text is unmapped."""
@@ -279,6 +293,20 @@ unmap.variant(
     "A trap whose probe is not found is a SIGTRAP without a look at the byte or the page.",
     constants={"RESTART": False},
     expected={"no_sigtrap": "refuted", "a_hit_ends": "refuted"},
+    threads=2,
+)
+unmap.variant(
+    "mmap-forgets",
+    "Text that is mapped after registering gets no breakpoint: its hits are missed.",
+    constants={"ON_MMAP": False},
+    expected={"mapped_text_is_probed": "refuted"},
+    threads=2,
+)
+unmap.variant(
+    "slot-given-twice",
+    "A slot is given to a second thread while the first steps in it.",
+    constants={"ONE_OWNER": False},
+    expected={"slot_is_owned": "refuted"},
     threads=2,
 )
 

@@ -16,7 +16,7 @@ RACES = {
     # the parent blocks in vfork with the only slot, its child traps
     ("xol-fork", "vfork-in-slot", "blocked_parent_owns_no_slot"): ("get_slot", "vfork"),
     # thread traps, another removes the probe, lookup fails, SIGTRAP
-    ("optimised-nop5", "no-recheck", "no_sigtrap"): ("fetch_int3", "forget", "look_up"),
+    ("optimised-nop5", "no-recheck", "no_sigtrap"): ("register", "forget", "look_up"),
     ("optimised-nop10", "no-recheck", "no_sigtrap"): ("fetch_int3", "forget", "look_up"),
     # patched text is inherited, the trampoline is not
     ("optimised-nop5", "trampoline-not-inherited", "no_call_into_nothing"): ("write_call", "fork", "child_call"),
@@ -38,7 +38,7 @@ RACES = {
     ("ref-count", "hit-without-reference", "no_use_after_free"): ("find", "put_object"),
     # the int3 is out, and one processor has not loaded the register yet
     ("inline-step-hwbp", "no-ipi", "no_missed_hit"): ("claim", "take_out", "exec_other_gap"),
-    ("inline-step-hwbp", "one-too-many", "no_missed_hit"): ("step_without_register", "exec_own_gap"),
+    ("inline-step-hwbp", "one-too-many", "no_missed_hit_of_its_own"): ("step_without_register", "exec_own_gap"),
     ("inline-step", "others-run", "no_missed_hit"): ("take_out", "exec_in_gap"),
     # longjmp leaves an instance behind; the next return takes it for its own
     ("return-probe", "no-cleanup-at-return", "no_return_goes_astray"): ("longjmp", "handle_trampoline"),

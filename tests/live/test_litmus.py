@@ -1,0 +1,66 @@
+"""The processors of this machine show no outcome that the fetch model forbids; and the check would notice one."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.concurrency.litmus.catalogue import CATALOGUE, CONSTANT, DWORD
+from verify.concurrency.litmus.fetch import Litmus, outcomes, permits
+from verify.live.litmus import INT3, OTHER, Observed, Run, observe, unavailable
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(bool(unavailable()), reason=f"litmus tests cannot run: {unavailable()}"),
+]
+FEW = 8192
+NAMES = (
+    "dword-torn-over-lines",
+    "new-serialise-old",
+    "flag-serialise-code-over-pages",
+    "sync-then-flag",
+    "code-new-data-old",
+    "short-jump-goes-nowhere-else",
+    "breakpoint-removed-sync-flag",
+    "nop5-to-jump-with-last-sync",
+    "nop10-to-call-over-lines",
+    "call-to-nop10-keeps-the-call",
+)
+
+
+def forbidden(test: Litmus, seen: Observed) -> list[tuple[int, ...]]:
+    allowed = outcomes(test)
+    return [results for results, _ in seen.counts if not permits(allowed, results)]
+
+
+@pytest.mark.parametrize("test", [test for test in CATALOGUE if test.name in NAMES], ids=lambda test: test.name)
+def test_nothing_forbidden_is_seen(test: Litmus) -> None:
+    seen = observe(Run(test.initial, test.writer, test.reader, test.at), FEW, seconds=20.0)
+    assert seen.reason == "" and seen.runs >= FEW
+    assert forbidden(test, seen) == []
+
+
+def test_an_outcome_outside_the_model_is_noticed() -> None:
+    test = Litmus("x", "other code than what is run", CONSTANT, (), (("call",),), (0,), "forbidden")
+    seen = observe(Run(bytes.fromhex("b822222222c3"), (), (("call",),)), 1, seconds=20.0)
+    assert forbidden(test, seen) == [(0x22222222,)]
+
+
+def test_traps_and_faults_are_results() -> None:
+    for code, result in (("cc", INT3), ("f4", OTHER), ("0f0b", OTHER), ("b807000000c3", 7)):
+        seen = observe(Run(bytes.fromhex(code), (), (("call",), ("serialise",), ("call",))), 1, seconds=20.0)
+        assert [results for results, _ in seen.counts] == [(result, result)]
+
+
+def test_flag_and_load_give_what_was_stored() -> None:
+    seen = observe(Run(CONSTANT, (), (("flag",), ("load",))), 1, seconds=20.0)
+    assert [results for results, _ in seen.counts] == [(0, 0x111111B8)]
+
+
+def test_a_run_without_time_says_so() -> None:
+    seen = observe(Run(CONSTANT, (DWORD,), (("call",),)), 10**9, seconds=0.2)
+    assert "were over" in seen.reason and seen.seconds < 10
+
+
+def test_a_child_that_dies_gives_no_result() -> None:
+    seen = observe(Run(bytes.fromhex("4831e4ff30"), (), (("call",),)), 1, seconds=2.0)  # rsp := 0: no signal frame
+    assert seen.counts == () and "no result" in seen.reason
