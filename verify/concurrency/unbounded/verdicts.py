@@ -19,7 +19,7 @@ from verify.concurrency.language import Protocol
 from verify.concurrency.unbounded import counters, houdini, views
 from verify.concurrency.unbounded.tracked import NotCovered
 
-SECONDS = 20.0  # for each method
+SECONDS = 30.0  # for each method
 LEAST = 3  # every number of threads up to here is explored
 VIEW_SIZES = (1, 2)
 ENOUGH = 2  # methods that prove a property independently
@@ -99,7 +99,7 @@ class AnyNumber:
 def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | None = None) -> AnyNumber:
     """Verdicts for any number of threads, of the protocol or of one of its variants.
 
-    `limits` bound each method, not the whole (default: 20 s). Raises DomainOverflow where a small instance has one.
+    `limits` bound each method, not the whole (default: 30 s). Raises DomainOverflow where a small instance has one.
     """
     began = time.perf_counter()
     chosen = protocol if variant is None else protocol.with_variant(variant)

@@ -7,7 +7,7 @@ import pytest
 from verify.concurrency.protocols import protocol
 from verify.concurrency.unbounded.counters import counted
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 def invariants(name: str, variant: str = "") -> tuple[str, ...]:
