@@ -182,16 +182,19 @@ def sample(protocol: Protocol) -> Sample:
     raise NotCovered("no small instance can be explored as a sample")
 
 
-def candidates(protocol: Protocol) -> list[Clause]:
-    """The properties and every clause of the templates that the sample does not violate."""
+def candidates(protocol: Protocol, triples: bool = False) -> list[Clause]:
+    """The properties and every clause of the templates that the sample does not violate; with `triples` of three
+    literals too."""
     found, seen = literals(protocol), sample(protocol)
     made = [of_property(prop) for prop in protocol.properties if prop.kind == "always"]
     made += ranges(protocol)
-    made += _pairs(found.one, found.one, _columns(seen, found.one), None, True)
+    columns = _columns(seen, found.one)
+    made += _pairs(found.one, found.one, columns, None, True)
+    made += _triples(found, columns) if triples else []
     if found.length is not None:
         both = found.indexed + found.one
-        columns = _columns(seen, both, int(seen.scope.term(found.length, {}).constant or 0))
-        made += _pairs(found.indexed, both, columns, found.length, False)
+        placed = _columns(seen, both, int(seen.scope.term(found.length, {}).constant or 0))
+        made += _pairs(found.indexed, both, placed, found.length, False)
     made += _exclusions(found.local, seen)
     return [Clause(clause.name or f"c{number}", *_rest(clause)) for number, clause in enumerate(made)]
 
@@ -219,7 +222,7 @@ def _pairs(
     """Disjunctions of two literals that hold in every column; `left` are the first rows of `right`."""
     false = (~columns).astype(np.float32)
     holds: Matrix = np.equal(false[: len(left)] @ false.T, 0)
-    always = columns.all(axis=1)
+    always: Matrix = np.asarray(columns.all(axis=1))
     held = () if length is None else (("k", length),)
     made = []
     for i, j in np.argwhere(holds):
@@ -228,6 +231,26 @@ def _pairs(
         elif i < j and not (always[i] or always[j] or _trivial(left[i], right[j])):
             made.append(_clause(_disjunction(left[i], right[j]), held))
     return made
+
+
+def _triples(found: Literals, columns: Matrix) -> list[Clause]:
+    """Where a shared variable has one value and thread t is at one place, a third literal holds; without those in
+    which two literals suffice."""
+    terms = found.one
+    false = (~columns).astype(np.float32)
+    pair: Matrix = np.equal(false @ false.T, 0)
+    shared = [i for i in range(len(found.shared)) if _is_negative(terms[i])]
+    local = [i for i in range(len(found.shared), len(terms)) if _is_negative(terms[i])]
+    made: dict[frozenset[int], Clause] = {}
+    for i, j in itertools.product(shared, local):
+        here = false[:, (false[i] > 0) & (false[j] > 0)]
+        if pair[i, j] or not here.shape[1]:
+            continue
+        for k in np.flatnonzero(~here.any(axis=1)):
+            if not (pair[i, k] or pair[j, k] or pair[k, k] or frozenset((i, j, int(k))) in made):
+                premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
+                made[frozenset((i, j, int(k)))] = Clause("", ("t",), (), implication(premise, terms[k]))
+    return list(made.values())
 
 
 def _disjunction(a: Term, b: Term) -> Term:
@@ -277,7 +300,7 @@ def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:
     both = _distinct(np.concatenate((first, second)))
     one, two = both[: len(positive)].astype(np.float32), both[len(positive) :].astype(np.float32)
     never: Matrix = np.equal(one @ two.T, 0)
-    possible = one.any(axis=1)
+    possible: Matrix = np.asarray(one.any(axis=1))
     made = []
     for i, j in np.argwhere(never):
         if i <= j and possible[i] and possible[j] and not (_shares(positive[i]) and _shares(positive[j])):

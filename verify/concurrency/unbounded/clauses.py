@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
+from verify.concurrency.expressions import SHARED, Declarations, Expressions, implies, threads
 from verify.concurrency.language import Protocol
-from verify.concurrency.reading import SHARED, Reader, _Scope, implies, threads
 from verify.concurrency.terms import (
     TRUE,
     AllThreads,
@@ -115,7 +115,7 @@ def read(protocol: Protocol, stored: Mapping[str, object]) -> Clause:
     """The clause that was stored. Raises ProtocolError where it names what the protocol does not have."""
     outer: dict[str, object] = {"implies": implies, "threads": threads}
     outer |= {name: Parameter(name, value) for name, value in protocol.parameters}
-    scope = _Scope(Reader(dict(protocol.shared), dict(protocol.local)), f"clause {stored['name']}", outer)
+    scope = Expressions(Declarations(dict(protocol.shared), dict(protocol.local)), f"clause {stored['name']}", outer)
     scope.names["s"] = SHARED
     names = stored.get("threads", [])
     lengths = stored.get("indices", {})

@@ -69,7 +69,7 @@ def counted(protocol: Protocol, names: list[str], seconds: float) -> Counted:
     rules = [rule for step in protocol.steps for rule in system.step(step)]
     if len(rules) > MOST_RULES:
         raise NotCovered(f"more than {MOST_RULES} rules")
-    engine = _Engine(system, rules, seconds - (time.perf_counter() - began))
+    engine = _Engine(system, rules, began + seconds)
     proved = tuple(name for name in names if engine.proves(system.violations(protocol.property_named(name))))
     spent = time.perf_counter() - began
     least = max(space.threads for space in system.reached.spaces)
@@ -259,8 +259,8 @@ def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Q
 class _Engine:
     """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
-    def __init__(self, system: System, rules: list[Rule], seconds: float) -> None:
-        self.made = horn(max(1, int(seconds * 1000)))
+    def __init__(self, system: System, rules: list[Rule], until: float) -> None:
+        self.made, self.until = horn(), until
         self.counts = [z3.Int(f"count.{number}") for number in range(len(system.entries))]
         self.made.declare_var(*self.counts)
         self.seen = [sorted(system.entries[entry] for entry in system.reached.single[key]) for key in system.keys]
@@ -322,6 +322,10 @@ class _Engine:
         self.made.register_relation(bad)
         for rule in violations:
             self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule)])
+        left = int((self.until - time.perf_counter()) * 1000)
+        if left <= 0:
+            return False
+        self.made.set(timeout=left)
         try:
             return bool(self.made.query(bad()) == z3.unsat)
         except z3.Z3Exception:  # the time is over

@@ -21,6 +21,8 @@ from verify.concurrency.unbounded.solvers import Expr, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
+MOST = 1_500  # candidates
+
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
@@ -39,11 +41,36 @@ class Invariant:
     seconds: float
 
 
-def invariant(protocol: Protocol, seconds: float = 60.0) -> Invariant:
-    """An inductive invariant for any number of threads. Raises NotCovered."""
+def invariant(protocol: Protocol, seconds: float = 60.0, triples: bool | None = None) -> Invariant:
+    """An inductive invariant for any number of threads. Raises NotCovered.
+
+    `triples`: with candidates of three literals; None: only where those of two leave something open.
+    """
+    if triples is None:
+        began = time.perf_counter()
+        found = invariant(protocol, seconds, False)
+        left = seconds - (time.perf_counter() - began)
+        if not found.open or left < seconds / 3 or set(found.open) <= _refuted(protocol):
+            return found
+        try:
+            more = invariant(protocol, left, True)
+        except NotCovered:
+            return found
+        return more if len(more.proved) > len(found.proved) else found
+    return _invariant(protocol, seconds, triples)
+
+
+def _refuted(protocol: Protocol) -> set[str]:
+    """What no invariant can prove: it is declared to be wrong."""
+    return {name for name, verdict in protocol.expected if verdict == "refuted"}
+
+
+def _invariant(protocol: Protocol, seconds: float, triples: bool) -> Invariant:
     began = time.perf_counter()
     names = [prop.name for prop in protocol.properties if prop.kind == "always"]
-    pool = candidates(protocol)
+    pool = candidates(protocol, triples)
+    if len(pool) > MOST:
+        raise NotCovered(f"{len(pool)} candidates, more than {MOST}")
     conditions = Conditions(protocol, pool, began + seconds)
     kept = conditions.inductive(frozenset(range(len(pool))))
     proved = tuple(name for name in names if any(pool[index].name == name for index in kept))

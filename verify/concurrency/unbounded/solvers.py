@@ -65,3 +65,33 @@ class Answering:
 
 
 SOLVERS: Final[Mapping[str, Answering]] = {"z3": Answering("z3", holds), "cvc5": Answering("cvc5", second)}
+
+
+def operation(op: str, args: list[Expr]) -> Expr:
+    """An operation of the protocol language on Z3 expressions."""
+    match op:
+        case "and":
+            return z3.And(args)
+        case "or":
+            return z3.Or(args)
+        case "not":
+            return z3.Not(args[0])
+        case "==":
+            return args[0] == args[1]
+        case "!=":
+            return args[0] != args[1]
+        case "<":
+            return args[0] < args[1]
+        case "<=":
+            return args[0] <= args[1]
+        case ">":
+            return args[0] > args[1]
+        case ">=":
+            return args[0] >= args[1]
+        case "+":
+            return args[0] + args[1]
+        case "-":
+            return args[0] - args[1]
+        case "*":
+            return args[0] * args[1]
+    return z3.If(*args)

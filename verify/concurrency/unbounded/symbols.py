@@ -31,7 +31,7 @@ from verify.concurrency.terms import (
     Term,
 )
 from verify.concurrency.unbounded.clauses import Clause, size_term
-from verify.concurrency.unbounded.solvers import Expr
+from verify.concurrency.unbounded.solvers import Expr, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
@@ -219,7 +219,7 @@ class Symbols:
             case Quantified():
                 return self._quantified(term, env, read)
             case Op():
-                return _operation(term.op, [self.term(arg, env, read) for arg in term.args])
+                return operation(term.op, [self.term(arg, env, read) for arg in term.args])
 
     def _cell(self, cell: Cell, env: Env, read: Read) -> Expr:
         thread = None if cell.thread is None else env[cell.thread]
@@ -391,32 +391,3 @@ def _below(top: Term, length: Term) -> bool:
     if isinstance(top, Const) and isinstance(length, Const):
         return top.value == length.value - 1
     return isinstance(top, Op) and top.args == (length, Const(-1, INT))
-
-
-def _operation(op: str, args: list[Expr]) -> Expr:
-    match op:
-        case "and":
-            return z3.And(args)
-        case "or":
-            return z3.Or(args)
-        case "not":
-            return z3.Not(args[0])
-        case "==":
-            return args[0] == args[1]
-        case "!=":
-            return args[0] != args[1]
-        case "<":
-            return args[0] < args[1]
-        case "<=":
-            return args[0] <= args[1]
-        case ">":
-            return args[0] > args[1]
-        case ">=":
-            return args[0] >= args[1]
-        case "+":
-            return args[0] + args[1]
-        case "-":
-            return args[0] - args[1]
-        case "*":
-            return args[0] * args[1]
-    return z3.If(*args)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from verify.concurrency.protocols import protocol
-from verify.concurrency.unbounded import ProvedAny, RefutedAny, prove_any
+from verify.concurrency.unbounded import AnyNumber, ProvedAny, RefutedAny, prove_any
 
 XOL = protocol("xol-step")
 SAFETY = ("no_sigtrap", "no_missed_hit", "slot_is_owned", "no_slot_is_shared", "signal_handler_owns_no_slot")
@@ -18,8 +20,13 @@ WRONG = [
 ]
 
 
+@cache
+def judged(variant: str | None = None, name: str = "xol-step") -> AnyNumber:
+    return prove_any(protocol(name), variant)
+
+
 def test_xol_step_is_proved_twice_for_any_number() -> None:
-    found = prove_any(XOL)
+    found = judged()
     for name in SAFETY:
         verdict = found.verdict(name)
         assert isinstance(verdict, ProvedAny)
@@ -29,7 +36,7 @@ def test_xol_step_is_proved_twice_for_any_number() -> None:
 
 
 def test_liveness_and_deadlock_are_never_claimed_for_any_number() -> None:
-    found = prove_any(XOL)
+    found = judged()
     for prop in XOL.properties:
         if prop.kind in ("eventually", "deadlock"):
             assert found.verdict(prop.name).name == "unknown"
@@ -38,15 +45,30 @@ def test_liveness_and_deadlock_are_never_claimed_for_any_number() -> None:
 
 @pytest.mark.parametrize(("variant", "name", "threads"), WRONG)
 def test_wrong_variants_are_refuted_with_the_fewest_threads(variant: str, name: str, threads: int) -> None:
-    verdict = prove_any(XOL, variant).verdict(name)
+    verdict = judged(variant).verdict(name)
     assert isinstance(verdict, RefutedAny)
     assert verdict.threads == threads
     assert verdict.trace is not None
 
 
 def test_starvation_is_refuted_with_one_thread_more_than_slots() -> None:
-    verdict = prove_any(XOL, "weakly-fair-slots").verdict("a_waiting_thread_gets_a_slot")
+    verdict = judged("weakly-fair-slots").verdict("a_waiting_thread_gets_a_slot")
     assert isinstance(verdict, RefutedAny)
     assert verdict.threads == 3
     assert verdict.trace is not None
     assert verdict.trace.loop is not None
+
+
+@pytest.mark.parametrize("name", ["inline-step", "ref-count", "xol-unmap"])
+def test_every_invariant_of_a_correct_protocol_is_proved(name: str) -> None:
+    found = judged(None, name)
+    for prop in protocol(name).properties:
+        if prop.kind == "always":
+            verdict = found.verdict(prop.name)
+            assert isinstance(verdict, ProvedAny), (prop.name, found.notes)
+
+
+def test_what_only_counters_prove_says_so() -> None:
+    verdict = judged(None, "ref-count").verdict("no_int3_remains")
+    assert isinstance(verdict, ProvedAny)
+    assert [method.name for method in verdict.methods] == ["counters"]
