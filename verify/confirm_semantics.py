@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from verify.live.differential import FormResult, Mismatch, Settings, processor
+from verify.live.differential import FormResult, Mismatch, Settings
 from verify.models.semantics.dispatch import is_exact
 
 SCHEMA: Final = 1
