@@ -113,7 +113,9 @@ def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monke
     assert ("unread", "gprs") in found(judged(executor, form("ADC_RM64_R64/reg"), SETTINGS))
 
 
-def test_a_repeated_string_instruction_is_followed_to_its_end(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_string_instruction_is_followed_to_its_end(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not judged(executor, form("STOSB_M8_AL/none"), Settings(256)).mismatches
     differential_model.forget_predictions()
     monkeypatch.setattr(string, "advance", lambda run, *registers, size: None)

@@ -75,7 +75,7 @@ def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.ra
         states[name] = np.where(based, old.states[name], states[name])
     area, before = states["xsave"], old.states["xsave"]
     put_vectors(area, vectors_of(before) & kept.vectors | vectors_of(area) & ~kept.vectors)
-    if "masks" in area.dtype.names:
+    if "masks" in (area.dtype.names or ()):
         area["masks"] = before["masks"] & kept.masks | area["masks"] & ~kept.masks
     rows = kept.rows("mxcsr")
     area["mxcsr"] = np.where(rows, before["mxcsr"], area["mxcsr"])

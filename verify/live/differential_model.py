@@ -158,6 +158,7 @@ class Prediction:
     repeats: bool
     roams: bool  # an access that a mask or the kernel makes piece by piece: any page of it may be reported
     kernel: bool  # the kernel completes it, with faults of its own accesses
+    selects: bool  # descriptor tables decide, before or after its accesses
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -211,6 +212,7 @@ def _predicted(instruction: Instruction) -> Prediction:
         roams=result.kernel_completes or any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4
                                              for t in terms),
         kernel=result.kernel_completes,
+        selects="selector_fault" in functions,
         unsized="vsib_address" in functions,
     )
 
@@ -250,8 +252,8 @@ def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
             if a.op == "var" and not _passes(t, position):
                 whole.add(str(a.params[0]))
         if t.op == "load":
-            where = ("memory", t.args[1])
-            places[where] = max(places.get(where, 0), int(t.params[0]))
+            at = ("memory", t.args[1])
+            places[at] = max(places.get(at, 0), int(t.params[0]))
     for t in terms:
         if t.op == "ite" and not isinstance(t.sort, int):
             for kind, where, mask in _stored(t):
@@ -262,8 +264,8 @@ def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
         if r.op == "var" and r not in top:
             whole.add(str(r.params[0]))
     for select, mask in used.items():
-        where = (_file(select.args[0]), select.args[1])
-        places[where] = places.get(where, 0) | mask
+        at = (_file(select.args[0]), select.args[1])
+        places[at] = places.get(at, 0) | mask
     return tuple(Read(kind, where, mask) for (kind, where), mask in places.items()), frozenset(whole)
 
 

@@ -113,7 +113,7 @@ def _equalities(one: Trials) -> Iterator[Change]:
     for name in ("rflags", "fs_base", "gs_base"):
         yield lambda t, name=name: t.states.__setitem__(name, one.states[name])  # type: ignore[misc]
     area = one.states["xsave"]
-    for name in ("mxcsr", *X87_FIELDS, *(n for n in ("masks",) if n in area.dtype.names)):
+    for name in ("mxcsr", *X87_FIELDS, *(n for n in ("masks",) if n in (area.dtype.names or ()))):
         yield lambda t, name=name: t.states["xsave"].__setitem__(name, area[name])  # type: ignore[misc]
     for k in range(32):
         yield lambda t, k=k: _set_vector(t, k, vectors_of(area)[0, k])  # type: ignore[misc]
@@ -129,7 +129,7 @@ def _plainer(one: Trials) -> Iterator[Change]:
             yield lambda t, k=k: t.states["gprs"].__setitem__((0, k), 0)  # type: ignore[misc]
     for name, value in (("rflags", PLAIN_FLAGS), ("fs_base", 0), ("gs_base", 0)):
         yield lambda t, name=name, value=value: t.states.__setitem__(name, value)  # type: ignore[misc]
-    names = one.states["xsave"].dtype.names
+    names = one.states["xsave"].dtype.names or ()
     for name, value in (("mxcsr", 0x1F80), ("fcw", 0x37F), ("fsw", 0), ("ftw", 0), ("st", 0), ("masks", 0)):
         if name in names:
             yield lambda t, name=name, value=value: t.states["xsave"].__setitem__(name, value)  # type: ignore[misc]
@@ -164,7 +164,7 @@ def _components(trials: Trials) -> list[str]:
     for n, vector in enumerate(vectors_of(trials.states["xsave"])[0]):
         if vector.any():
             text.append(f"zmm{n}={int.from_bytes(vector.tobytes(), 'little'):#x}")
-    if "masks" in area.dtype.names:
+    if "masks" in (area.dtype.names or ()):
         text += [f"k{n}={v:#x}" for n, v in enumerate(area["masks"].tolist()) if v]
     plain = {"mxcsr": 0x1F80, "fcw": 0x37F, "fsw": 0, "ftw": 0}
     text += [f"{n}={int(area[n]):#x}" for n, v in plain.items() if int(area[n]) != v]

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.capabilities import LOADED
-from verify.live.differential_model import Probe, own_values, probe_here
+from verify.live.differential_model import own_values, probe_here
 from verify.live.differential_rows import HARMLESS
 from verify.live.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.records import LOG_DTYPE
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.encode import random_encoding
+from verify.models.isa.fields import fields
 from verify.models.isa.forms import Addressing, Cpu, Form
-from verify.models.sites import layout_has_modrm
+from verify.models.sites import Probe, layout_has_modrm
 
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
@@ -128,9 +129,7 @@ def _aimed(decoded: Decoded, aim: Aim, origin: int) -> Decoded:
 
 
 def _fields(probe: Probe) -> Any:
-    from verify.models.isa.fields import fields  # noqa: PLC0415  keeps the name free for values
-
-    return fields(probe.decoded)  # type: ignore[arg-type]
+    return fields(cast(Decoded, probe.decoded))
 
 
 def blank(executor: Any, count: int) -> NDArray[Any]:
@@ -185,7 +184,7 @@ def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> Non
 
 def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
     count = len(area)
-    names = [n for n in ("xmm", "ymm_high", "zmm_high", "zmm_upper", "masks") if n in area.dtype.names]
+    names = [n for n in ("xmm", "ymm_high", "zmm_high", "zmm_upper", "masks") if n in (area.dtype.names or ())]
     for name in names:
         shape = area[name].shape
         area[name] = np.frombuffer(rng.bytes(8 * int(np.prod(shape))), dtype=np.uint64).reshape(shape)
@@ -220,7 +219,7 @@ def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator
         return
     gprs, base = states["gprs"], np.uint64(aim.segment_base if layout.segment else 0)
     with np.errstate(over="ignore"):
-        rest = np.uint64(aim.target) - base - np.uint64(int(parts.disp.value))
+        rest: Any = np.uint64(aim.target) - base - np.uint64(int(parts.disp.value))
         vector_index = form.opcode.is_vsib
         if parts.has_index and not vector_index:
             index, scale = int(parts.index.value), 1 << int(parts.scale.value)
@@ -262,9 +261,9 @@ def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) ->
         area["zmm_upper"][:, number - 16] = words
         return
     area["xmm"][:, number] = words[:, :2]
-    if "ymm_high" in area.dtype.names:
+    if "ymm_high" in (area.dtype.names or ()):
         area["ymm_high"][:, number] = words[:, 2:4]
-    if "zmm_high" in area.dtype.names:
+    if "zmm_high" in (area.dtype.names or ()):
         area["zmm_high"][:, number] = words[:, 4:]
 
 
@@ -321,7 +320,7 @@ def trials(
     which = np.repeat(np.arange(len(chosen)), per_encoding)
     for i, (probe, aim) in enumerate(chosen):
         point(states[i * per_encoding : (i + 1) * per_encoding], probe, aim, rng)
-    targets = [chosen[i][1].target % (1 << 64) for i in which]
+    targets = [chosen[i][1].target % (1 << 64) for i in which.tolist()]
     return Trials(tuple(p for p, _ in chosen), which, states, memory_entries(states, targets, form, rng))
 
 

@@ -270,7 +270,7 @@ def _write_element_mask(run: Run, inputs: tuple[Term, ...]) -> None:
         run.set("masks", bits.store(run.get("masks"), run.insn.fields.aaa, const(0, 64)))
         parts["masks"] = run.before.masks
     left = {n: _datapath(run, f"partial_{n}", t.sort, (*inputs, t)) for n, t in parts.items()}
-    run.fault_state = replace(run.fault_state or run.before, **left)  # type: ignore[arg-type]
+    run.fault_state = replace(run.fault_state or run.before, **left)
 
 
 def _write_implicit(run: Run, inputs: tuple[Term, ...]) -> None:

@@ -147,7 +147,8 @@ def umip(name: str) -> Semantics:
     def semantics(run: Run) -> None:
         run.kernel_completes = True
         run.fault(bits.uf("umip.refuses", 1), GP)
-        run.fault_state = replace(run.before, memory=bits.uf("umip_partial", MEMORY, run.before.memory, run.before.gprs))
+        partial = bits.uf("umip_partial", MEMORY, run.before.memory, run.before.gprs)
+        run.fault_state = replace(run.before, memory=partial)
         if operands.is_memory(run, 0):
             size = 10 if name in {"sgdt", "sidt"} else 2
             run.store(run.operand_address(), dummy(name, 8 * size), run.uses_stack_segment())
@@ -309,6 +310,7 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "lar": load_attributes("lar"), "lsl": load_attributes("lsl"),
     "vmcall": hypercall("vmcall"), "vmmcall": hypercall("vmmcall"), "vmfunc": hypercall("vmfunc"),
     "ldmxcsr": ldmxcsr, "vldmxcsr": ldmxcsr, "stmxcsr": stmxcsr, "vstmxcsr": stmxcsr,
-    "umonitor": umonitor, "umwait": user_wait, "tpause": user_wait, "ptwrite": ptwrite, "monitorx": armed_monitor, "mwaitx": armed_wait,
+    "umonitor": umonitor, "umwait": user_wait, "tpause": user_wait, "ptwrite": ptwrite,
+    "monitorx": armed_monitor, "mwaitx": armed_wait,
     "enclu": enclu, "vmgexit": hypercall("vmmcall"),
 }  # fmt: skip

@@ -66,9 +66,14 @@ def test_words_of_the_state_are_stored():
     assert executed("dd 3e", rsi=DATA, x87=state).accesses == (("w", DATA, 2, 0x3900),)
 
 
-def test_emms_empties_the_tags_only():
-    out = executed("0f 77", x87=5 << 48 | 0x0000_3900_027F)
-    assert out.x87 == 5 << 48 | 0xFFFF_3900_027F
+def test_emms_empties_the_tags_and_clears_top():
+    out = executed("0f 77", x87=5 << 48 | 0x0000_3900_027F)  # TOP 7: st0 is the register that TOP 0 calls st7
+    assert out.x87 == 5 << (48 + 7 * 80) | 0xFFFF_0100_027F
+
+
+def test_fninit_counts_the_registers_from_zero():
+    out = executed("db e3", x87=5 << 48 | 0x0000_1000_027F)  # TOP 2
+    assert out.x87 == 5 << (48 + 2 * 80) | 0xFFFF_0000_037F
 
 
 @pytest.mark.parametrize(
