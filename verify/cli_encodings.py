@@ -20,9 +20,12 @@ STATUS = {"unknown": 2, "vacuous": 2}
 @judging
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
+@click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
+@click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
 def insn(
-    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool
-) -> int:
+    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
+    confirm: bool, reproducer: str | None,
+) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces."""
     from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
     from verify.smt.judge import Judge  # noqa: PLC0415
@@ -34,18 +37,44 @@ def insn(
         raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
     if row["length"] and row["length"] != len(data):
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
+    status = 0
+    if confirm or reproducer:
+        status = _ask_kernel(data, judge, row, confirm, reproducer)
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
         _print_insn(row)
+    if status:
+        return status
     if check and row["verdict"] == "refuted":
         return 1
     return STATUS.get(row["verdict"], 0)
 
 
+def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None) -> int:
+    """Adds what the kernel says, and where the reproducer is; the exit status."""
+    from pathlib import Path  # noqa: PLC0415  start-up time
+
+    from verify.confirm_kernel import confirmation, machine_cpu, write_reproducer  # noqa: PLC0415
+    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+
+    if reproducer:
+        paths = write_reproducer(Path(reproducer), data, f"{row['text']}: {row['reason'] or row['verdict']}")
+        row["reproducer"] = [str(p) for p in paths]
+    if not confirm:
+        return 0
+    try:
+        row["kernel"] = confirmation(data, [judge.judgement(data, machine_cpu())])
+    except UprobesUnavailable as error:
+        row["kernel"] = f"not available here: {error}"
+        return 2
+    return 1 if row["kernel"].startswith("contradicted") else 0
+
+
 def _print_insn(row: Mapping[str, Any]) -> None:
-    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason"):
+    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason", "kernel",
+                 "reproducer"):  # fmt: skip
         value = row.get(name)
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")

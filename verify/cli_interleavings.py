@@ -37,7 +37,7 @@ MEGABYTE = 1 << 20
     "-k", "count", type=click.IntRange(min=1), default=1, show_default=True, help="Counterexamples a property."
 )
 @click.option("--check", is_flag=True, help="End with status 1 where a property is refuted.")
-def interleavings(  # noqa: PLR0917 - click passes them by name
+def interleavings(
     protocols: tuple[str, ...],
     threads: str | None,
     variant: str | None,

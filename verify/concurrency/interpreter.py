@@ -116,7 +116,8 @@ def canonical(model: Model) -> Callable[[int], int]:
     """
     width, count = model.record, model.threads
     mask, low = (1 << width) - 1, (1 << (width * model.threads)) - 1
-    places = [(slot.offset, (1 << slot.width) - 1, 1 << i) for i, slot in enumerate(model.identities)]
+    ids = model.identities  # the first is the highest bit, as in `vectors.Orbits`: one orbit, one representative
+    places = [(slot.offset, (1 << slot.width) - 1, 1 << (len(ids) - 1 - i)) for i, slot in enumerate(ids)]
 
     def representative(state: int) -> int:
         owned = [0] * (count + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from verify.live.layout import CHUNK, REGIONS
@@ -63,7 +63,10 @@ class Bytes:
 
 def mapped(address: int, write: int) -> bool:
     """Whether a byte may be read, or written, in the executor's memory."""
-    return any(r.address <= address < r.end and (r.writable or not write) for r in REGIONS)
+    return any(low <= address < end and (writable or not write) for low, end, writable in _RANGES)
+
+
+_RANGES: Final = tuple((r.address, r.end, r.writable) for r in REGIONS)
 
 
 class Machine:
@@ -94,28 +97,36 @@ class Machine:
         self, name: str, address: int, size: int, write: int, stack: int, lanes: int | None = None,
         masked: int | None = None,
     ) -> int:  # fmt: skip
+        if name == "access_error":
+            return 0
         bad = faulting(address, size, write, None if masked is not None else lanes)
         if name == "access_address":
             return address if bad is None else bad
-        if name == "access_error":
-            return 0
         if bad is None or (masked is not None and not self.ones):  # which bytes a mask selects is not said
             return NO_FAULT
-        if (bad + (1 << 47)) & (1 << 64) - 1 >= 1 << 48:
+        if not canonical(bad):
             return SS if stack else GP
         return PF
 
 
+@lru_cache(1 << 14)
 def faulting(address: int, size: int, write: int, lanes: int | None) -> int | None:
     """The first byte of an access that may not be made, or None; `lanes` has ones over the bytes that are made."""
-    if lanes is None and any(r.address <= address and address + size <= r.end and (r.writable or not write)
-                             for r in REGIONS):  # fmt: skip
-        return None
-    for i in range(size):
-        byte = (address + i) & (1 << 64) - 1
-        if (lanes is None or lanes >> 8 * i & 0xFF) and not mapped(byte, write):
-            return byte
-    return None
+    last = address + size
+    if lanes is None:
+        near = [r for r in _RANGES if address < r[1] and r[0] < last]
+        if any(low <= address and last <= end and (writable or not write) for low, end, writable in near):
+            return None
+        if not near and last <= 1 << 47:
+            return address
+    made = [i for i in range(size) if lanes is None or lanes >> 8 * i & 0xFF]
+    found = [byte for i in made if not mapped(byte := (address + i) & (1 << 64) - 1, write)]
+    return next((byte for byte in found if not canonical(byte)), found[0] if found else None)
+
+
+def canonical(address: int) -> bool:
+    """Whether bits 63..47 are equal."""
+    return (address + (1 << 47)) & (1 << 64) - 1 < 1 << 48
 
 
 # Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
@@ -145,6 +156,8 @@ class Prediction:
     worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
+    roams: bool  # an access that a mask or the kernel makes piece by piece: any page of it may be reported
+    kernel: bool  # the kernel completes it, with faults of its own accesses
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -162,6 +175,11 @@ def prediction(p: Probe) -> Prediction:
 
 
 _CACHE: dict[object, Prediction] = {}
+
+
+def forget_predictions() -> None:
+    """Drops what was compiled: for semantics that were changed since."""
+    _CACHE.clear()
 
 
 def probe_here(decoded: Decoded) -> Probe:
@@ -190,6 +208,9 @@ def _predicted(instruction: Instruction) -> Prediction:
         worlds=_worlds([t for t in terms if t.op == "uf"]),
         excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
         repeats=result.again is not bits.FALSE,
+        roams=result.kernel_completes or any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4
+                                             for t in terms),
+        kernel=result.kernel_completes,
         unsized="vsib_address" in functions,
     )
 
@@ -214,7 +235,8 @@ def _always(result: Outcome) -> tuple[Term, ...]:
 def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
     """What the roots read of register files and memory, and the names of what they read as a whole.
 
-    A store or a choice between register files passes the others through, which is no read.
+    A store or a choice between register files passes the others through, which is no read; what is stored on one side
+    of a choice counts as read, because the choice may leave it as it was.
     """
     terms = list(postorder(roots))
     top = {r for r in roots if not isinstance(r.sort, int)}
@@ -230,6 +252,10 @@ def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
         if t.op == "load":
             where = ("memory", t.args[1])
             places[where] = max(places.get(where, 0), int(t.params[0]))
+    for t in terms:
+        if t.op == "ite" and not isinstance(t.sort, int):
+            for kind, where, mask in _stored(t):
+                places[kind, where] = max(places.get((kind, where), 0), mask)
     for r in roots:
         if r.op == "select":
             used[r] = (1 << r.width) - 1
@@ -239,6 +265,17 @@ def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
         where = (_file(select.args[0]), select.args[1])
         places[where] = places.get(where, 0) | mask
     return tuple(Read(kind, where, mask) for (kind, where), mask in places.items()), frozenset(whole)
+
+
+def _stored(choice: Term) -> list[tuple[str, Term, int]]:
+    """Registers and bytes that the sides of a choice write: kind, place, mask or size."""
+    found = []
+    for t in postorder([choice]):
+        if t.op == "store":
+            found.append((_file(t), t.args[1], (1 << 512) - 1))
+        elif t.op == "write":
+            found.append(("memory", t.args[1], t.args[2].width // 8))
+    return found
 
 
 def _bits_used(user: Term) -> int:
@@ -259,11 +296,6 @@ def _passes(user: Term, position: int) -> bool:
 def _file(array: Term) -> str:
     """The register file that a term is made of."""
     return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
-
-
-@cache
-def _flag_names() -> frozenset[str]:
-    return frozenset(FLAG_BITS)
 
 
 @dataclass(frozen=True, slots=True)

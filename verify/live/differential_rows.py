@@ -46,7 +46,11 @@ class Known:
     source: str
 
 
-KNOWN: Final[tuple[Known, ...]] = ()
+KNOWN: Final[tuple[Known, ...]] = (
+    Known("int1", "trap", "AuthenticAMD", "ip stays at INT1",
+          "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
+          "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
+)  # fmt: skip
 
 
 def skip_reason(opcode: Opcode) -> str | None:
@@ -68,3 +72,10 @@ def known(mnemonic: str, component: str, vendor: str) -> Known | None:
         if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):
             return row
     return None
+
+
+# Features of every x86-64 processor, and those for which CPUID has one bit with others, as the opcode table names them.
+ALWAYS_THERE: Final = frozenset(
+    ["intel8086", "intel186", "intel286", "intel386", "intel486", "x64", "fpu", "fpu287", "fpu387", "cmov", "mmx", "sse",
+     "sse2", "cx8", "fxsr", "multibytenop", "pause", "cpuid", "tsc", "clfsh"]
+)  # fmt: skip

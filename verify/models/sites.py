@@ -137,19 +137,29 @@ def probe_of(decoded: Decoded, scheme: Scheme) -> Probe:
     return Probe(scheme, whole, decoded, scheme.plan(whole))
 
 
+@cache
+def _general_operands(opcode: Opcode, addressing: Addressing) -> tuple[int, ...]:
+    """Positions of the operands that are general registers named by fields (address registers left out)."""
+    found = []
+    for i, kind in enumerate(opcode.op_kinds):
+        in_memory = "_or_mem" in kind and addressing is not Addressing.REG
+        if kind.startswith(("r8_", "r16_", "r32_", "r64_")) and not in_memory:
+            found.append(i)
+    return tuple(found)
+
+
 def _operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
     """The numbers of the general registers that operands name (address registers left out)."""
-    numbers = []
-    for i, kind in enumerate(decoded.form.opcode.op_kinds):
-        if kind.startswith(("r8_", "r16_", "r32_", "r64_")):
-            if "_or_mem" in kind and decoded.form.addressing is not Addressing.REG:
-                continue
-            numbers.append(operand_register(decoded.form.opcode, i, parts)[1])
-    return numbers
+    opcode = decoded.form.opcode
+    return [operand_register(opcode, i, parts)[1] for i in _general_operands(opcode, decoded.form.addressing)]
 
 
 def _is_based(p: Probe) -> bool:
-    """The copy is the original with [rip + d] made [scratch + d], and the scratch register is no operand of it."""
+    """The copy is the original with [rip + d] made [scratch + d], and the scratch register is no operand of it.
+
+    Bytes may differ in ModRM's mod and rm, in REX.B, and in the X and B bits of a VEX, XOP or EVEX prefix: every other
+    field of the copy then equals the original's.
+    """
     old, new, plan = p.decoded, p.copy, p.plan
     if not (isinstance(old, Decoded) and isinstance(new, Decoded) and isinstance(plan, Step) and plan.scratch):
         return False
@@ -157,14 +167,32 @@ def _is_based(p: Probe) -> bool:
         return False
     if old.form.addressing is not Addressing.RIP or new.layout.sib_offset is not None or plan.scratch.displacement:
         return False
-    a, b = fields(old), fields(new)
-    names = ["reg", "disp", "immediates", "broadcast", "ll", "w"]
-    names += ["vvvv", "aaa", "z"] if old.layout.vex else []
-    same = all(getattr(a, n) == getattr(b, n) for n in names)
-    kept = old.layout._replace(disp_offset=0) == new.layout._replace(disp_offset=0, rex=old.layout.rex)
+    if old.layout._replace(rex=0) != new.layout._replace(rex=0) or not _differs_in_base_only(old, new):
+        return False
+    parts = fields(old) if _general_operands(old.form.opcode, Addressing.RIP) else None
+    numbers = _operand_numbers(old, parts) if parts is not None else []
     scratch = plan.scratch.register
-    free = all(n.value is not None and n.value & 15 != scratch for n in _operand_numbers(old, a))
-    return same and kept and free and b.base.value == scratch
+    return all(n.value is not None and n.value & 15 != scratch for n in numbers) and _base(new) == scratch
+
+
+def _differs_in_base_only(old: Decoded, new: Decoded) -> bool:
+    layout = old.layout
+    allowed = {layout.modrm_offset: 0xC7, layout.rex_offset: 0x01}
+    if layout.vex_offset is not None and layout.vex != "vex2":
+        allowed[layout.vex_offset + 1] = 0x60
+    return all((a ^ b) & ~allowed.get(i, 0) == 0 for i, (a, b) in enumerate(zip(old.data, new.data, strict=True)))
+
+
+def _base(d: Decoded) -> int:
+    """The number of the base register of a ModRM operand without SIB."""
+    layout = d.layout
+    assert layout.modrm_offset is not None
+    low = d.data[layout.modrm_offset] & 7
+    if layout.vex_offset is not None:
+        extended = layout.vex != "vex2" and not d.data[layout.vex_offset + 1] & 0x20
+    else:
+        extended = layout.rex & 1 == 1
+    return low | 8 * extended
 
 
 @cache

@@ -117,10 +117,14 @@ def _irregular(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
 
 def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
     """Whether another plan for the same bytes is proved, for every regular encoding."""
-    tally = _Tally()
-    for cpu in cpus:
-        _judged(form, other, tally, cpu)
-    return bool(tally.verdicts) and all(v is Verdict.PROVED for v in tally.verdicts)
+    seen: set[tuple[object, ...]] = set()
+    for cpu in cpus if is_vendor_specific(form.opcode) else cpus[:1]:
+        for decoded in decoded_representatives(form, cpu):
+            p = probe_of(decoded, other.scheme)
+            if p.key not in seen and other.judged(p).verdict is not Verdict.PROVED:
+                return False
+            seen.add(p.key)
+    return bool(seen)
 
 
 def totals(results: Sequence[FormResult]) -> dict[str, int]:

@@ -1,1 +1,13 @@
-"""Proofs for any number of threads."""
+"""Proofs for any number of threads, from the same protocol description.
+
+    prove_any(PROTOCOL, "no-read-lock")  ->  AnyNumber: for each property ProvedAny (methods), RefutedAny (threads,
+                                             trace), Vacuous or Unknown (reason)
+
+`views` is view abstraction (`tracked`), `houdini` finds quantified invariants (`candidates`, `symbols`), `check` judges
+a stored one independently (`clauses`, `smtlib`), `counters` counts threads with Spacer, `verdicts` puts them together.
+`solvers` makes every solver.
+"""
+
+from verify.concurrency.unbounded.verdicts import AnyNumber, AnyVerdict, Method, ProvedAny, RefutedAny, prove_any
+
+__all__ = ["AnyNumber", "AnyVerdict", "Method", "ProvedAny", "RefutedAny", "prove_any"]

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId
+from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId
 from verify.concurrency.explored import Limits
 from verify.concurrency.frontier import Explorer
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.grounding import Scope
 from verify.concurrency.language import Protocol
-from verify.concurrency.terms import NO_THREAD, TRUE, Bound, Cell, Const, Op, Term, negation
+from verify.concurrency.parts import _walk as walk
+from verify.concurrency.terms import NO_THREAD, Bound, Cell, Const, Op, Term, negation, substitute
 from verify.concurrency.unbounded.clauses import Clause, implication, of_property, size_term
 from verify.concurrency.unbounded.tracked import NotCovered
 from verify.concurrency.vectors import WIDTH, States, Values
@@ -217,7 +218,7 @@ def _pairs(
 ) -> list[Clause]:
     """Disjunctions of two literals that hold in every column; `left` are the first rows of `right`."""
     false = (~columns).astype(np.float32)
-    holds = (false[: len(left)] @ false.T) == 0
+    holds: Matrix = np.equal(false[: len(left)] @ false.T, 0)
     always = columns.all(axis=1)
     held = () if length is None else (("k", length),)
     made = []
@@ -260,17 +261,11 @@ def _clause(body: Term, held: tuple[tuple[str, Term], ...]) -> Clause:
 
 
 def _cells(term: Term) -> list[Cell]:
-    return [inner for inner in _walk(term) if isinstance(inner, Cell)]
+    return [inner for inner in walk(term) if isinstance(inner, Cell)]
 
 
 def _bounds(term: Term) -> list[Bound]:
-    return [inner for inner in _walk(term) if isinstance(inner, Bound)]
-
-
-def _walk(term: Term) -> list[Term]:
-    from verify.concurrency.parts import _walk as walk
-
-    return walk(term)
+    return [inner for inner in walk(term) if isinstance(inner, Bound)]
 
 
 def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:
@@ -281,7 +276,7 @@ def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:
     second = np.concatenate([seen.truth(positive, u) for t, u in itertools.permutations(range(count), 2)], axis=1)
     both = _distinct(np.concatenate((first, second)))
     one, two = both[: len(positive)].astype(np.float32), both[len(positive) :].astype(np.float32)
-    never = (one @ two.T) == 0
+    never: Matrix = np.equal(one @ two.T, 0)
     possible = one.any(axis=1)
     made = []
     for i, j in np.argwhere(never):
@@ -297,9 +292,4 @@ def _shares(term: Term) -> bool:
 
 def _other(term: Term) -> Term:
     """The literal about thread u."""
-    from verify.concurrency.terms import substitute
-
     return substitute(term, {"t": U})
-
-
-__all__ = ["BOOL", "TRUE", "Literals", "Sample", "candidates", "literals", "ranges", "sample"]

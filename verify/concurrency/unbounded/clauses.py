@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
 from verify.concurrency.language import Protocol
@@ -26,6 +26,7 @@ from verify.concurrency.terms import (
     Quantified,
     Range,
     Term,
+    substitute,
 )
 
 
@@ -43,6 +44,12 @@ class Clause:
         """The body as an expression of the protocol language."""
         return shown(self.body)
 
+    @property
+    def canonical(self) -> tuple[Term, ...]:
+        """Body and lengths with bound names by their position: equal clauses have equal ones."""
+        names = {name: Bound(f"k{number}", INT) for number, (name, _) in enumerate(self.indices)}
+        return _renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
+
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
         body = self.body
@@ -56,8 +63,25 @@ class Clause:
         if self.threads:
             found["threads"] = list(self.threads)
         if self.indices:
-            found["indices"] = {name: shown(length) for name, length in self.indices}
+            found["indices"] = {_plain(name): shown(length) for name, length in self.indices}
         return found
+
+
+def _renamed(term: Term, depth: int) -> Term:
+    """The term with the names of its quantifiers by their depth."""
+    match term:
+        case Op():
+            return replace(term, args=tuple(_renamed(arg, depth) for arg in term.args))
+        case Quantified():
+            kind = THREAD if isinstance(term.over, AllThreads) else INT
+            name = f"q{depth}"
+            body = substitute(term.body, {term.variable: Bound(name, kind)})
+            return replace(term, variable=name, body=_renamed(body, depth + 1))
+    return term
+
+
+def _plain(name: str) -> str:
+    return name.replace("'", "_")
 
 
 def of_property(prop: PropertyTerm) -> Clause:
@@ -116,15 +140,19 @@ def shown(term: Term) -> str:
         case ParameterRef():
             return term.name
         case Bound():
-            return term.name.replace("'", "_")
+            return _plain(term.name)
         case Cell():
             cell = f"{term.thread or 's'}.{term.variable}".replace("'", "_")
             return cell if term.index is None else f"{cell}[{shown(term.index)}]"
         case Find():
             return f"{shown(term.array)}.find({shown(term.value)})"
         case Quantified():
-            over = "threads" if isinstance(term.over, AllThreads) else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
-            return f"{term.kind}({shown(term.body)} for {term.variable.replace(chr(39), '_')} in {over})"
+            over = (
+                "threads"
+                if isinstance(term.over, AllThreads)
+                else f"range({shown(term.over.lo)}, {shown(term.over.hi)})"
+            )
+            return f"{term.kind}({shown(term.body)} for {_plain(term.variable)} in {over})"
         case Op():
             return _operation(term)
 

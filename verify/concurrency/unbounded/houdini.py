@@ -47,8 +47,9 @@ def invariant(protocol: Protocol, seconds: float = 60.0) -> Invariant:
     conditions = Conditions(protocol, pool, began + seconds)
     kept = conditions.inductive(frozenset(range(len(pool))))
     proved = tuple(name for name in names if any(pool[index].name == name for index in kept))
-    small = conditions.minimal(kept, frozenset(i for i in kept if pool[i].name in proved)) if proved else frozenset()
-    chosen = tuple(pool[index] for index in sorted(small))
+    wanted = frozenset(i for i in kept if pool[i].name in proved)
+    needed = [pool[index] for index in sorted(conditions.needed(kept, wanted))]
+    chosen = Conditions(protocol, needed, began + seconds).minimal(proved) if proved else ()
     left = tuple(name for name in names if name not in proved)
     spent = time.perf_counter() - began
     return Invariant(protocol.name, protocol.variant, chosen, proved, left, len(pool), len(kept), spent)
@@ -90,13 +91,11 @@ class Conditions:
             found.append(z3.Not(self.symbols.clause(clause, *chosen, read)))
         return found
 
-    def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[list[Expr]]) -> _Condition:
+    def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[Expr]) -> _Condition:
         """The solver of a condition, its axioms included."""
         made = solver()
         made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
-        for selector, found in zip(self.selectors, instances, strict=True):
-            if found:
-                made.add(z3.Implies(selector, z3.And(found)))
+        made.add(*instances)
         marks = [z3.Bool(f"violated.{name}.{index}") for index in range(len(violations))]
         for mark, violation in zip(marks, violations, strict=True):
             made.add(z3.Implies(mark, violation))
@@ -107,7 +106,7 @@ class Conditions:
         threads, indices = self._generic()
         first = self.symbols.fresh("first", THREAD)
         violations = self._violations(threads, indices, self.symbols.initially(first))
-        return self._finished("initial", [], violations, [[] for _ in self.clauses])
+        return self._finished("initial", [], violations, [])
 
     def _step(self, split: Parts) -> _Condition:
         symbols = self.symbols
@@ -124,7 +123,7 @@ class Conditions:
         facts += [symbols.term(conjunct.term, env, symbols.before) for conjunct in split.guard]
         violations = self._violations(threads, indices, symbols.after(split, env))
         symbols.closure()
-        instances = [symbols.instances(clause) for clause in self.clauses]
+        instances = symbols.instances(self.clauses, self.selectors)
         return self._finished(split.step.name, facts, violations, instances)
 
     # --- deciding --------------------------------------------------------------------------------------------------
@@ -157,19 +156,24 @@ class Conditions:
             active = active - dropped
         return active
 
-    def minimal(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
-        """A small inductive subset of `kept` that holds `wanted`: by cores from `wanted`, then one by one."""
-        needed, waiting = set(wanted), list(wanted)
+    def needed(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
+        """An inductive subset of `kept` that holds `wanted`: what the cores name, from `wanted` on."""
+        found, waiting = set(wanted), list(wanted)
         while waiting:
             index = waiting.pop()
             for step in self.steps:
-                for more in self._core(step, kept, index) - needed:
-                    needed.add(more)
-                    waiting.append(more)
-        for index in sorted(needed - wanted, reverse=True):
-            if self.is_inductive(frozenset(needed - {index})):
-                needed.remove(index)
-        return frozenset(needed)
+                more = self._core(step, kept, index) - found
+                found |= more
+                waiting += more
+        return frozenset(found)
+
+    def minimal(self, wanted: tuple[str, ...]) -> tuple[Clause, ...]:
+        """The inductive clauses without those that can be left out one by one; `wanted` stay."""
+        active = frozenset(range(len(self.clauses)))
+        for index in reversed(range(len(self.clauses))):
+            if self.clauses[index].name not in wanted and self.is_inductive(active - {index}):
+                active = active - {index}
+        return tuple(self.clauses[index] for index in sorted(active))
 
     def _core(self, condition: _Condition, kept: frozenset[int], index: int) -> set[int]:
         """Clauses that keep the indexed one over a step."""
@@ -183,7 +187,12 @@ class Conditions:
 
     def is_inductive(self, active: frozenset[int]) -> bool:
         """Whether the clauses are kept by every step, and hold initially."""
-        return all(not self._broken(condition, active) for condition in (self.initial, *self.steps))
+        for condition in list(self.steps):
+            if self._broken(condition, active):
+                self.steps.remove(condition)  # what refused one subset is likely to refuse the next
+                self.steps.insert(0, condition)
+                return False
+        return not self._broken(self.initial, active)
 
     def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
         self._in_time()

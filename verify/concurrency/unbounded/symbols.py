@@ -8,7 +8,7 @@ meaning is instantiated on the terms that occur: weaker than the protocol, so th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import z3
@@ -36,6 +36,7 @@ from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
 Read = Callable[[str, Expr | None, Expr | None], Expr]
+_Template = tuple[tuple[int, int], Expr, tuple[Expr, ...]]
 MOST = 8  # values of a range that is written out
 
 
@@ -62,7 +63,7 @@ class Symbols:
         self._enums: dict[tuple[str, ...], tuple[Expr, list[Expr]]] = {}
         self._functions: dict[tuple[bool, str], Expr] = {}
         self._numbers = itertools.count()
-        self._templates: dict[Clause, tuple[Expr, list[Expr]]] = {}
+        self._made: list[_Template] = []
         self.clear()
 
     def clear(self) -> None:
@@ -328,32 +329,43 @@ class Symbols:
         if not isinstance(domain, Bounded):
             return False
         top = size_term(domain.hi)
-        arrays = [d for (local, _), d in self.domains.items() if not local and isinstance(d, Array) and d.type == THREAD]
+        arrays = [
+            d for (local, _), d in self.domains.items() if not local and isinstance(d, Array) and d.type == THREAD
+        ]
         return any(_below(top, size_term(array.length)) for array in arrays)
 
-    def instances(self, clause: Clause) -> list[Expr]:
-        """The clause in the state before, on every mentioned term."""
+    def instances(self, clauses: Sequence[Clause], selectors: Sequence[Expr]) -> list[Expr]:
+        """Where its selector is true, each clause in the state before, on every mentioned term."""
         threads, indices = list(self.threads.values()), list(self.indices.values())
-        chosen = itertools.permutations(threads, len(clause.threads))
-        places = list(itertools.product(indices, repeat=len(clause.indices)))
-        if any(isinstance(inner, Quantified | Find) for inner in walk(clause.body)):
-            return [self.clause(clause, some, place, self.before) for some in chosen for place in places]
-        template, holes = self._template(clause)
-        return [
-            z3.substitute(template, *zip(holes, (*some, *place), strict=True)) if holes else template
-            for some in chosen
-            for place in places
-        ]
+        found: list[Expr] = []
+        for (many, more), template, held in self._templates(clauses, selectors):
+            places = list(itertools.product(indices, repeat=more))
+            for some in itertools.permutations(threads, many):
+                for place in places:
+                    pairs = zip(held, (*some, *place), strict=True)
+                    found.append(z3.substitute(template, *pairs) if held else template)
+        for clause, selector in zip(clauses, selectors, strict=True):
+            if _opens(clause):
+                for some in itertools.permutations(threads, len(clause.threads)):
+                    for place in itertools.product(indices, repeat=len(clause.indices)):
+                        found.append(z3.Implies(selector, self.clause(clause, some, place, self.before)))
+        return found
 
-    def _template(self, clause: Clause) -> tuple[Expr, list[Expr]]:
-        """The clause about the state before, with constants in place of its threads and indices."""
-        if clause not in self._templates:
+    def _templates(self, clauses: Sequence[Clause], selectors: Sequence[Expr]) -> list[_Template]:
+        """The clauses of each number of threads and indices, with constants in place of these; made once."""
+        if not self._made:
+            groups: dict[tuple[int, int], list[tuple[Clause, Expr]]] = {}
+            for clause, selector in zip(clauses, selectors, strict=True):
+                if not _opens(clause):
+                    groups.setdefault((len(clause.threads), len(clause.indices)), []).append((clause, selector))
             mentioned = dict(self.threads), dict(self.indices)
-            some = tuple(z3.Const(f"hole.{name}", self.thread) for name in clause.threads)
-            place = tuple(z3.Int(f"hole.{name}") for name, _ in clause.indices)
-            self._templates[clause] = self.clause(clause, some, place, self.before), [*some, *place]
+            for shape, members in groups.items():
+                some = tuple(z3.Const(f"hole.t{i}", self.thread) for i in range(shape[0]))
+                place = tuple(z3.Int(f"hole.k{i}") for i in range(shape[1]))
+                parts = [z3.Implies(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
+                self._made.append((shape, z3.And(parts), (*some, *place)))
             self.threads, self.indices = mentioned
-        return self._templates[clause]
+        return self._made
 
     def clause(self, clause: Clause, threads: tuple[Expr, ...], indices: tuple[Expr, ...], read: Read) -> Expr:
         """The clause of these threads and indices."""
@@ -367,6 +379,11 @@ class Symbols:
 
 
 _SORTS = itertools.count()
+
+
+def _opens(clause: Clause) -> bool:
+    """Whether each instance of the clause needs constants of its own."""
+    return any(isinstance(inner, Quantified | Find) for inner in walk(clause.body))
 
 
 def _below(top: Term, length: Term) -> bool:

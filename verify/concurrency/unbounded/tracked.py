@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from verify.concurrency.circuit import Circuit, Node
 from verify.concurrency.domains import ProtocolError, ThreadId, starts
 from verify.concurrency.ground import Model, ground
-from verify.concurrency.grounding import Execution, Observation, Scope, Slot, Transition
+from verify.concurrency.grounding import Observation, Scope, Slot, Transition
 from verify.concurrency.language import Protocol
 from verify.concurrency.parts import _walk as walk
 from verify.concurrency.terms import (
@@ -52,16 +52,20 @@ class Tracked:
         return self.model.threads + 1
 
 
-class _Sight(Scope):
-    """A scope in which quantifiers over threads see the tracked threads; `rest` answers for the others."""
+class Sight(Scope):
+    """A scope in which quantifiers over threads see the tracked threads; `rest` answers for the others, or where
+    `total` is set for all threads."""
 
     rest: Mapping[str, int]
+    total = False
 
     def _quantified(self, term: Quantified, env: Mapping[str, Node], state: Mapping[int, Node] | None) -> Node:
         seen = super()._quantified(term, env, state)
         if not isinstance(term.over, AllThreads):
             return seen
         others = self.circuit.const(self.rest[term.variable])
+        if self.total:
+            return others
         join = self.circuit.conjunction if term.kind == "all" else self.circuit.disjunction
         return join((seen, others))
 
@@ -73,12 +77,12 @@ def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Trac
     exact = ground(replace(protocol, steps=()), threads)
     if not exact.symmetric:
         raise NotCovered("a per-thread variable names a thread")
-    slots, bits = _widened(exact)
-    scope = _Sight(protocol, threads, slots, Circuit())
+    slots, bits = widened(exact)
+    scope = Sight(protocol, threads, slots, Circuit())
     transitions: list[Transition] = []
     for step in steps:
-        _check_step(step)
-        for scope.rest in _answers(_asked(step)):
+        check_step(step)
+        for scope.rest in answers(_asked(step)):
             transitions += scope.instances(step, len(transitions))
     observations = tuple(item for prop in protocol.properties if prop.kind == "always" for item in _bad(scope, prop))
     model = replace(
@@ -88,7 +92,7 @@ def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Trac
     return Tracked(model)
 
 
-def _widened(model: Model) -> tuple[tuple[Slot, ...], int]:
+def widened(model: Model) -> tuple[tuple[Slot, ...], int]:
     """The layout with room for "another" in every cell that names a thread, and its width."""
     slots: list[Slot] = []
     offset = 0
@@ -99,27 +103,27 @@ def _widened(model: Model) -> tuple[tuple[Slot, ...], int]:
     return tuple(slots), offset
 
 
-def _bad(scope: _Sight, prop: PropertyTerm) -> list[Observation]:
+def _bad(scope: Sight, prop: PropertyTerm) -> list[Observation]:
     """Where the property may be violated, whatever the others do."""
     if len(prop.threads) > scope.threads:
         return []
-    free = {term.variable: (0, 1) for part in (prop.premise, prop.claim) for term in _thread_quantifiers(part)}
-    _check_terms((prop.premise, prop.claim))
+    free = {term.variable: (0, 1) for part in (prop.premise, prop.claim) for term in thread_quantifiers(part)}
+    check_terms((prop.premise, prop.claim))
     nodes = []
-    for scope.rest in _answers(free):
+    for scope.rest in answers(free):
         nodes += [item.node for item in scope.observed(prop) if item.role == "bad"]
     return [Observation(prop.name, "bad", scope.circuit.disjunction(nodes))]
 
 
-def _answers(free: Mapping[str, tuple[int, ...]]) -> list[dict[str, int]]:
+def answers(free: Mapping[str, tuple[int, ...]]) -> list[dict[str, int]]:
     return [dict(zip(free, chosen, strict=True)) for chosen in itertools.product(*free.values())]
 
 
 def _asked(step: StepTerm) -> dict[str, tuple[int, ...]]:
     """The quantifiers over threads of a step with the answers that the others may give; where the guard asks for
     "all" and nothing else depends on it, only the answer that lets the step happen."""
-    free = {
-        term.variable: (0, 1) for part in _terms_of(step) for term in _thread_quantifiers(part)
+    free: dict[str, tuple[int, ...]] = {
+        term.variable: (0, 1) for part in terms_of(step) for term in thread_quantifiers(part)
     }
     for part in conjuncts(step.guard):
         for name in _positive(part):
@@ -136,11 +140,11 @@ def _positive(term: Term) -> list[str]:
     return []
 
 
-def _thread_quantifiers(term: Term) -> list[Quantified]:
+def thread_quantifiers(term: Term) -> list[Quantified]:
     return [inner for inner in walk(term) if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads)]
 
 
-def _terms_of(step: StepTerm) -> list[Term]:
+def terms_of(step: StepTerm) -> list[Term]:
     """Every term of a step."""
     found: list[Term] = [step.guard, *(let.value for let in step.lets)]
 
@@ -162,8 +166,8 @@ def _terms_of(step: StepTerm) -> list[Term]:
     return found
 
 
-def _check_step(step: StepTerm) -> None:
-    _check_terms(_terms_of(step))
+def check_step(step: StepTerm) -> None:
+    check_terms(terms_of(step))
     _check_loops(step.name, step.effect, None)
 
 
@@ -179,19 +183,19 @@ def _check_loops(name: str, body: tuple[Statement, ...], loop: For | None) -> No
             case Assign():
                 if loop is not None and item.target.thread != loop.variable:
                     raise NotCovered(f"step {name}: a loop over threads writes {item.target.variable}")
-                inner = _thread_quantifiers(item.value)
+                inner = thread_quantifiers(item.value)
             case Let():
-                inner = _thread_quantifiers(item.value)
+                inner = thread_quantifiers(item.value)
         if loop is not None and isinstance(item, Assign | Let) and inner:
             raise NotCovered(f"step {name}: a quantifier over threads inside a loop over threads")
 
 
-def _check_terms(terms: Iterable[Term]) -> None:
+def check_terms(terms: Iterable[Term]) -> None:
     """Refuses what is not exact, or not an over-approximation, with untracked threads."""
     for inner in (part for term in terms for part in walk(term)):
         match inner:
             case Quantified():
-                if _thread_quantifiers(inner.body):
+                if thread_quantifiers(inner.body):
                     raise NotCovered("a quantifier over threads inside another quantifier")
                 if inner.kind == "sum" and isinstance(inner.over, AllThreads):
                     raise NotCovered("a sum over threads")
@@ -212,6 +216,3 @@ def initial_records(protocol: Protocol, model: Model) -> tuple[int, int, int]:
         elif slot.thread is None:
             shared |= (values[0] - slot.lo) << slot.offset
     return usual, special, shared
-
-
-__all__ = ["Execution", "NotCovered", "Tracked", "initial_records", "tracked"]

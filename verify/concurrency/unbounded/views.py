@@ -50,7 +50,7 @@ class Views:
 def views(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Views:  # noqa: B008 - frozen
     """The views of `size` threads. Raises NotCovered where the protocol is outside the method."""
     began = time.perf_counter()
-    reached = _Reached(protocol, size, limits, began)
+    reached = Reached(protocol, size, limits, began)
     try:
         reached.close()
     except DomainOverflow as error:
@@ -71,7 +71,7 @@ def views(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Views
 
 
 @dataclass(slots=True)
-class _Space:
+class Space:
     """Configurations of some number of tracked threads and the steps that are taken from them."""
 
     model: Model
@@ -80,10 +80,10 @@ class _Space:
     seen: set[tuple[Key, Entries]] = field(default_factory=set)
 
     @staticmethod
-    def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> _Space:
+    def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> Space:
         chosen = [step for step in protocol.steps if step.name in steps]
         model = tracked(protocol, threads, chosen).model
-        return _Space(model, program(model), threads)
+        return Space(model, program(model), threads)
 
     def packed(self, key: Key, entries: Entries) -> int:
         """The state of a configuration; a cell that is not None and no tracked thread's names another."""
@@ -112,7 +112,7 @@ class _Space:
         return (shared >> width * self.threads, none), entries
 
 
-class _Reached:
+class Reached:
     """The least set of views that is closed under steps."""
 
     def __init__(self, protocol: Protocol, size: int, limits: Limits, began: float) -> None:
@@ -139,15 +139,19 @@ class _Reached:
             self.reason = exceeded(self.limits, stored, COST, self.began)
 
     def initial(self) -> Iterator[tuple[Key, Entries]]:
+        for key, entries in self.starting():
+            for chosen in itertools.combinations(sorted(entries), self.size):
+                yield key, chosen
+
+    def starting(self) -> Iterator[tuple[Key, Entries]]:
+        """The initial configurations: all threads usual, or the first one special."""
         usual, special, _ = initial_records(self.protocol, self.layout)
         space = self.spaces[0]
         for first in {usual, special}:
             state = initial_records(self.protocol, space.model)[2]
             for thread in range(space.threads):
                 state |= (first if thread == 0 else usual) << thread * space.model.record
-            key, entries = space.unpacked(state)
-            for chosen in itertools.combinations(sorted(entries), self.size):
-                yield key, chosen
+            yield space.unpacked(state)
 
     def add(self, key: Key, entries: Entries) -> None:
         """Takes in a view."""
@@ -178,7 +182,7 @@ class _Reached:
         others = itertools.combinations(whole, self.size - 1)
         return all(tuple(sorted((*other, more))) in self.views[key] for other in others)
 
-    def visit(self, space: _Space, key: Key, entries: Entries) -> None:
+    def visit(self, space: Space, key: Key, entries: Entries) -> None:
         """Observes a configuration and adds the views of its successors."""
         if (key, entries) in space.seen:
             return
@@ -195,7 +199,7 @@ class _Reached:
                 self.add(new, chosen)
 
 
-def _spaces(protocol: Protocol, size: int) -> list[_Space]:
+def _spaces(protocol: Protocol, size: int) -> list[Space]:
     """One space for the steps of no or one thread, one for those of two, and so on; each judges the properties of
     which it tracks enough threads, and the last ones those that ask for more."""
     groups: dict[int, list[str]] = {size + 1: []}
@@ -204,11 +208,11 @@ def _spaces(protocol: Protocol, size: int) -> list[_Space]:
     for prop in protocol.properties:
         if prop.kind == "always":
             groups.setdefault(max(size + 1, len(prop.threads)), [])
-    spaces = [_Space.of(protocol, threads, tuple(names)) for threads, names in sorted(groups.items())]
+    spaces = [Space.of(protocol, threads, tuple(names)) for threads, names in sorted(groups.items())]
     return _judging(spaces)
 
 
-def _judging(spaces: list[_Space]) -> list[_Space]:
+def _judging(spaces: list[Space]) -> list[Space]:
     """Each property is observed in the first space that can: the smallest."""
     done: set[str] = set()
     for space in spaces:

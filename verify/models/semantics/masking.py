@@ -132,6 +132,17 @@ def source(run: Run, index: int, element: int, width: int, chosen: Selection) ->
     return load(run, width // 8, chosen)
 
 
+def folded(chosen: Selection, width: int) -> Selection:
+    """The selection over the `width` source bits that a broadcast repeats: an element is read where any copy is.
+
+    Measured on Zen 4: a fault in elements of which no copy is selected is suppressed.
+    """
+    lanes = const(0, width)
+    for low in range(0, chosen.lanes.width, width):
+        lanes = bits.or_(lanes, bits.extract(chosen.lanes, low + width - 1, low))
+    return Selection(lanes, chosen.zeroing)
+
+
 def repeated(value: Term, width: int) -> Term:
     """The value again and again, over `width` bits."""
     return bits.concat(*[value] * (width // value.width))

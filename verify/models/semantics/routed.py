@@ -38,6 +38,11 @@ COMPONENTS: Final = {  # overlay name -> state component
 }  # fmt: skip
 
 
+MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
+VECTOR_MASKED: Final = frozenset({"vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"})  # SDM vol. 2C, VMASKMOV
+BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
+
+
 def routed(run: Run) -> None:
     """Reads every input, asks the datapath for every output, writes them in the manual's order."""
     inputs = _inputs(run)
@@ -108,7 +113,8 @@ def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
     if register_class in VECTOR_WIDTH:
         whole = bits.select(run.get("vectors"), bits.zext(number, 5))
-        return [whole] if access in READS or access != "WRITE" or mask or _is_block(kind) else []
+        merges = mask or _is_block(kind) or run.insn.opcode.mnemonic in MERGING
+        return [whole] if access != "WRITE" or merges else []
     if register_class in GPR_WIDTH or register_class == "k":
         return [operands.read_register(run, index)] if access != "WRITE" else []
     return [] if access == "WRITE" else [run.get("selectors")] if register_class == "seg" else []
@@ -140,13 +146,23 @@ def _address(run: Run) -> Term:
     return run.linear(bits.uf("vsib_address", 64, inside, index, bits.zext(f.scale, 8)), run.insn.segment)
 
 
-def _masked(run: Run, kind: str, value: Term, mask: Term) -> Term:
+def _selector(run: Run) -> Term | None:
+    """What selects the elements of the memory operand that are accessed: an opmask or a vector; None: nothing does."""
+    if run.insn.opcode.mnemonic in VECTOR_MASKED:
+        return operands.read(run, 1)
+    if run.insn.opcode.mnemonic in BYTE_MASKED:
+        return run.get("x87") if operands.kind(run, 2) == "mm_rm" else operands.read(run, 2)
+    mask = _mask_inputs(run)
+    return mask[0] if mask and mask[0].value is None else None
+
+
+def _masked(run: Run, kind: str, address: Term, value: Term, mask: Term) -> Term:
     """Records a masked access of the whole operand; one bit: it is made.
 
     Which bytes a mask selects, and whether a fault in one that it does not select is suppressed, differs between
     exception classes (SDM vol. 2, 2.8, types E4 and E4NF; measured on Zen 4): functions of address and mask.
     """
-    opcode, address, size = run.insn.opcode, _address(run), value.width // 8
+    opcode, size = run.insn.opcode, value.width // 8
     how = (address, const(size, 16), bits.bit(kind == "w"), run.uses_stack_segment(), mask, FALSE)
     made = bits.uf(f"{opcode.name}.made{kind}", 1, mask)
     vector = bits.ite(made, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
@@ -155,8 +171,12 @@ def _masked(run: Run, kind: str, value: Term, mask: Term) -> Term:
     return made
 
 
-def _is_masked(mask: list[Term]) -> bool:
-    return bool(mask) and mask[0].value is None
+def _masked_store(run: Run, output: str, address: Term, size: int, inputs: tuple[Term, ...], mask: Term) -> None:
+    """Writes a masked operand; bytes that are not selected keep their old values."""
+    old = bits.load(run.get("memory"), address, size)
+    value = _datapath(run, output, 8 * size, (*inputs, old))
+    made = _masked(run, "w", address, value, mask)
+    run.set("memory", bits.ite(made, bits.write(run.get("memory"), address, value), run.get("memory")))
 
 
 def _memory_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
@@ -166,10 +186,11 @@ def _memory_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[
     if access not in READS:
         return []
     _alignment(run, index, size)
-    if not _is_masked(mask):
+    selector = _selector(run)
+    if selector is None:
         return [run.load(_address(run), size or 64, run.uses_stack_segment())]
     value = bits.load(run.get("memory"), _address(run), size or 64)
-    _masked(run, "r", value, mask[0])
+    _masked(run, "r", _address(run), value, selector)
     return [value]
 
 
@@ -189,8 +210,14 @@ def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
     run.faults.append((vector, const(0, 32), const(0, 64), TRUE))
     if "mxcsr" in overlay(opcode).writes:  # an unmasked exception sets its flag as well (SDM vol. 1, 11.5.3)
         raised = bits.not_(bits.eq(vector, const(NO_FAULT, 8)))
-        flags = bits.ite(raised, _datapath(run, "fault_mxcsr", 32, inputs), run.before.mxcsr)
-        run.fault_state = replace(run.fault_state or run.before, mxcsr=flags)
+        left = replace(run.before, mxcsr=bits.ite(raised, _datapath(run, "fault_mxcsr", 32, inputs), run.before.mxcsr))
+        if "x87_tag" in overlay(opcode).writes:  # CVTPI2PS and its like are in MMX state by then (measured on Zen 4)
+            x87 = _datapath(run, "fault_x87", component_sort("x87"), (*inputs, run.before.x87))
+            left = replace(left, x87=bits.ite(raised, x87, run.before.x87))
+        run.fault_state = left
+    elif opcode.mnemonic == "maskmovq":  # likewise where the store faults
+        x87 = _datapath(run, "fault_x87", component_sort("x87"), (*inputs, run.before.x87))
+        run.fault_state = replace(run.before, x87=x87)
 
 
 def _write_operands(run: Run, inputs: tuple[Term, ...]) -> None:
@@ -203,15 +230,12 @@ def _write_operands(run: Run, inputs: tuple[Term, ...]) -> None:
 def _write_operand(run: Run, index: int, inputs: tuple[Term, ...]) -> None:
     kind, name = operands.kind(run, index), f"out{index}"
     if operands.is_memory(run, index):
-        size = _memory_size(run) or 64
-        value = _datapath(run, name, 8 * size, inputs)
+        size, selector = _memory_size(run) or 64, _selector(run)
         _alignment(run, index, size)
-        mask = _mask_inputs(run)
-        if _is_masked(mask):
-            made = _masked(run, "w", value, mask[0])
-            run.set("memory", bits.ite(made, bits.write(run.get("memory"), _address(run), value), run.get("memory")))
+        if selector is None:
+            run.store(_address(run), _datapath(run, name, 8 * size, inputs), run.uses_stack_segment())
         else:
-            run.store(_address(run), value, run.uses_stack_segment())
+            _masked_store(run, name, _address(run), size, inputs, selector)
     elif kind in operands.FIXED_GPR:
         number, width = operands.FIXED_GPR[kind]
         run.set_gpr(number, _datapath(run, name, width, inputs))
@@ -251,7 +275,10 @@ def _write_element_mask(run: Run, inputs: tuple[Term, ...]) -> None:
 
 def _write_implicit(run: Run, inputs: tuple[Term, ...]) -> None:
     for memory in run.insn.opcode.implicit_memory:
-        if memory.access in WRITES:
+        selector = _selector(run)
+        if memory.access in WRITES and selector is not None:
+            _masked_store(run, "memory", _implicit_address(run, memory), memory.size, inputs, selector)
+        elif memory.access in WRITES:
             value = _datapath(run, "memory", 8 * (memory.size or 64), inputs)
             run.store(_implicit_address(run, memory), value)
     for name, access in run.insn.opcode.implicit_registers:

@@ -7,10 +7,11 @@ address size is 64 bits throughout (SDM vol. 1, 6.2.3); call and return are `ver
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import TRUE, Term, const
+from verify.models.bits import MEMORY, TRUE, Term, const
 from verify.models.machine import FLAG_BITS, flags_word
 from verify.models.semantics import operands
 from verify.models.semantics.registry import Semantics
@@ -96,6 +97,8 @@ def enter(run: Run) -> None:
     The last step is a check that the final stack top can be written; nothing is stored there (APM vol. 3, ENTER).
     """
     allocated, nesting = run.insn.fields.immediates
+    partial = bits.uf("enter_partial", MEMORY, run.before.memory, run.before.gprs, allocated, nesting)
+    run.fault_state = replace(run.before, memory=partial)  # pushes before the one that faults stay
     if nesting.value is None:
         raise ValueError("the nesting level of ENTER must be a constant")
     size = operand_size(run)

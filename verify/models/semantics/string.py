@@ -71,9 +71,9 @@ def lods(run: Run, size: int, done: Term) -> None:
 
 
 def cmps(run: Run, size: int, done: Term) -> None:
-    """CMPS: flags of ds:[rsi] - es:[rdi]; AMD reads the second operand first, but not when repeated (Zen 5)."""
+    """CMPS: flags of ds:[rsi] - es:[rdi]; AMD reads the second operand first, but for REPE CMPSB (Zen 4 and 5)."""
     places = [source(run), destination(run)]
-    swapped = run.insn.cpu is Cpu.AMD and run.insn.rep is None
+    swapped = run.insn.cpu is Cpu.AMD and not (run.insn.rep == "rep" and size == 1)
     values = [run.load(a, size, condition=done) for a in (reversed(places) if swapped else places)]
     compare(run, *(reversed(values) if swapped else values))
     advance(run, RSI, RDI, size=size)

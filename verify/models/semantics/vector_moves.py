@@ -147,7 +147,7 @@ def broadcast(source: int, element: int) -> Semantics:
         width = VECTOR_WIDTH[operands.kind(run, 0)[:3]]
         chosen = masking.selection(run, element, width)
         if operands.is_memory(run, 1):
-            value = masking.load_element(run, source // 8, chosen)
+            value = masking.load(run, source // 8, masking.folded(chosen, source))
         else:
             value = bits.extract(operands.read_register(run, 1), source - 1, 0)
         masking.write_destination(run, masking.repeated(value, width), chosen)

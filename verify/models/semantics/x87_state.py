@@ -96,10 +96,17 @@ def control(name: str, waits: bool) -> Semantics:
     return semantics
 
 
+def renumbered(x87: Term) -> Term:
+    """st7..st0 once TOP is 0: the registers stay, their numbers are counted from TOP (SDM vol. 1, 8.1.2), 640 bits."""
+    stack = bits.extract(x87, X87 - 1, 48)
+    moved = bits.mul(bits.zext(bits.extract(x87, 29, 27), 640), const(80, 640))
+    rest = bits.sub(const(640, 640), moved)
+    return bits.or_(bits.shl(stack, moved), bits.lshr(stack, rest))
+
+
 def initialise(run: Run) -> None:
-    """Everything as after FNINIT: control word 37F, empty tags, pointers 0 (SDM vol. 2, FINIT)."""
-    old = run.get("x87")
-    run.set("x87", bits.concat(bits.extract(old, X87 - 1, 48), const(0xFFFF, 16), const(0, 16), const(0x37F, 16)))
+    """Everything as after FNINIT: control word 37F, empty tags, TOP and pointers 0 (SDM vol. 2, FINIT)."""
+    run.set("x87", bits.concat(renumbered(run.get("x87")), const(0xFFFF, 16), const(0, 16), const(0x37F, 16)))
     for name in POINTERS:
         run.set(name, const(0, run.get(name).width))
 
@@ -201,10 +208,11 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
 
 
 def empty_tags(run: Run) -> None:
-    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS); the pointers stay (measured on Zen 5)."""
+    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS), TOP 0 (measured on Zen 4); the pointers stay (Zen 5)."""
     pending(run)
     old = run.get("x87")
-    run.set("x87", bits.concat(bits.extract(old, X87 - 1, 48), const(0xFFFF, 16), bits.extract(old, 31, 0)))
+    status = bits.and_(bits.extract(old, *STATUS_WORD), const(0xC7FF, 16))
+    run.set("x87", bits.concat(renumbered(old), const(0xFFFF, 16), status, bits.extract(old, *CONTROL)))
 
 
 COMPUTES: Final = (

@@ -1,0 +1,140 @@
+"""The differential run finds what is wrong in semantics and in read sets, and finds nothing in those that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from verify.live import differential_model
+from verify.live.capabilities import ExecutorUnavailable
+from verify.live.differential import FormResult, Settings, judged, survey
+from verify.live.differential_rows import skip_reason
+from verify.live.executor import Executor
+from verify.models import bits
+from verify.models.bits import Term
+from verify.models.isa.forms import all_forms, form
+from verify.models.semantics import dispatch, routed, string
+from verify.models.semantics.run import Run
+
+pytestmark = pytest.mark.live
+SETTINGS = Settings(states=128)
+EDGES = Settings(states=512, encodings=64)  # an encoding of a rip-relative form has one address
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    try:
+        opened = Executor()
+    except ExecutorUnavailable as error:
+        pytest.skip(f"no executor here: {error}")
+    with opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    differential_model.forget_predictions()
+    yield
+    differential_model.forget_predictions()
+
+
+def found(result: FormResult) -> set[tuple[str, str]]:
+    return {(m.check, m.component.rstrip("0123456789")) for m in result.mismatches}
+
+
+def altered(monkeypatch: pytest.MonkeyPatch, mnemonic: str, after: object) -> None:
+    """Makes the mnemonic's exact semantics end with `after(run)`."""
+    table = dict(dispatch.exact())
+    before = table[mnemonic]
+
+    def semantics(run: Run) -> None:
+        before(run)
+        after(run)  # type: ignore[operator]
+
+    table[mnemonic] = semantics
+    monkeypatch.setattr(dispatch, "exact", lambda: table)
+
+
+def test_a_wrong_result_is_found_and_shrunk(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    altered(monkeypatch, "add", lambda run: run.set_gpr(bits.const(2, 4), bits.const(1, 64)))
+    result = judged(executor, form("ADD_RM64_R64/reg"), SETTINGS)
+    (mismatch,) = [m for m in result.mismatches if m.component == "gprs2"]
+    assert mismatch.expected == "0x1"
+    assert "zmm" not in mismatch.state and "st0" not in mismatch.state
+
+
+@pytest.mark.parametrize(
+    ("name", "mnemonic", "flag"),
+    [("ADD_RM32_R32/reg", "add", "af"), ("SHL_RM8_1/reg", "shl", "cf"), ("STD/none", "std", "df")],
+)
+def test_a_wrong_flag_is_found(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str, mnemonic: str, flag: str
+) -> None:
+    altered(monkeypatch, mnemonic, lambda run: run.set(flag, bits.not_(run.get(flag))))
+    assert found(judged(executor, form(name), SETTINGS)) == {("predicted", flag)}
+
+
+def test_a_forgotten_write_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routed, "_write_components", lambda run, inputs: None)
+    assert ("predicted", "mxcsr") in found(judged(executor, form("ADDPS_XMM_XMMM128/reg"), SETTINGS))
+
+
+def test_a_wrong_access_size_is_found_at_a_page_edge(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routed, "_memory_size", lambda run: 8)
+    assert ("predicted", "fault") in found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/rip"), EDGES))
+
+
+def test_a_forgotten_fault_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    altered(monkeypatch, "movaps", lambda run: run.faults.clear())
+    result = judged(executor, form("MOVAPS_XMM_XMMM128/mem"), SETTINGS)
+    assert ("predicted", "fault") in found(result)
+
+
+def test_a_wrong_read_set_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = routed._operand_inputs
+
+    def without_second(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
+        return [] if index == 1 else real(run, index, access, mask)
+
+    assert not found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/reg"), SETTINGS))
+    differential_model.forget_predictions()
+    monkeypatch.setattr(routed, "_operand_inputs", without_second)
+    assert found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/reg"), SETTINGS)) == {("unread", "vectors")}
+
+
+def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_flags(run: Run) -> tuple[Term, ...]:
+        return tuple(t for t in real(run) if t.sort != 1)
+
+    real = routed._inputs
+    monkeypatch.setattr(routed, "_inputs", without_flags)
+    monkeypatch.setattr(dispatch, "exact", lambda: {})
+    assert ("unread", "gprs") in found(judged(executor, form("ADC_RM64_R64/reg"), SETTINGS))
+
+
+def test_a_repeated_string_instruction_is_followed_to_its_end(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not judged(executor, form("STOSB_M8_AL/none"), Settings(256)).mismatches
+    differential_model.forget_predictions()
+    monkeypatch.setattr(string, "advance", lambda run, *registers, size: None)
+    assert ("predicted", "gprs") in found(judged(executor, form("STOSB_M8_AL/none"), Settings(256)))
+
+
+def test_dangerous_forms_are_skipped_with_a_reason(executor: Executor) -> None:
+    result = judged(executor, form("SYSCALL/none"), SETTINGS)
+    assert result.states == 0 and result.skipped == skip_reason(form("SYSCALL/none").opcode)
+
+
+def test_forms_of_other_processors_are_skipped(executor: Executor) -> None:
+    result = judged(executor, form("VEX_LDTILECFG_M512/mem"), SETTINGS)
+    if "amx_tile" in executor.capabilities.features:
+        pytest.skip("this processor has AMX")
+    assert result.skipped is not None and "AMX_TILE" in result.skipped
+
+
+def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> None:
+    forms = all_forms()[7::31]
+    results = [r for _, r in survey(executor, forms, Settings(states=24, encodings=4, seed=5), 50)]
+    assert [m for r in results for m in r.mismatches] == []
+    assert sum(r.states for r in results) > 1000
+    assert sum(r.completed > 0 for r in results) > 20

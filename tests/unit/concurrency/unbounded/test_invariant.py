@@ -1,0 +1,149 @@
+"""Quantified invariants: found, small, and rejected by the independent check where they are wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verify.concurrency.domains import ProtocolError
+from verify.concurrency.language import Protocol
+from verify.concurrency.protocols import protocol
+from verify.concurrency.unbounded import check, houdini
+from verify.concurrency.unbounded.clauses import Clause, read
+
+ROOT = Path(__file__).resolve().parents[4]
+STORED = sorted((ROOT / "proofs" / "protocols" / "invariants").glob("*.json"))
+XOL = protocol("xol-step")
+SAFETY = ("no_sigtrap", "no_missed_hit", "slot_is_owned", "no_slot_is_shared", "signal_handler_owns_no_slot")
+
+
+@pytest.fixture(scope="module")
+def found() -> houdini.Invariant:
+    return houdini.invariant(XOL)
+
+
+def solver(name: str) -> str:
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+def stored(name: str) -> tuple[Protocol, tuple[Clause, ...]]:
+    path = next(path for path in STORED if path.stem == name)
+    tried = protocol(name)
+    return tried, check.load(tried, path)
+
+
+def test_xol_step_is_proved_for_any_number_and_any_size(found: houdini.Invariant) -> None:
+    assert found.proved == SAFETY
+    assert len(found.clauses) <= 20
+
+
+def test_every_clause_is_needed(found: houdini.Invariant) -> None:
+    for clause in found.clauses:
+        rest = tuple(other for other in found.clauses if other is not clause)
+        judged = check.check(XOL, rest, ("z3",))
+        assert clause.name in SAFETY or not judged.holds, clause.text
+
+
+@pytest.mark.parametrize(
+    ("variant", "refuted"),
+    [("no-read-lock", "no_sigtrap"), ("uprobe-removed-first", "no_missed_hit"), ("slot-freed-early", "slot_is_owned")],
+)
+def test_wrong_variants_are_not_proved(variant: str, refuted: str) -> None:
+    assert refuted not in houdini.invariant(XOL.with_variant(variant)).proved
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["z3", "cvc5"])
+def test_stored_invariants_are_checked_by_each_solver(path: Path, name: str) -> None:
+    tried = protocol(path.stem)
+    judged = check.check(tried, check.load(tried, path), (solver(name),))
+    assert judged.failed == ()
+    assert judged.holds
+    assert judged.proved
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_stored_invariants_hold_in_every_reachable_state(path: Path, threads: int) -> None:
+    tried = protocol(path.stem)
+    assert check.is_proved(check.by_force(tried, check.load(tried, path), threads))
+
+
+@pytest.mark.parametrize("threads", [5, 6])
+def test_the_invariant_of_xol_step_holds_for_more_threads(threads: int) -> None:
+    tried, clauses = stored("xol-step")
+    smaller = tried.with_parameters(M=1, R=1) if threads == 6 else tried
+    assert check.is_proved(check.by_force(smaller, clauses, threads))
+
+
+UNSOUND = {
+    "false in a reachable state": {"name": "x", "holds": 's.byte == "original"'},
+    "false for another thread": {"name": "x", "threads": ["t"], "holds": 'implies(s.slot[0] == t, t.pc == "slot")'},
+    "not inductive": {"name": "x", "threads": ["t"], "holds": "t.passes < M"},
+    "false at the start": {"name": "x", "holds": "s.registered"},
+    "false for other sizes": {"name": "x", "holds": "K == 2"},
+    "one thread only": {"name": "x", "threads": ["t", "u"], "holds": 'not (t.pc == "slot" and u.pc == "slot")'},
+}
+
+
+@pytest.mark.parametrize("lemma", UNSOUND)
+@pytest.mark.parametrize("name", ["z3", "cvc5"])
+def test_a_seeded_unsound_lemma_is_rejected(lemma: str, name: str) -> None:
+    tried, clauses = stored("xol-step")
+    judged = check.check(tried, (*clauses, read(tried, UNSOUND[lemma])), (solver(name),), 3000)
+    assert not judged.holds
+    assert judged.failed
+
+
+def test_a_lemma_that_only_force_can_tell_is_found_by_force() -> None:
+    tried, clauses = stored("xol-step")
+    verdicts = check.by_force(tried, (*clauses, read(tried, UNSOUND["one thread only"])), 3)
+    assert [name for name, verdict in verdicts.items() if verdict == "refuted"] == [f"{len(clauses)}:x"]
+
+
+def test_a_missing_lemma_is_rejected() -> None:
+    tried, clauses = stored("xol-step")
+    kept = tuple(clause for clause in clauses if clause.name in SAFETY)
+    assert len(kept) < len(clauses)
+    assert not check.check(tried, kept, ("z3",)).holds
+
+
+@pytest.mark.parametrize("variant", ["no-read-lock", "uprobe-removed-first", "signal-in-slot", "slot-freed-early"])
+def test_the_invariant_fails_for_each_wrong_variant(variant: str) -> None:
+    tried, clauses = stored("xol-step")
+    assert not check.check(tried.with_variant(variant), clauses, ("z3",)).holds
+
+
+def test_a_clause_by_the_name_of_a_property_must_say_the_property() -> None:
+    tried, clauses = stored("xol-step")
+    weak = read(tried, {"name": "no_sigtrap", "threads": ["t"], "holds": "t.pc == t.pc"})
+    renamed = tuple(weak if clause.name == "no_sigtrap" else clause for clause in clauses)
+    assert "no_sigtrap" in check.implied(tried, clauses)
+    assert "no_sigtrap" not in check.implied(tried, renamed)
+
+
+def test_no_solver_is_no_check() -> None:
+    tried, clauses = stored("xol-step")
+    assert not check.check(tried, clauses, ()).holds
+
+
+def test_stored_text_reads_back_to_the_same_clauses() -> None:
+    tried, clauses = stored("xol-step")
+    again = tuple(read(tried, clause.as_object()) for clause in clauses)
+    assert [clause.canonical for clause in again] == [clause.canonical for clause in clauses]
+
+
+def test_a_clause_with_an_undeclared_name_is_an_error() -> None:
+    with pytest.raises(ProtocolError, match="nothing"):
+        read(XOL, {"name": "x", "holds": "s.nothing == 1"})
+
+
+def test_an_invariant_of_another_protocol_is_an_error() -> None:
+    path = next(path for path in STORED if path.stem == "xol-step")
+    with pytest.raises(ValueError, match="expected"):
+        check.load(replace(XOL, name="other"), path)

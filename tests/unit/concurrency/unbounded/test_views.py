@@ -1,0 +1,80 @@
+"""View abstraction: proves what holds, never what an explored instance refutes."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.concurrency.explored import Limits, Refuted
+from verify.concurrency.explorer import explore
+from verify.concurrency.language import Protocol
+from verify.concurrency.protocols import names, protocol
+from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.views import views
+
+XOL = protocol("xol-step")
+SAFETY = {"no_sigtrap", "no_missed_hit", "slot_is_owned", "no_slot_is_shared", "signal_handler_owns_no_slot"}
+WRONG = {
+    "no-read-lock": {"no_sigtrap"},
+    "uprobe-removed-first": {"no_sigtrap", "no_missed_hit"},
+    "signal-in-slot": {"signal_handler_owns_no_slot"},
+    "slot-freed-early": {"slot_is_owned", "no_slot_is_shared"},
+}
+
+
+def everything() -> list[tuple[str, str]]:
+    return [(name, variant) for name in names() for variant in ("", *(v.name for v in protocol(name).variants))]
+
+
+def chosen(name: str, variant: str) -> Protocol:
+    return protocol(name).with_variant(variant) if variant else protocol(name)
+
+
+def test_xol_step_is_proved_with_one_thread_in_sight() -> None:
+    found = views(XOL)
+    assert set(found.proved) == SAFETY
+    assert found.least == 2
+
+
+def test_cyclic_views_are_as_many_as_in_the_reference_prototype() -> None:
+    found = views(XOL.with_variant("cyclic"))
+    assert (found.views, found.configurations) == (160, 772)
+
+
+@pytest.mark.parametrize("variant", WRONG)
+def test_refuted_properties_stay_open(variant: str) -> None:
+    found = views(XOL.with_variant(variant))
+    assert set(found.open) == WRONG[variant]
+
+
+@pytest.mark.parametrize(("name", "variant"), everything())
+def test_nothing_is_proved_that_the_declared_verdict_refutes(name: str, variant: str) -> None:
+    tried = chosen(name, variant)
+    refuted = {prop.name for prop in tried.properties if tried.expectation(prop.name) == "refuted"}
+    try:
+        found = views(tried, 1, Limits(seconds=20))
+    except NotCovered as reason:
+        pytest.skip(str(reason))
+    assert not refuted & set(found.proved)
+
+
+@pytest.mark.parametrize("name", ["inline-step", "ref-count", "xol-unmap", "inline-step-hwbp"])
+def test_views_of_two_prove_at_least_as_much_as_views_of_one(name: str) -> None:
+    tried = protocol(name)
+    assert set(views(tried, 1).proved) <= set(views(tried, 2).proved)
+
+
+@pytest.mark.parametrize("dropped", ["fixup", "restart", "deliver", "get_slot"])
+def test_a_proof_survives_exploration_of_four_threads(dropped: str) -> None:
+    """Whatever views prove of a damaged protocol, four threads do not refute."""
+    from dataclasses import replace
+
+    damaged = replace(XOL, steps=tuple(step for step in XOL.steps if step.name != dropped), expected=())
+    proved = views(damaged).proved
+    explored = explore(damaged, 4)
+    assert not [name for name in proved if isinstance(explored.verdict(name), Refuted)]
+
+
+def test_a_time_limit_proves_nothing() -> None:
+    found = views(XOL, 1, Limits(seconds=0.0))
+    assert found.proved == ()
+    assert found.reason

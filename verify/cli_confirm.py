@@ -1,0 +1,191 @@
+"""`ubp-verify confirm`: the machine as judge of the models.
+
+Exit status: 0 agreement; 1 a mismatch that is not explained; 2 the judge is not available here, or time ran out before
+every form had its turn; 64 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+EXIT_MISMATCH: Final = 1
+EXIT_UNAVAILABLE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for; modes take what concerns them."""
+
+    ranges: tuple[str, ...]
+    states: int
+    seconds: float | None
+    seed: int
+    style: str
+    store: bool
+    quiet: bool
+    step: int
+
+
+@click.command("confirm")
+@click.argument("ranges", nargs=-1)
+@click.option("--semantics", "mode", flag_value="semantics", help="The processor judges the semantics.")
+@click.option("--kernel", "mode", flag_value="kernel", help="The running kernel's uprobes judge the scheme (root).")
+@click.option("--cost", "mode", flag_value="cost", help="What a probe hit costs on this machine, in cycles.")
+@click.option("--step", type=click.IntRange(1), default=3, show_default=True,
+              help="--kernel: compare every so many encodings of the corpus.")  # fmt: skip
+@click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,
+              help="First runs of a form and round; attacks on read sets come on top.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=None,
+              help="Repeat rounds for so long; default: one round.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--store", is_flag=True, help="Keep the result in the checkout's proofs/live/.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def confirm(
+    ranges: tuple[str, ...], mode: str | None, states: int, seconds: float | None, seed: int, style: str, store: bool,
+    quiet: bool, step: int,
+) -> int:  # fmt: skip
+    """Compare the models with this machine, over RANGE... (as for opcode-range; default all)."""
+    if mode is None:
+        raise click.UsageError(f"say what is to be judged: {', '.join('--' + m for m in MODES)}")
+    return MODES[mode](Request(ranges, states, seconds, seed, style, store, quiet, step))
+
+
+def semantics(request: Request) -> int:
+    """The processor judges the semantics of every form in the ranges."""
+    from verify.confirm_semantics import Summary, keep, lines, mismatch_lines  # noqa: PLC0415  start-up time
+    from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
+    from verify.live.differential import Settings, processor, survey, vendor  # noqa: PLC0415
+    from verify.live.executor import Executor  # noqa: PLC0415
+
+    forms = _forms(request.ranges)
+    try:
+        executor = Executor()
+    except ExecutorUnavailable as error:
+        return _unavailable(str(error))
+    with executor:
+        try:
+            vendor(executor.capabilities)
+        except ValueError as error:
+            return _unavailable(str(error))
+        settings = Settings(states=request.states, seed=request.seed)
+        summary = Summary(settings, processor(executor.capabilities), len(forms))
+        begun = time.monotonic()
+        for round_number, result in survey(executor, forms, settings, request.seconds):
+            for mismatch in summary.take(round_number, result):
+                if request.style == "text":
+                    click.echo("\n".join(mismatch_lines(mismatch)))
+            summary.seconds = time.monotonic() - begun
+            _progress(request, summary)
+    _progress(request, None)
+    click.echo(json.dumps(summary.document()) if request.style == "json" else "\n".join(lines(summary)))
+    if request.store:
+        from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
+
+        click.echo(f"kept in {keep(summary, ledger_directory(None) / 'live')}", err=True)
+    if summary.unexplained:
+        return EXIT_MISMATCH
+    return 0 if summary.complete else EXIT_UNAVAILABLE
+
+
+def _forms(ranges: tuple[str, ...]) -> list[Any]:
+    from verify.models.isa.forms import all_forms  # noqa: PLC0415  start-up time
+    from verify.models.isa.ranges import parsed  # noqa: PLC0415
+
+    try:
+        wanted = [parsed(t) for t in ranges or ("all",)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    forms = [f for f in all_forms() if any(f in r for r in wanted)]
+    if not forms:
+        raise click.UsageError(f"no form lies in {' '.join(ranges)}")
+    return forms
+
+
+def _unavailable(reason: str) -> int:
+    click.echo(f"ubp-verify: the judge is not available here: {reason}", err=True)
+    return EXIT_UNAVAILABLE
+
+
+def _progress(request: Request, summary: Any) -> None:
+    """One line on a terminal, rewritten; None ends it."""
+    if request.quiet or not sys.stderr.isatty():
+        return
+    if summary is None:
+        click.echo("\r\x1b[K", nl=False, err=True)
+        return
+    done = len(summary.executed) + len(summary.skipped)
+    click.echo(f"\r{done}/{summary.wanted} forms, {summary.states} states\x1b[K", nl=False, err=True)
+
+
+def kernel(request: Request) -> int:
+    """The running kernel judges the scheme: predictions compared with real probes."""
+    from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415  start-up time
+    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+    from verify.models.isa.ranges import parsed  # noqa: PLC0415
+
+    _forms(request.ranges)
+    ranges = tuple(parsed(t) for t in request.ranges or ("all",))
+    agreement, begun = Agreement(), time.monotonic()
+    try:
+        for agreement, _ in compared(ranges, request.step):
+            if request.seconds is not None and time.monotonic() - begun > request.seconds:
+                break
+    except UprobesUnavailable as error:
+        return _unavailable(str(error))
+    document = {**agreement.document(), "seconds": round(time.monotonic() - begun, 1)}
+    click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
+    if request.store:
+        _keep_predictions(document)
+    return EXIT_MISMATCH if document["unsound"] else 0
+
+
+def _agreement_lines(document: Any) -> list[str]:
+    lines = [f"{h:<32} model {said}, kernel {seen}: {where}" for h, said, seen, where in document["disagreements"]]
+    counts = ", ".join(f"{pair} {n:,}" for pair, n in document["predicted_and_seen"].items())
+    return [
+        *lines,
+        f"predicted/seen: {counts}",
+        f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
+        f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
+        f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
+    ]
+
+
+def _keep_predictions(document: Any) -> None:
+    import platform  # noqa: PLC0415  start-up time
+
+    from verify.cli_options import ledger_directory  # noqa: PLC0415
+    from verify.live.kernel_record import machine_file_name  # noqa: PLC0415
+
+    folder = ledger_directory(None) / "live"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / machine_file_name("predictions", platform.release(), document["processor"])
+    path.write_text(json.dumps({"kernel": platform.release(), **document}, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"kept in {path}", err=True)
+
+
+def cost(request: Request) -> int:
+    """Medians of what a probe hit costs, beside the figures of the original discussion."""
+    from verify.live.cost import costs, store  # noqa: PLC0415  start-up time
+
+    rows = costs()
+    for row in rows:
+        shown = f"{row.cycles:>12,.1f}" if row.cycles is not None else f"not available: {row.reason}"
+        line = f"{row.name:<36} {shown} cycles; the discussion said about {row.discussed}"
+        click.echo(json.dumps({"name": row.name, "cycles": row.cycles}) if request.style == "json" else line)
+    if request.store:
+        from verify.cli_options import ledger_directory  # noqa: PLC0415
+
+        click.echo(f"kept in {store(rows, ledger_directory(None) / 'live')}", err=True)
+    return EXIT_UNAVAILABLE if any(row.cycles is None for row in rows) else 0
+
+
+MODES: Final[dict[str, Callable[[Request], int]]] = {"semantics": semantics, "kernel": kernel, "cost": cost}

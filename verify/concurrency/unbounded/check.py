@@ -1,0 +1,116 @@
+"""The independent check of an invariant: initial, inductive, implies the properties; by two solvers, and by force.
+
+Takes the clauses as they are stored; knows nothing of how they were found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from verify.concurrency.explored import Limits, Proved
+from verify.concurrency.explorer import explore
+from verify.concurrency.language import Protocol
+from verify.concurrency.terms import PropertyTerm
+from verify.concurrency.unbounded.clauses import Clause, of_property, read
+from verify.concurrency.unbounded.smtlib import Problem, problems
+from verify.concurrency.unbounded.solvers import SOLVERS
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`failed` names the conditions that are not "unsat" as (solver, condition, answer); empty: checked.
+
+    `proved` are the properties that the clauses imply; `solvers` those that were there.
+    """
+
+    proved: tuple[str, ...]
+    failed: tuple[tuple[str, str, str], ...]
+    solvers: tuple[str, ...]
+    conditions: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every condition was proved by every solver, and there was one."""
+        return bool(self.solvers) and not self.failed
+
+
+def check(
+    protocol: Protocol,
+    clauses: tuple[Clause, ...],
+    solvers: tuple[str, ...] = ("z3", "cvc5"),
+    milliseconds: int = 10_000,
+) -> Checked:
+    """Checks the clauses with each of the solvers that is installed."""
+    asked = problems(protocol, clauses)
+    there = tuple(name for name in solvers if SOLVERS[name].available())
+    failed = [
+        (name, problem.name, answer)
+        for name in there
+        for problem in asked
+        if (answer := SOLVERS[name].answer(milliseconds, problem.text)) != "unsat"
+    ]
+    return Checked(implied(protocol, clauses), tuple(failed), there, len(asked))
+
+
+def implied(protocol: Protocol, clauses: tuple[Clause, ...]) -> tuple[str, ...]:
+    """The invariants of the protocol that are among the clauses, name and meaning."""
+    return tuple(
+        prop.name for prop in protocol.properties if prop.kind == "always" and any(_says(c, prop) for c in clauses)
+    )
+
+
+def _says(clause: Clause, prop: PropertyTerm) -> bool:
+    own = of_property(prop)
+    return (clause.name, clause.threads, clause.canonical) == (own.name, own.threads, own.canonical)
+
+
+def by_force(
+    protocol: Protocol, clauses: tuple[Clause, ...], threads: int, limits: Limits | None = None
+) -> dict[str, str]:
+    """The verdict of each clause in every reachable state of `threads` threads."""
+    asked = tuple(replace(clause.as_property(), name=f"{i}:{clause.name}") for i, clause in enumerate(clauses))
+    end = tuple(prop for prop in protocol.properties if prop.kind == "deadlock")
+    explored = explore(replace(protocol, properties=(*asked, *end), expected=()), threads, limits=limits or Limits())
+    return {prop.name: explored.verdict(prop.name).name for prop in asked}
+
+
+def is_proved(verdicts: Mapping[str, str]) -> bool:
+    """Whether no clause is violated or left open."""
+    return bool(verdicts) and all(name == Proved.name for name in verdicts.values())
+
+
+def stored(protocol: Protocol, clauses: tuple[Clause, ...]) -> str:
+    """The text of an invariant file."""
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "protocol": protocol.name,
+        "variant": protocol.variant,
+        "covers": "any number of threads; " + _sizes(protocol),
+        "flags": {name: value for name, value in protocol.parameters if isinstance(value, bool)},
+        "proves": list(implied(protocol, clauses)),
+        "clauses": [clause.as_object() for clause in clauses],
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sizes(protocol: Protocol) -> str:
+    sizes = [name for name, value in protocol.parameters if not isinstance(value, bool)]
+    return f"every {', '.join(sizes)} of at least 1" if sizes else "no sizes"
+
+
+def load(protocol: Protocol, path: Path) -> tuple[Clause, ...]:
+    """The clauses of a file. Raises ProtocolError, or ValueError where the file is another protocol's."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    name = (record["protocol"], record["variant"])
+    if record["schema"] != SCHEMA or name != (protocol.name, protocol.variant):
+        raise ValueError(f"{path.name} holds the invariant of {name}, expected {(protocol.name, protocol.variant)}")
+    return tuple(read(protocol, clause) for clause in record["clauses"])
+
+
+__all__ = ["Checked", "Problem", "by_force", "check", "implied", "is_proved", "load", "stored"]
