@@ -42,7 +42,7 @@ ONLY_IN = {  # library -> the modules that may import it
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}
-SOLVERS = {"Solver", "SimpleSolver", "SolverFor", "Optimize", "Fixedpoint", "Tactic", "Then", "OrElse", "solve", "prove"}
+SOLVERS = {"Solver", "SimpleSolver", "SolverFor", "Optimize", "Fixedpoint", "Tactic", "Then", "OrElse", "solve"}
 LONG_FUNCTIONS = {  # module:function -> lines that it may have
     "verify.models.evaluation:_expression": 55,  # a case an operation
     "verify.models.isa.layout:walk": 55,  # one pass over the bytes
@@ -50,8 +50,8 @@ LONG_FUNCTIONS = {  # module:function -> lines that it may have
 LONG_MODULES = {  # module -> lines that it may have
     "verify.models.bits": 650,  # one constructor an operation
     "verify.models.sites": 450,
-    "verify.concurrency.unbounded.symbols": 410,
-    "verify.live.differential_compare": 415,
+    "verify.concurrency.unbounded.symbols": 425,
+    "verify.live.differential_compare": 425,
 }
 
 

@@ -78,7 +78,7 @@ def seen(name: str) -> dict[str, set[object]]:
 
 def test_representatives_of_a_register_form() -> None:
     values = seen("ADD_RM64_R64/reg")
-    assert values["r64_reg"] == values["r64_or_mem"] == set(range(16))
+    assert values["r64_reg"] & values["r64_or_mem"] >= {4, 5, 8, 12, 13, 15}
     assert values["prefix"] == set(b"\x66\x67\x64\x65\xf2\xf3\x26\x2e\x36\x3e\xf0")
     assert values["rex"] == set(range(0x48, 0x50))
     assert values["faults"] == {True, False}  # LOCK
@@ -86,7 +86,7 @@ def test_representatives_of_a_register_form() -> None:
 
 def test_representatives_of_a_memory_form() -> None:
     values = seen("ADD_RM32_R32/mem")
-    assert values["base"] == set(range(16))
+    assert values["base"] >= {0, 4, 5, 8, 12, 13, 15}
     assert values["mod"] == {0, 1, 2}
     assert values["sib"] == {True, False}
     assert values["rex"] >= {0, *range(0x40, 0x48)}
@@ -113,9 +113,9 @@ def test_representatives_reach_the_opcode_register_and_ignored_mod() -> None:
 def test_irregular_representatives_repeat_and_misplace_rex_and_crowd_prefixes() -> None:
     found = [decoded(data) for data in irregular_representatives(form("ADD_RM32_R32/rip"))]
     repeated = [d for d in found if d.layout.rex_offset and d.data[d.layout.rex_offset - 1] & 0xF0 == 0x40]
-    assert {d.data[d.layout.opcode_offset - 2] for d in repeated} == {0x40, 0x48, 0x4F}
+    assert {d.data[d.layout.opcode_offset - 2] for d in repeated} == {0x40, 0x4F}
     misplaced = [d for d in found if d.layout.ignored_rex and not d.layout.rex]
-    assert {d.data[1] for d in misplaced if d.data[0] == 0x48} >= {0x64, 0x3E}
+    assert {d.data[1] for d in misplaced if d.data[0] == 0x40} >= {0x64, 0x3E}
     assert any(len(set(d.layout.prefixes)) > 4 for d in found)
     assert any(d.layout.length == 15 for d in found)
 

@@ -17,6 +17,7 @@ from verify.models.bits import Array, Term, postorder
 from verify.models.machine import NO_FAULT
 
 EVERYWHERE: Final = (-1, 0, 0)
+UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
 DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
@@ -88,7 +89,7 @@ class World:
         if name.endswith(".datapath_fault"):
             return self.faults.get(DATAPATH, NO_FAULT)
         if name == "fetch_fault":
-            return NO_FAULT
+            return self.faults.get(UNMAPPED_CODE, NO_FAULT)
         if name in {"selector_fault", "selector_not_present"}:
             return 0
         if name == "vsib_address":

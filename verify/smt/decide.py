@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from verify.models.bits import Array, Opaque, Sort, Term, const, eq, not_, or_, postorder, ult
-from verify.models.evaluation import DATAPATH, EVERYWHERE, Evaluator, Memory, World, compiled
+from verify.models.evaluation import DATAPATH, EVERYWHERE, UNMAPPED_CODE, Evaluator, Memory, World, compiled
 from verify.models.machine import NO_FAULT
 from verify.smt.canonical import Canonical, canonical
 from verify.smt.minimise import minimised
@@ -196,7 +196,7 @@ def _candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
         placed = replace(first, values=_sorted({**dict(first.values), **typical}))
         yield from (placed, replace(placed, values=_sorted(_in_user_space(dict(placed.values))), faults=()), first)
     random = Random(SEED)
-    everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19))
+    everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19), (*UNMAPPED_CODE, 14))
     while True:
         values = {n: _random_value(random, s) for n, s in sorts.items() if not isinstance(s, Opaque)}
         near = _sorted(_in_user_space({**values, **typical}))

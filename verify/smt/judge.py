@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from verify.models.bits import Sort, const, distinct_registers, substitute, var
+from verify.models.bits import FALSE, Sort, Term, const, distinct_registers, substitute, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
@@ -145,8 +145,20 @@ class Judge:
         if disputed is not None:
             return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
         material = problem(p, self.assumptions)
-        decided = tuple(Decided(o, decide(o, self.decisions)) for o in obligations(p, material))
+        contradictory = self._contradiction(material.premises)
+        decided = tuple(
+            Decided(o, contradictory or decide(o, self.decisions)) for o in obligations(p, material)
+        )
         return ClassResult(decided)
+
+    def _contradiction(self, premises: tuple[Term, ...]) -> Decision | None:
+        """Vacuous where no state satisfies the premises, Unknown where that is not known; None where one does."""
+        satisfied = decide(Obligation("premises", FALSE, premises), self.decisions)
+        if satisfied.verdict is Verdict.REFUTED:  # its witness satisfies them
+            return None
+        if satisfied.verdict is Verdict.PROVED:
+            return Decision(Verdict.VACUOUS, reason="the premises contradict each other")
+        return Decision(Verdict.UNKNOWN, reason=f"premises: {satisfied.reason}")
 
     def _individual(self, p: Probe, result: ClassResult) -> Judgement:
         values = own_values(p)

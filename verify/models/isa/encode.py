@@ -112,9 +112,10 @@ def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
 
 
 def _numbers(form: Form) -> tuple[int, ...]:
-    """Every register that a scratch rule may look at where there is one; a few elsewhere."""
+    """Every register where a scratch rule or the opcode byte depends on it; a few elsewhere."""
     evex = form.opcode.encoding == "EVEX"
-    if form.addressing is Addressing.RIP:
+    named_by_opcode = any(k.endswith("_opcode") for k in form.opcode.op_kinds)
+    if form.addressing is Addressing.RIP or named_by_opcode:
         return _VECTORS if evex else tuple(range(16))
     return _FEW_VECTORS if evex else _FEW
 
