@@ -165,7 +165,7 @@ def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[byte
 
 
 def _irregular(form: Form, plain: Parts) -> Iterator[bytes]:
-    for parts in (plain, plain._replace(reg=5)):
+    for parts in (plain, plain._replace(reg=5, rex=0)):
         whole = assemble(form, parts)
         for first in (b"\x40", b"\x4f"):
             yield _with_rex_first(whole, first)  # REX REX, only the last one counts
