@@ -93,15 +93,17 @@ def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> 
         raise ValueError(f"the C engine cannot explore this model: {reason}")
     memory = limits.memory if limits.memory is not None else (1 << 63)
     arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0), "s" if symmetric else "f"]
-    process = subprocess.Popen([str(program(model, symmetric)), *arguments], stdout=subprocess.PIPE, text=True)
-    try:
-        output = process.communicate()[0]
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        output = process.communicate()[0]
-    if process.returncode != 0:
-        raise RuntimeError(f"the compiled search ended with status {process.returncode}")
-    return _read(model, symmetric, output)
+    with tempfile.TemporaryFile("w+") as written:  # what a pipe has delivered is lost by an interrupted read
+        process = subprocess.Popen([str(program(model, symmetric)), *arguments], stdout=written)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        if process.returncode != 0:
+            raise RuntimeError(f"the compiled search ended with status {process.returncode}")
+        written.seek(0)
+        return _read(model, symmetric, written.read())
 
 
 def _read(model: Model, symmetric: bool, output: str) -> Search:
