@@ -52,6 +52,8 @@ def interleavings(
     check: bool,
 ) -> None:
     """Explores every interleaving of the protocols (default: all)."""
+    if threads == "any":
+        sys.exit(_any_number(_chosen(protocols, variant, parameter), form, memory, check))
     number = _threads(threads)
     status = 0
     for chosen in _chosen(protocols, variant, parameter):
@@ -70,6 +72,31 @@ def interleavings(
         if found.reason == "interrupted":
             break
     sys.exit(status)
+
+
+def _any_number(chosen: list[Protocol], form: str, memory: int | None, check: bool) -> int:
+    """Verdicts for any number of threads; the exit status."""
+    from verify.concurrency.unbounded import AnyNumber, prove_any  # noqa: PLC0415  the solver only where asked for
+
+    status = 0
+    for item in chosen:
+        try:
+            found: AnyNumber = prove_any(item, limits=Limits(seconds=30, memory=memory and memory * MEGABYTE))
+        except (ProtocolError, ValueError) as error:
+            raise _usage(f"{item.name}: {error}") from error
+        rows = [(name, verdict.name, verdict.reason) for name, verdict in found.properties]
+        if form == "json":
+            properties = {name: {"verdict": verdict, "reason": reason} for name, verdict, reason in rows}
+            head = {"protocol": found.protocol, "variant": found.variant, "threads": "any"}
+            click.echo(json.dumps({**head, "properties": properties, "seconds": round(found.seconds, 2)}))
+        else:
+            name = found.protocol + (f" ({found.variant})" if found.variant else "")
+            lines = [f"  {verdict:<8} {prop}: {reason}" for prop, verdict, reason in rows]
+            click.echo("\n".join([f"{name}: any number of threads, {found.seconds:.1f} s", *lines]))
+        refuted = check and any(verdict == "refuted" for _, verdict, _ in rows)
+        now = REFUTED if refuted else 0 if found.decided else UNDECIDED
+        status = max(status, now, key=(0, UNDECIDED, REFUTED).index)
+    return status
 
 
 class _Usage(click.UsageError):

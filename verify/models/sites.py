@@ -19,7 +19,7 @@ from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, Opcode, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
 from verify.models.schemes.execution import premises as address_premises
-from verify.models.schemes.plan import Call, Emulate, Field, InPlace, Plan, Push, Refuse, Scheme, Step
+from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -286,7 +286,7 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
             return ("in place",)
         case Step():
             options = (plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set)
-            same = plan.length == d.layout.length
+            same = plan.length == d.layout.length or not _uses_length(plan)
             fixups = tuple(sorted(f.name for f in plan.fixups))
             return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)
         case Emulate(effect):
@@ -299,6 +299,13 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
             return (
                 "emulate", type(effect).__name__, *rest, place, plan.optimised, same or plan.length - d.layout.length
             )  # fmt: skip
+
+
+def _uses_length(plan: Plan) -> bool:
+    """Whether what the plan does depends on the length that the scheme's decoder saw."""
+    if isinstance(plan, Step):
+        return plan.scratch is not None or Fixup.CALL in plan.fixups
+    return isinstance(plan, Emulate)
 
 
 def _place(d: Decoded, field: Field) -> str | None:
@@ -355,7 +362,7 @@ def _user_address(address: Term) -> Term:
 def _length(p: Probe, symbolic: bool) -> Term:
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
     seen = getattr(p.plan, "length", real)
-    if symbolic and seen == real:
+    if symbolic and (seen == real or not _uses_length(p.plan)):
         return LENGTH
     return const(seen, 64)
 
@@ -385,7 +392,8 @@ def _instruction(
             keep["reg"] = parts.reg
         free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
         parts = FreeFields(parts, d.data, keep, free)
-        if getattr(p.plan, "length", d.layout.length) == cast(Decoded, p.decoded).layout.length:
+        real = cast(Decoded, p.decoded).layout.length
+        if getattr(p.plan, "length", real) == real or not _uses_length(p.plan):
             length = LENGTH
     size, segment = d.layout.address_size, d.layout.segment
     if symbolic and _is_plain(d.form.opcode) and _has_address(d.form.addressing):
