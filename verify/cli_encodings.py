@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 import click
@@ -26,11 +27,11 @@ def insn(
     encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
     confirm: bool, reproducer: str | None,
 ) -> int:  # fmt: skip
-    """One instruction explained: ENCODING in hex, with or without spaces."""
+    """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
     from verify.smt.judge import Judge  # noqa: PLC0415
 
-    data = parsed_hex(" ".join(encoding), "encoding")
+    data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
     row = encoding_row(data, judge, CPUS[cpu])
     if row["verdict"] == "invalid":
@@ -50,6 +51,19 @@ def insn(
     if check and row["verdict"] == "refuted":
         return 1
     return STATUS.get(row["verdict"], 0)
+
+
+def _encoded(text: str) -> bytes:
+    """The bytes of hex, or of Intel-syntax assembly where an assembler library is installed."""
+    if not set("".join(text.split()).lower()) - set("0123456789abcdef") or find_spec("keystone") is None:
+        return parsed_hex(text, "encoding")
+    import keystone  # noqa: PLC0415  optional
+
+    try:
+        values, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
+    except keystone.KsError as error:
+        raise click.UsageError(f"encoding: {text[:40]!r} is neither hex nor an instruction: {error}") from error
+    return bytes(values or ())
 
 
 def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None) -> int:
