@@ -95,7 +95,7 @@ class Probe:
     @cached_property
     def copy(self) -> Decoded | NotAnInstruction | NotModelled:
         """What the slot's bytes are to the processor."""
-        unchanged = self.copy_bytes == self.data[:16]
+        unchanged = _is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
         return self.decoded if unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
 
     @cached_property
@@ -113,6 +113,20 @@ class Probe:
         if self.relation == "concrete" or _plan_key(self) is None:
             return "concrete", self.data[:16], cpu_of(self.decoded)
         return _structure_key(self), _plan_key(self), self.relation
+
+
+_PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own
+
+
+def _is_plain_copy(plan: Plan) -> bool:
+    """Whether the slot is the original bytes whatever they are; schemes share slots, so each is looked at once."""
+    if not isinstance(plan, Step):
+        return True
+    found = _PLAIN_COPIES.get(id(plan.slot))
+    if found is None or found[0] is not plan.slot:
+        plain = all((b.source, b.keep, b.bits) == (i, 0xFF, 0) for i, b in enumerate(plan.slot))
+        found = _PLAIN_COPIES[id(plan.slot)] = (plan.slot, plain)
+    return found[1]
 
 
 def cpu_of(decoded: Decoded | NotAnInstruction | NotModelled) -> Cpu:
