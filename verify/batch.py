@@ -7,28 +7,44 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from verify.cli_options import parsed_hex
 from verify.explain import CPUS, encoding_row
 from verify.models.schemes.plan import Scheme
+from verify.smt.decide import InMemory
 from verify.smt.judge import Judge
+from verify.smt.verdicts import Decision
 
 Line = tuple[int, bytes]
 CHUNK = 512  # lines a task
 LONGEST = 4096
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a ledger has of a scheme: decided obligations and proved classes."""
+
+    decisions: dict[str, Decision]
+    proved: frozenset[str]
+
+    def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
+        """A judge that starts with it."""
+        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.proved)
+
+
+NOTHING: Final = Known({}, frozenset())
 _JUDGE: Judge | None = None
 _CPU = "any"
 
 
-def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], proved: frozenset[str]) -> None:
+def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: Known) -> None:
     global _JUDGE, _CPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _JUDGE, _CPU = Judge(scheme, assumptions, None, proved), cpu
+    _JUDGE, _CPU = known.judge(scheme, assumptions), cpu
 
 
 def _chunk_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -66,7 +82,7 @@ def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
 
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
-    proved: frozenset[str] = frozenset(),
+    known: Known = NOTHING,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """One row a line, in order, while lines are still being read."""
     iterator = iter(lines)
@@ -74,11 +90,11 @@ def classified(
     second = list(islice(iterator, 1)) if len(first) == CHUNK else []
     workers = jobs or os.cpu_count() or 1
     if not second or workers == 1:
-        judge = Judge(scheme, assumptions, None, proved)
+        judge = known.judge(scheme, assumptions)
         yield from (line_row(n, line, judge, cpu) for n, line in chain(first, second, iterator))
         return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions, proved)) as pool:
+    with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions, known)) as pool:
         yield from _in_order(pool, chain(first, second, iterator), workers)
 
 

@@ -61,8 +61,8 @@ def _encoded(text: str) -> bytes:
 
     try:
         values, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
-    except keystone.KsError as error:
-        raise click.UsageError(f"encoding: {text[:40]!r} is neither hex nor an instruction: {error}") from error
+    except keystone.KsError:
+        return parsed_hex(text, "encoding")  # no instruction either: names the first letter that is not hex
     return bytes(values or ())
 
 
@@ -123,13 +123,14 @@ def classify(
     jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
-    from verify.batch import classified  # noqa: PLC0415  start-up time
+    from verify.batch import Known, classified  # noqa: PLC0415  start-up time
     from verify.ledger import Ledger, class_mark  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    proved = Ledger(ledger_directory(folder), scheme.name).proved_classes(class_mark(scheme.name, assumptions))
+    ledger = Ledger(ledger_directory(folder), scheme.name)
+    known = Known(ledger.decisions, ledger.proved_classes(class_mark(scheme.name, assumptions)))
     seen, wrong, any_line = set(), None, False
-    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, proved):
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
         any_line = True
         if "error" in row:
             wrong = wrong or row["error"]
