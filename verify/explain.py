@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from verify.models.isa import memory_style
-from verify.models.isa.decode import Decoded, NotAnInstruction, text
+from verify.models.isa.decode import Decoded, text
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.execution import ASSUMPTIONS
@@ -97,13 +97,6 @@ def _details(data: bytes, judge: Judge, valid: list[Judgement]) -> dict[str, Any
 
 def _styles(decoded: Decoded) -> list[str]:
     return [s.value for s in memory_style.styles(decoded.form)]
-
-
-def is_instruction(data: bytes, cpus: tuple[Cpu, ...]) -> bool:
-    """Whether any of the vendors' processors has the instruction."""
-    from verify.models.isa.decode import decode  # noqa: PLC0415
-
-    return not all(isinstance(decode(data, c), NotAnInstruction) for c in cpus)
 
 
 def chosen_assumptions(dropped: tuple[str, ...]) -> frozenset[str]:

@@ -7,7 +7,6 @@ all forms share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -131,8 +130,3 @@ def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
                 return False
             seen.add(p.key)
     return bool(seen)
-
-
-def totals(results: Sequence[FormResult]) -> dict[str, int]:
-    """How many forms have each verdict."""
-    return {v.value: sum(r.verdict is v for r in results) for v in Verdict}
