@@ -96,13 +96,10 @@ def semantics(request: Request) -> int:
 
 
 def _forms(ranges: tuple[str, ...]) -> list[Any]:
-    from verify.models.isa.forms import all_forms  # noqa: PLC0415  start-up time
-    from verify.models.isa.ranges import parsed  # noqa: PLC0415
+    from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
+    from verify.models.isa.forms import all_forms  # noqa: PLC0415
 
-    try:
-        wanted = [parsed(t) for t in ranges or ("all",)]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    wanted = opcode_ranges(ranges)
     forms = [f for f in all_forms() if any(f in r for r in wanted)]
     if not forms:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}")
@@ -127,12 +124,12 @@ def _progress(request: Request, summary: Any) -> None:
 
 def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
-    from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415  start-up time
+    from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
+    from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
-    from verify.models.isa.ranges import parsed  # noqa: PLC0415
 
     _forms(request.ranges)
-    ranges = tuple(parsed(t) for t in request.ranges or ("all",))
+    ranges = opcode_ranges(request.ranges)
     agreement, begun = Agreement(), time.monotonic()
     try:
         for found, _ in compared(ranges, request.step):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, parsed_hex, scheme_named
+from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, parsed_hex, scheme_named
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 STATUS = {"unknown": 2, "vacuous": 2}
@@ -174,11 +174,10 @@ def _write_row(row: Mapping[str, Any], style: str) -> None:
 @click.option("--samples", type=click.IntRange(1, 1000), default=2, show_default=True, help="Encodings a form.")
 def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, samples: int) -> int:
     """The forms in RANGE..., or with --disagreements what the second decoder says otherwise."""
-    from verify.cli_survey import _ranges  # noqa: PLC0415  start-up time
     from verify.models.isa.forms import all_forms  # noqa: PLC0415
     from verify.models.isa.ranges import opcode_text  # noqa: PLC0415
 
-    wanted = _ranges(ranges)
+    wanted = opcode_ranges(ranges)
     if disagreements:
         return _disagreements(wanted, style, seed, samples)
     rows: Iterable[dict[str, Any]] = (
@@ -194,7 +193,7 @@ def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, s
     return 0
 
 
-def _disagreements(wanted: list[Any], style: str, seed: int, samples: int) -> int:
+def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int) -> int:
     from verify.models.isa.second_opinion import sampled_differences  # noqa: PLC0415  capstone only where asked for
 
     unknown = 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from verify.models.schemes.plan import Scheme
+
+if TYPE_CHECKING:
+    from verify.models.isa.ranges import OpcodeRange
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +61,16 @@ def ledger_directory(given: str | None) -> Path:
     except OSError as error:
         raise click.UsageError(f"the ledger {str(folder)!r} cannot be made: {error.strerror}") from error
     return folder
+
+
+def opcode_ranges(texts: Sequence[str]) -> tuple[OpcodeRange, ...]:
+    """The ranges that texts name; all where there is none.  A usage error names the value and the position."""
+    from verify.models.isa.ranges import parsed  # noqa: PLC0415  start-up time
+
+    try:
+        return tuple(parsed(t) for t in texts or ("all",))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def parsed_hex(text: str, where: str) -> bytes:

@@ -14,10 +14,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, scheme_named
+from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, scheme_named
 from verify.ledger import Ledger, class_mark, fingerprint
 from verify.models.isa.forms import all_forms
-from verify.models.isa.ranges import OpcodeRange, parsed
 from verify.rows import document
 
 SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
@@ -38,7 +37,7 @@ def opcode_range(
     jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
-    wanted = _ranges(ranges)
+    wanted = opcode_ranges(ranges)
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
     ledger = Ledger(ledger_directory(folder), scheme.name)
@@ -61,13 +60,6 @@ def opcode_range(
     if check and counts["refuted"]:
         return 1
     return 2 if counts["unknown"] or counts["vacuous"] else 0
-
-
-def _ranges(texts: Sequence[str]) -> list[OpcodeRange]:
-    try:
-        return [parsed(t) for t in texts or ("all",)]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 class _Survey:
