@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -17,8 +17,8 @@ from verify.cli_options import parsed_hex
 from verify.explain import CPUS, encoding_row
 from verify.models.schemes.plan import Scheme
 from verify.smt.decide import InMemory
-from verify.smt.judge import Judge
-from verify.smt.verdicts import Decision
+from verify.smt.judge import Judge, RefutedBy
+from verify.smt.verdicts import Decision, Witness
 
 Line = tuple[int, bytes]
 CHUNK = 512  # lines a task
@@ -26,17 +26,18 @@ LONGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a ledger has of a scheme: decided obligations and proved classes."""
+    """What a ledger has of a scheme: decided obligations and classes."""
 
     decisions: dict[str, Decision]
-    proved: frozenset[str]
+    classes: Mapping[str, RefutedBy]
+    others: Mapping[str, Sequence[Witness]]
 
     def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
         """A judge that starts with it."""
-        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.proved)
+        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, self.others, True)
 
 
-NOTHING: Final = Known({}, frozenset())
+NOTHING: Final = Known({}, {}, {})
 _JUDGE: Judge | None = None
 _CPU = "any"
 

@@ -124,11 +124,11 @@ def classify(
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import Known, classified  # noqa: PLC0415  start-up time
-    from verify.ledger import Ledger, class_mark  # noqa: PLC0415
+    from verify.ledger import Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
     ledger = Ledger(ledger_directory(folder), scheme.name)
-    known = Known(ledger.decisions, ledger.proved_classes(class_mark(scheme.name, assumptions)))
+    known = Known(ledger.decisions, classes := ledger.classes(assumptions).known(), classes.others)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
         any_line = True

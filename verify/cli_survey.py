@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, scheme_named
-from verify.ledger import Ledger, class_mark, fingerprint
+from verify.ledger import Ledger, fingerprint
 from verify.models.isa.forms import all_forms
 from verify.rows import document
 
@@ -84,22 +84,18 @@ class _Survey:
             try:
                 with _progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
-                    for found in judged_forms(missing, setting, known, self._proved(setting), jobs):
-                        self._take(found, class_mark(setting.scheme.name, setting.assumptions))
+                    classes = self.ledger.classes(assumptions)
+                    for found in judged_forms(missing, setting, known, {} if self.fresh else classes.known(), jobs):
+                        self._take(found, classes)
                         if bar is not None and task is not None:
                             bar.advance(task, len(found.rows))
             finally:
                 self.ledger.keep_forms(self.mark, self.rows.values())
         return [self.rows[n] for n in names]
 
-    def _proved(self, setting: Any) -> frozenset[str]:
-        if self.fresh:
-            return frozenset()
-        return self.ledger.proved_classes(class_mark(setting.scheme.name, setting.assumptions))
-
-    def _take(self, found: Any, mark: str) -> None:
+    def _take(self, found: Any, classes: Any) -> None:
         self.ledger.add(found.decisions)
-        self.ledger.add_classes(mark, found.proved)
+        classes.add(found.classes, found.others)
         self.rows.update((r["form"], r) for r in found.rows)
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.ledger.keep_forms(self.mark, self.rows.values())

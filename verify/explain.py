@@ -11,9 +11,10 @@ from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.execution import ASSUMPTIONS
 from verify.models.schemes.plan import Emulate, Refuse, Scheme, Step
+from verify.models.sites import probes
 from verify.rows import counterexample_row
 from verify.smt.counterexample import counterexample
-from verify.smt.judge import Judge, Judgement, vendors
+from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
 
 Row = Mapping[str, Any]
@@ -42,7 +43,7 @@ CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.IN
 
 def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], details: bool = True) -> dict[str, Any]:
     """The verdict of an encoding for all given vendors; `details` adds plan, decoding and counterexample."""
-    found = [judge.judgement(data, c) for c in vendors(data, cpus)]
+    found = [judge.judged(p) for p in probes(data, judge.scheme, cpus)]
     valid = [j for j in found if j.verdict is not None]
     row: dict[str, Any] = {"bytes": data.hex()}
     if valid:

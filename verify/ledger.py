@@ -1,9 +1,9 @@
 """The ledger: what has been decided, kept between runs.
 
-Three files a scheme: `obligations-SCHEME.jsonl`, one decision a line by canonical digest (true whatever the code that
-asks becomes, because the text that is hashed is the whole question), `forms-SCHEME.json`, the verdicts of forms
-with a fingerprint of the code and options that made them, and `classes-SCHEME.txt`, digests of the classes of encodings
-that were proved, with such a fingerprint.  A damaged file is set aside under another name and rebuilt.
+`obligations-SCHEME.jsonl`: one decision a line by canonical digest (true whatever the code that asks becomes, because
+the text that is hashed is the whole question); `forms-SCHEME.json`: the verdicts of forms with a fingerprint of the
+code and options that made them; what is kept of classes of encodings is `verify.class_ledger`'s.  A damaged file is set
+aside under another name and rebuilt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from verify.smt.verdicts import Decision, Verdict, Witness
+from verify.class_ledger import ClassLedger
+from verify.smt.verdicts import Decision, Verdict, witness_of
 
 FORMAT: Final = 1
 PACKAGES: Final = ("iced-x86", "z3-solver", "capstone")
@@ -44,20 +45,14 @@ def fingerprint(*options: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def class_mark(scheme: str, assumptions: Iterable[str]) -> str:
-    """The fingerprint under which proved classes are kept; the vendor is part of a class where it matters."""
-    return fingerprint("classes", scheme, *sorted(assumptions))
-
-
 class Ledger:
     """The decisions and form verdicts of one scheme.  `notices` says what was found damaged."""
 
     def __init__(self, directory: Path, scheme: str) -> None:
-        self.directory = directory
+        self.directory, self.scheme = directory, scheme
         self.notices: list[str] = []
         self._obligations = directory / f"obligations-{scheme}.jsonl"
         self._forms = directory / f"forms-{scheme}.json"
-        self._classes = directory / f"classes-{scheme}.txt"
         self.decisions: dict[str, Decision] = {}
         self._read_decisions()
 
@@ -89,32 +84,10 @@ class Ledger:
             out.writelines(json.dumps(_encoded(d, x), separators=(",", ":")) + "\n" for d, x in new)
         self.decisions.update(new)
 
-    def proved_classes(self, mark: str) -> frozenset[str]:
-        """Digests of the classes of encodings that the same code proved; empty where the file is of other code."""
-        if not self._classes.exists():
-            return frozenset()
-        first, *digests = self._classes.read_text(encoding="utf-8", errors="replace").split("\n")
-        if len(first) != len(mark) or any(c not in "0123456789abcdef" for c in first):
-            self._set_aside(self._classes, "its first line is not a fingerprint")
-        if first != mark:
-            return frozenset()
-        whole = {d for d in digests if len(d) == 20}
-        if any(d and len(d) != 20 for d in digests):
-            self._set_aside(self._classes, "a line is not a digest")
-            return frozenset()
-        return frozenset(whole)
-
-    def add_classes(self, mark: str, digests: Iterable[str]) -> None:
-        """Stores digests of proved classes; those of other code are forgotten."""
-        new = list(digests)
-        if not new:
-            return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        current = self._classes.exists() and self._classes.open(encoding="utf-8", errors="replace").readline().strip()
-        with self._classes.open("a" if current == mark else "w", encoding="utf-8") as out:
-            if current != mark:
-                out.write(mark + "\n")
-            out.writelines(d + "\n" for d in new)
+    def classes(self, assumptions: Iterable[str]) -> ClassLedger:
+        """What is kept of classes that were decided under these assumptions by the present code."""
+        mark = fingerprint("classes", self.scheme, *sorted(assumptions))  # the vendor is part of a class's digest
+        return ClassLedger(self.directory, self.scheme, mark, self._set_aside)
 
     def forms(self, mark: str) -> dict[str, Mapping[str, Any]]:
         """Stored rows by form name, where they were made by the same code and options."""
@@ -140,14 +113,9 @@ class Ledger:
 
 def _encoded(digest: str, decision: Decision) -> list[Any]:
     w = decision.witness
-    witness = None if w is None else [w.values, w.faults, w.seed, w.memory]
-    return [digest, decision.verdict.value, decision.reason, witness]
+    return [digest, decision.verdict.value, decision.reason, None if w is None else w.row()]
 
 
 def _decoded(row: list[Any]) -> tuple[str, Decision]:
     digest, verdict, reason, w = row
-    witness = None
-    if w is not None:
-        values = tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in w[0])
-        witness = Witness(values, tuple(tuple(f) for f in w[1]), w[2], tuple(tuple(m) for m in w[3]))
-    return str(digest), Decision(Verdict(verdict), witness, str(reason))
+    return str(digest), Decision(Verdict(verdict), None if w is None else witness_of(w), str(reason))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,9 +17,9 @@ from verify.models.isa.forms import Cpu, form
 from verify.models.schemes.plan import Scheme
 from verify.rows import form_row
 from verify.smt.decide import InMemory
-from verify.smt.judge import Judge
+from verify.smt.judge import Judge, RefutedBy
 from verify.smt.survey import form_result, undecided
-from verify.smt.verdicts import Decision
+from verify.smt.verdicts import Decision, Witness
 
 CHUNK = 48  # forms a task
 
@@ -39,7 +39,8 @@ class Learnt:
 
     rows: list[dict[str, Any]]
     decisions: list[tuple[str, Decision]]
-    proved: list[str]  # digests of classes
+    classes: list[tuple[str, RefutedBy]]  # by digest
+    others: list[tuple[str, Witness]]  # by question
 
 
 class _Recording(InMemory):
@@ -60,10 +61,10 @@ class _Recording(InMemory):
 class Worker:
     """One process's judges."""
 
-    def __init__(self, setting: Setting, known: dict[str, Decision], proved: frozenset[str] = frozenset()) -> None:
+    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy]) -> None:
         self.setting = setting
         self.decisions = _Recording(known)
-        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, proved)
+        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, classes)
         other = setting.scheme.unrestricted
         lenient = replace(setting.scheme, plan=other) if other is not None else None
         self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
@@ -72,9 +73,9 @@ class Worker:
         """The rows of forms, and the decisions and proved classes that were new."""
         found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
-        classes, self.judge.newly_proved = self.judge.newly_proved, []
-        return Learnt(found, new, classes)
-
+        classes, self.judge.newly_decided = self.judge.newly_decided, []
+        others, self.judge.new_others = self.judge.new_others, []
+        return Learnt(found, new, classes, others)
 
     def _row(self, name: str) -> dict[str, Any]:
         """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
@@ -87,10 +88,10 @@ class Worker:
 _WORKER: Worker | None = None
 
 
-def _start(setting: Setting, known: dict[str, Decision], proved: frozenset[str]) -> None:
+def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy]) -> None:
     global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _WORKER = Worker(setting, known, proved)
+    _WORKER = Worker(setting, known, classes)
 
 
 def _learnt(names: Sequence[str]) -> Learnt:
@@ -106,16 +107,16 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]
 
 
 def judged_forms(
-    names: Sequence[str], setting: Setting, known: dict[str, Decision], proved: frozenset[str], jobs: int
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy], jobs: int
 ) -> Iterator[Learnt]:
     """What is learnt of forms, chunk by chunk in order."""
     groups = list(chunks(names))
     if jobs == 1 or len(groups) == 1:
-        worker = Worker(setting, known, proved)
+        worker = Worker(setting, known, classes)
         yield from map(worker.learnt, groups)
         return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context, _start, (setting, known, proved)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start, (setting, known, classes)) as pool:
         try:
             yield from pool.map(_learnt, groups)
         except BaseException:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from verify.models import evaluation
 from verify.models.bits import const, var
 from verify.models.evaluation import Evaluator, Memory, World, compiled
 from verify.models.isa.decode import Decoded, decode
@@ -45,7 +46,8 @@ def program(text: str, cpu: Cpu = Cpu.AMD) -> Evaluator:
         d.layout.rep, d.layout.lock, None, fields(d), d.faults_ud,
     )  # fmt: skip
     out = execute(insn, symbolic_state(var("ip", 64)))
-    return compiled([out.state.gprs, out.state.memory, out.fault_vector, *(getattr(out.state, f) for f in FLAGS)])
+    roots = [out.state.gprs, out.state.memory, out.fault_vector, *(getattr(out.state, f) for f in FLAGS)]
+    return compiled(evaluation.program(roots))
 
 
 def ran(

@@ -14,7 +14,7 @@ import z3
 
 from verify.models import bits
 from verify.models.bits import GPRS, MEMORY, Sort, Term, _node, const, distinct_registers, postorder, var
-from verify.models.evaluation import Memory, World, compiled, evaluate
+from verify.models.evaluation import Memory, World, compiled, evaluate, stepwise
 from verify.smt.canonical import canonical
 from verify.smt.z3terms import translated
 
@@ -382,7 +382,10 @@ def test_equal_canonical_texts_mean_equal_values(batch):
         text = canonical((term,))
         env, _ = environment(rng, (raw(plan),))
         own = {f"v{i}": env[n] for i, n in enumerate(text.names)}
-        assert compiled((term,), text.renaming())(own, World()) == evaluate((term,), env, World())
+        expected = evaluate((term,), env, World())
+        assert stepwise(text.program)(own, World()) == expected
+        assert compiled(text.program)(own, World()) == expected
+        assert evaluate(text.terms(), env, World()) == expected
 
 
 def test_different_plans_with_one_text_are_the_same_up_to_names():

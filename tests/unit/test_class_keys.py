@@ -56,8 +56,7 @@ def unkeyed(form: Form) -> set[str]:
     if opcode.mnemonic not in sites.PREFIX_SENSITIVE:
         free = FREE_FIELDS - ({"layout"} if sites._has_byte_registers(opcode) else set())  # REX or ah..bh is keyed
         wrong |= {f"fields.{n}" for n in free if f"fields.{n}" in seen}
-    shows = sites.SHOWS_MODRM
-    if "modrm" in seen and opcode.op_code not in shows and opcode.op_code >> 8 not in shows:
+    if "modrm" in seen and not sites.shows_modrm(opcode):
         wrong.add("modrm")
     return wrong
 

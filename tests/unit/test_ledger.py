@@ -109,19 +109,6 @@ def test_damaged_rows_are_named_and_set_aside(filled, contents):
     assert ledger.decisions == dict(ROWS)
 
 
-def test_a_damaged_list_of_proved_classes_is_not_believed(filled):
-    ledger = Ledger(filled, SCHEME)
-    ledger.add_classes(MARK, ["1" * 20, "2" * 20])
-    assert ledger.proved_classes(MARK) == {"1" * 20, "2" * 20}
-    path = filled / f"classes-{SCHEME}.txt"
-    for damaged in (path.read_bytes()[:-4], b"\x00\xffnoise\n" + path.read_bytes()):
-        path.write_bytes(damaged)
-        again = Ledger(filled, SCHEME)
-        assert again.proved_classes(MARK) == frozenset()
-        assert str(path) in again.notices[0]
-        path.write_bytes(damaged)
-
-
 def test_a_survey_names_damage_and_gives_the_same_result(tmp_path, capsys):
     first = document(capsys, "--ledger", tmp_path)
     assert first["err"] == ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
-from verify.models.evaluation import Evaluator, compiled
+from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS, NO_FAULT, Outcome, State, symbolic_state
 from verify.models.schemes.identity import SCHEME
@@ -200,7 +200,7 @@ def _predicted(instruction: Instruction) -> Prediction:
     terms = list(postorder(everything))
     functions = [str(t.params[0]) for t in terms if t.op == "uf"]
     return Prediction(
-        evaluate=compiled(everything),
+        evaluate=compiled(program(everything)),
         changed=changed,
         partial=partial,
         reads=reads,

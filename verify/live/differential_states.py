@@ -19,11 +19,12 @@ from verify.live.differential_model import own_values, probe_here
 from verify.live.differential_rows import HARMLESS
 from verify.live.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.records import LOG_DTYPE
+from verify.models.free_fields import layout_has_modrm
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.encode import random_encoding
 from verify.models.isa.fields import fields
 from verify.models.isa.forms import Addressing, Cpu, Form
-from verify.models.sites import Probe, layout_has_modrm
+from verify.models.sites import Probe
 
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,

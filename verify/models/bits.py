@@ -62,7 +62,7 @@ class Term:
         return text(self)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _node, (self.op, self.args, self.params, self.sort)
+        return as_written, (self.op, self.args, self.params, self.sort)
 
 
 _INTERNED: dict[tuple[object, ...], Term] = {}
@@ -89,6 +89,11 @@ def _node(op: str, args: tuple[Term, ...], params: tuple[int | str, ...], sort: 
     term.key = hash((code, bits, *[a.key for a in args], *[_stable(p) for p in named]))
     _INTERNED[identity] = term
     return term
+
+
+def as_written(op: str, args: tuple[Term, ...], params: tuple[int | str, ...], sort: Sort) -> Term:
+    """The node of that operation without any rewriting: for terms that were written down and are read again."""
+    return _node(op, args, params, sort)
 
 
 def const(value: int, width: int) -> Term:
@@ -219,6 +224,10 @@ def or_(a: Term, b: Term) -> Term:
                 return right
             if v == ones:
                 return left
+    if a.op == b.op == "and":  # (x & m) | (x & ~m) is x
+        for x, m in (a.args, a.args[::-1]):
+            if x in b.args and not_(m) in b.args:
+                return x
     return _commutative("or", a, b, width)
 
 

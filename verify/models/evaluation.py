@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from verify.models.bits import Array, Term, postorder
+from verify.models.bits import Array, Sort, Term, postorder
 from verify.models.machine import NO_FAULT
 
 EVERYWHERE: Final = (-1, 0, 0)
+NOWHERE: Final = (-4, 0, 0)
 UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
+OFTEN: Final = 12  # runs after which a program is compiled
 DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
@@ -76,7 +78,7 @@ def _block(seed: int, number: int) -> bytes:
 class World:
     """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
 
-    The fault key EVERYWHERE stands for a mapping in which about every second page is missing.
+    The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
     """
 
     faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
@@ -108,6 +110,10 @@ class World:
         for end in (address, address + size - 1):
             if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
                 return 12 if stack else 13
+        if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
+            return 14
+        if NOWHERE in self.faults:
+            return self.faults[NOWHERE]
         if EVERYWHERE in self.faults:
             return 14 if _random(1, "page", (self.seed, address >> 12)) else NO_FAULT
         return self.faults.get((address, size, write), NO_FAULT)
@@ -147,20 +153,44 @@ def _equal(a: Value, b: Value) -> int:
 _NAMES: dict[str, Any] = {
     "signed": _signed, "divide": _divide, "shift": _shift, "replaced": _replaced, "equal": _equal,
 }  # fmt: skip
-
-
 _BITWISE = {"and": "&", "or": "|", "xor": "^"}
 
 
-def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping[str, str]) -> str:
-    """Python source of one node; a names the arguments' variables."""
-    op, p = t.op, t.params
-    mask = f"0x{(1 << t.sort) - 1:x}" if isinstance(t.sort, int) else ""
+class Node(NamedTuple):
+    """One operation of a program; `args` are the positions of earlier nodes."""
+
+    op: str
+    sort: Sort
+    params: tuple[int | str, ...]
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Terms written one after the other, arguments first."""
+
+    nodes: tuple[Node, ...]
+    roots: tuple[int, ...]
+
+    def sorts(self, node: Node) -> tuple[Sort, ...]:
+        """The sorts of a node's arguments."""
+        return tuple(self.nodes[i].sort for i in node.args)
+
+
+def program(roots: Sequence[Term]) -> Program:
+    """The terms as a program."""
+    number: dict[Term, int] = {}
+    nodes: list[Node] = []
+    for t in postorder(roots):
+        number[t] = len(nodes)
+        nodes.append(Node(t.op, t.sort, t.params, tuple(number[a] for a in t.args)))
+    return Program(tuple(nodes), tuple(number[r] for r in roots))
+
+
+def _expression(op: str, p: tuple[int | str, ...], sort: Sort, a: Sequence[str], sorts: tuple[Sort, ...]) -> str:
+    """Python source of one operation; `a` names the arguments, `sorts` are theirs."""
+    mask = f"0x{(1 << sort) - 1:x}" if isinstance(sort, int) else ""
     match op:
-        case "const":
-            return hex(int(p[0]))
-        case "var":
-            return f"env[{names.get(str(p[0]), p[0])!r}]"
         case "sum":
             parts = [str(p[0]), *(f"{c}*{x}" if c != 1 else x for c, x in zip(p[1:], a, strict=True))]
             return f"({' + '.join(parts)}) & {mask}"
@@ -171,25 +201,23 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping
         case "not":
             return f"{a[0]} ^ {mask}"
         case "shl" | "lshr" | "ashr":
-            return f"shift({op!r}, {a[0]}, {a[1]}, {t.width})"
+            return f"shift({op!r}, {a[0]}, {a[1]}, {sort})"
         case "udiv" | "urem" | "sdiv" | "srem":
-            return f"divide({op!r}, {a[0]}, {a[1]}, {t.width})"
+            return f"divide({op!r}, {a[0]}, {a[1]}, {sort})"
         case "extract":
             return f"{a[0]} >> {p[1]} & {mask}"
         case "concat":
-            return f"{a[0]} << {t.args[1].width} | {a[1]}"
+            return f"{a[0]} << {sorts[1]} | {a[1]}"
         case "zext":
             return a[0]
         case "sext":
-            return f"signed({a[0]}, {t.args[0].width}) & {mask}"
+            return f"signed({a[0]}, {sorts[0]}) & {mask}"
         case "eq":
-            plain = isinstance(t.args[0].sort, int)
-            return f"int({a[0]} == {a[1]})" if plain else f"equal({a[0]}, {a[1]})"
+            return f"int({a[0]} == {a[1]})" if isinstance(sorts[0], int) else f"equal({a[0]}, {a[1]})"
         case "ult":
             return f"int({a[0]} < {a[1]})"
         case "slt":
-            w = t.args[0].width
-            return f"int(signed({a[0]}, {w}) < signed({a[1]}, {w}))"
+            return f"int(signed({a[0]}, {sorts[0]}) < signed({a[1]}, {sorts[0]}))"
         case "ite":
             return f"{a[1]} if {a[0]} else {a[2]}"
         case "select":
@@ -199,37 +227,83 @@ def _expression(t: Term, a: Sequence[str], sorts: dict[str, Any], names: Mapping
         case "load":
             return f"{a[0]}.load({a[1]}, {p[0]})"
         case "write":
-            return f"{a[0]}.write({a[1]}, {a[2]}, {t.args[2].width // 8})"
-        case "uf":
-            sorts[f"s{len(sorts)}"] = t.sort
-            values = "".join(x + ", " for x in a)
-            return f"world.function({names.get(str(p[0]), p[0])!r}, s{len(sorts) - 1}, ({values}))"
+            assert isinstance(sorts[2], int)
+            return f"{a[0]}.write({a[1]}, {a[2]}, {sorts[2] // 8})"
         case _:
             raise ValueError(f"no evaluation of operation {op}")
 
 
-def compiled(roots: Sequence[Term], renamed: Mapping[str, str] | None = None) -> Evaluator:
-    """A function from an environment (variable name -> value) and a world to the values of the roots.
-
-    `renamed` gives variables and functions other names than the terms have.
-    """
-    names: dict[Term, str] = {}
+def compiled(source: Program) -> Evaluator:
+    """A function from an environment (variable name -> value) and a world to the values of the roots."""
+    names: list[str] = []
     sorts: dict[str, Any] = {}
     lines = ["def evaluate(env, world):"]
-    for t in postorder(roots):
-        if t.op == "const":
-            names[t] = hex(int(t.params[0]))
+    for n in source.nodes:
+        if n.op == "const":
+            names.append(hex(int(n.params[0])))
             continue
-        source = _expression(t, [names[a] for a in t.args], sorts, renamed or {})
-        names[t] = f"t{len(names)}"
-        lines.append(f"    {names[t]} = {source}")
-    lines.append(f"    return ({''.join(names[r] + ', ' for r in roots)})")
+        lines.append(f"    t{len(names)} = {_line(source, n, [names[i] for i in n.args], sorts)}")
+        names.append(f"t{len(names)}")
+    lines.append(f"    return ({''.join(names[r] + ', ' for r in source.roots)})")
     scope: dict[str, Any] = {**_NAMES, **sorts}
     exec("\n".join(lines), scope)
     evaluator: Evaluator = scope["evaluate"]
     return evaluator
 
 
+def _line(source: Program, n: Node, args: list[str], sorts: dict[str, Any]) -> str:
+    if n.op == "var":
+        return f"env[{n.params[0]!r}]"
+    if n.op == "uf":
+        sorts[f"s{len(sorts)}"] = n.sort
+        return f"world.function({n.params[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in args)}))"
+    return _expression(n.op, n.params, n.sort, args, source.sorts(n))
+
+
+@cache
+def _operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[Sort, ...]) -> Callable[..., Value]:
+    """One operation as a function of its arguments; programs share them."""
+    args = [f"a{i}" for i in range(len(sorts))]
+    made: Callable[..., Value] = eval(f"lambda {', '.join(args)}: {_expression(op, params, sort, args, sorts)}", _NAMES)
+    return made
+
+
+def stepwise(source: Program) -> Evaluator:
+    """The same function as `compiled`, node by node: cheaper to make, about three times slower to run."""
+    plain = [
+        _operation(n.op, n.params, n.sort, source.sorts(n)) if n.op not in {"const", "var", "uf"} else None
+        for n in source.nodes
+    ]
+
+    def evaluate(env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+        values: list[Value] = []
+        for operation, (op, sort, params, positions) in zip(plain, source.nodes, strict=True):
+            if operation is not None:
+                values.append(operation(*[values[i] for i in positions]))
+            elif op == "uf":
+                values.append(world.function(str(params[0]), sort, tuple(values[i] for i in positions)))
+            else:
+                values.append(params[0] if op == "const" else env[str(params[0])])
+        return tuple(values[r] for r in source.roots)
+
+    return evaluate
+
+
+class Adaptive:
+    """Stepwise at first, compiled once it has run often enough to be worth it."""
+
+    __slots__ = ("calls", "evaluator", "source")
+
+    def __init__(self, source: Program) -> None:
+        self.source, self.calls, self.evaluator = source, 0, stepwise(source)
+
+    def __call__(self, env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+        self.calls += 1
+        if self.calls == OFTEN:
+            self.evaluator = compiled(self.source)
+        return self.evaluator(env, world)
+
+
 def evaluate(roots: Sequence[Term], env: Mapping[str, Value], world: World | None = None) -> tuple[Value, ...]:
     """The values of the roots, once; use `compiled` for many states."""
-    return compiled(roots)(env, world or World())
+    return stepwise(program(roots))(env, world or World())

@@ -14,7 +14,8 @@ from typing import Final, cast
 
 from verify.models import bits
 from verify.models.bits import Term, const, var
-from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
+from verify.models.free_fields import FreeFields, field_values
+from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, Opcode, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
@@ -23,7 +24,7 @@ from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Pla
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
-FREE: Final = ("reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z")
+X87: Final = range(0xD8, 0xE0)
 CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
 PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
 # Mnemonics whose semantics read the vendor; tests/unit/test_class_keys.py finds what is missing.
@@ -34,46 +35,12 @@ VENDOR_SENSITIVE: Final = frozenset({
     "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
 })  # fmt: skip
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
-SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
 
 LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
 
-class FreeFields(Fields):
-    """Fields whose values are variables, but for what the layout or `pinned` fixes."""
-
-    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object], free_immediates: bool) -> None:
-        super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
-        values = {n: var(n, cast(Term, getattr(like, n)).sort) for n in _present(like)}
-        if "disp" in values and layout_has_modrm(like):
-            values["disp"] = bits.sext(var("disp", 32), 64)  # disp8*N and disp32 alike
-        if free_immediates:
-            values["immediates"] = cast(
-                Term, tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
-            )
-        self.__dict__.update(values, **pinned)
-
-
 def _has_address(addressing: Addressing) -> bool:
     return addressing in {Addressing.MEM, Addressing.RIP}
-
-
-def layout_has_modrm(parts: Fields) -> bool:
-    """Whether the displacement belongs to a ModRM operand: it is sign-extended from 32 bits or fewer."""
-    return parts.layout.modrm_offset is not None
-
-
-def _present(parts: Fields) -> tuple[str, ...]:
-    """The fields that the encoding has."""
-    layout = parts.layout
-    modrm, evex = layout.modrm_offset is not None, layout.vex == "evex"
-    present = {
-        "reg": modrm, "rm_reg": modrm, "opcode_reg": modrm or parts.opcode.op_code_len == 1,
-        "base": parts.has_base, "index": parts.has_index, "scale": layout.sib_offset is not None,
-        "vvvv": layout.vex is not None, "aaa": evex, "z": evex,
-        "disp": layout.disp_offset is not None or parts.addressing is Addressing.MEM,
-    }  # fmt: skip
-    return tuple(n for n in FREE if present[n])
 
 
 @dataclass(frozen=True)
@@ -143,6 +110,23 @@ def probe(data: bytes, scheme: Scheme, cpu: Cpu) -> Probe:
     """The probe of an encoding; bytes behind the instruction do not matter to the plan."""
     whole = padded(data)
     return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole))
+
+
+def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...]) -> list[Probe]:
+    """The probe of an encoding for each vendor; one alone where all read the bytes alike and run them alike."""
+    whole = padded(data)
+    plan = scheme.plan(whole)
+    first, *others = readings(data, cpus)
+    if all(_alike(first, other) for other in others):
+        others = []
+    return [Probe(scheme, whole, d, plan) for d in (first, *others)]
+
+
+def _alike(first: object, second: object) -> bool:
+    if not (isinstance(first, Decoded) and isinstance(second, Decoded)):
+        return False
+    same = first.form is second.form and first.layout == second.layout and first.faults_ud == second.faults_ud
+    return same and not is_vendor_specific(first.form.opcode)
 
 
 def probe_of(decoded: Decoded, scheme: Scheme) -> Probe:
@@ -235,9 +219,8 @@ def _structure_key(p: Probe) -> tuple[object, ...]:
     payload = d.data[layout.vex_offset + 3] if layout.vex_offset is not None and layout.vex == "evex" else 0
     return (
         opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d), d.faults_ud,
-        layout.rex_offset is None and _has_byte_registers(opcode), modrm if opcode.op_code in SHOWS_MODRM else None,
-        _fixed_values(d), _address_shape(d, modrm),
-        payload & 0x70 or (layout.vex and _vector_length(d)), layout.disp_scale if layout.disp_size == 1 else 1,
+        layout.rex_offset is None and _has_byte_registers(opcode), modrm if shows_modrm(opcode) else None,
+        _fixed_values(d), _has_base(d, modrm) if opcode.is_vsib else None, payload & 0x10,
         _prefix_key(d) if opcode.mnemonic in PREFIX_SENSITIVE else None,
     )  # fmt: skip
 
@@ -254,12 +237,10 @@ def _prefix_key(d: Decoded) -> tuple[object, ...]:
     return parts.w.value, parts.b.value, d.layout.prefixes
 
 
-def _vector_length(d: Decoded) -> int | None:
-    """VEX.L, which decides the length where the opcode does not."""
-    layout = d.layout
-    if layout.vex_offset is None or layout.vex == "evex":
-        return None
-    return d.data[layout.vex_offset + (1 if layout.vex == "vex2" else 2)] & 4
+@cache
+def shows_modrm(opcode: Opcode) -> bool:
+    """Whether the opcode is an x87 one, of which FOP shows ModRM."""
+    return opcode.table == "NORMAL" and (opcode.op_code if opcode.op_code_len == 1 else opcode.op_code >> 8) in X87
 
 
 @cache
@@ -267,15 +248,10 @@ def _has_byte_registers(opcode: Opcode) -> bool:
     return any(k.startswith("r8_") for k in opcode.op_kinds)
 
 
-def _address_shape(d: Decoded, modrm: int | None) -> tuple[bool, bool]:
-    """Whether the ModRM operand has a base register and an index register."""
-    if d.form.addressing is not Addressing.MEM or modrm is None:
-        return False, False
+def _has_base(d: Decoded, modrm: int | None) -> bool:
+    """Whether the ModRM operand has a base register."""
     sib = d.layout.sib_offset
-    if sib is None:
-        return True, False
-    parts = fields(d) if d.data[sib] >> 3 & 7 == 4 else None
-    return modrm >= 0x40 or d.data[sib] & 7 != 5, parts is None or parts.has_index
+    return sib is None or modrm is None or modrm >= 0x40 or d.data[sib] & 7 != 5
 
 
 def _vendor_matters(d: Decoded) -> bool:
@@ -384,9 +360,9 @@ def _length(p: Probe, symbolic: bool) -> Term:
 def _copy(p: Probe, symbolic: bool) -> Instruction | None:
     if not isinstance(p.copy, Decoded):
         return None
-    pinned = {}
+    pinned: dict[str, object] = {}
     if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
-        pinned["base"] = const(p.plan.scratch.register, 4)
+        pinned |= {"base": const(p.plan.scratch.register, 4), "based": bits.TRUE, "indexed": bits.FALSE}
     return _instruction(p.copy, p, symbolic, pinned)
 
 
@@ -424,11 +400,7 @@ def own_values(p: Probe) -> dict[str, int]:
     if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
         return {}
     exact = fields(p.decoded)
-    values = {n: cast(int, getattr(exact, n).value) for n in _present(exact)}
-    for i, t in enumerate(exact.immediates):
-        values[f"imm{i}"] = cast(int, t.value)
-    if "disp" in values and layout_has_modrm(exact):
-        values["disp"] &= 0xFFFFFFFF
+    values = field_values(exact)
     layout = p.decoded.layout
     values["small_address"] = int(layout.address_size == 4)
     values["overridden"] = int(layout.segment is not None)

@@ -1,31 +1,63 @@
 """The canonical text of an obligation: equal texts are equal up to renaming, so one proof serves all of them.
 
 Variables are numbered in order of first use, and so are datapath functions (uninterpreted functions whose name has a
-dot: `OPCODE.output`).  Every other function name is part of the text.
+dot: `OPCODE.output`).  Every other function name is part of the text.  It is JSON, [nodes, roots], a node being
+[operation, sort, parameters, positions of arguments]; it can be read again.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
+from typing import Any, Final
 
-from verify.models.bits import Sort, Term, postorder
+from verify.models.bits import GPRS, MASKS, MEMORY, VECTORS, Sort, Term, as_written, postorder
+from verify.models.evaluation import Node, Program
+
+DIGEST: Final = 24  # hex digits of SHA-256
+MEANT: Final = frozenset({"datapath_fault", "refuses"})  # outputs by which evaluation knows what a function answers
+FILES: Final = {s.name: s for s in (GPRS, MASKS, MEMORY, VECTORS)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Canonical:
-    """Text, its SHA-256 (first 24 hex digits), and which variable each canonical name stands for."""
+    """Text, its digest, and which variable each canonical name stands for."""
 
     digest: str
     text: str
     names: tuple[str, ...]  # names[i] is what v<i> stands for
-    sorts: tuple[Sort, ...]  # of the variables
-    functions: tuple[str, ...]  # functions[i] is the datapath that f<i> stands for
 
-    def renaming(self) -> dict[str, str]:
-        """From the obligation's own names to the canonical ones."""
-        variables = {name: f"v{i}" for i, name in enumerate(self.names)}
-        return variables | {name: f"f{i}.{name.rpartition('.')[2]}" for i, name in enumerate(self.functions)}
+    @cached_property
+    def program(self) -> Program:
+        """The text as a program in canonical names."""
+        nodes, roots = json.loads(self.text)
+        return Program(tuple(_node(*n) for n in nodes), tuple(roots))
+
+    @cached_property
+    def sorts(self) -> tuple[Sort, ...]:
+        """The variables' sorts."""
+        return tuple(n.sort for n in self.program.nodes if n.op == "var")
+
+    def terms(self) -> tuple[Term, ...]:
+        """The roots, with the variables' own names."""
+        terms: list[Term] = []
+        own = {f"v{i}": name for i, name in enumerate(self.names)}
+        for n in self.program.nodes:
+            params = (own[str(n.params[0])],) if n.op == "var" else n.params
+            terms.append(as_written(n.op, tuple(terms[i] for i in n.args), params, n.sort))
+        return tuple(terms[r] for r in self.program.roots)
+
+
+def _node(op: str, sort: int | str, params: list[Any], args: list[int]) -> Node:
+    values = (int(params[0], 16),) if op == "const" else tuple(params)
+    return Node(op, FILES[sort] if isinstance(sort, str) else sort, values, tuple(args))
+
+
+def digest_of(text: str) -> str:
+    """The digest by which a text is known."""
+    return sha256(text.encode()).hexdigest()[:DIGEST]
 
 
 def canonical(roots: tuple[Term, ...]) -> Canonical:
@@ -33,24 +65,19 @@ def canonical(roots: tuple[Term, ...]) -> Canonical:
     variables: dict[str, str] = {}
     functions: dict[str, str] = {}
     number: dict[Term, int] = {}
-    lines: list[str] = []
-    sorts: dict[str, Sort] = {}
+    nodes: list[tuple[object, ...]] = []
     for t in postorder(roots):
-        params = t.params
+        params: tuple[int | str, ...] = t.params
         if t.op == "const":
             params = (hex(int(params[0])),)  # a decimal of thousands of digits is refused by Python
         elif t.op == "var":
             name = str(params[0])
-            sorts[name] = t.sort
             params = (variables.setdefault(name, f"v{len(variables)}"),)
         elif t.op == "uf" and "." in str(params[0]):
             name = str(params[0])
-            output = name.rpartition(".")[2] if name.endswith(".datapath_fault") else ""
-            params = (functions.setdefault(name, f"f{len(functions)}{output}"),)
-        number[t] = len(number)
-        sort = t.sort if isinstance(t.sort, int) else t.sort.name
-        lines.append(f"{t.op} {sort} {params} {[number[a] for a in t.args]}")
-    lines.append(str([number[r] for r in roots]))
-    text = "\n".join(lines)
-    digest = sha256(text.encode()).hexdigest()[:24]
-    return Canonical(digest, text, tuple(variables), tuple(sorts.values()), tuple(functions))
+            output = name.rpartition(".")[2]
+            params = (functions.setdefault(name, f"f{len(functions)}.{output if output in MEANT else 'value'}"),)
+        number[t] = len(nodes)
+        nodes.append((t.op, t.sort if isinstance(t.sort, int) else t.sort.name, params, [number[a] for a in t.args]))
+    text = json.dumps([nodes, [number[r] for r in roots]], separators=(",", ":"))
+    return Canonical(digest_of(text), text, tuple(variables))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from verify.models.bits import Array, Opaque, Term, postorder
-from verify.models.evaluation import Memory, World, compiled
+from verify.models.evaluation import Memory, World, program, stepwise
 from verify.models.machine import FLAG_BITS, State, symbolic_state
 from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse
 from verify.models.sites import own_values, problem
-from verify.smt.decide import TYPICAL, default_value
+from verify.smt.candidates import TYPICAL
+from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement
 
 GPR_NAMES: Final = (
@@ -88,7 +89,7 @@ def _sides(
     witness = deviation.witness
     env = _environment(roots, deviation, own_values(p))
     world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
-    numbers = compiled(roots)(env, world)
+    numbers = stepwise(program(roots))(env, world)
     cut = len(rows[0])
     shown = [[*_shown(n, t, v)] for (n, t), v in zip(rows[0] + rows[1], numbers, strict=True)]
     here = [x for group in shown[:cut] for x in group]

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
-from random import Random
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, const, eq, not_, or_, postorder, ult
-from verify.models.evaluation import DATAPATH, EVERYWHERE, UNMAPPED_CODE, Evaluator, Memory, World, compiled
+from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
+from verify.models.evaluation import Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
+from verify.smt.candidates import TYPICAL, candidates
 from verify.smt.canonical import Canonical, canonical
 from verify.smt.minimise import minimised
 from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, Answer, satisfiable
 
-TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
+LOWER_HALF: Final = "where the program can access no address with bit 63 set"
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 12  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
@@ -76,13 +77,11 @@ class Question:
     """An obligation in canonical names, with its evaluator."""
 
     text: Canonical
-    evaluator: Evaluator
+    evaluator: Adaptive
 
     def holds(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> bool:
         """Whether all roots evaluate to 1 in the witness's state, with some variables (own names) fixed otherwise."""
-        env = self.environment(witness, fixed)
-        world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
-        return all(self.evaluator(env, world))
+        return all(self.evaluator(self.environment(witness, fixed), _world(witness)))
 
     def environment(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Values of the canonical variables."""
@@ -97,6 +96,10 @@ class Question:
             else:
                 env[name] = given[name] if name in given else default_value(own, sort)
         return env
+
+
+def _world(witness: Witness) -> World:
+    return World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
 
 
 def _memory(witness: Witness) -> Memory:
@@ -114,32 +117,76 @@ def default_value(name: str, sort: Sort) -> Any:
     return TYPICAL.get(name, 0) & ((1 << sort) - 1)
 
 
-_EVALUATORS: dict[str, Evaluator] = {}
+_EVALUATORS: dict[str, Adaptive] = {}
 
 
-def question(obligation: Obligation) -> Question:
-    """The canonical form of an obligation; evaluators are shared by all obligations with the same text."""
-    text = canonical(obligation.roots)
+def question(text: Canonical) -> Question:
+    """What is asked, ready to be evaluated; evaluators are shared by all obligations with the same text."""
     evaluator = _EVALUATORS.get(text.digest)
     if evaluator is None:
-        evaluator = _EVALUATORS[text.digest] = compiled(obligation.roots, text.renaming())
+        evaluator = _EVALUATORS[text.digest] = Adaptive(text.program)
     return Question(text, evaluator)
 
 
-def decide(obligation: Obligation, decisions: Decisions) -> Decision:
-    """The decision of an obligation; its witness is in canonical names."""
+@dataclass(frozen=True)
+class Decided:
+    """One observable's decision, with what was asked where it is refuted."""
+
+    observable: str
+    decision: Decision
+    text: Canonical | None = None
+
+    @cached_property
+    def question(self) -> Question:
+        """What was asked.  Raises ValueError where nothing was."""
+        if self.text is None:
+            raise ValueError(f"{self.observable}: nothing was asked")
+        return question(self.text)
+
+    @cached_property
+    def _state(self) -> tuple[dict[str, Any], World]:
+        assert self.decision.witness is not None
+        return self.question.environment(self.decision.witness), _world(self.decision.witness)
+
+    def fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values, by own names, that the question speaks of."""
+        return {n: values[n] for n in self.question.text.names if n in values}
+
+    def shows(self, fixed: Mapping[str, Any]) -> bool:
+        """Whether the decision's witness also refutes with some variables (own names) fixed otherwise."""
+        env, world = self._state
+        if fixed:
+            env = env | {f"v{i}": fixed[n] for i, n in enumerate(self.question.text.names) if n in fixed}
+        return all(self.question.evaluator(env, world))
+
+
+def decided(obligation: Obligation, decisions: Decisions) -> Decided:
+    """The obligation's decision; its witness is in canonical names."""
     if obligation.is_trivial:
-        return Decision(Verdict.PROVED)
+        return Decided(obligation.observable, Decision(Verdict.PROVED))
     text = canonical(obligation.roots)
     known = decisions.get(text.digest)
     if known is None:
-        known = _solved(obligation)
+        known = _solved(obligation, question(text))
         decisions.put(text.digest, known)
-    return known
+    refuted = known.verdict is Verdict.REFUTED  # only then is it asked again, with an encoding's own fields
+    return Decided(obligation.observable, known, _shared(text) if refuted else None)
 
 
-def _solved(obligation: Obligation) -> Decision:
-    asked = question(obligation)
+_TEXTS: dict[str, str] = {}
+
+
+def _shared(text: Canonical) -> Canonical:
+    """The same, its text the one object that all of its kind have."""
+    return replace(text, text=_TEXTS.setdefault(text.digest, text.text))
+
+
+def decide(obligation: Obligation, decisions: Decisions) -> Decision:
+    """The decision alone."""
+    return decided(obligation, decisions).decision
+
+
+def _solved(obligation: Obligation, asked: Question) -> Decision:
     easy = replayed(asked, Witness((), (), SEED), tries=EASY_TRIES)
     if easy is not None:
         return Decision(Verdict.REFUTED, easy)
@@ -149,9 +196,11 @@ def _solved(obligation: Obligation) -> Decision:
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
     witness = replayed(asked, _from_model(answer, asked.text)) or _ordinary_witness(obligation, asked)
-    if witness is None:
-        return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
-    return Decision(Verdict.REFUTED, witness)
+    if witness is not None:
+        return Decision(Verdict.REFUTED, witness)
+    if satisfiable((*obligation.roots, *lower_half(obligation.roots))).status == "unsat":
+        return Decision(Verdict.PROVED, reason=LOWER_HALF)
+    return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
 
 
 def _ordinary_witness(obligation: Obligation, asked: Question) -> Witness | None:
@@ -169,10 +218,17 @@ def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
             yield not_(t)
 
 
+def lower_half(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms: what is accessed without fault is at an address with bit 63 clear."""
+    for t in postorder(roots):
+        if t.op == "uf" and t.params[0] == "access_fault":
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(extract(t.args[0], 63, 63)))
+
+
 def _from_model(answer: Answer, text: Canonical) -> Witness:
     assert answer.model is not None
-    renaming = text.renaming()
-    values = tuple(sorted((renaming[n], v) for n, v in answer.model.values.items()))
+    canonical_name = {name: f"v{i}" for i, name in enumerate(text.names)}
+    values = tuple(sorted((canonical_name[n], v) for n, v in answer.model.values.items()))
     faults = tuple((a, s, w, 14 if v != NO_FAULT else v) for a, s, w, v in answer.model.faults)
     return Witness(values, faults, SEED, answer.model.loads)
 
@@ -181,44 +237,12 @@ def replayed(
     asked: Question, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """A witness that replays without the solver, made small; None where none of the states tried does."""
-    for candidate in islice(_candidates(asked.text, first), tries):
-        if asked.holds(candidate, fixed):
-            return minimised(lambda w: asked.holds(w, fixed), candidate)
-    return None
+    found = first_replayed(asked, first, fixed, tries)
+    return found and minimised(lambda w: asked.holds(w, fixed), found)
 
 
-def _candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
-    """All zero, the given one (also at typical addresses and in user space), random ones with and without faults."""
-    sorts = {f"v{i}": s for i, s in enumerate(text.sorts)}
-    typical = {f"v{i}": TYPICAL[n] for i, n in enumerate(text.names) if n in TYPICAL}
-    yield Witness((), (), SEED)
-    if first.values:
-        placed = replace(first, values=_sorted({**dict(first.values), **typical}))
-        yield from (placed, replace(placed, values=_sorted(_in_user_space(dict(placed.values))), faults=()), first)
-    random = Random(SEED)
-    everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19), (*UNMAPPED_CODE, 14))
-    while True:
-        values = {n: _random_value(random, s) for n, s in sorts.items() if not isinstance(s, Opaque)}
-        near = _sorted(_in_user_space({**values, **typical}))
-        yield Witness(near, (), random.getrandbits(16) | 1)
-        yield Witness(near, everywhere, random.getrandbits(16) | 1)
-        yield Witness(_sorted({**values, **typical}), first.faults, random.getrandbits(16) | 1)
-
-
-def _sorted(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(values.items()))
-
-
-def _in_user_space(values: Mapping[str, Any]) -> dict[str, Any]:
-    """General registers moved into user space, so that an address made of one of them can be mapped."""
-    return {
-        n: tuple(x & 0x3FFFFFFFFFFF for x in v) if isinstance(v, tuple) and len(v) == 16 else v
-        for n, v in values.items()
-    }
-
-
-def _random_value(random: Random, sort: Sort) -> Any:
-    if isinstance(sort, Array):
-        return tuple(random.getrandbits(sort.value_bits) for _ in range(1 << sort.index_bits))
-    assert isinstance(sort, int)
-    return random.choice([0, 1, random.getrandbits(sort), random.getrandbits(min(sort, 5))]) & ((1 << sort) - 1)
+def first_replayed(
+    asked: Question, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
+) -> Witness | None:
+    """As `replayed`, as it was found."""
+    return next((w for w in islice(candidates(asked.text, first), tries) if asked.holds(w, fixed)), None)

@@ -6,35 +6,41 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
 
-from verify.models.bits import FALSE, Sort, Term, const, distinct_registers, substitute, var
-from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
+from verify.models.bits import FALSE, Sort, Term, const, distinct_registers, not_, substitute, var
+from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
-from verify.models.sites import Probe, Problem, is_vendor_specific, own_values, probe, problem
-from verify.smt.decide import Decisions, InMemory, Obligation, Question, decide, question, replayed
+from verify.models.sites import Probe, Problem, own_values, probe, problem
+from verify.smt.canonical import Canonical
+from verify.smt.decide import (
+    EASY_TRIES,
+    Decided,
+    Decisions,
+    InMemory,
+    Obligation,
+    Question,
+    decide,
+    decided,
+    first_replayed,
+    replayed,
+)  # fmt: skip
 from verify.smt.theorem import goals
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 
-
-@dataclass(frozen=True)
-class Decided:
-    """One obligation of a class with its decision."""
-
-    obligation: Obligation
-    decision: Decision
-
-    @cached_property
-    def question(self) -> Question:
-        """In canonical names; a class that was refuted is asked for each of its encodings."""
-        return question(self.obligation)
+CLASS_DIGEST: Final = 20  # hex digits of SHA-256
+OTHERS: Final = 8  # states kept beside a refuted question's own
+RefutedBy = tuple[tuple[str, Canonical], ...]  # of a class: refuted observables with what was asked; () where proved
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,30 @@ class ClassResult:
 
     decided: tuple[Decided, ...]
     refused: str | None = None
-    proved_before: bool = False
     disputed: str | None = None  # an open disagreement of the two decoders
 
     @cached_property
     def verdict(self) -> Verdict:
         """The class's verdict."""
-        if self.proved_before:
-            return Verdict.PROVED
         if self.disputed is not None:
             return Verdict.UNKNOWN
         return Verdict.REFUSED if self.refused else worst(d.decision.verdict for d in self.decided)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the result can be kept between runs: every obligation is refuted, or proved without a remark."""
+        return bool(self.decided) and all(_is_lasting(d.decision) for d in self.decided)
+
+    @property
+    def refuted_by(self) -> RefutedBy:
+        """The refuted observables with what was asked."""
+        return tuple(
+            (d.observable, d.text) for d in self.decided if d.decision.verdict is Verdict.REFUTED and d.text is not None
+        )
+
+
+def _is_lasting(decision: Decision) -> bool:
+    return decision.verdict is Verdict.REFUTED or (decision.verdict is Verdict.PROVED and not decision.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +106,29 @@ class _Own:
 
 
 class Judge:
-    """Decides encodings under one scheme; keeps what it has decided of every class."""
+    """Decides encodings under one scheme; keeps what it has decided of every class.
 
-    def __init__(self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS,
-                 decisions: Decisions | None = None, proved: Container[str] = ()) -> None:  # fmt: skip
+    `known` is what earlier runs of the same code decided of classes, `others` further states that refuted some of
+    their encodings, by the question's digest.  With `verdicts_only` such states are tried on the next encoding, so that
+    the witnesses, not the verdicts, depend on the order of what is judged.
+    """
+
+    def __init__(
+        self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS, decisions: Decisions | None = None,
+        known: Mapping[str, RefutedBy] = MappingProxyType({}),
+        others: Mapping[str, Sequence[Witness]] = MappingProxyType({}),
+        verdicts_only: bool = False,
+    ) -> None:  # fmt: skip
         self.scheme = scheme
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
-        self.proved = proved  # digests of classes that were proved before, by the same code
-        self.newly_proved: list[str] = []
+        self.known = known
+        self.newly_decided: list[tuple[str, RefutedBy]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
+        self.verdicts_only = verdicts_only
+        self.others: dict[str, deque[Witness]] = {q: deque(found, maxlen=OTHERS) for q, found in others.items()}
+        self.new_others: list[tuple[str, Witness]] = []
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
         """The verdict of the encoding for all states and addresses, its own fields as they stand."""
@@ -132,11 +163,24 @@ class Judge:
         found = self.classes.get(p.key)
         if found is None:
             digest = class_digest(p.key)
-            found = _PROVED_BEFORE if digest in self.proved else self._decide_class(p)
+            found = self._remembered(digest)
+            if found is None:
+                found = self._decide_class(p)
+                if found.is_lasting:
+                    self.newly_decided.append((digest, found.refuted_by))
             self.classes[p.key] = found
-            if found.verdict is Verdict.PROVED and found is not _PROVED_BEFORE:
-                self.newly_proved.append(digest)
         return found
+
+    def _remembered(self, digest: str) -> ClassResult | None:
+        """The class as it was decided before; None where it was not, or a decision of it is not known any more."""
+        refuted = self.known.get(digest)
+        if not refuted:
+            return None if refuted is None else _ALL_PROVED_BEFORE
+        decisions = {o: self.decisions.get(text.digest) for o, text in refuted}
+        if any(d is None or d.verdict is not Verdict.REFUTED for d in decisions.values()):
+            return None
+        texts = dict(refuted)
+        return ClassResult(tuple(Decided(o, decisions.get(o) or _PROVED, texts.get(o)) for o in OBSERVABLES))
 
     def _decide_class(self, p: Probe) -> ClassResult:
         if isinstance(p.plan, Refuse):
@@ -146,10 +190,10 @@ class Judge:
             return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
         material = problem(p, self.assumptions)
         contradictory = self._contradiction(material.premises)
-        decided = tuple(
-            Decided(o, contradictory or decide(o, self.decisions)) for o in obligations(p, material)
-        )
-        return ClassResult(decided)
+        return ClassResult(tuple(
+            Decided(o.observable, contradictory) if contradictory else decided(o, self.decisions)
+            for o in obligations(p, material)
+        ))  # fmt: skip
 
     def _contradiction(self, premises: tuple[Term, ...]) -> Decision | None:
         """Vacuous where no state satisfies the premises, Unknown where that is not known; None where one does."""
@@ -164,7 +208,7 @@ class Judge:
         values = own_values(p)
         verdicts, deviations, reasons = [], [], []
         for d in result.decided:
-            name, verdict, reason = d.obligation.observable, d.decision.verdict, d.decision.reason
+            name, verdict, reason = d.observable, d.decision.verdict, d.decision.reason
             if verdict is Verdict.REFUTED:
                 own = self._own(d, values)
                 verdict, reason = own.verdict, own.reason
@@ -180,24 +224,52 @@ class Judge:
         """The class is refuted; is this encoding?"""
         asked, witness = d.question, d.decision.witness
         assert witness is not None
-        fixed = {n: v for n, v in values.items() if n in asked.text.names}
-        if not fixed or asked.holds(witness, fixed):
+        fixed = d.fixed(values)
+        if not fixed or d.shows(fixed):
             return _Own(Verdict.REFUTED, asked, witness)
-        key = (asked.text.digest, tuple(sorted(fixed.items())))
+        if self.verdicts_only:
+            other = self._other(asked, fixed)
+            if other is not None:
+                return _Own(Verdict.REFUTED, asked, other)
+        key = (asked.text.digest, tuple(fixed.values()))
         if key not in self.own:
-            self.own[key] = self._with_own_fields(d, witness, fixed)
+            own = self.own[key] = self._with_own_fields(d, witness, fixed)
+            if own.verdict is Verdict.REFUTED and self._other(asked, fixed) is None:
+                other = _in_names_of(asked, own)
+                self.others.setdefault(asked.text.digest, deque(maxlen=OTHERS)).appendleft(other)
+                self.new_others.append((asked.text.digest, other))
         return self.own[key]
 
+    def _other(self, asked: Question, fixed: Mapping[str, int]) -> Witness | None:
+        """A state that refuted another encoding of the class and refutes this one too."""
+        return next((w for w in self.others.get(asked.text.digest, ()) if asked.holds(w, fixed)), None)
+
     def _with_own_fields(self, d: Decided, first: Witness, fixed: Mapping[str, int]) -> _Own:
-        witness = replayed(d.question, first, fixed)
+        asked = d.question
+        witness = (
+            first_replayed(asked, first, fixed, EASY_TRIES) if self.verdicts_only else replayed(asked, first, fixed)
+        )
         if witness is not None:
-            return _Own(Verdict.REFUTED, d.question, witness)
-        sorts = dict(zip(d.question.text.names, d.question.text.sorts, strict=True))
+            return _Own(Verdict.REFUTED, asked, witness)
+        sorts = dict(zip(asked.text.names, asked.text.sorts, strict=True))
         bindings = {var(n, sorts[n]): const(v, _width(sorts[n])) for n, v in fixed.items()}
-        goal, *premises = substitute((d.obligation.goal, *d.obligation.premises), bindings)
-        narrowed = Obligation(d.obligation.observable, goal, tuple(premises))
-        decision = decide(narrowed, self.decisions)
-        return _Own(decision.verdict, question(narrowed), decision.witness or first, decision.reason)
+        deviates, *premises = substitute(asked.text.terms(), bindings)
+        found = decided(Obligation(d.observable, not_(deviates), tuple(premises)), self.decisions)
+        if found.decision.verdict is Verdict.UNKNOWN and self.verdicts_only:
+            witness = first_replayed(asked, first, fixed)  # more tries than before the solver was asked
+            if witness is not None:
+                return _Own(Verdict.REFUTED, asked, witness)
+        if found.text is None:
+            return _Own(found.decision.verdict, asked, first, found.decision.reason)
+        return _Own(found.decision.verdict, found.question, found.decision.witness or first, found.decision.reason)
+
+
+def _in_names_of(asked: Question, own: _Own) -> Witness:
+    """The witness of an encoding's own question as a state of its class's."""
+    number = {name: f"v{i}" for i, name in enumerate(asked.text.names)}
+    names = own.question.text.names
+    values = tuple((number[names[int(n[1:])]], v) for n, v in own.witness.values)
+    return replace(own.witness, values=values)
 
 
 def _width(sort: Sort) -> int:
@@ -205,12 +277,13 @@ def _width(sort: Sort) -> int:
     return sort
 
 
-_PROVED_BEFORE = ClassResult((), proved_before=True)
+_PROVED: Final = Decision(Verdict.PROVED)
+_ALL_PROVED_BEFORE: Final = ClassResult(tuple(Decided(o, _PROVED) for o in OBSERVABLES))
 
 
 def class_digest(key: tuple[object, ...]) -> str:
     """A class key's hash, the same in every process."""
-    return sha256(repr(key).encode()).hexdigest()[:20]
+    return sha256(repr(key).encode()).hexdigest()[:CLASS_DIGEST]
 
 
 _ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
@@ -227,16 +300,3 @@ def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
         compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
     for name in OBSERVABLES:
         yield Obligation(name, compared[name], material.premises)
-
-
-def vendors(data: bytes, cpus: tuple[Cpu, ...]) -> tuple[Cpu, ...]:
-    """The vendors to ask: one alone where all read the bytes alike and run them alike."""
-    if len(cpus) == 1:
-        return cpus
-    answers = [decode(data, c) for c in cpus]
-    first, second = answers[0], answers[1]
-    if isinstance(first, Decoded) and isinstance(second, Decoded):
-        alike = (first.form is second.form, first.layout == second.layout, first.faults_ud == second.faults_ud)
-        if all(alike) and not is_vendor_specific(first.form.opcode):
-            return cpus[:1]
-    return cpus

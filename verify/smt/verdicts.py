@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,6 +26,17 @@ class Witness:
     faults: tuple[tuple[int, int, int, int], ...] = ()
     seed: int = 0
     memory: tuple[tuple[int, int, int], ...] = ()  # address, size, value; the rest is pseudo-random by seed
+
+
+    def row(self) -> list[Any]:
+        """The witness as JSON has it."""
+        return [self.values, self.faults, self.seed, self.memory]
+
+
+def witness_of(row: Sequence[Any]) -> Witness:
+    """The witness of a row.  Raises ValueError, TypeError or IndexError for one of another shape."""
+    values = tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in row[0])
+    return Witness(values, tuple(tuple(f) for f in row[1]), row[2], tuple(tuple(m) for m in row[3]))
 
 
 @dataclass(frozen=True, slots=True)

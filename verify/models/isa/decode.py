@@ -73,13 +73,34 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     return _decoded(window[: instruction.len], code, cpu)
 
 
+def readings(data: bytes, cpus: tuple[Cpu, ...]) -> list[Decoded | NotAnInstruction | NotModelled]:
+    """`decode` for several vendors; what the library reads alike is taken apart once."""
+    found = [decode(data, cpus[0])]
+    for cpu in cpus[1:]:
+        first = found[0]
+        if isinstance(first, Decoded):
+            again = _Decoder(64, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
+            if again.code == first.form.opcode.code and again.len == first.layout.length:
+                form, undefined = _form_on(again.code, first.form.addressing, cpu)
+                found.append(Decoded(form, first.data, first.layout, cpu, undefined))
+                continue
+        found.append(decode(data, cpu))
+    return found
+
+
 def _decoded(data: bytes, code: int, cpu: Cpu) -> Decoded:
     layout, addressing = walker.walk(data, code)
+    form, undefined = _form_on(code, addressing, cpu)
+    return Decoded(form, data, layout, cpu, undefined)
+
+
+def _form_on(code: int, addressing: Addressing, cpu: Cpu) -> tuple[Form, str | None]:
+    """The form, and why it is undefined on a vendor's processors."""
     found = _FORMS.get((code, addressing, cpu))
     if found is None:
         form = form_of(code, addressing)
         found = _FORMS[code, addressing, cpu] = (form, _undefined_on(form, cpu))
-    return Decoded(found[0], data, layout, cpu, found[1])
+    return found
 
 
 def _needs_more(data: bytes) -> bool:

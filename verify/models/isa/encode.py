@@ -9,6 +9,7 @@ are among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from random import Random
 from typing import Final
 
@@ -28,6 +29,7 @@ _PAIRS: Final = (b"\x66\x66", b"\x66\x67", b"\x67\x64", b"\x64\x65", b"\x65\x64"
 _VECTOR_PREFIXES: Final = b"\x67\x64\x65\x26\x2e\x36\x3e\xf0"
 _VECTOR_PAIRS: Final = (b"\x67\x64", b"\x64\x65", b"\x65\x64", b"\x64\x2e")
 _LOW: Final = (0, 1, 2, 3, 6, 7)  # registers that scratch-register rules tell apart, and one more
+_SCRATCH: Final = (0, 3, 6, 7)
 _VECTORS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 23, 24, 31)
 
 
@@ -87,6 +89,9 @@ def _prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
             yield plain._replace(prefixes=extra + plain.prefixes)
     for pair in _PAIRS if legacy else _VECTOR_PAIRS:
         yield plain._replace(prefixes=pair + plain.prefixes)
+    if legacy and (form.opcode.flow_control != "NEXT" or form.opcode.is_stack or form.opcode.is_string):
+        for groups in product((b"", b"\x67"), (b"", b"\x64", b"\x65"), (b"", b"\xf2", b"\xf3")):
+            yield plain._replace(prefixes=b"".join(groups) + plain.prefixes)
     if legacy:
         for value in b"\x66\xf2\xf3\x64\x67":  # REX.W beside a prefix that it may override
             yield plain._replace(prefixes=bytes((value,)) + plain.prefixes, rex=8)
@@ -106,6 +111,8 @@ def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
             yield from (plain._replace(vvvv=v, reg=r) for v in _LOW for r in _LOW)
             yield from (plain._replace(vvvv=v, vex3=True) for v in _LOW)
     if row.encoding == "EVEX":
+        if form.addressing is Addressing.RIP:
+            yield from (plain._replace(broadcast=1, vvvv=v, reg=r) for v in _SCRATCH for r in _SCRATCH)
         for broadcast, z in ((0, 0), (0, 1), (1, 0), (1, 1)):
             yield from (plain._replace(broadcast=broadcast, aaa=aaa, z=z) for aaa in (0, 1, 7))
         yield from (plain._replace(broadcast=1, ll=ll) for ll in range(4))
@@ -141,6 +148,8 @@ def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
         yield plain._replace(mod=mod, disp=disp)
     for mod in range(3):
         yield from (plain._replace(mod=mod, disp=1, rm=base, sib=True) for base in (0, 4, 5, 12, 13))
+        if form.opcode.table == "NORMAL" and form.opcode.encoding == "LEGACY":  # x87: FOP shows ModRM
+            yield from (plain._replace(mod=mod, disp=1, rm=base) for base in range(8))
     for number in (1, 5, 8, 12, 15, 23, 31) if vector else (0, 5, 8, 12, 15):
         yield plain._replace(index_register=number, scale=number & 3)
     for number in (5, 12):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from verify.models.bits import FALSE, Term, concat, const, eq, extract, mul, not_, or_, sext, zext
+from verify.models.bits import FALSE, Term, bit, concat, const, eq, extract, mul, not_, or_, sext, zext
 from verify.models.isa.decode import Decoded
 from verify.models.isa.layout import Layout
 from verify.models.isa.rows import VSIB_KINDS, Addressing, Opcode
@@ -128,6 +128,16 @@ class Fields:
             return True
         concrete = Fields(self.opcode, self.addressing, self._data, self.layout, lambda i: const(self._data[i], 8))
         return self._data[sib] >> 3 & 7 != 4 or concrete.x.value == 1
+
+    @cached_property
+    def based(self) -> Term:
+        """`has_base` as a term (BV1)."""
+        return bit(self.has_base)
+
+    @cached_property
+    def indexed(self) -> Term:
+        """`has_index` as a term (BV1)."""
+        return bit(self.has_index)
 
     @cached_property
     def base(self) -> Term:

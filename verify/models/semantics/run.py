@@ -108,10 +108,11 @@ class Run:
         if insn.addressing is Addressing.RIP:
             total = bits.add(total, self.next_ip)
         if f.has_base:
-            total = bits.add(total, bits.select(self.get("gprs"), f.base))
+            total = bits.add(total, bits.ite(f.based, bits.select(self.get("gprs"), f.base), const(0, 64)))
         if f.has_index:
             index = bits.select(self.get("gprs"), bits.extract(f.index, 3, 0))
-            total = bits.add(total, bits.shl(index, bits.zext(f.scale, 64)))
+            scaled = bits.shl(index, bits.zext(f.scale, 64))
+            total = bits.add(total, bits.ite(f.indexed, scaled, const(0, 64)))
         return self.truncated(total)
 
     def truncated(self, offset: Term) -> Term:
@@ -128,7 +129,7 @@ class Run:
         segment = self.insn.segment
         if segment in {"fs", "gs"} or not f.has_base or self.insn.addressing is Addressing.RIP:
             return FALSE
-        named = bits.eq(bits.extract(f.base, 3, 1), const(2, 3))
+        named = bits.and_(f.based, bits.eq(bits.extract(f.base, 3, 1), const(2, 3)))
         return bits.and_(named, bits.not_(OVERRIDDEN)) if segment == "any" else named
 
     def linear(self, offset: Term, segment: str | None) -> Term:

@@ -1,0 +1,75 @@
+"""States worth trying before a solver is asked, in the order in which they are tried.
+
+They decide nothing: a state counts only where evaluation shows the deviation in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any, Final
+
+from verify.models.bits import GPRS, VECTORS, Array, Opaque, Sort
+from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, UNMAPPED_CODE
+from verify.smt.canonical import Canonical
+from verify.smt.verdicts import Witness
+from verify.smt.z3terms import SEED
+
+TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
+ROOMY: Final = 1 << 40
+
+
+def candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
+    """All zero, the given one (also at typical addresses and in user space), roomy ones, random ones."""
+    named = tuple(zip(text.names, text.sorts, strict=True))
+    sorts = {f"v{i}": s for i, s in enumerate(text.sorts)}
+    typical = {f"v{i}": TYPICAL[n] for i, n in enumerate(text.names) if n in TYPICAL}
+    yield Witness((), (), SEED)
+    if first.values:
+        placed = replace(first, values=_sorted({**dict(first.values), **typical}))
+        yield from (placed, replace(placed, values=_sorted(_in_user_space(dict(placed.values))), faults=()), first)
+    for bits in (0, 1):
+        roomy = _sorted({f"v{i}": _roomy(n, s, bits) for i, (n, s) in enumerate(named) if not isinstance(s, Opaque)})
+        yield Witness(roomy, (), SEED)
+        yield Witness(roomy, ((*NOWHERE, 14),), SEED)
+    random = Random(SEED)
+    everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19), (*UNMAPPED_CODE, 14))
+    while True:
+        values = {n: _random_value(random, s) for n, s in sorts.items() if not isinstance(s, Opaque)}
+        near = _sorted(_in_user_space({**values, **typical}))
+        yield Witness(near, (), random.getrandbits(16) | 1)
+        yield Witness(near, everywhere, random.getrandbits(16) | 1)
+        yield Witness(_sorted({**values, **typical}), first.faults, random.getrandbits(16) | 1)
+
+
+def _roomy(name: str, sort: Sort, bits: int) -> Any:
+    """Addresses in the middle of user space, whatever base, index and displacement; elements selected by every mask."""
+    if isinstance(sort, Array):
+        cells = range(1, 1 + (1 << sort.index_bits))
+        if sort is GPRS:
+            return tuple(ROOMY + (i << 32) for i in cells)
+        ones = (1 << sort.value_bits) - 1
+        return tuple(ones // 255 * i if sort is VECTORS else ones for i in cells)
+    if sort == 1:
+        return bits
+    return {"origin": ROOMY << 4, "slot": TYPICAL["slot"]}.get(name, TYPICAL.get(name, 0))
+
+
+def _sorted(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(values.items()))
+
+
+def _in_user_space(values: Mapping[str, Any]) -> dict[str, Any]:
+    """General registers moved into user space, so that an address made of one of them can be mapped."""
+    return {
+        n: tuple(x & 0x3FFFFFFFFFFF for x in v) if isinstance(v, tuple) and len(v) == 16 else v
+        for n, v in values.items()
+    }
+
+
+def _random_value(random: Random, sort: Sort) -> Any:
+    if isinstance(sort, Array):
+        return tuple(random.getrandbits(sort.value_bits) for _ in range(1 << sort.index_bits))
+    assert isinstance(sort, int)
+    return random.choice([0, 1, random.getrandbits(sort), random.getrandbits(min(sort, 5))]) & ((1 << sort) - 1)
