@@ -22,7 +22,7 @@ MAX_LENGTH: Final = 15  # bytes; SDM vol. 3, section 2.3.11 of vol. 2: longer on
 _AMD: Final = iced.DecoderOptions.AMD
 _NO_MORE_BYTES: Final = iced.DecoderError.NO_MORE_BYTES
 _Decoder: Final = iced.Decoder
-# The library reads F3 REX.B 90 as PAUSE; processors exchange r8 and rax (SDM vol. 2B, XCHG; measured on Zen 5).
+# The library reads F3 REX.B 90 as PAUSE; processors exchange r8 and rax (SDM vol. 2B, XCHG; measured on Zen 4).
 _PAUSE: Final = iced.Code.PAUSE
 
 
@@ -57,6 +57,7 @@ _LATER_LEGACY: Final = {
     b"\x0f\x38\x8a": "MOVRS",
     b"\x0f\x38\x8b": "MOVRS",
 }
+_VEX_BYTES: Final = frozenset({0xC4, 0xC5, 0x62, 0x8F})
 LOCK_FAULT: Final = "LOCK is not allowed here"
 
 
@@ -115,15 +116,15 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
     if row.table == "0F" and row.op_code_len == 2 and row.op_code >> 8 in {0xA6, 0xA7}:
         return "VIA PadLock: undefined on Intel and AMD processors"
     if cpu is Cpu.AMD and row.name.startswith("RESERVEDNOP") and row.op_code == 0x0D:
-        return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 5
+        return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 4
     if cpu is Cpu.AMD and row.mnemonic == "sysenter":
-        return "SYSENTER: undefined in 64-bit mode on AMD processors"  # APM vol. 3, SYSENTER; measured on Zen 5
+        return "SYSENTER: undefined in 64-bit mode on AMD processors"  # APM vol. 3, SYSENTER; measured on Zen 4
     return None
 
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     if error == _NO_MORE_BYTES:
-        return NotAnInstruction("truncated")
+        return NotAnInstruction("truncated" if _can_go_on(window) else "undefined opcode")
     if len(window) == MAX_LENGTH and _needs_more(window[1:]):  # only prefixes make an instruction that long
         return NotAnInstruction("longer than 15 bytes")
     start = walker.first_opcode_byte(window)
@@ -133,6 +134,15 @@ def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstructio
             return allowed
     reason = _later_extension(window[start:]) or _ignored_bit(window, start, cpu)
     return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
+
+
+def _can_go_on(window: bytes) -> bool:
+    """Whether some continuation of too few bytes is an instruction; not looked into behind VEX, EVEX, XOP and 0F 0F."""
+    start = walker.first_opcode_byte(window)
+    if start == len(window) or window[start] in _VEX_BYTES or window[start : start + 2] == b"\x0f\x0f":
+        return True
+    room = max(MAX_LENGTH - len(window) - 1, 0)
+    return any(_code(window + bytes((value,)) + bytes(room), Cpu.INTEL) for value in range(256))
 
 
 def _ignored_bit(window: bytes, start: int, cpu: Cpu) -> str | None:

@@ -2,7 +2,7 @@
 
 Decides where control goes, what the stack and the shadow stack get, and when a target is refused.  Far transfers are in
 `far_control`, entries to the kernel in `kernel_entry`.  With a 66 prefix and without REX.W, AMD processors have 16-bit
-near branches: a taken one clears bits 63..16 of rip, call and ret move 2 bytes (APM vol. 3, 1.2.2; measured on Zen 5).
+near branches: a taken one clears bits 63..16 of rip, call and ret move 2 bytes (APM vol. 3, 1.2.2; measured on Zen 4).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def counter_width(run: Run) -> int:
 def loop(wanted_zf: bool | None) -> Semantics:
     """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay.
 
-    An AMD processor takes the sense of ZF from the last F2 or F3 prefix, if there is one (measured on Zen 5).
+    An AMD processor takes the sense of ZF from the last F2 or F3 prefix, if there is one (measured on Zen 4).
     """
 
     def semantics(run: Run) -> None:
@@ -90,7 +90,7 @@ def jmp(run: Run) -> None:
 def call(run: Run) -> None:
     """CALL near: a bad target is refused before anything is pushed (SDM vol. 2, CALL).
 
-    On AMD a fault of the push goes first (measured on Zen 5).
+    On AMD a fault of the push goes first (measured on Zen 4).
     """
     target, amd = near_target(run), run.insn.cpu is Cpu.AMD
     if not amd:

@@ -47,7 +47,7 @@ def jmp_far(run: Run) -> None:
 def stack_size(run: Run) -> int:
     """Bytes of each push of a far call.
 
-    AMD has no m16:64, but a REX.W prefix before m16:32 widens the pushes to 8 bytes (measured on Zen 5).
+    AMD has no m16:64, but a REX.W prefix before m16:32 widens the pushes to 8 bytes (measured on Zen 4).
     """
     wide = run.insn.cpu is Cpu.AMD and run.insn.opcode.operand_size == 32 and run.insn.fields.w.value == 1
     return 8 if wide else run.insn.opcode.operand_size // 8
@@ -88,7 +88,7 @@ def retf(run: Run) -> None:
 def iret(run: Run) -> None:
     """IRET, IRETD, IRETQ at CPL 3: pops rip, cs, flags, rsp and ss, whatever the size; #GP(0) with NT set.
 
-    SDM vol. 2, IRET, IA-32e mode; rsp is zero-extended from the operand size (measured on Zen 5).
+    SDM vol. 2, IRET, IA-32e mode; rsp is zero-extended from the operand size (measured on Zen 4).
     """
     size = run.insn.opcode.operand_size // 8
     run.fault(run.get("nt"), 13)

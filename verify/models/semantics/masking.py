@@ -65,7 +65,7 @@ def selection(run: Run, element: int, width: int) -> Selection:
 def check_alignment(run: Run, size: int, chosen: Selection) -> None:
     """#GP(0) where the memory operand is not aligned to `size` bytes (a power of two), before any access.
 
-    An AMD processor does not check where no element is selected (measured on Zen 5).
+    An AMD processor does not check where no element is selected (measured on Zen 4).
     """
     low = bits.extract(run.operand_address(), size.bit_length() - 2, 0)
     misaligned = bits.not_(bits.eq(low, const(0, low.width)))

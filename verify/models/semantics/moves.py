@@ -105,7 +105,7 @@ def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
 
 
 def movsxd(run: Run) -> None:
-    """With 66 a word is moved; AMD's processors read four bytes of memory for it (measured on Zen 5), Intel's two."""
+    """With 66 a word is moved; AMD's processors read four bytes of memory for it (measured on Zen 4), Intel's two."""
     wide = run.insn.cpu is Cpu.AMD and operands.kind(run, 0) == "r16_reg"
     value, width = operands.read(run, 1, 4 if wide else None), int(operands.kind(run, 0)[1:3])
     operands.write(run, 0, bits.extract(value, 15, 0) if width == 16 else bits.sext(value, width))

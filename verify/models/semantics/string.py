@@ -1,7 +1,7 @@
 """Exact semantics of movs, cmps, stos, lods and scas, for a repeated one: one iteration.
 
 Decides addresses (address size, DF, segment override of the source only), counters, flags and whether another iteration
-follows.  A repeat prefix of either kind repeats movs, stos and lods (measured on Zen 5).  ins and outs need IOPL 3.
+follows.  A repeat prefix of either kind repeats movs, stos and lods (measured on Zen 4).  ins and outs need IOPL 3.
 The mnemonics movsd and cmpsd are also SSE2 instructions: see `is_string`.
 """
 
@@ -153,7 +153,7 @@ INTEL_ZERO_EXTENDED: Final[Mapping[Element, tuple[Term, ...]]] = {  # arch/x86/k
 def idle_gprs(run: Run, element: Element) -> Term:
     """General registers where the counter was 0.
 
-    AMD leaves them alone (measured on Zen 5); Intel with a 32-bit address size zero-extends some.
+    AMD leaves them alone (measured on Zen 4); Intel with a 32-bit address size zero-extends some.
     """
     gprs = run.before.gprs
     if run.insn.cpu is Cpu.AMD or run.insn.address_size == 8:

@@ -111,13 +111,13 @@ def clzero(run: Run) -> None:
 
 
 def reserved_nop(run: Run) -> None:
-    """NOP r/m: AMD refuses the register form of 0F 0D (measured on Zen 5)."""
+    """NOP r/m: AMD refuses the register form of 0F 0D (measured on Zen 4)."""
     if run.insn.cpu is Cpu.AMD and run.insn.opcode.name.endswith("_0F0D"):
         undefined(run)
 
 
 def pause(run: Run) -> None:
-    """PAUSE; with REX.B the bytes F3 90 exchange rax and r8, by operand size (measured on Zen 5)."""
+    """PAUSE; with REX.B the bytes F3 90 exchange rax and r8, by operand size (measured on Zen 4)."""
     if run.insn.fields.b.value != 1:
         return
     width = 64 if run.insn.fields.w.value == 1 else 16 if 0x66 in run.insn.fields.layout.prefixes else 32

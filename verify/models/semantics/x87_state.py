@@ -3,7 +3,7 @@
 Decides addresses, sizes, pending exceptions (#MF), and the pointers FIP, FDP and FOP.  Arithmetic and the layout of
 saved images are uninterpreted functions of everything that they show: control, status, tag and stack registers, the
 three pointers, MXCSR, vectors.  MMX arithmetic is routed.  Which instructions set the pointers: SDM vol. 1, 8.1.8 and
-8.1.9; measured for every x87 opcode on Zen 5.
+8.1.9; measured for every x87 opcode on Zen 4.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
 
 
 def empty_tags(run: Run) -> None:
-    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS), TOP 0 (measured on Zen 4); the pointers stay (Zen 5)."""
+    """EMMS, FEMMS: all tags empty (SDM vol. 2, EMMS), TOP 0 (measured on Zen 4); the pointers stay (Zen 4)."""
     pending(run)
     old = run.get("x87")
     status = bits.and_(bits.extract(old, *STATUS_WORD), const(0xC7FF, 16))

@@ -1,5 +1,5 @@
 """Prefixes as the processor treats them, lengths, faults and refusals.  Expected values: SDM vol. 2, chapter 2; APM
-vol. 3, chapter 1; where a line says so, executed on Zen 5."""
+vol. 3, chapter 1; where a line says so, executed on Zen 4."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ def test_what_one_vendor_leaves_undefined_faults() -> None:
     ("data", "reason"),
     [
         ("", "truncated"), ("48", "truncated"), ("0f", "truncated"), ("e8000000", "truncated"), ("c5", "truncated"),
-        ("6667f2f3", "truncated"), ("8b0425", "truncated"), ("66" * 15, "longer than 15 bytes"),
+        ("06", "undefined opcode"), ("0f04", "undefined opcode"), ("480f", "truncated"), ("d6", "undefined opcode"),
+        ("660f3a", "truncated"), ("6667f2f3", "truncated"), ("8b0425", "truncated"), ("0f0fc1", "truncated"),
+        ("66" * 15, "longer than 15 bytes"),
         ("66" * 15 + "90", "longer than 15 bytes"), ("67" * 10 + "c70300000000", "longer than 15 bytes"),
         ("0600", "undefined opcode"), ("66c5e858c1", "undefined opcode"), ("48c5e858c1", "undefined opcode"),
         ("c5e077c1", "undefined opcode"), ("0f0400", "undefined opcode"), ("9a00000000", "undefined opcode"),

@@ -18,7 +18,7 @@ def test_every_mnemonic_of_the_table_exists_and_has_one_row() -> None:
     assert all(row.source for row in ROWS)
 
 
-# Which x87 instructions leave the pointers alone: SDM vol. 1, 8.1.8, and FNSTENV after each one on Zen 5.
+# Which x87 instructions leave the pointers alone: SDM vol. 1, 8.1.8, and FNSTENV after each one on Zen 4.
 X87_CONTROL = {"fldcw", "fnstcw", "fnstsw", "fnclex", "fnstenv", "fldenv", "fnsave", "frstor", "fninit", "fneni",
                "fndisi", "fnsetpm", "wait"}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Control transfer: expected values were read from a Zen 5 processor under Linux 6.18, or are the SDM's."""
+"""Control transfer: expected values were read from a Zen 4 processor under Linux 6.18, or are the SDM's."""
 
 import pytest
 from executed import DATA, NO_FAULT, ORIGIN, STACK, executed

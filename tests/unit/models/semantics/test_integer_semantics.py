@@ -1,6 +1,6 @@
 """Integer instructions in memory, in special registers and at faults.
 
-Expected values were read from a Zen 5 processor under Linux 6.18, or follow the page of the SDM, vol. 2.
+Expected values were read from a Zen 4 processor under Linux 6.18, or follow the page of the SDM, vol. 2.
 """
 
 import pytest

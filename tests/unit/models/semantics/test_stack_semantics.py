@@ -1,4 +1,4 @@
-"""Stack instructions: expected values were read from a Zen 5 processor single-stepped under Linux 6.18, or the SDM."""
+"""Stack instructions: expected values were read from a Zen 4 processor single-stepped under Linux 6.18, or the SDM."""
 
 import pytest
 from executed import DATA, NO_FAULT, ORIGIN, STACK, executed

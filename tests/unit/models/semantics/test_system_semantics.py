@@ -1,4 +1,4 @@
-"""System instructions: expected values were read from a Zen 5 processor and Linux 6.18."""
+"""System instructions: expected values were read from a Zen 4 processor and Linux 6.18."""
 
 import pytest
 from executed import DATA, NO_FAULT, ORIGIN, executed

@@ -1,4 +1,4 @@
-"""Vector and mask moves: expected values follow the manual's pages; faults were read from a Zen 5 processor."""
+"""Vector and mask moves: expected values follow the manual's pages; faults were read from a Zen 4 processor."""
 
 import pytest
 from executed import DATA, NO_FAULT, executed

@@ -1,4 +1,4 @@
-"""x87 state: expected values were read from a Zen 5 processor (with fnstenv), or are the SDM's."""
+"""x87 state: expected values were read from a Zen 4 processor (with fnstenv), or are the SDM's."""
 
 import pytest
 from executed import DATA, NO_FAULT, ORIGIN, executed
