@@ -25,7 +25,7 @@ from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
 X87: Final = range(0xD8, 0xE0)
-CONCRETE_IMMEDIATES: Final = frozenset({"enter", "int"})  # the immediate decides which accesses are made
+CONCRETE_IMMEDIATES: Final = frozenset({"int"})  # the immediate decides what happens
 PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
 # Mnemonics whose semantics read the vendor; tests/unit/test_class_keys.py finds what is missing.
 VENDOR_SENSITIVE: Final = frozenset({
@@ -198,7 +198,7 @@ def _is_plain(opcode: Opcode) -> bool:
     """Whether prefixes matter to the opcode through its ModRM operand's address alone."""
     kinds = opcode.op_kinds
     special = opcode.is_string or opcode.is_stack or bool(opcode.implicit_memory) or opcode.is_save_restore
-    odd = any(k.startswith(("br", "seg_r", "es_r", "mem_offs", "mem_vsib", "sibmem", "mem_mib")) for k in kinds)
+    odd = any(k.startswith(("br", "es_r", "mem_offs", "mem_vsib", "sibmem", "mem_mib")) for k in kinds)
     named = opcode.mnemonic in PREFIX_SENSITIVE or opcode.mnemonic in ADDRESS_SENSITIVE
     return opcode.flow_control == "NEXT" and not (special or odd or named) and not opcode.may_require_cpl0
 
@@ -228,13 +228,22 @@ def _structure_key(p: Probe) -> tuple[object, ...]:
 def _fixed_values(d: Decoded) -> tuple[object, ...]:
     """Values that decide what happens: immediates of some instructions, which segment register is meant."""
     opcode = d.form.opcode
-    fixed = fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
-    return (*fixed, fields(d).reg) if "seg_reg" in opcode.op_kinds else fixed
+    fixed: tuple[object, ...] = fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
+    if opcode.mnemonic == "enter":
+        fixed = (_nesting_level(d),)
+    return (*fixed, cast(int, fields(d).reg.value) & 7) if "seg_reg" in opcode.op_kinds else fixed
+
+
+def _nesting_level(d: Decoded) -> int:
+    """Of ENTER: it decides how many accesses are made."""
+    return cast(int, fields(d).immediates[1].value) & 31
 
 
 def _prefix_key(d: Decoded) -> tuple[object, ...]:
     parts = fields(d)
-    return parts.w.value, parts.b.value, d.layout.prefixes
+    if d.form.opcode.mnemonic == "call":
+        return (parts.w.value,)
+    return parts.w.value, parts.b.value, 0x66 in d.layout.prefixes
 
 
 @cache
@@ -380,6 +389,8 @@ def _instruction(
             keep["opcode_reg"] = parts.opcode_reg
         if "seg_reg" in d.form.opcode.op_kinds:  # which segment register decides what happens
             keep["reg"] = parts.reg
+        if d.form.opcode.mnemonic == "enter":
+            keep["immediates"] = (var("imm0", 16), const(_nesting_level(d), 8))
         free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
         parts = FreeFields(parts, d.data, keep, free)
         real = cast(Decoded, p.decoded).layout.length

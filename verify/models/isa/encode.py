@@ -17,7 +17,7 @@ from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
 from verify.models.isa.decode import Decoded
 from verify.models.isa.layout import shape
 from verify.models.isa.patch import with_fields
-from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form
+from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
 
 __all__ = [
     "decoded_representatives", "irregular_representatives", "random_encoding", "representatives", "with_fields",
@@ -75,6 +75,8 @@ def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
         yield from (plain._replace(disp=d) for d in (1, -1, 0x7FFFFFFF, -0x80000000))
     if form.opcode.ignores_mod:
         yield from (plain._replace(mod=mod, rm=rm) for mod in range(4) for rm in (0, 4, 5))
+    if form.opcode.mnemonic == "enter":
+        yield from (plain._replace(immediate=level << 16) for level in range(32))  # the third byte is the nesting level
     if shape(form.opcode.code).immediates:
         yield from (plain._replace(immediate=i) for i in (1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, -1))
 
@@ -89,13 +91,25 @@ def _prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
             yield plain._replace(prefixes=extra + plain.prefixes)
     for pair in _PAIRS if legacy else _VECTOR_PAIRS:
         yield plain._replace(prefixes=pair + plain.prefixes)
-    if legacy and (form.opcode.flow_control != "NEXT" or form.opcode.is_stack or form.opcode.is_string):
-        for groups in product((b"", b"\x67"), (b"", b"\x64", b"\x65"), (b"", b"\xf2", b"\xf3")):
-            yield plain._replace(prefixes=b"".join(groups) + plain.prefixes)
+    if _depends_on_prefixes(form.opcode):
+        repeats = (b"", b"\xf2", b"\xf3") if legacy else (b"",)
+        for groups in product((b"", b"\x67"), (b"", b"\x64", b"\x65"), repeats):
+            there = plain._replace(prefixes=b"".join(groups) + plain.prefixes)
+            yield there
+            if form.opcode.is_vsib:
+                yield there._replace(no_base=True)
+            elif "CALL" in form.opcode.flow_control:
+                yield there._replace(rex=8)
     if legacy:
         for value in b"\x66\xf2\xf3\x64\x67":  # REX.W beside a prefix that it may override
             yield plain._replace(prefixes=bytes((value,)) + plain.prefixes, rex=8)
             yield plain._replace(prefixes=bytes((value,)) + plain.prefixes, rex=1)
+
+
+def _depends_on_prefixes(row: Opcode) -> bool:
+    """Whether address size, segment and repeat prefixes matter beyond the address of a ModRM operand."""
+    special = row.is_stack or row.is_string or row.is_vsib or row.is_save_restore or row.may_require_cpl0
+    return special or row.flow_control != "NEXT" or bool(row.implicit_memory)
 
 
 def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
@@ -122,6 +136,8 @@ def _numbers(form: Form) -> tuple[int, ...]:
     """Every register where a scratch rule or the opcode byte depends on it; a few elsewhere."""
     evex = form.opcode.encoding == "EVEX"
     named_by_opcode = any(k.endswith("_opcode") for k in form.opcode.op_kinds)
+    if "seg_reg" in form.opcode.op_kinds:
+        return (*range(6), 12)
     if form.addressing is Addressing.RIP or named_by_opcode:
         return _VECTORS if evex else tuple(range(16))
     return _FEW_VECTORS if evex else _FEW
