@@ -91,7 +91,7 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
         return _absent(form, executor.capabilities, result.states)
     states, mismatches = result.states, list[Mismatch]()
     if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
-        second = Comparison(executor, changed_trials(first, executor, form, numbers))
+        second = Comparison(executor, changed_trials(first, executor, form, numbers), first)
         later = second.all().findings
         states += len(second.trials.states)
         apart = disagreements(first, second)

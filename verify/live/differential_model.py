@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
@@ -61,6 +61,46 @@ class Bytes:
         return Bytes({**self.chunks, **new}, self.background, self.lost)
 
 
+class Registers(Sequence[int]):
+    """A register file: the registers that were written, over those of a trial."""
+
+    __slots__ = ("before", "own")
+
+    def __init__(self, before: Sequence[int], own: dict[int, int]) -> None:
+        self.before, self.own = before, own
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    def __getitem__(self, number: Any) -> Any:
+        found = self.own.get(number)
+        return self.before[number] if found is None else found
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def replaced(self, number: int, value: int) -> Registers:
+        """The file with one register replaced."""
+        return Registers(self.before, {**self.own, number: value})
+
+
+class VectorRow(Sequence[int]):
+    """The 32 vector registers of a trial, made integers when asked for."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data  # 32 × 64 bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // CHUNK
+
+    def __getitem__(self, number: Any) -> Any:
+        return int.from_bytes(self.data[CHUNK * number : CHUNK * number + CHUNK], "little")
+
+
 def mapped(address: int, write: int) -> bool:
     """Whether a byte may be read, or written, in the executor's memory."""
     return any(low <= address < end and (writable or not write) for low, end, writable in _RANGES)
@@ -74,15 +114,24 @@ class Machine:
 
     def __init__(self, ones: bool, decision: int) -> None:
         self.ones, self.decision = ones, decision
+        self._answers: dict[tuple[str, Any], Value] = {}
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
+        answer = self._answers.get((name, sort), self)
+        if answer is not self:
+            return answer
         if name.startswith("access_"):
             return self._access(name, *args)
-        if name.endswith(".datapath_fault") or name == "fetch_fault":
-            return NO_FAULT
         if name == "vsib_address":
             return args[0]
+        found = self._answers[name, sort] = self._answer(name, sort)
+        return found
+
+    def _answer(self, name: str, sort: Any) -> Value:
+        """The value of a function that is the same for all arguments."""
+        if name.endswith(".datapath_fault") or name == "fetch_fault":
+            return NO_FAULT
         if name.endswith(KERNEL):
             return 0
         if isinstance(sort, Array):
@@ -300,9 +349,8 @@ def _file(array: Term) -> str:
     return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A concrete state in the semantics' terms: gprs, masks, vectors as integers, memory as `Bytes`."""
+class Given(NamedTuple):
+    """A concrete state in the semantics' terms: registers as integers, memory as `Bytes`."""
 
     ip: int
     gprs: Sequence[int]
@@ -323,14 +371,17 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
     if layout.segment is not None:
         env["segment_base"] = given.fs_base if layout.segment == "fs" else given.gs_base
     env.update(
-        origin=given.ip, gprs=tuple(given.gprs), fs_base=given.fs_base, gs_base=given.gs_base, selectors=SELECTORS,
-        vectors=tuple(given.vectors), masks=tuple(given.masks), mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
+        origin=given.ip, gprs=Registers(given.gprs, {}), fs_base=given.fs_base, gs_base=given.gs_base,
+        selectors=SELECTORS, vectors=Registers(given.vectors, {}), masks=Registers(given.masks, {}),
+        mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
         other=0, ssp=0, cet=0, memory=given.memory,
     )  # fmt: skip
-    for name, position in FLAG_BITS.items():
-        env[name] = given.rflags >> position & 1
+    rflags = given.rflags
+    for name, position in _FLAG_PLACES:
+        env[name] = rflags >> position & 1
     return env
 
 
+_FLAG_PLACES: Final = tuple(FLAG_BITS.items())
 SELECTORS: Final = 0x33 << 16 | 0x2B << 32  # es, cs, ss, ds, fs, gs of a 64-bit program under Linux
 __all__ = ["ALWAYS", "Bytes", "Given", "Prediction", "State", "environment", "own_values", "prediction", "probe_here"]
