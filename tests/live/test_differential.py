@@ -136,7 +136,7 @@ def test_forms_of_other_processors_are_skipped(executor: Executor) -> None:
 
 def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> None:
     forms = all_forms()[7::31]
-    results = [r for _, r in survey(executor, forms, Settings(states=24, encodings=4, seed=5), 50)]
+    results = [r for _, r in survey(forms, Settings(states=24, encodings=4, seed=5))]
     assert [m for r in results for m in r.mismatches] == []
     assert sum(r.states for r in results) > 1000
     assert sum(r.completed > 0 for r in results) > 20
