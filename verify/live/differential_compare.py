@@ -29,7 +29,6 @@ from verify.live.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.models.machine import FLAG_BITS, NO_FAULT
 
 SUPPRESSIBLE: Final = frozenset({0, 6, 13, 16, 19})  # what a datapath or a refusal may raise: #DE #UD #GP #MF #XM
-SELECTOR_FAULTS: Final = frozenset({10, 11, 12, 13})  # #TS #NP #SS #GP
 UD, XM = 6, 19
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
 
@@ -144,8 +143,6 @@ class Comparison:
             return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the mask decides which part faults
-        if model.selects and number in SELECTOR_FAULTS:
-            return True
         if model.unsized and number in {PF, 13, 12}:
             return True
         if model.excepts and expected.vectors[0] == NO_FAULT and number in SUPPRESSIBLE - {UD}:

@@ -7,11 +7,12 @@ the outcome's own terms.  x87 pointers, shadow stack, `other` and what tf would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from verify.live.descriptors import is_long, refuses_code, refuses_data, refuses_stack
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
@@ -24,12 +25,21 @@ from verify.models.semantics.run import Instruction
 from verify.models.sites import Probe, own_values, probe_of, problem
 
 PF, GP, SS = 14, 13, 12
+FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
 COMPARED: Final = (
     "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", "memory",
 )  # fmt: skip
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
-KERNEL: Final = (".refuses", "selector_fault", "selector_not_present")  # what the kernel's configuration answers
+KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
+DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
+    "code_selector.refuses": refuses_code,
+    "code_selector.long": is_long,
+    "stack_selector.refuses": refuses_stack,
+    "selector_fault": refuses_data,
+    "selector_not_present": lambda register, selector: False,
+    "data_selector.refuses": lambda selector: refuses_data(FS, selector),
+}
 Value = Any
 
 
@@ -125,6 +135,8 @@ class Machine:
             return self._access(name, *args)
         if name == "vsib_address":
             return args[0]
+        if name in DESCRIPTORS:
+            return int(DESCRIPTORS[name](*args))
         found = self._answers[name, sort] = self._answer(name, sort)
         return found
 
@@ -207,7 +219,6 @@ class Prediction:
     repeats: bool
     roams: bool  # an access that a mask or the kernel makes piece by piece: any page of it may be reported
     kernel: bool  # the kernel completes it, with faults of its own accesses
-    selects: bool  # descriptor tables decide, before or after its accesses
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -256,12 +267,11 @@ def _predicted(instruction: Instruction) -> Prediction:
         whole=whole,
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
         worlds=_worlds([t for t in terms if t.op == "uf"]),
-        excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
+        excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.again is not bits.FALSE,
         roams=result.kernel_completes or any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4
                                              for t in terms),
         kernel=result.kernel_completes,
-        selects="selector_fault" in functions,
         unsized="vsib_address" in functions,
     )
 
@@ -269,7 +279,8 @@ def _predicted(instruction: Instruction) -> Prediction:
 def _worlds(functions: Sequence[Term]) -> int:
     """How many worlds tell what depends on datapaths."""
     named = [(str(t.params[0]), t) for t in functions]
-    free = [(n, t) for n, t in named if n not in {"access_error", "fetch_fault"} and not n.endswith(MADE)]
+    known = {"access_error", "fetch_fault", *DESCRIPTORS}
+    free = [(n, t) for n, t in named if n not in known and not n.endswith(MADE)]
     if not free:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]

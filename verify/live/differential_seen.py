@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from verify.live.descriptors import CS_64, SS
 from verify.live.differential_model import Bytes, Given, VectorRow
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK, REGIONS
@@ -139,7 +140,8 @@ class Seen(Records):
             return x87_word(self.area[i])
         if name == "selectors":
             es, ds, fs, gs = self.column("selectors")[i]
-            return es | 0x33 << 16 | 0x2B << 32 | ds << 48 | fs << 64 | gs << 80
+            cs, ss = self.column("code_stack")[i]
+            return es | cs << 16 | ss << 32 | ds << 48 | fs << 64 | gs << 80
         return self.column(name)[i]
 
 
@@ -180,7 +182,7 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
         "mxcsr": area["mxcsr"] != saved["mxcsr"],
         "fs_base": rows["fs_base"] != after.rows["fs_base"],
         "gs_base": rows["gs_base"] != after.rows["gs_base"],
-        "selectors": (after.rows["selectors"] != 0).any(axis=1),
+        "selectors": (after.rows["selectors"] != 0).any(axis=1) | (after.rows["code_stack"] != (CS_64, SS)).any(axis=1),
         "x87": (area["st"][:, :, 0] != saved["st"][:, :, 0]).any(axis=1)
         | ((area["st"][:, :, 1] ^ saved["st"][:, :, 1]) & np.uint64(0xFFFF) != 0).any(axis=1)
         | (area["fcw"] != saved["fcw"]) | (area["fsw"] != saved["fsw"]) | (area["ftw"] != saved["ftw"]),
