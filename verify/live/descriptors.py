@@ -23,9 +23,9 @@ def refuses_code(selector: int, target: int) -> bool:
     return selector >> 3 == CODE_32 and target >> 32 != 0
 
 
-def is_long(selector: int) -> bool:
-    """Whether a code selector that is taken leads to 64-bit mode."""
-    return selector >> 3 == CODE_64
+def is_32_bit(selector: int) -> bool:
+    """Whether a code selector that is taken leads to compatibility mode."""
+    return selector >> 3 == CODE_32
 
 
 def refuses_stack(selector: int) -> bool:

@@ -139,8 +139,6 @@ class Comparison:
             if number == PF and cr2 >> 12 not in pages and not model.unsized:
                 self.add(i, "predicted", "fault address", expected.addresses[-1], cr2)
             return True
-        if model.kernel and number in {GP, PF}:  # whatever of the two the kernel's own decoding comes to
-            return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the mask decides which part faults
         if model.unsized and number in {PF, 13, 12}:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from verify.live.descriptors import is_long, refuses_code, refuses_data, refuses_stack
+from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
@@ -34,7 +34,7 @@ ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", 
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.refuses": refuses_code,
-    "code_selector.long": is_long,
+    "code_selector.is_32_bit": is_32_bit,
     "stack_selector.refuses": refuses_stack,
     "selector_fault": refuses_data,
     "selector_not_present": lambda register, selector: False,
@@ -217,8 +217,7 @@ class Prediction:
     worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
-    roams: bool  # an access that a mask or the kernel makes piece by piece: any page of it may be reported
-    kernel: bool  # the kernel completes it, with faults of its own accesses
+    roams: bool  # an access that a mask makes piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -269,9 +268,7 @@ def _predicted(instruction: Instruction) -> Prediction:
         worlds=_worlds([t for t in terms if t.op == "uf"]),
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.again is not bits.FALSE,
-        roams=result.kernel_completes or any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4
-                                             for t in terms),
-        kernel=result.kernel_completes,
+        roams=any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4 for t in terms),
         unsized="vsib_address" in functions,
     )
 

@@ -41,7 +41,7 @@ def enter_code_segment(run: Run, new: Term, target: Term) -> None:
 
 def stack_pointer(new: Term, rsp: Term) -> Term:
     """rsp as a compatibility-mode segment leaves it: 32 bits (measured on Zen 4); the descriptor tells the mode."""
-    return bits.ite(bits.uf("code_selector.long", 1, new), rsp, bits.zext(bits.extract(rsp, 31, 0), 64))
+    return bits.ite(bits.uf("code_selector.is_32_bit", 1, new), bits.zext(bits.extract(rsp, 31, 0), 64), rsp)
 
 
 def jmp_far(run: Run) -> None:
