@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,9 +95,7 @@ def semantics(request: Request) -> int:
 
 def _judged(request: Request, forms: list[Any], summary: Any) -> bool:
     """Fills the summary, mismatches and progress shown as they come; whether it was interrupted."""
-    from contextlib import closing  # noqa: PLC0415  start-up time
-
-    from verify.confirm_semantics import mismatch_lines  # noqa: PLC0415
+    from verify.confirm_semantics import mismatch_lines  # noqa: PLC0415  start-up time
     from verify.live.differential import survey  # noqa: PLC0415
 
     begun = time.monotonic()
@@ -149,20 +148,40 @@ def kernel(request: Request) -> int:
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
     _forms(request.ranges)
-    ranges = opcode_ranges(request.ranges)
-    agreement, begun = Agreement(), time.monotonic()
+    agreement, begun, interrupted = Agreement(), time.monotonic(), False
+    judge = _knowing_judge()
     try:
-        for found, _ in compared(ranges, request.step):
-            agreement = found
-            if request.seconds is not None and time.monotonic() - begun > request.seconds:
-                break
+        with closing(
+            compared(opcode_ranges(request.ranges), request.step, request.jobs, judge, request.seconds)
+        ) as found:
+            for agreement in found:  # noqa: B007  the last one counts
+                pass
     except UprobesUnavailable as error:
         return _unavailable(str(error))
+    except KeyboardInterrupt:
+        interrupted = True
     document = {**agreement.document(), "seconds": round(time.monotonic() - begun, 1)}
     click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
+    if interrupted:
+        click.echo("ubp-verify: interrupted; these are the results so far", err=True)
+        return EXIT_INTERRUPTED
     if request.store:
         _keep_predictions(document)
-    return EXIT_MISMATCH if document["unsound"] else 0
+    if document["unsound"]:
+        return EXIT_MISMATCH
+    return EXIT_FAULT if document["lost"] else 0
+
+
+def _knowing_judge() -> Any:
+    """A judge that starts with the ledger's decisions."""
+    from verify.batch import Known  # noqa: PLC0415  start-up time
+    from verify.cli_options import assumptions_without, ledger_directory  # noqa: PLC0415
+    from verify.confirm_kernel import SCHEME  # noqa: PLC0415
+    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.models.schemes.registry import SCHEMES  # noqa: PLC0415
+
+    decisions = Ledger(ledger_directory(None), SCHEME).decisions
+    return Known(decisions, frozenset()).judge(SCHEMES[SCHEME], assumptions_without(()))
 
 
 def _agreement_lines(document: Any) -> list[str]:
@@ -174,6 +193,7 @@ def _agreement_lines(document: Any) -> list[str]:
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
         f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
+        *(f"lost: {reason}" for reason in document["lost"]),
     ]
 
 

@@ -6,18 +6,24 @@ Shadow stacks and containment cannot be seen by the judge: an encoding refuted o
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from verify.live.corpus import registration_corpus, unique
 from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
 from verify.live.kernel_child import CODE, Tracee
-from verify.live.kernel_record import processor, survey_encodings
+from verify.live.kernel_record import processor
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import standard_states
 from verify.live.reproducer import emit, standard_situation
+from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange
@@ -25,6 +31,7 @@ from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
+TASK: Final = 1000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
 UNSEEN: Final = frozenset({"shadow-stack", "containment"})  # no shadow stacks here; what follows in a slot is hlt
 
@@ -46,22 +53,35 @@ def predicted(judgement: Judgement) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoding that the processor knows: what the model says, what the kernel does, on which observables."""
+
+    encoding: str
+    said: str  # nothing: the model says nothing
+    seen: str
+    where: str
+
+
+def row(judgement: Judgement, comparison: Comparison) -> Row:
+    """The row of one encoding."""
+    where = ",".join(comparison.observables) or ",".join(d.observable for d in judgement.deviations)
+    return Row(comparison.encoding.hex(), predicted(judgement) or "nothing", comparison.result, where)
+
+
 @dataclass(slots=True)
 class Agreement:
     """Counts of predictions and what disagreed."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
-    disagreements: list[tuple[str, str, str, str]] = field(default_factory=list)  # hex, predicted, seen, observables
-    confirmed: int = 0  # refuted and seen to deviate
+    disagreements: list[Row] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # why encodings have no row
 
-    def take(self, judgement: Judgement, comparison: Comparison) -> None:
-        """Counts one encoding that the processor knows."""
-        said, seen = predicted(judgement), comparison.result
-        self.counts[said or "nothing", seen] += 1
-        self.confirmed += said == seen == "deviates"
-        if said is not None and said != seen:
-            where = ",".join(comparison.observables) or ",".join(d.observable for d in judgement.deviations)
-            self.disagreements.append((comparison.encoding.hex(), said, seen, where))
+    def take(self, found: Row) -> None:
+        """Counts one encoding."""
+        self.counts[found.said, found.seen] += 1
+        if found.said not in {"nothing", found.seen}:
+            self.disagreements.append(found)
 
     @property
     def judged(self) -> int:
@@ -71,16 +91,17 @@ class Agreement:
     @property
     def unsound(self) -> list[str]:
         """Encodings that the model calls identical and the kernel shows to deviate: the worst defect."""
-        return [h for h, said, seen, _ in self.disagreements if (said, seen) == ("identical", "deviates")]
+        return sorted(r.encoding for r in self.disagreements if (r.said, r.seen) == ("identical", "deviates"))
 
     def document(self) -> dict[str, Any]:
         """Counts for JSON."""
         share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
+        rows = sorted((r.encoding, r.said, r.seen, r.where) for r in self.disagreements)
         return {
             "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
-            "agreement": round(share, 6), "confirmed": self.confirmed, "unsound": self.unsound,
+            "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
-            "disagreements": [list(d) for d in self.disagreements],
+            "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
 
 
@@ -92,14 +113,48 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
-def compared(ranges: tuple[OpcodeRange, ...], step: int) -> Iterator[tuple[Agreement, Comparison]]:
-    """Every `step`-th encoding of the corpus, run for real and predicted; raises UprobesUnavailable."""
-    cpu, judge, agreement = machine_cpu(), Judge(SCHEMES[SCHEME]), Agreement()
+@contextmanager
+def _judge(
+    ranges: tuple[OpcodeRange, ...], judge: Judge
+) -> Iterator[Callable[[tuple[bytes, ...]], list[Row]]]:  # fmt: skip
+    """What a worker answers with: the rows of those encodings that are wanted and that the processor knows."""
+    cpu = machine_cpu()
     with KernelJudge() as kernel:
-        for comparison in kernel.compare(wanted(survey_encodings(kernel, step), ranges, cpu)):
-            if comparison.valid:
-                agreement.take(judge.judgement(comparison.encoding, cpu), comparison)
-            yield agreement, comparison
+
+        def rows(encodings: tuple[bytes, ...]) -> list[Row]:
+            known = kernel.valid(wanted(encodings, ranges, cpu))
+            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(known) if c.valid]
+
+        yield rows
+
+
+def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
+    begun, encodings = time.monotonic(), unique(islice(registration_corpus(), 0, None, step))
+    while task := tuple(islice(encodings, TASK)):
+        if seconds is not None and time.monotonic() - begun > seconds:
+            return
+        yield task
+
+
+def compared(
+    ranges: tuple[OpcodeRange, ...], step: int, jobs: int = 1, judge: Judge | None = None, seconds: float | None = None
+) -> Generator[Agreement, None, None]:
+    """Every `step`-th encoding of the corpus, run for real and predicted; raises UprobesUnavailable.
+
+    `jobs` processes share the work, each with probes on files of its own; the agreement so far after each task.
+    """
+    agreement = Agreement()
+    with KernelJudge():
+        pass
+    begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
+    with closing(dealt(_tasks(step, seconds), begin, jobs)) as answers:
+        for task, rows in answers:
+            if isinstance(rows, Lost):
+                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {rows.reason}")
+                continue
+            for found in rows:
+                agreement.take(found)
+            yield agreement
 
 
 def confirmation(data: bytes, judgements: list[Judgement]) -> str:

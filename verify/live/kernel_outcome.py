@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from verify.live.kernel_child import HLT, LANDING_SIZE, STANDARD, Space, Stop
 from verify.live.kernel_ptrace import REGISTERS, RIP
 from verify.live.kernel_state import TRAP_FLAG, X87_AREA
@@ -159,7 +161,7 @@ def _xstate(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference
 def _memory(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
     if plain.data == probed.data:
         return
-    changed = [i for i, (a, b) in enumerate(zip(plain.data, probed.data, strict=True)) if a != b]
+    changed = np.flatnonzero(np.frombuffer(plain.data, np.uint8) != np.frombuffer(probed.data, np.uint8)).tolist()
     pointers = [i for i in changed if at.address(i) - at.x87_area in ENVIRONMENT]
     others = [i for i in changed if i not in pointers]
     for name, places in (("x87-pointers", pointers), ("memory-values", others)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -43,7 +42,7 @@ class _Worker(Generic[Task]):
 
 
 def _leave(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+    raise SystemExit(128 + number)
 
 
 def _serve(channel: Connection[Any, Any], begin: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> None:
