@@ -70,16 +70,20 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     """Adds what the kernel says, and where the reproducer is; the exit status."""
     from pathlib import Path  # noqa: PLC0415  start-up time
 
-    from verify.confirm_kernel import confirmation, machine_cpu, write_reproducer  # noqa: PLC0415
+    from verify.confirm_counterexample import confirmation, write_reproducer  # noqa: PLC0415
+    from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
+    judgement = judge.judgement(data, machine_cpu())
     if reproducer:
-        paths = write_reproducer(Path(reproducer), data, f"{row['text']}: {row['reason'] or row['verdict']}")
+        summary = f"{row['text']}: {row['reason'] or row['verdict']}"
+        paths, state = write_reproducer(Path(reproducer), data, judgement, judge.assumptions, summary)
         row["reproducer"] = [str(p) for p in paths]
+        row["reproducer_state"] = state
     if not confirm:
         return 0
     try:
-        row["kernel"] = confirmation(data, [judge.judgement(data, machine_cpu())])
+        row["kernel"] = confirmation(data, judgement, judge.assumptions)
     except UprobesUnavailable as error:
         row["kernel"] = f"not available here: {error}"
         return 2
@@ -88,7 +92,7 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
 
 def _print_insn(row: Mapping[str, Any]) -> None:
     for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason", "kernel",
-                 "reproducer"):  # fmt: skip
+                 "reproducer", "reproducer_state"):  # fmt: skip
         value = row.get(name)
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")

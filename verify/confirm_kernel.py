@@ -1,28 +1,23 @@
 """The running kernel against the scheme's model: does the model predict what the kernel does with each encoding?
 
 Decides three things of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted.
-Shadow stacks and containment cannot be seen by the judge: an encoding refuted on these alone is predicted identical.
+What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted on that alone is predicted identical.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 from verify.live.corpus import registration_corpus, unique
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel import Comparison, KernelJudge
 from verify.live.kernel_record import processor
-from verify.live.kernel_registration import image
-from verify.live.kernel_state import standard_states
-from verify.live.reproducer import emit, standard_situation
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
@@ -33,7 +28,11 @@ from verify.smt.verdicts import Verdict
 
 TASK: Final = 1000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
-UNSEEN: Final = frozenset({"shadow-stack", "containment"})  # no shadow stacks here; what follows in a slot is hlt
+UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
+    "shadow-stack": "no shadow stack here",
+    "containment": "what follows in a slot is hlt, which stops the program in both places",
+    "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
+}
 
 
 def machine_cpu() -> Cpu:
@@ -48,9 +47,15 @@ def predicted(judgement: Judgement) -> str | None:
     if judgement.verdict is Verdict.PROVED:
         return "identical"
     if judgement.verdict is Verdict.REFUTED:
-        seen = {d.observable for d in judgement.deviations} - UNSEEN
-        return "deviates" if seen else "identical"
+        return "deviates" if any(is_visible(judgement, d.observable) for d in judgement.deviations) else "identical"
     return None
+
+
+def is_visible(judgement: Judgement, observable: str) -> bool:
+    """Whether a deviation on the observable would show in the judge's states, in which all data pages are present."""
+    decoded = judgement.probe.decoded
+    gathers = isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
+    return observable not in UNSEEN or (observable == "hits" and not gathers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +160,3 @@ def compared(
             for found in rows:
                 agreement.take(found)
             yield agreement
-
-
-def confirmation(data: bytes, judgements: list[Judgement]) -> str:
-    """What the running kernel says of one encoding, in the judge's standard states: a line."""
-    with KernelJudge() as kernel:
-        found = next(iter(kernel.compare(iter([data]))))
-    said = {p for j in judgements if (p := predicted(j)) is not None}
-    seen = found.result
-    where = f" in {', '.join(found.observables)}" if found.observables else ""
-    if seen in said:
-        return f"confirmed: {seen}{where}"
-    if said == {"deviates"} and seen == "identical":
-        return "not reproducible here: identical in the judge's standard states"
-    return f"contradicted: the model says {' or '.join(sorted(said)) or 'nothing'}, the kernel {seen}{where}"
-
-
-def write_reproducer(directory: Path, data: bytes, summary: str) -> tuple[Path, Path]:
-    """A C program and a shell script that show the deviation in the judge's first standard state."""
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
-        state = next(iter(standard_states(child)))
-    return emit(directory, standard_situation(data, CODE + 2 * LAYOUT.stride, state), summary)
