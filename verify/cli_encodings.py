@@ -83,7 +83,7 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     if not confirm:
         return 0
     try:
-        row["kernel"] = confirmation(data, judgement, judge.assumptions)
+        row["kernel"] = confirmation(data, judgement, judge.assumptions, row["verdict"])
     except UprobesUnavailable as error:
         row["kernel"] = f"not available here: {error}"
         return 2

@@ -24,12 +24,14 @@ from verify.smt.decide import TYPICAL, default_value
 from verify.smt.judge import Deviation, Judgement
 
 PAGE: Final = 4096
+CODE: Final = PAGE + 1  # bytes from the instruction on that are code: its page and the next
 LOWEST: Final = 0x1_0000  # what a program can map
 END: Final = (1 << 47) - 2 * PAGE
 SELECTORS: Final = 0x33 << 16 | 0x2B << 32
-EMPTY_X87: Final = 0xFFFF << 32 | 0x37F
+ONE: Final = 0x3FFF_8000_0000_0000_0000
+HALF_FULL_X87: Final = sum(ONE << 48 + 80 * i for i in range(4)) | 0x00FF << 32 | 4 << 27 | 0x37F  # st0..st3 are 1.0
 PLAIN: Final[Mapping[str, int]] = {  # what a program has, or must have: no shadow stack here
-    "selectors": SELECTORS, "ssp": 0, "cet": 0, "fip": 0, "fdp": 0, "fop": 0, "mxcsr": 0x1F80, "x87": EMPTY_X87,
+    "selectors": SELECTORS, "ssp": 0, "cet": 0, "fip": 0, "fdp": 0, "fop": 0, "mxcsr": 0x1F80, "x87": HALF_FULL_X87,
 }  # fmt: skip
 FREE: Final = ("mxcsr", "x87")  # of these, those that a program can choose
 STACK: Final = 0x7FFD_1234_5000
@@ -37,18 +39,19 @@ ORIGINS: Final = (TYPICAL["origin"], 0x5555_5555_4FF0, 0x3000_0040, 0x5555_5555_
 RSP: Final = 4
 SYSTEM_CALLS: Final = frozenset({"syscall", "sysenter", "int"})
 NO_SYSTEM_CALL: Final = 0xFFFF  # a number that the kernel answers with ENOSYS
-TRIES: Final = 300
+VECTORS: Final = frozenset({16, 32, 64})  # bytes of operands that some instructions want aligned
+TRIES: Final = 400
 SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Realised:
-    """A state to be run: registers by the semantics' names, initial memory by address, pages that must be missing."""
+    """A state to be run: registers by the semantics' names, initial memory by address; the rest is not mapped."""
 
     observable: str
     values: Mapping[str, Any]  # gprs, flags, fs_base, gs_base, vectors, masks, mxcsr, x87, origin
-    memory: tuple[tuple[int, bytes], ...]
-    missing: tuple[int, ...]  # addresses that fault
+    memory: tuple[tuple[int, bytes], ...]  # what the instruction accesses in place
+    spare: tuple[tuple[int, bytes], ...]  # what only the displaced one accesses, where a program can map it
     moved: bool  # not the witness as it was shown
     rests_on: tuple[str, ...]  # functions of the environment and datapaths that no state forces
 
@@ -59,6 +62,7 @@ class _Case:
 
     deviation: Deviation
     accesses: tuple[Access, ...]
+    in_place: int  # how many of the accesses, the first ones, are those in place
     evaluate: Evaluator
     env: dict[str, Any]  # by own names
     matters: frozenset[str]  # variables of the obligation
@@ -77,12 +81,16 @@ def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[
     case = _case(judgement, deviation, assumptions)
     faulting = _faulting(case)
     reasons = []
+    later: Realised | None = None
     for number, env in enumerate(_candidates(case)):
         found = _placed(case, env, faulting)
-        if not isinstance(found, str):
+        if isinstance(found, str):
+            reasons.append(found)
+        elif all(at % len(data) == 0 for at, data in found.memory if len(data) in VECTORS):
             return replace(found, moved=number > 0)
-        reasons.append(found)
-    return reasons[0]
+        else:
+            later = later or replace(found, moved=number > 0)
+    return later or reasons[0]
 
 
 def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> _Case:
@@ -98,7 +106,7 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     names = deviation.question.text.names
     known = deviation.question.environment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
-    env = dict(given)
+    env = {"origin": TYPICAL["origin"], **given}
     for t in postorder(roots):
         if t.op == "var" and (name := str(t.params[0])) not in env:
             plain = Memory(deviation.witness.seed) if isinstance(t.sort, Opaque) else default_value(name, t.sort)
@@ -107,7 +115,7 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     assert isinstance(decoded, Decoded)
     shown = [t for b in sides for _, t in shown_rows(b, deviation.observable)]
     return _Case(
-        deviation, accesses, compiled(roots), env, frozenset(names), decoded.layout.segment,
+        deviation, accesses, len(sides[0].accesses), compiled(roots), env, frozenset(names), decoded.layout.segment,
         decoded.form.opcode.mnemonic in SYSTEM_CALLS, _functions(shown),
     )  # fmt: skip
 
@@ -118,8 +126,16 @@ def _functions(roots: list[Term]) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if not n.startswith("access_")))
 
 
+class _Real(World):
+    """A world in which alignment checks are what they are: of the address's low bits."""
+
+    def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
+        """The value of an uninterpreted function."""
+        return int(args[0] != 0) if name.endswith(".misaligned") else super().function(name, sort, args)
+
+
 def _world(case: _Case, faults: Mapping[tuple[int, int, int], int]) -> World:
-    return World(faults, case.deviation.witness.seed)
+    return _Real(faults, case.deviation.witness.seed)
 
 
 def _addresses(case: _Case, env: Mapping[str, Any], world: World) -> list[tuple[int, int, int]]:
@@ -147,8 +163,9 @@ def _candidates(case: _Case) -> Iterator[dict[str, Any]]:
     bound = {n: v for n, v in plain.items() if n not in FREE}
     for number in range(TRIES):
         env = {**case.env, **(plain if number % 2 == 0 else bound)}
-        if "origin" in env:
-            env["origin"] = env["origin"] if number < 4 else random.choice(ORIGINS)
+        env["origin"] = env["origin"] if number < 4 else random.choice(ORIGINS) - random.randrange(64)
+        if "slot" in env:
+            env["slot"] = TYPICAL["slot"]
         if "gprs" in env:
             env["gprs"] = _pointers(env["gprs"], number, random)
             if case.system_call:
@@ -176,30 +193,51 @@ def _is_user(address: int, size: int) -> bool:
 
 
 def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Realised | str:
-    """The state that an environment is, where its accesses can be mapped and the deviation shows."""
-    none = _world(case, {})
-    rows = list(zip(case.accesses, _addresses(case, env, none), faulting, strict=True))
+    """The state that an environment is, where the accesses in place can be mapped and the deviation shows."""
+    rows = list(zip(case.accesses, _addresses(case, env, _world(case, {})), faulting, strict=True))
     faults = {(at, a.size, int(a.kind == "w")): 14 for a, (at, _, _), bad in rows if bad}
-    for a, (at, made, _), bad in rows:
-        if made and not bad and not _is_user(at, a.size):
+    good = [(at, a.size, n < case.in_place) for n, (a, (at, made, _), bad) in enumerate(rows) if made and not bad]
+    reason = _obstacle(case, env, [(at, size) for at, size, own in good if own], [at for at, _, _ in faults])
+    if reason is not None:
+        return reason
+    asked = case.deviation.question
+    known = asked.environment(case.deviation.witness, {n: v for n, v in env.items() if n in case.matters})
+    if not all(asked.evaluator(known, _world(case, faults))):
+        return "with addresses that a program can map the deviation does not show"
+    memory = env.get("memory", Memory())
+    code = _pages([(env["origin"], CODE)])
+    pieces = [(at, memory.load(at, size).to_bytes(size, "little"), own) for at, size, own in good]
+    others = [(at, data) for at, data, own in pieces if not own]
+    spare = [p for p in others if _is_user(p[0], len(p[1])) and not _pages([(p[0], len(p[1]))]) & code]
+    open_ones = tuple(f"memory at {at:#x}" for at, data in others if (at, data) not in spare)
+    return Realised(
+        case.deviation.observable, _registers(case, env), tuple((at, data) for at, data, own in pieces if own),
+        tuple(spare), False, case.rests_on + tuple(dict.fromkeys(open_ones)),
+    )  # fmt: skip
+
+
+def _pages(pieces: list[tuple[int, int]]) -> set[int]:
+    return {(at + k) // PAGE for at, size in pieces for k in (0, size - 1)}
+
+
+def _obstacle(case: _Case, env: Mapping[str, Any], good: list[tuple[int, int]], missing: list[int]) -> str | None:
+    """Why a program cannot be in the state, or None."""
+    for at, size in good:
+        if not _is_user(at, size):
             return f"a program cannot map {at:#x}"
-    good = [(at, a.size) for a, (at, made, _), bad in rows if made and not bad]
-    missing = [at for _, (at, _, _), bad in rows if bad]
-    mapped = {(at + k) // PAGE for at, size in good for k in (0, size - 1)}
+    mapped, origin = _pages(good), env["origin"]
     if any(at // PAGE in mapped for at in missing):
         return "a page would have to be mapped and missing at once"
-    origin = env.get("origin", TYPICAL["origin"])
-    if {origin // PAGE, origin // PAGE + 1} & mapped or not _is_user(origin, PAGE):
+    if _pages([(origin, CODE)]) & mapped or not _is_user(origin, CODE):
         return f"the instruction at {origin:#x} and its data would share a page"
     if wrong := [n for n, v in PLAIN.items() if n not in FREE and n in case.matters and env.get(n, v) != v]:
         return f"a program here cannot choose {', '.join(wrong)}"
-    witness = replace(case.deviation.witness, faults=tuple((*k, v) for k, v in faults.items()))
-    if not case.deviation.question.holds(witness, {n: v for n, v in env.items() if n in case.matters}):
-        return "with addresses that a program can map the deviation does not show"
-    memory = env.get("memory", Memory())
-    data = tuple((at, memory.load(at, size).to_bytes(size, "little")) for at, size in good)
+    return None
+
+
+def _registers(case: _Case, env: Mapping[str, Any]) -> dict[str, Any]:
     kept = {*FLAG_BITS, "gprs", "fs_base", "gs_base", "vectors", "masks", "mxcsr", "x87", "origin"}
-    values = {n: v for n, v in env.items() if n in kept} | {"origin": origin}
+    values = {n: v for n, v in env.items() if n in kept}
     if case.segment is not None and "segment_base" in env:
         values[f"{case.segment}_base"] = env["segment_base"]
-    return Realised(case.deviation.observable, values, data, tuple(missing), False, case.rests_on)
+    return values
