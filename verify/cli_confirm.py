@@ -145,10 +145,12 @@ def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415
-    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+    from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
 
     _forms(request.ranges)
     agreement, begun, interrupted = Agreement(), time.monotonic(), False
+    if absent := missing():
+        return _unavailable("; ".join(absent))
     judge = _knowing_judge()
     try:
         with closing(
@@ -173,14 +175,17 @@ def kernel(request: Request) -> int:
 
 
 def _knowing_judge() -> Any:
-    """A judge that starts with the ledger's decisions."""
+    """A judge that starts with the ledger's decisions, where there is one."""
     from verify.batch import Known  # noqa: PLC0415  start-up time
     from verify.cli_options import assumptions_without, ledger_directory  # noqa: PLC0415
     from verify.confirm_kernel import SCHEME  # noqa: PLC0415
     from verify.ledger import Ledger  # noqa: PLC0415
     from verify.models.schemes.registry import SCHEMES  # noqa: PLC0415
 
-    decisions = Ledger(ledger_directory(None), SCHEME).decisions
+    try:
+        decisions = Ledger(ledger_directory(None), SCHEME).decisions
+    except click.UsageError:
+        decisions = {}
     return Known(decisions, frozenset()).judge(SCHEMES[SCHEME], assumptions_without(()))
 
 
@@ -216,8 +221,8 @@ def cost(request: Request) -> int:
 
     rows = costs()
     for row in rows:
-        shown = f"{row.cycles:>12,.1f}" if row.cycles is not None else f"not available: {row.reason}"
-        line = f"{row.name:<36} {shown} cycles; the discussion said about {row.discussed}"
+        shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"
+        line = f"{row.name:<36} {shown}; the discussion said about {row.discussed}"
         click.echo(json.dumps({"name": row.name, "cycles": row.cycles}) if request.style == "json" else line)
     if request.store:
         from verify.cli_options import ledger_directory  # noqa: PLC0415

@@ -77,7 +77,10 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     judgement = judge.judgement(data, machine_cpu())
     if reproducer:
         summary = f"{row['text']}: {row['reason'] or row['verdict']}"
-        paths, state = write_reproducer(Path(reproducer), data, judgement, judge.assumptions, summary)
+        try:
+            paths, state = write_reproducer(Path(reproducer), data, judgement, judge.assumptions, summary)
+        except OSError as error:
+            raise click.UsageError(f"no reproducer in {reproducer!r}: {error.strerror or error}") from error
         row["reproducer"] = [str(p) for p in paths]
         row["reproducer_state"] = state
     if not confirm:

@@ -171,7 +171,7 @@ def _candidates(case: _Case) -> Iterator[dict[str, Any]]:
             if case.system_call:
                 env["gprs"] = (NO_SYSTEM_CALL, *env["gprs"][1:])
         for name in ("fs_base", "gs_base", "segment_base"):
-            if name in env and not _is_user(env[name], 1):
+            if env.get(name) and not _is_user(env[name], 1):
                 env[name] = 0x1000
         yield env
 
