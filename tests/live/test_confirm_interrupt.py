@@ -32,18 +32,13 @@ def members(group: int) -> list[str]:
     return found
 
 
-def reset() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.setpgid(0, 0)
-
-
 @pytest.mark.parametrize("mode", [
     "--semantics",
     pytest.param("--kernel", marks=pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))),
 ])  # fmt: skip
 def test_an_interrupt_leaves_nothing_behind(mode: str) -> None:
-    command = [sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=reset)
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
     deadline = time.monotonic() + 40
     while len(members(child.pid)) < 4 and time.monotonic() < deadline:  # two workers, and a child of one
         time.sleep(0.1)

@@ -19,6 +19,7 @@ from verify.models.semantics.run import Run
 
 pytestmark = pytest.mark.live
 SETTINGS = Settings(states=128)
+REFUSALS = ("code_selector.refuses", "stack_selector.refuses", "selector_fault", "data_selector.refuses")
 EDGES = Settings(states=512, encodings=64)  # an encoding of a rip-relative form has one address
 
 
@@ -111,6 +112,35 @@ def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monke
     monkeypatch.setattr(routed, "_inputs", without_flags)
     monkeypatch.setattr(dispatch, "exact", lambda: {})
     assert ("unread", "gprs") in found(judged(executor, form("ADC_RM64_R64/reg"), SETTINGS))
+
+
+@pytest.mark.parametrize("name", ["fip", "fdp", "fop"])
+def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    wrong = 7 if name == "fop" else 0x7777
+    width = 11 if name == "fop" else 64
+    altered(monkeypatch, "fld", lambda run: run.set(name, bits.const(wrong, width)))
+    assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
+
+
+def test_mxcsr_flags_are_sticky(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A datapath that is said to set the rounding mode too is found out."""
+    name, real = "ADDPS_XMM_XMMM128/reg", routed._component
+    monkeypatch.setattr(routed, "_component", lambda run, *rest: bits.or_(real(run, *rest), bits.const(1 << 13, 32)))
+    assert ("predicted", "mxcsr") in found(judged(executor, form(name), SETTINGS))
+
+
+@pytest.mark.parametrize(
+    "name", ["IRETQ/none", "IRETD/none", "RETFQ/none", "RETFD_IMM16/none", "LSS_R32_M1632/mem", "LFS_R32_M1632/mem",
+             "CALL_M1632/mem", "JMP_M1632/mem", "MOV_SREG_R32M16/reg", "POPQ_FS/none"],
+)  # fmt: skip
+def test_selectors_are_loaded_for_real(executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Valid and null selectors complete, others fault; a wrong table of descriptors is found."""
+    result = judged(executor, form(name), Settings(512, 16))
+    assert not result.mismatches and 0 < result.completed < result.states
+    differential_model.forget_predictions()
+    table = {**differential_model.DESCRIPTORS, **dict.fromkeys(REFUSALS, lambda *arguments: False)}
+    monkeypatch.setattr(differential_model, "DESCRIPTORS", table)
+    assert ("predicted", "fault") in found(judged(executor, form(name), Settings(512, 16)))
 
 
 def test_a_repeated_string_instruction_is_followed_to_its_end(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from verify.live import differential_states as generated
 from verify.live.differential_compare import Comparison, Finding
 from verify.live.differential_expect import unknown_bits, written
-from verify.live.differential_model import FLAGS, Bytes
+from verify.live.differential_model import FLAGS, POINTERS, Bytes
 from verify.live.differential_seen import FILES, Seen, put_vectors, vectors_of
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK
@@ -115,7 +115,7 @@ def disagreements(first: Comparison, second: Comparison) -> list[Finding]:
             continue
         worlds = expected.states
         for name in worlds[0]:
-            if name in FLAG_BITS or name == "memory":
+            if name in FLAG_BITS or name == "memory" or name in POINTERS:
                 continue
             found += _registers(first, second, i, name, [w[name] for w in worlds])
         found += _flags(first, second, i, worlds)

@@ -2,7 +2,7 @@
 
 Two checks.  Predicted: every bit that no datapath decides is as the semantics say, fault vectors and addresses
 included.  Unread: a second run, with everything changed that the outcome does not read, agrees with the first one on
-all other bits that the instruction writes.  Not compared: x87 pointers, page-fault error codes, a trap by TF.
+all other bits that the instruction writes.  Not compared: page-fault error codes, a trap by TF.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from verify.live.differential_model import (
     FLAGS,
     GP,
     PF,
+    POINTERS,
     SS,
     Bytes,
     Prediction,
@@ -30,6 +31,7 @@ from verify.models.machine import FLAG_BITS, NO_FAULT
 
 SUPPRESSIBLE: Final = frozenset({0, 6, 13, 16, 19})  # what a datapath or a refusal may raise: #DE #UD #GP #MF #XM
 UD, XM = 6, 19
+SEEN_OF_POINTERS: Final = (1 << 32) - 1
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
 
 
@@ -160,6 +162,8 @@ class Comparison:
         for name in claimed:
             if name in FILES:
                 self._file(i, name, [w[name] for w in worlds])
+            elif name in POINTERS:
+                self._pointer(i, name, [w[name] for w in worlds])
             elif name not in FLAG_BITS and name != "memory" and name not in left_out:
                 self._component(i, name, [w[name] for w in worlds])
         self._flags(i, worlds)
@@ -172,6 +176,14 @@ class Comparison:
             values, actual = [_tags(v) for v in values], _tags(actual)
         if (actual ^ values[0]) & ~unknown_bits(values):
             self.add(i, "predicted", name, values[0], actual)
+
+    def _pointer(self, i: int, name: str, values: list[Any]) -> None:
+        """An x87 pointer, where it was not lost: the low 32 bits of an address, or the opcode."""
+        if not any(self.seen.pointers(i)):
+            return
+        actual = self.seen.actual(i, name)
+        if (actual ^ values[0]) & ~unknown_bits(values) & SEEN_OF_POINTERS:
+            self.add(i, "predicted", name, values[0] & SEEN_OF_POINTERS, actual)
 
     def _file(self, i: int, name: str, values: list[Any]) -> None:
         """A register file: registers that were written, and those that moved although they were not."""

@@ -2,7 +2,7 @@
 
 A prediction is made in two worlds, in which every datapath answers all zeros and all ones: bits on which both agree
 are claims about the processor, the others are functions of what the instruction reads.  The read set is taken from
-the outcome's own terms.  x87 pointers, shadow stack, `other` and what tf would trap are not predicted.
+the outcome's own terms.  Shadow stack, `other` and what tf would trap are not predicted.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from verify.models.sites import Probe, own_values, probe_of, problem
 PF, GP, SS = 14, 13, 12
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
+POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
 COMPARED: Final = (
-    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", "memory",
+    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "memory",
 )  # fmt: skip
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.descriptors import CS_64, SS
-from verify.live.differential_model import Bytes, Given, VectorRow
+from verify.live.differential_model import POINTERS, Bytes, Given, VectorRow
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK, REGIONS
 from verify.live.state import State
@@ -138,11 +138,23 @@ class Seen(Records):
             return self.file(i, name)
         if name == "x87":
             return x87_word(self.area[i])
+        if name in POINTERS:
+            return self.pointers(i)[POINTERS.index(name)]
         if name == "selectors":
             es, ds, fs, gs = self.column("selectors")[i]
             cs, ss = self.column("code_stack")[i]
             return es | cs << 16 | ss << 32 | ds << 48 | fs << 64 | gs << 80
         return self.column(name)[i]
+
+    def pointers(self, i: int) -> tuple[int, int, int]:
+        """FIP and FDP (32 bits each) and FOP as FNSTENV stored them: all 0 where a preemption has lost them.
+
+        Zeros where a signal ended the run.  NOTE(x87-pointers)
+        """
+        if self.column("signal")[i]:
+            return 0, 0, 0
+        environment = self.column("environment")[i]
+        return environment[3], environment[5], environment[4] >> 16 & 0x7FF
 
 
 class Moved:

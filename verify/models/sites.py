@@ -36,7 +36,7 @@ VENDOR_SENSITIVE: Final = frozenset({
     "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
 })  # fmt: skip
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
-SHOWS_MODRM: Final = range(0xD8, 0xE0)  # x87 opcodes: FOP shows ModRM
+SHOWS_MODRM: Final = frozenset((*range(0xD8, 0xE0), *range(0xD800, 0xE000)))  # x87 opcodes: FOP shows ModRM
 
 LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
