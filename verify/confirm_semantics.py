@@ -114,7 +114,7 @@ def lines(summary: Summary) -> Iterator[str]:
 
 def mismatch_lines(m: Mismatch) -> Iterator[str]:
     """One mismatch in words."""
-    what = "prediction" if m.check == "predicted" else "unread state"
+    what = {"predicted": "prediction", "unread": "unread state", "masked": "masked elements"}[m.check]
     yield f"{m.form}: {what}: {m.component}: expected {m.expected}, seen {m.seen} ({m.trials} trials)"
     yield f"  bytes {m.code}"
     yield f"  state {m.state}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from verify.live import differential_model
+from verify.live import differential_masks, differential_model
 from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential import FormResult, Settings, judged, survey
 from verify.live.differential_rows import skip_reason
@@ -112,6 +112,24 @@ def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monke
     monkeypatch.setattr(routed, "_inputs", without_flags)
     monkeypatch.setattr(dispatch, "exact", lambda: {})
     assert ("unread", "gprs") in found(judged(executor, form("ADC_RM64_R64/reg"), SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "wrong", "component"),
+    [("EVEX_VADDPS_YMM_K1Z_YMM_YMMM256B32/reg", "registers", (64, 256), "vectors"),
+     ("EVEX_VPADDB_YMM_K1Z_YMM_YMMM256/mem", "memory", "not suppressed", "memory")],
+)  # fmt: skip
+def test_elements_that_a_mask_leaves_out_are_judged(
+    executor: Executor, name: str, what: str, wrong: object, component: str
+) -> None:
+    """With the rule that the processor keeps to nothing is found, with another element size or no suppression it is."""
+    differential_masks.forget_hypotheses()
+    assert not judged(executor, form(name), Settings(1024, 64)).mismatches
+    opcode = form(name).opcode.name
+    assert differential_masks._FOUND.get((opcode, what)) in {(32, 256), 8}
+    differential_masks._FOUND[opcode, what] = wrong
+    assert ("masked", component) in found(judged(executor, form(name), Settings(1024, 64)))
+    differential_masks.forget_hypotheses()
 
 
 @pytest.mark.parametrize("name", ["fip", "fdp", "fop"])

@@ -50,7 +50,7 @@ class Mismatch:
     """A disagreement of semantics and processor that was seen twice, in its smallest state."""
 
     form: str
-    check: str  # "predicted": a claim is wrong; "unread": what is declared unread made a difference
+    check: str  # "predicted": a claim is wrong; "unread": what is declared unread made a difference; "masked"
     component: str
     code: str  # the instruction's bytes, hex
     state: str

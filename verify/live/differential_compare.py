@@ -1,8 +1,9 @@
 """Runs trials and compares what the processor did with what the semantics predict.
 
-Two checks.  Predicted: every bit that no datapath decides is as the semantics say, fault vectors and addresses
+Three checks.  Predicted: every bit that no datapath decides is as the semantics say, fault vectors and addresses
 included.  Unread: a second run, with everything changed that the outcome does not read, agrees with the first one on
-all other bits that the instruction writes.  Not compared: page-fault error codes, a trap by TF.
+all other bits that the instruction writes.  Masked: what an opmask leaves out stays, and is not accessed.
+Not compared: page-fault error codes, a trap by TF.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from verify.live.differential_expect import Expected, expect, unknown_bits, written
+from verify.live.differential_masks import broken, memory_verdicts, register_trials, store_verdicts
 from verify.live.differential_model import (
     FLAGS,
     GP,
@@ -71,12 +73,37 @@ class Comparison:
         self.moved = Moved(self.input, self.seen)
         self.result = Result(states=len(trials.states))
         self.expected: dict[int, Expected] = {}
+        self.ends: dict[int, tuple[Expected, bool]] = {}  # masked accesses: whether the trial faulted
 
     def all(self) -> Result:
         """Both checks, of every trial."""
         for i in range(len(self.trials.states)):
             self.predicted(i)
+        self._masked()
         return self.result
+
+    def _masked(self) -> None:
+        """The third check: elements that an opmask leaves out."""
+        opcode = self.trials.probes[0].decoded.form.opcode  # type: ignore[union-attr]
+        if opcode.encoding != "EVEX" or not opcode.can_mask or opcode.is_vsib:
+            return
+        rows = {i: row for i in self.expected for row in register_trials(self, i, self._decoded(i))}
+        for i in broken("registers", opcode, {i: row[1] for i, row in rows.items()}):
+            component, _, before, after = rows[i]
+            self.add(i, "masked", component, f"elements left out of {before:#x} unchanged or 0", after)
+        edges = {i: v for i, (e, faulted) in self.ends.items()
+                 if (v := memory_verdicts(self, i, self._decoded(i), e, faulted)) is not None}  # fmt: skip
+        for i in broken("memory", opcode, edges):
+            self.add(i, "masked", "memory", "a fault exactly where a selected element is out of reach",
+                     "fault" if self.ends[i][1] else "none")  # fmt: skip
+
+        stores = {i: v for i, e in self.expected.items()
+                  if (v := store_verdicts(self, i, self._decoded(i), e)) is not None}  # fmt: skip
+        for i in broken("stores", opcode, stores):
+            self.add(i, "masked", "stored", "elements left out as before", "others")
+
+    def _decoded(self, i: int) -> Any:
+        return self.trials.probes[self.which[i]].decoded
 
     def add(self, i: int, check: str, component: str, expected: object, seen: object) -> None:
         """Notes a finding."""
@@ -96,6 +123,8 @@ class Comparison:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
         elif kind == FAULT:
             number = self.seen.column("trapno")[i]
+            if expected.masked is not None and number in {PF, GP, SS}:
+                self.ends[i] = expected, True
             if self._faulted(i, model, expected, number):
                 left_out = frozenset({"mxcsr", "x87"} if number == XM else ())
                 self._unchanged_but(i, expected.faulted, left_out)
@@ -121,6 +150,8 @@ class Comparison:
     def _completed(self, i: int, expected: Expected) -> None:
         self.result.completed += 1
         self.expected[i] = expected
+        if expected.masked is not None:
+            self.ends[i] = expected, False
         ip = self.seen.column("ip")[i]
         if ip != expected.ip:
             self.add(i, "predicted", "ip", expected.ip, ip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from verify.live.differential_model import ALWAYS, Prediction, Registers
+from verify.live.differential_model import ALWAYS, WORLDS, Prediction, Registers
 from verify.models.machine import NO_FAULT
 
 ITERATIONS: Final = 40  # of a repeated string instruction; longer ones are not predicted
@@ -19,6 +19,7 @@ class Expected(NamedTuple):
     worlds: tuple[tuple[Any, ...], ...]
     env: Mapping[str, Any]
     predicted: bool
+    masked: tuple[int, int, int] | None  # address, size in bytes, write: an access of which a mask chooses the bytes
 
     @property
     def states(self) -> list[dict[str, Any]]:
@@ -63,6 +64,7 @@ class Expected(NamedTuple):
 
 def expect(model: Prediction, env: dict[str, Any]) -> Expected:
     """The predictions from an environment; repeated string instructions are followed to their end."""
+    WORLDS[0].masked = None
     values = model.values(env)
     for _ in range(ITERATIONS if model.repeats else 0):
         if not values[3] or values[0] != NO_FAULT:
@@ -70,7 +72,7 @@ def expect(model: Prediction, env: dict[str, Any]) -> Expected:
         env = {**env, **dict(zip(model.changed, values[FIRST:], strict=False))}
         values = model.values(env)
     worlds = (values, *[model.values(env, w) for w in range(1, model.worlds)])
-    return Expected(model, worlds, env, values[0] != NO_FAULT or not values[3])
+    return Expected(model, worlds, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked)
 
 
 def unknown_bits(values: Sequence[int]) -> int:

@@ -126,6 +126,7 @@ class Machine:
     def __init__(self, ones: bool, decision: int) -> None:
         self.ones, self.decision = ones, decision
         self._answers: dict[tuple[str, Any], Value] = {}
+        self.masked: tuple[int, int, int] | None = None  # the last access of a mask's choice: address, size, write
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
@@ -161,6 +162,8 @@ class Machine:
     ) -> int:  # fmt: skip
         if name == "access_error":
             return 0
+        if masked is not None:
+            self.masked = address, size, write
         bad = faulting(address, size, write, None if masked is not None else lanes)
         if name == "access_address":
             return address if bad is None else bad
