@@ -7,6 +7,7 @@ Decides nothing about processors: what cannot be moved is said in words.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
@@ -80,17 +81,17 @@ def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[
         return "part of the instruction would have to be unmapped"
     case = _case(judgement, deviation, assumptions)
     faulting = _faulting(case)
-    reasons = []
+    reasons: Counter[str] = Counter()
     later: Realised | None = None
     for number, env in enumerate(_candidates(case)):
         found = _placed(case, env, faulting)
         if isinstance(found, str):
-            reasons.append(found)
+            reasons[found] += 1
         elif all(at % len(data) == 0 for at, data in found.memory if len(data) in VECTORS):
             return replace(found, moved=number > 0)
         else:
             later = later or replace(found, moved=number > 0)
-    return later or reasons[0]
+    return later or reasons.most_common(1)[0][0]
 
 
 def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> _Case:
