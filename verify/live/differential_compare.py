@@ -119,6 +119,8 @@ class Comparison:
         if not expected.predicted:
             return
         kind = self.seen.column("kind")[i]
+        if kind == HUNG and expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT:
+            return  # a branch to itself
         if kind in {CRASHED, HUNG}:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
         elif kind == FAULT:
@@ -168,6 +170,8 @@ class Comparison:
             pages = {a >> 12 for a, v in zip(expected.addresses, expected.vectors, strict=True) if v == PF}
             if model.roams:
                 pages |= {(p + k) % (1 << 52) for p in pages for k in (-1, 1)}
+                if self._decoded(i).layout.address_size == 4:  # each element's own address wraps (seen on a Zen 4)
+                    pages |= {p % (1 << 20) for p in pages}
             cr2 = self.seen.column("cr2")[i]
             if number == PF and cr2 >> 12 not in pages and not model.unsized:
                 self.add(i, "predicted", "fault address", expected.addresses[-1], cr2)

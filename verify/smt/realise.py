@@ -91,6 +91,8 @@ def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[
             return replace(found, moved=number > 0)
         else:
             later = later or replace(found, moved=number > 0)
+    if later is None and case.env.get("cet"):
+        return "it needs a shadow stack, which programs here do not have"
     return later or reasons.most_common(1)[0][0]
 
 

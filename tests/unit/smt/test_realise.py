@@ -45,5 +45,5 @@ def test_everything_in_place_can_be_mapped_beside_the_code(encoding: str) -> Non
 
 def test_what_stands_in_the_way_is_said() -> None:
     assert "would share a page" in str(states("f20f410d00000000")["memory-addresses"])  # rip-relative, displacement 0
-    assert "cannot choose cet" in str(states("e800000000")["shadow-stack"])
+    assert "needs a shadow stack" in str(states("e800000000")["shadow-stack"])
     assert SELECTORS == 0x2B_0033_0000
