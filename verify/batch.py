@@ -15,6 +15,7 @@ import click
 
 from verify.cli_options import parsed_hex
 from verify.explain import CPUS, encoding_row
+from verify.ledger import Ledger
 from verify.models.schemes.plan import Scheme
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge, RefutedBy
@@ -35,6 +36,12 @@ class Known:
     def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
         """A judge that starts with it."""
         return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, self.others, True)
+
+
+def known_of(ledger: Ledger, assumptions: frozenset[str]) -> Known:
+    """What the ledger has."""
+    classes = ledger.classes(assumptions).known()
+    return Known(ledger.decisions, classes, classes.others)
 
 
 NOTHING: Final = Known({}, {}, {})

@@ -1,15 +1,17 @@
 """`ubp-verify confirm`: the machine as judge of the models.
 
-Exit status: 0 agreement; 1 a mismatch that is not explained; 2 the judge is not available here, or time ran out before
-every form had its turn; 64 wrong usage.
+Exit status: 0 agreement; 1 a mismatch that is not explained; 2 the judge is not available here; 64 wrong usage; 70 a
+judgement was lost to a fault of our own; 130 interrupted, after the results so far.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +19,9 @@ import click
 
 EXIT_MISMATCH: Final = 1
 EXIT_UNAVAILABLE: Final = 2
+EXIT_FAULT: Final = 70
+EXIT_INTERRUPTED: Final = 130
+FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Request:
     store: bool
     quiet: bool
     step: int
+    jobs: int
 
 
 @click.command("confirm")
@@ -43,56 +49,69 @@ class Request:
 @click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,
               help="First runs of a form and round; attacks on read sets come on top.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=None,
-              help="Repeat rounds for so long; default: one round.")  # fmt: skip
+              help="Repeat rounds for so long, after a short one over every form; default: one round.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--store", is_flag=True, help="Keep the result in the checkout's proofs/live/.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def confirm(
     ranges: tuple[str, ...], mode: str | None, states: int, seconds: float | None, seed: int, style: str, store: bool,
-    quiet: bool, step: int,
+    quiet: bool, step: int, jobs: int | None,
 ) -> int:  # fmt: skip
     """Compare the models with this machine, over RANGE... (as for opcode-range; default all)."""
     if mode is None:
         raise click.UsageError(f"say what is to be judged: {', '.join('--' + m for m in MODES)}")
-    return MODES[mode](Request(ranges, states, seconds, seed, style, store, quiet, step))
+    return MODES[mode](Request(ranges, states, seconds, seed, style, store, quiet, step,
+                               jobs or len(os.sched_getaffinity(0))))
 
 
 def semantics(request: Request) -> int:
     """The processor judges the semantics of every form in the ranges."""
-    from verify.confirm_semantics import Summary, keep, lines, mismatch_lines  # noqa: PLC0415  start-up time
+    from verify.confirm_semantics import Summary, keep, lines  # noqa: PLC0415  start-up time
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
-    from verify.live.differential import Settings, processor, survey, vendor  # noqa: PLC0415
-    from verify.live.executor import Executor  # noqa: PLC0415
+    from verify.live.differential import Settings, available  # noqa: PLC0415
 
     forms = _forms(request.ranges)
     try:
-        executor = Executor()
+        judge = available()
     except ExecutorUnavailable as error:
         return _unavailable(str(error))
-    with executor:
-        try:
-            vendor(executor.capabilities)
-        except ValueError as error:
-            return _unavailable(str(error))
-        settings = Settings(states=request.states, seed=request.seed)
-        summary = Summary(settings, processor(executor.capabilities), len(forms))
-        begun = time.monotonic()
-        for round_number, result in survey(executor, forms, settings, request.seconds):
-            for mismatch in summary.take(round_number, result):
-                if request.style == "text":
-                    click.echo("\n".join(mismatch_lines(mismatch)))
-            summary.seconds = time.monotonic() - begun
-            _progress(request, summary)
-    _progress(request, None)
+    first = request.states if request.seconds is None else FIRST_STATES
+    summary = Summary(Settings(request.states, seed=request.seed, first=first), judge, len(forms))
+    interrupted = _judged(request, forms, summary)
     click.echo(json.dumps(summary.document()) if request.style == "json" else "\n".join(lines(summary)))
+    if interrupted:
+        click.echo("ubp-verify: interrupted; these are the results so far", err=True)
+        return EXIT_INTERRUPTED
     if request.store:
         from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
 
         click.echo(f"kept in {keep(summary, ledger_directory(None) / 'live')}", err=True)
     if summary.unexplained:
         return EXIT_MISMATCH
-    return 0 if summary.complete else EXIT_UNAVAILABLE
+    return EXIT_FAULT if summary.lost else 0
+
+
+def _judged(request: Request, forms: list[Any], summary: Any) -> bool:
+    """Fills the summary, mismatches and progress shown as they come; whether it was interrupted."""
+    from verify.confirm_semantics import mismatch_lines  # noqa: PLC0415  start-up time
+    from verify.live.differential import survey  # noqa: PLC0415
+
+    begun = time.monotonic()
+    try:
+        with closing(survey(forms, summary.settings, request.seconds, request.jobs)) as results:
+            for round_number, result in results:
+                for mismatch in summary.take(round_number, result):
+                    if request.style == "text":
+                        click.echo("\n".join(mismatch_lines(mismatch)))
+                summary.seconds = time.monotonic() - begun
+                _progress(request, summary)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        _progress(request, None)
+    return False
 
 
 def _forms(ranges: tuple[str, ...]) -> list[Any]:
@@ -126,23 +145,49 @@ def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415
-    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+    from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
 
     _forms(request.ranges)
-    ranges = opcode_ranges(request.ranges)
-    agreement, begun = Agreement(), time.monotonic()
+    agreement, begun, interrupted = Agreement(), time.monotonic(), False
+    if absent := missing():
+        return _unavailable("; ".join(absent))
+    judge = _knowing_judge()
     try:
-        for found, _ in compared(ranges, request.step):
-            agreement = found
-            if request.seconds is not None and time.monotonic() - begun > request.seconds:
-                break
+        with closing(
+            compared(opcode_ranges(request.ranges), request.step, request.jobs, judge, request.seconds)
+        ) as found:
+            for agreement in found:  # noqa: B007  the last one counts
+                pass
     except UprobesUnavailable as error:
         return _unavailable(str(error))
+    except KeyboardInterrupt:
+        interrupted = True
     document = {**agreement.document(), "seconds": round(time.monotonic() - begun, 1)}
     click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
+    if interrupted:
+        click.echo("ubp-verify: interrupted; these are the results so far", err=True)
+        return EXIT_INTERRUPTED
     if request.store:
         _keep_predictions(document)
-    return EXIT_MISMATCH if document["unsound"] else 0
+    if document["unsound"]:
+        return EXIT_MISMATCH
+    return EXIT_FAULT if document["lost"] else 0
+
+
+def _knowing_judge() -> Any:
+    """A judge that starts with the ledger's decisions, where there is one."""
+    from verify.batch import NOTHING, known_of  # noqa: PLC0415  start-up time
+    from verify.cli_options import assumptions_without, ledger_directory  # noqa: PLC0415
+    from verify.confirm_kernel import SCHEME  # noqa: PLC0415
+    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.models.schemes.registry import SCHEMES  # noqa: PLC0415
+
+    assumptions = assumptions_without(())
+    try:
+        known = known_of(Ledger(ledger_directory(None), SCHEME), assumptions)
+    except click.UsageError:
+        known = NOTHING
+    return known.judge(SCHEMES[SCHEME], assumptions)
 
 
 def _agreement_lines(document: Any) -> list[str]:
@@ -154,6 +199,7 @@ def _agreement_lines(document: Any) -> list[str]:
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
         f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
+        *(f"lost: {reason}" for reason in document["lost"]),
     ]
 
 
@@ -176,8 +222,8 @@ def cost(request: Request) -> int:
 
     rows = costs()
     for row in rows:
-        shown = f"{row.cycles:>12,.1f}" if row.cycles is not None else f"not available: {row.reason}"
-        line = f"{row.name:<36} {shown} cycles; the discussion said about {row.discussed}"
+        shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"
+        line = f"{row.name:<36} {shown}; the discussion said about {row.discussed}"
         click.echo(json.dumps({"name": row.name, "cycles": row.cycles}) if request.style == "json" else line)
     if request.store:
         from verify.cli_options import ledger_directory  # noqa: PLC0415

@@ -70,16 +70,23 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     """Adds what the kernel says, and where the reproducer is; the exit status."""
     from pathlib import Path  # noqa: PLC0415  start-up time
 
-    from verify.confirm_kernel import confirmation, machine_cpu, write_reproducer  # noqa: PLC0415
+    from verify.confirm_counterexample import confirmation, write_reproducer  # noqa: PLC0415
+    from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
+    judgement = judge.judgement(data, machine_cpu())
     if reproducer:
-        paths = write_reproducer(Path(reproducer), data, f"{row['text']}: {row['reason'] or row['verdict']}")
+        summary = f"{row['text']}: {row['reason'] or row['verdict']}"
+        try:
+            paths, state = write_reproducer(Path(reproducer), data, judgement, judge.assumptions, summary)
+        except OSError as error:
+            raise click.UsageError(f"no reproducer in {reproducer!r}: {error.strerror or error}") from error
         row["reproducer"] = [str(p) for p in paths]
+        row["reproducer_state"] = state
     if not confirm:
         return 0
     try:
-        row["kernel"] = confirmation(data, [judge.judgement(data, machine_cpu())])
+        row["kernel"] = confirmation(data, judgement, judge.assumptions, row["verdict"])
     except UprobesUnavailable as error:
         row["kernel"] = f"not available here: {error}"
         return 2
@@ -88,7 +95,7 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
 
 def _print_insn(row: Mapping[str, Any]) -> None:
     for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason", "kernel",
-                 "reproducer"):  # fmt: skip
+                 "reproducer", "reproducer_state"):  # fmt: skip
         value = row.get(name)
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
@@ -123,12 +130,12 @@ def classify(
     jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
-    from verify.batch import Known, classified  # noqa: PLC0415  start-up time
+    from verify.batch import classified, known_of  # noqa: PLC0415  start-up time
     from verify.ledger import Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
     ledger = Ledger(ledger_directory(folder), scheme.name)
-    known = Known(ledger.decisions, classes := ledger.classes(assumptions).known(), classes.others)
+    known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
         any_line = True

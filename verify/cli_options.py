@@ -54,9 +54,9 @@ def ledger_directory(given: str | None) -> Path:
     from verify.ledger import default_directory  # noqa: PLC0415  start-up time
 
     folder = Path(given) if given else default_directory()
-    if folder.exists() and not folder.is_dir():
-        raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise click.UsageError(f"the ledger {str(folder)!r} cannot be made: {error.strerror}") from error

@@ -1,23 +1,24 @@
 """The running kernel against the scheme's model: does the model predict what the kernel does with each encoding?
 
 Decides three things of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted.
-Shadow stacks and containment cannot be seen by the judge: an encoding refuted on these alone is predicted identical.
+What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted on that alone is predicted identical.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
-from verify.live.kernel_child import CODE, Tracee
-from verify.live.kernel_record import processor, survey_encodings
-from verify.live.kernel_registration import image
-from verify.live.kernel_state import standard_states
-from verify.live.reproducer import emit, standard_situation
+from verify.live.corpus import registration_corpus, unique
+from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel_record import processor
+from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange
@@ -25,8 +26,13 @@ from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
+TASK: Final = 1000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
-UNSEEN: Final = frozenset({"shadow-stack", "containment"})  # no shadow stacks here; what follows in a slot is hlt
+UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
+    "shadow-stack": "no shadow stack here",
+    "containment": "what follows in a slot is hlt, which stops the program in both places",
+    "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
+}
 
 
 def machine_cpu() -> Cpu:
@@ -41,9 +47,31 @@ def predicted(judgement: Judgement) -> str | None:
     if judgement.verdict is Verdict.PROVED:
         return "identical"
     if judgement.verdict is Verdict.REFUTED:
-        seen = {d.observable for d in judgement.deviations} - UNSEEN
-        return "deviates" if seen else "identical"
+        return "deviates" if any(is_visible(judgement, d.observable) for d in judgement.deviations) else "identical"
     return None
+
+
+def is_visible(judgement: Judgement, observable: str) -> bool:
+    """Whether a deviation on the observable would show in the judge's states, in which all data pages are present."""
+    decoded = judgement.probe.decoded
+    gathers = isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
+    return observable not in UNSEEN or (observable == "hits" and not gathers)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoding that the processor knows: what the model says, what the kernel does, on which observables."""
+
+    encoding: str
+    said: str  # nothing: the model says nothing
+    seen: str
+    where: str
+
+
+def row(judgement: Judgement, comparison: Comparison) -> Row:
+    """The row of one encoding."""
+    where = ",".join(comparison.observables) or ",".join(d.observable for d in judgement.deviations)
+    return Row(comparison.encoding.hex(), predicted(judgement) or "nothing", comparison.result, where)
 
 
 @dataclass(slots=True)
@@ -51,17 +79,14 @@ class Agreement:
     """Counts of predictions and what disagreed."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
-    disagreements: list[tuple[str, str, str, str]] = field(default_factory=list)  # hex, predicted, seen, observables
-    confirmed: int = 0  # refuted and seen to deviate
+    disagreements: list[Row] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # why encodings have no row
 
-    def take(self, judgement: Judgement, comparison: Comparison) -> None:
-        """Counts one encoding that the processor knows."""
-        said, seen = predicted(judgement), comparison.result
-        self.counts[said or "nothing", seen] += 1
-        self.confirmed += said == seen == "deviates"
-        if said is not None and said != seen:
-            where = ",".join(comparison.observables) or ",".join(d.observable for d in judgement.deviations)
-            self.disagreements.append((comparison.encoding.hex(), said, seen, where))
+    def take(self, found: Row) -> None:
+        """Counts one encoding."""
+        self.counts[found.said, found.seen] += 1
+        if found.said not in {"nothing", found.seen}:
+            self.disagreements.append(found)
 
     @property
     def judged(self) -> int:
@@ -71,16 +96,17 @@ class Agreement:
     @property
     def unsound(self) -> list[str]:
         """Encodings that the model calls identical and the kernel shows to deviate: the worst defect."""
-        return [h for h, said, seen, _ in self.disagreements if (said, seen) == ("identical", "deviates")]
+        return sorted(r.encoding for r in self.disagreements if (r.said, r.seen) == ("identical", "deviates"))
 
     def document(self) -> dict[str, Any]:
         """Counts for JSON."""
         share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
+        rows = sorted((r.encoding, r.said, r.seen, r.where) for r in self.disagreements)
         return {
             "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
-            "agreement": round(share, 6), "confirmed": self.confirmed, "unsound": self.unsound,
+            "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
-            "disagreements": [list(d) for d in self.disagreements],
+            "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
 
 
@@ -92,33 +118,45 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
-def compared(ranges: tuple[OpcodeRange, ...], step: int) -> Iterator[tuple[Agreement, Comparison]]:
-    """Every `step`-th encoding of the corpus, run for real and predicted; raises UprobesUnavailable."""
-    cpu, judge, agreement = machine_cpu(), Judge(SCHEMES[SCHEME]), Agreement()
+@contextmanager
+def _judge(
+    ranges: tuple[OpcodeRange, ...], judge: Judge
+) -> Iterator[Callable[[tuple[bytes, ...]], list[Row]]]:  # fmt: skip
+    """What a worker answers with: the rows of those encodings that are wanted and that the processor knows."""
+    cpu = machine_cpu()
     with KernelJudge() as kernel:
-        for comparison in kernel.compare(wanted(survey_encodings(kernel, step), ranges, cpu)):
-            if comparison.valid:
-                agreement.take(judge.judgement(comparison.encoding, cpu), comparison)
-            yield agreement, comparison
+
+        def rows(encodings: tuple[bytes, ...]) -> list[Row]:
+            known = kernel.valid(wanted(encodings, ranges, cpu))
+            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(known) if c.valid]
+
+        yield rows
 
 
-def confirmation(data: bytes, judgements: list[Judgement]) -> str:
-    """What the running kernel says of one encoding, in the judge's standard states: a line."""
-    with KernelJudge() as kernel:
-        found = next(iter(kernel.compare(iter([data]))))
-    said = {p for j in judgements if (p := predicted(j)) is not None}
-    seen = found.result
-    where = f" in {', '.join(found.observables)}" if found.observables else ""
-    if seen in said:
-        return f"confirmed: {seen}{where}"
-    if said == {"deviates"} and seen == "identical":
-        return "not reproducible here: identical in the judge's standard states"
-    return f"contradicted: the model says {' or '.join(sorted(said)) or 'nothing'}, the kernel {seen}{where}"
+def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
+    begun, encodings = time.monotonic(), unique(islice(registration_corpus(), 0, None, step))
+    while task := tuple(islice(encodings, TASK)):
+        if seconds is not None and time.monotonic() - begun > seconds:
+            return
+        yield task
 
 
-def write_reproducer(directory: Path, data: bytes, summary: str) -> tuple[Path, Path]:
-    """A C program and a shell script that show the deviation in the judge's first standard state."""
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
-        state = next(iter(standard_states(child)))
-    return emit(directory, standard_situation(data, CODE + 2 * LAYOUT.stride, state), summary)
+def compared(
+    ranges: tuple[OpcodeRange, ...], step: int, jobs: int = 1, judge: Judge | None = None, seconds: float | None = None
+) -> Generator[Agreement, None, None]:
+    """Every `step`-th encoding of the corpus, run for real and predicted; raises UprobesUnavailable.
+
+    `jobs` processes share the work, each with probes on files of its own; the agreement so far after each task.
+    """
+    agreement = Agreement()
+    with KernelJudge():
+        pass
+    begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
+    with closing(dealt(_tasks(step, seconds), begin, jobs)) as answers:
+        for task, rows in answers:
+            if isinstance(rows, Lost):
+                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {rows.reason}")
+                continue
+            for found in rows:
+                agreement.take(found)
+            yield agreement

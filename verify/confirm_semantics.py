@@ -31,6 +31,7 @@ class Summary:
     rounds: int = 0
     executed: dict[str, bool] = field(default_factory=dict)  # form -> some state completed
     skipped: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)  # form -> why a judgement of it is missing
     mismatches: dict[tuple[str, str, str], Mismatch] = field(default_factory=dict)
 
     def take(self, round_number: int, result: FormResult) -> list[Mismatch]:
@@ -39,6 +40,9 @@ class Summary:
         self.states += result.states
         if result.skipped is not None:
             self.skipped[result.form] = result.skipped
+            return []
+        if result.lost is not None:
+            self.lost[result.form] = result.lost
             return []
         self.executed[result.form] = self.executed.get(result.form, False) or result.completed > 0
         new = []
@@ -56,8 +60,8 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every form was judged or skipped with a reason."""
-        return len(self.executed) + len(self.skipped) == self.wanted
+        """Whether every form was judged or skipped with a reason, and no judgement was lost."""
+        return not self.lost and len(self.executed) + len(self.skipped) == self.wanted
 
     def document(self) -> dict[str, Any]:
         """The run as one JSON object."""
@@ -69,7 +73,7 @@ class Summary:
                 "completed": sum(self.executed.values()),
             },
             "states": self.states, "mismatches": [asdict(m) for m in self.mismatches.values()],
-            "unexplained": len(self.unexplained), "skipped": skipped_by_reason(self.skipped),
+            "unexplained": len(self.unexplained), "lost": self.lost, "skipped": skipped_by_reason(self.skipped),
         }  # fmt: skip
 
 
@@ -99,15 +103,18 @@ def lines(summary: Summary) -> Iterator[str]:
         yield f"forms of which every state faulted, as predicted or not: {faulting}"
     for reason, count in list(skipped_by_reason(summary.skipped).items())[:20]:
         yield f"skipped: {count} forms: {reason}"
-    if not summary.complete:
-        yield f"not reached in the time given: {summary.wanted - len(summary.executed) - len(summary.skipped)} forms"
+    for name, reason in summary.lost.items():
+        yield f"lost: {name}: {reason}"
+    left = summary.wanted - len(summary.executed.keys() | summary.skipped.keys() | summary.lost.keys())
+    if left:
+        yield f"not reached: {left} forms"
     known = len(summary.mismatches) - len(summary.unexplained)
     yield f"mismatches: {len(summary.unexplained)} unexplained, {known} known processor differences"
 
 
 def mismatch_lines(m: Mismatch) -> Iterator[str]:
     """One mismatch in words."""
-    what = "prediction" if m.check == "predicted" else "unread state"
+    what = {"predicted": "prediction", "unread": "unread state", "masked": "masked elements"}[m.check]
     yield f"{m.form}: {what}: {m.component}: expected {m.expected}, seen {m.seen} ({m.trials} trials)"
     yield f"  bytes {m.code}"
     yield f"  state {m.state}"

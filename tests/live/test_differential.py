@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from verify.live import differential_model
+from verify.live import differential_masks, differential_model
 from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential import FormResult, Settings, judged, survey
 from verify.live.differential_rows import skip_reason
@@ -19,6 +19,7 @@ from verify.models.semantics.run import Run
 
 pytestmark = pytest.mark.live
 SETTINGS = Settings(states=128)
+REFUSALS = ("code_selector.refuses", "stack_selector.refuses", "selector_fault", "data_selector.refuses")
 EDGES = Settings(states=512, encodings=64)  # an encoding of a rip-relative form has one address
 
 
@@ -113,6 +114,53 @@ def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monke
     assert ("unread", "gprs") in found(judged(executor, form("ADC_RM64_R64/reg"), SETTINGS))
 
 
+@pytest.mark.parametrize(
+    ("name", "what", "wrong", "component"),
+    [("EVEX_VADDPS_YMM_K1Z_YMM_YMMM256B32/reg", "registers", (64, 256), "vectors"),
+     ("EVEX_VPADDB_YMM_K1Z_YMM_YMMM256/mem", "memory", "not suppressed", "memory")],
+)  # fmt: skip
+def test_elements_that_a_mask_leaves_out_are_judged(
+    executor: Executor, name: str, what: str, wrong: object, component: str
+) -> None:
+    """With the rule that the processor keeps to nothing is found, with another element size or no suppression it is."""
+    differential_masks.forget_hypotheses()
+    assert not judged(executor, form(name), Settings(1024, 64)).mismatches
+    opcode = form(name).opcode.name
+    assert differential_masks._FOUND.get((opcode, what)) in {(32, 256), 8}
+    differential_masks._FOUND[opcode, what] = wrong
+    assert ("masked", component) in found(judged(executor, form(name), Settings(1024, 64)))
+    differential_masks.forget_hypotheses()
+
+
+@pytest.mark.parametrize("name", ["fip", "fdp", "fop"])
+def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    wrong = 7 if name == "fop" else 0x7777
+    width = 11 if name == "fop" else 64
+    altered(monkeypatch, "fld", lambda run: run.set(name, bits.const(wrong, width)))
+    assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
+
+
+def test_mxcsr_flags_are_sticky(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A datapath that is said to set the rounding mode too is found out."""
+    name, real = "ADDPS_XMM_XMMM128/reg", routed._component
+    monkeypatch.setattr(routed, "_component", lambda run, *rest: bits.or_(real(run, *rest), bits.const(1 << 13, 32)))
+    assert ("predicted", "mxcsr") in found(judged(executor, form(name), SETTINGS))
+
+
+@pytest.mark.parametrize(
+    "name", ["IRETQ/none", "IRETD/none", "RETFQ/none", "RETFD_IMM16/none", "LSS_R32_M1632/mem", "LFS_R32_M1632/mem",
+             "CALL_M1632/mem", "JMP_M1632/mem", "MOV_SREG_R32M16/reg", "POPQ_FS/none"],
+)  # fmt: skip
+def test_selectors_are_loaded_for_real(executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Valid and null selectors complete, others fault; a wrong table of descriptors is found."""
+    result = judged(executor, form(name), Settings(512, 16))
+    assert not result.mismatches and 0 < result.completed < result.states
+    differential_model.forget_predictions()
+    table = {**differential_model.DESCRIPTORS, **dict.fromkeys(REFUSALS, lambda *arguments: False)}
+    monkeypatch.setattr(differential_model, "DESCRIPTORS", table)
+    assert ("predicted", "fault") in found(judged(executor, form(name), Settings(512, 16)))
+
+
 def test_a_repeated_string_instruction_is_followed_to_its_end(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +184,7 @@ def test_forms_of_other_processors_are_skipped(executor: Executor) -> None:
 
 def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> None:
     forms = all_forms()[7::31]
-    results = [r for _, r in survey(executor, forms, Settings(states=24, encodings=4, seed=5), 50)]
+    results = [r for _, r in survey(forms, Settings(states=24, encodings=4, seed=5))]
     assert [m for r in results for m in r.mismatches] == []
     assert sum(r.states for r in results) > 1000
     assert sum(r.completed > 0 for r in results) > 20

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Any, Final
 
 import numpy as np
 
-from verify.live.capabilities import FEATURES, Capabilities
+from verify.live.capabilities import FEATURES, Capabilities, ExecutorUnavailable
 from verify.live.differential_attack import changed_trials, disagreements
 from verify.live.differential_compare import Comparison, Finding
 from verify.live.differential_rows import ALWAYS_THERE, SLOW, is_repeatable, known, skip_reason
 from verify.live.differential_shrink import described, shrunk
 from verify.live.differential_states import Trials, encodings, trials
 from verify.live.executor import Executor
-from verify.models.isa.forms import Cpu, Form
+from verify.live.workers import Lost, dealt
+from verify.models.isa.forms import Cpu, Form, form
 
 SHRUNK: Final = 3  # mismatches of a form that are shrunk; the others are counted
 FEW: Final = 16  # states of forms that wait for an interrupt
@@ -30,11 +34,15 @@ FEW: Final = 16  # states of forms that wait for an interrupt
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Per form and round: first runs (the attack doubles them), encodings among which they are divided, the seed."""
+    """Per form and round: first runs (the attack doubles them), encodings among which they are divided, the seed.
+
+    `first`: the most first runs of a form in the first round.
+    """
 
     states: int = 256
     encodings: int = 8
     seed: int = 1
+    first: int = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Mismatch:
     """A disagreement of semantics and processor that was seen twice, in its smallest state."""
 
     form: str
-    check: str  # "predicted": a claim is wrong; "unread": what is declared unread made a difference
+    check: str  # "predicted": a claim is wrong; "unread": what is declared unread made a difference; "masked"
     component: str
     code: str  # the instruction's bytes, hex
     state: str
@@ -61,6 +69,7 @@ class FormResult:
     completed: int
     mismatches: tuple[Mismatch, ...]
     skipped: str | None = None
+    lost: str | None = None  # why there is no judgement: an exception, a worker that died
 
 
 def vendor(caps: Capabilities) -> Cpu:
@@ -84,14 +93,14 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     chosen = encodings(form, min(settings.encodings, settings.states), rng, cpu, executor.origin)
     if not chosen:
         return FormResult(form.name, 0, 0, (), f"no encoding on {cpu.value} processors")
-    count = max((FEW if slow else settings.states) // len(chosen), 1)
-    first = Comparison(executor, trials(executor, chosen, form, count, numbers))
+    states_each = max((FEW if slow else settings.states) // len(chosen), 1)
+    first = Comparison(executor, trials(executor, chosen, form, states_each, numbers))
     result = first.all()
     if result.undefined and result.undefined + result.predicted_undefined == result.states:
         return _absent(form, executor.capabilities, result.states)
     states, mismatches = result.states, list[Mismatch]()
     if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
-        second = Comparison(executor, changed_trials(first, executor, form, numbers))
+        second = Comparison(executor, changed_trials(first, executor, form, numbers), first)
         later = second.all().findings
         states += len(second.trials.states)
         apart = disagreements(first, second)
@@ -144,25 +153,61 @@ def component_of(finding: Finding) -> str:
 
 
 def survey(
-    executor: Executor, forms: Sequence[Form], settings: Settings, seconds: float | None
-) -> Iterator[tuple[int, FormResult]]:
-    """(round, result) of every form; rounds go on until `seconds` are over, one round without them.
+    forms: Sequence[Form], settings: Settings, seconds: float | None = None, jobs: int = 1
+) -> Generator[tuple[int, FormResult], None, None]:
+    """(round, result) of every form, judged by `jobs` processes, as they come.
 
-    With `seconds` even the first round ends there.  What was skipped in the first round is not tried again.
+    One round; with `seconds` a first one of few states, which always reaches every form, then whole ones until the
+    time is over.  What was skipped in the first round is not tried again.
     """
-    begun, round_number, left = time.monotonic(), 0, list(forms)
-    while left:
-        again: list[Form] = []
-        for form in left:
-            if seconds is not None and time.monotonic() - begun > seconds:
-                return
-            result = judged(executor, form, settings, round_number)
-            if result.skipped is None:
-                again.append(form)
+    skipped: set[str] = set()
+    tasks = _tasks(forms, settings, seconds, skipped)
+    with closing(dealt(tasks, partial(_judge, settings), jobs)) as answers:
+        for (round_number, name), result in answers:
+            if isinstance(result, Lost):
+                yield round_number, FormResult(name, 0, 0, (), lost=result.reason)
+                continue
+            if result.skipped is not None:
+                skipped.add(name)
             yield round_number, result
-        if seconds is None:
+
+
+def _tasks(
+    forms: Sequence[Form], settings: Settings, seconds: float | None, skipped: set[str]
+) -> Iterator[tuple[int, str]]:
+    """Rounds and forms, those that were skipped meanwhile left out; later rounds are shuffled."""
+    begun, names = time.monotonic(), [f.name for f in forms]
+    yield from ((0, n) for n in names)
+    if seconds is None:
+        return
+    for round_number in count(1):
+        names = [n for n in names if n not in skipped]
+        Random(settings.seed + round_number).shuffle(names)
+        for name in names:
+            if time.monotonic() - begun > seconds:
+                return
+            yield round_number, name
+        if not names:
             return
-        left, round_number = again, round_number + 1
+
+
+@contextmanager
+def _judge(settings: Settings) -> Iterator[Callable[[tuple[int, str]], FormResult]]:
+    """What a worker answers with: its own executor's judgement of a form."""
+    with Executor() as executor:
+        first = replace(settings, states=min(settings.states, settings.first))
+        yield lambda task: judged(executor, form(task[1]), settings if task[0] else first, task[0])
+
+
+def available() -> dict[str, object]:
+    """The judge, as results name it; ExecutorUnavailable where nothing can be executed or the vendor has no model."""
+    with Executor() as executor:
+        caps = executor.capabilities
+    try:
+        vendor(caps)
+    except ValueError as error:
+        raise ExecutorUnavailable(str(error)) from error
+    return processor(caps)
 
 
 def processor(caps: Any) -> dict[str, object]:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live import differential_states as generated
-from verify.live.differential_compare import FILES, Comparison, Finding, Seen, put_vectors, unknown_bits, vectors_of
-from verify.live.differential_model import FLAGS, Bytes
+from verify.live.differential_compare import Comparison, Finding
+from verify.live.differential_expect import unknown_bits, written
+from verify.live.differential_model import FLAGS, POINTERS, Bytes
+from verify.live.differential_seen import FILES, Seen, put_vectors, vectors_of
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK
 from verify.models.isa.forms import Form
@@ -106,39 +108,40 @@ def disagreements(first: Comparison, second: Comparison) -> list[Finding]:
     found: list[Finding] = []
     for i, expected in first.expected.items():
         if i not in second.expected:
-            ending = int(second.seen.records[i]["trapno"])
+            ending = second.seen.column("trapno")[i]
             found.append(Finding(i, "unread", "ending", "completed", f"trap {ending}"))
+            continue
+        if len(expected.worlds) == 1:
             continue
         worlds = expected.states
         for name in worlds[0]:
-            if name in FLAG_BITS or name == "memory":
+            if name in FLAG_BITS or name == "memory" or name in POINTERS:
                 continue
-            found += _registers(first, second, i, name)
-        found += _flags(first, second, i)
+            found += _registers(first, second, i, name, [w[name] for w in worlds])
+        found += _flags(first, second, i, worlds)
         if "memory" in worlds[0]:
             found += _memory(first.seen, second.seen, i, [w["memory"] for w in worlds])
     return found
 
 
-def _registers(first: Comparison, second: Comparison, i: int, name: str) -> list[Finding]:
-    values = [w[name] for w in first.expected[i].states]
-    a, b = first.actual(i, name), second.actual(i, name)
+def _registers(first: Comparison, second: Comparison, i: int, name: str, values: list[Any]) -> list[Finding]:
+    a, b = first.seen.actual(i, name), second.seen.actual(i, name)
     if name not in FILES:
         return [Finding(i, "unread", name, f"{a:#x}", f"{b:#x}")] if (a ^ b) & unknown_bits(values) else []
     found = []
-    for n, (x, y, *parts) in enumerate(zip(a, b, *values, strict=True)):
-        if x != y and (x ^ y) & unknown_bits(parts):
+    for n in written(values, len(a)):
+        x, y = a[n], b[n]
+        if x != y and (x ^ y) & unknown_bits([v[n] for v in values]):
             found.append(Finding(i, "unread", f"{name}{n}", f"{x:#x}", f"{y:#x}"))
     return found
 
 
-def _flags(first: Comparison, second: Comparison, i: int) -> list[Finding]:
-    a, b = int(first.seen.records[i]["rflags"]), int(second.seen.records[i]["rflags"])
-    worlds = first.expected[i].states
+def _flags(first: Comparison, second: Comparison, i: int, worlds: list[dict[str, Any]]) -> list[Finding]:
+    a, b = first.seen.column("rflags")[i], second.seen.column("rflags")[i]
     found = []
-    for name in FLAGS:
+    for name in FLAGS if a != b else ():
         bit = FLAG_BITS[name]
-        if name in worlds[0] and unknown_bits([w[name] for w in worlds]) and (a ^ b) >> bit & 1:
+        if name in worlds[0] and (a ^ b) >> bit & 1 and unknown_bits([w[name] for w in worlds]):
             found.append(Finding(i, "unread", name, str(a >> bit & 1), str(b >> bit & 1)))
     return found
 

@@ -1,46 +1,40 @@
 """Runs trials and compares what the processor did with what the semantics predict.
 
-Two checks.  Predicted: every bit that no datapath decides is as the semantics say, fault vectors and addresses
+Three checks.  Predicted: every bit that no datapath decides is as the semantics say, fault vectors and addresses
 included.  Unread: a second run, with everything changed that the outcome does not read, agrees with the first one on
-all other bits that the instruction writes.  Not compared: x87 pointers, page-fault error codes, a trap by TF.
+all other bits that the instruction writes.  Masked: what an opmask leaves out stays, and is not accessed.
+Not compared: page-fault error codes, a trap by TF.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from verify.live.differential_expect import Expected, expect, unknown_bits, written
+from verify.live.differential_masks import broken, memory_verdicts, register_trials, store_verdicts
 from verify.live.differential_model import (
     FLAGS,
     GP,
     PF,
+    POINTERS,
     SS,
     Bytes,
-    Given,
     Prediction,
     environment,
     own_values,
     prediction,
 )
+from verify.live.differential_seen import FILES, Input, Moved, Seen, x87_word
 from verify.live.differential_states import Trials
-from verify.live.layout import CHUNK, REGIONS
 from verify.live.outcomes import CRASHED, FAULT, HUNG, TRAPPED
-from verify.live.state import State
 from verify.models.machine import FLAG_BITS, NO_FAULT
 
-ITERATIONS: Final = 40  # of a repeated string instruction; longer ones are not predicted
 SUPPRESSIBLE: Final = frozenset({0, 6, 13, 16, 19})  # what a datapath or a refusal may raise: #DE #UD #GP #MF #XM
-SELECTOR_FAULTS: Final = frozenset({10, 11, 12, 13})  # #TS #NP #SS #GP
 UD, XM = 6, 19
+SEEN_OF_POINTERS: Final = (1 << 32) - 1
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
-X87_BITS: Final = 688
-_number: Final = int.from_bytes
-FILES: Final = ("gprs", "vectors", "masks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,183 +57,53 @@ class Result:
     completed: int = 0
     undefined: int = 0  # #UD that the semantics do not predict
     predicted_undefined: int = 0
-    attacked: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Records of a batch, their vectors as bytes, and their memory as chunks by trial."""
-
-    records: NDArray[Any]
-    vectors: NDArray[np.uint8]
-    memory: Mapping[int, dict[int, bytes]]
-
-
-def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
-    """The 32 vector registers of XSAVE areas, 64 bytes each; absent parts are zero."""
-    whole = np.zeros((len(area), 32, 8), dtype=np.uint64)
-    whole[:, :16, 0:2] = area["xmm"]
-    for name, place in (("ymm_high", slice(2, 4)), ("zmm_high", slice(4, 8))):
-        if name in (area.dtype.names or ()):
-            whole[:, :16, place] = area[name]
-    if "zmm_upper" in (area.dtype.names or ()):
-        whole[:, 16:] = area["zmm_upper"]
-    return whole.view(np.uint8).reshape(len(area), 32, 64)
-
-
-def put_vectors(area: NDArray[Any], vectors: NDArray[np.uint8]) -> None:
-    """The reverse of `vectors_of`."""
-    whole = np.ascontiguousarray(vectors).view(np.uint64).reshape(len(area), 32, 8)
-    area["xmm"] = whole[:, :16, 0:2]
-    for name, place in (("ymm_high", slice(2, 4)), ("zmm_high", slice(4, 8))):
-        if name in (area.dtype.names or ()):
-            area[name] = whole[:, :16, place]
-    if "zmm_upper" in (area.dtype.names or ()):
-        area["zmm_upper"] = whole[:, 16:]
-
-
-def x87_word(area: Any) -> int:
-    """st7..st0, tag, status and control of one XSAVE area; the tag is 0 or 3 for each register."""
-    value = 0
-    for low, high in reversed(area["st"].tolist()):
-        value = value << 80 | (high & 0xFFFF) << 64 | low
-    abridged, tag = int(area["ftw"]), 0
-    for i in range(8):
-        tag |= (0 if abridged >> i & 1 else 3) << 2 * i
-    return value << 48 | tag << 32 | int(area["fsw"]) << 16 | int(area["fcw"])
-
-
-def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
-    """trial -> address -> 64 bytes."""
-    found: dict[int, dict[int, bytes]] = {}
-    data = entries["chunk"].tobytes()
-    for i, (trial, address) in enumerate(zip(entries["trial"].tolist(), entries["address"].tolist(), strict=True)):
-        found.setdefault(trial, {})[address] = data[CHUNK * i : CHUNK * i + CHUNK]
-    return found
-
-
-@dataclass(slots=True)
-class _Input:
-    """Trials as Python values, converted when asked for."""
-
-    trials: Trials
-    origin: int
-    background: Mapping[int, bytes]
-    vectors: NDArray[np.uint8]
-    memory: dict[int, dict[int, bytes]]
-    own: list[dict[str, int]]
-
-    def given(self, i: int, wanted: frozenset[str]) -> Given:
-        """The state of trial i; what is not wanted is left out."""
-        row = self.trials.states[i]
-        area = row["xsave"]
-        vectors: tuple[int, ...] = ()
-        if "vectors" in wanted:
-            data = self.vectors[i].tobytes()
-            vectors = tuple([_number(data[k : k + 64], "little") for k in range(0, 2048, 64)])
-        masks = tuple(area["masks"].tolist()) if "masks" in wanted and "masks" in (area.dtype.names or ()) else (0,) * 8
-        return Given(
-            self.origin, tuple(row["gprs"].tolist()), int(row["rflags"]), int(row["fs_base"]), int(row["gs_base"]),
-            vectors, masks, int(area["mxcsr"]), x87_word(area) if "x87" in wanted else 0,
-            Bytes(self.memory.get(i, {}), self.background),
-        )  # fmt: skip
-
-
-@lru_cache(4)
-def background(executor: Any) -> dict[int, bytes]:
-    """Chunk address -> 64 bytes of every region, the read-only ones included."""
-    chunks = {}
-    for region in REGIONS:
-        data = executor.memory_of(State(), region.address, region.size)
-        chunks.update({region.address + k: data[k : k + CHUNK] for k in range(0, region.size, CHUNK)})
-    return chunks
-
-
-def _input(executor: Any, trials: Trials) -> _Input:
-    return _Input(
-        trials, executor.origin, background(executor), vectors_of(trials.states["xsave"]),
-        chunks_by_trial(trials.memory), [own_values(p) for p in trials.probes],
-    )  # fmt: skip
-
-
-def run(executor: Any, trials: Trials) -> Seen:
-    """The processor's outcomes; every record holds its own instruction."""
-    codes = [trials.probes[i].decoded.data for i in trials.which.tolist()]
-    batch = executor.run_batch(codes, trials.states, trials.memory)
-    memory = chunks_by_trial(batch.memory)
-    return Seen(batch.outcomes, vectors_of(batch.outcomes["xsave"]), memory)
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The predictions of one trial, one a world: values by component, and where the reads lie."""
-
-    states: tuple[Mapping[str, Any], ...]
-    faulted: tuple[Mapping[str, Any], ...]  # what a fault leaves
-    vectors: tuple[int, ...]  # fault vectors
-    addresses: tuple[int, ...]
-    ip: int
-    fault_ip: int
-    places: tuple[int, ...]
-    predicted: bool
-
-
-def expect(model: Prediction, env: dict[str, Any]) -> Expected:
-    """The predictions from an environment; repeated string instructions are followed to their end."""
-    values = model.values(env)
-    for _ in range(ITERATIONS if model.repeats else 0):
-        if not values[3] or values[0] != NO_FAULT:
-            break
-        env = {**env, **dict(zip(model.changed, values[6:], strict=False))}
-        values = model.values(env)
-    worlds = (values, *(model.values(env, w) for w in range(1, model.worlds)))
-    middle, end = 6 + len(model.changed), 6 + len(model.changed) + len(model.partial)
-    states = [dict(zip(model.changed, v[6:middle], strict=True)) for v in worlds]
-    stopped = {n: env[n] for n in model.changed} if model.repeats else {}
-    faulted = [{**stopped, **dict(zip(model.partial, v[middle:end], strict=True))} for v in worlds]
-    done = values[0] != NO_FAULT or not values[3]
-    return Expected(
-        tuple(states), tuple(faulted), tuple(v[0] for v in worlds), tuple(v[2] for v in worlds), values[4], values[5],
-        values[end:], done,
-    )  # fmt: skip
 
 
 class Comparison:
-    """One batch of trials of a form: predictions, outcomes, findings."""
+    """One batch of trials of a form: predictions, outcomes, findings; `like`: a batch of the same encodings."""
 
-    def __init__(self, executor: Any, trials: Trials) -> None:
-        self.executor, self.trials = executor, trials
-        self.input = _input(executor, trials)
+    def __init__(self, executor: Any, trials: Trials, like: Comparison | None = None) -> None:
+        self.trials = trials
+        self.input = Input(executor, trials)
+        self.own: list[dict[str, int]] = like.own if like is not None else [own_values(p) for p in trials.probes]
         self.models = [prediction(p) for p in trials.probes]
-        self.seen = run(executor, trials)
+        self.wanted = [m.variables | frozenset(m.changed) for m in self.models]
+        self.which = trials.which.tolist()
+        self.seen = Seen(executor, trials)
+        self.moved = Moved(self.input, self.seen)
         self.result = Result(states=len(trials.states))
         self.expected: dict[int, Expected] = {}
-        self._unchanged = self._unchanged_files()
-
-    def _unchanged_files(self) -> dict[str, NDArray[np.bool_]]:
-        """Component -> trials in which it is as before, over the whole batch."""
-        before, after = self.trials.states, self.seen.records
-        area, saved = before["xsave"], after["xsave"]
-        same = {
-            "gprs": (before["gprs"] == after["gprs"]).all(axis=1),
-            "vectors": (self.input.vectors == self.seen.vectors).all(axis=(1, 2)),
-            "mxcsr": area["mxcsr"] == saved["mxcsr"],
-            "fs_base": before["fs_base"] == after["fs_base"],
-            "gs_base": before["gs_base"] == after["gs_base"],
-            "selectors": (after["selectors"] == 0).all(axis=1),
-            "x87": (area["st"][:, :, 0] == saved["st"][:, :, 0]).all(axis=1)
-            & ((area["st"][:, :, 1] ^ saved["st"][:, :, 1]) & np.uint64(0xFFFF) == 0).all(axis=1)
-            & (area["fcw"] == saved["fcw"]) & (area["fsw"] == saved["fsw"]) & (area["ftw"] == saved["ftw"]),
-        }  # fmt: skip
-        if "masks" in (area.dtype.names or ()):
-            same["masks"] = (area["masks"] == saved["masks"]).all(axis=1)
-        return same
+        self.ends: dict[int, tuple[Expected, bool]] = {}  # masked accesses: whether the trial faulted
 
     def all(self) -> Result:
         """Both checks, of every trial."""
         for i in range(len(self.trials.states)):
             self.predicted(i)
+        self._masked()
         return self.result
+
+    def _masked(self) -> None:
+        """The third check: elements that an opmask leaves out."""
+        opcode = self.trials.probes[0].decoded.form.opcode  # type: ignore[union-attr]
+        if opcode.encoding != "EVEX" or not opcode.can_mask or opcode.is_vsib:
+            return
+        rows = {i: row for i in self.expected for row in register_trials(self, i, self._decoded(i))}
+        for i in broken("registers", opcode, {i: row[1] for i, row in rows.items()}):
+            component, _, before, after = rows[i]
+            self.add(i, "masked", component, f"elements left out of {before:#x} unchanged or 0", after)
+        edges = {i: v for i, (e, faulted) in self.ends.items()
+                 if (v := memory_verdicts(self, i, self._decoded(i), e, faulted)) is not None}  # fmt: skip
+        for i in broken("memory", opcode, edges):
+            self.add(i, "masked", "memory", "a fault exactly where a selected element is out of reach",
+                     "fault" if self.ends[i][1] else "none")  # fmt: skip
+
+        stores = {i: v for i, e in self.expected.items()
+                  if (v := store_verdicts(self, i, self._decoded(i), e)) is not None}  # fmt: skip
+        for i in broken("stores", opcode, stores):
+            self.add(i, "masked", "stored", "elements left out as before", "others")
+
+    def _decoded(self, i: int) -> Any:
+        return self.trials.probes[self.which[i]].decoded
 
     def add(self, i: int, check: str, component: str, expected: object, seen: object) -> None:
         """Notes a finding."""
@@ -248,41 +112,55 @@ class Comparison:
 
     def predicted(self, i: int) -> None:
         """The first check, of trial i."""
-        which = int(self.trials.which[i])
+        which = self.which[i]
         model, probe = self.models[which], self.trials.probes[which]
-        given = self.input.given(i, model.variables | frozenset(model.changed))
-        expected = expect(model, environment(probe, given, self.input.own[which]))
+        given = self.input.given(i, self.wanted[which])
+        expected = expect(model, environment(probe, given, self.own[which]))
         if not expected.predicted:
             return
-        record = self.seen.records[i]
-        kind, number = int(record["kind"]), int(record["trapno"])
+        kind = self.seen.column("kind")[i]
+        if kind == HUNG and expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT:
+            return  # a branch to itself
         if kind in {CRASHED, HUNG}:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
-            return
-        if kind == FAULT:
-            if not self._faulted(i, model, expected, number):
-                return
-            self._unchanged_but(i, expected.faulted, given, frozenset({"mxcsr", "x87"} if number == XM else ()))
-            return
-        if len(set(expected.vectors)) > 1:
-            pass
-        elif kind == TRAPPED:
-            wanted = (expected.vectors[0], expected.fault_ip)
-            if wanted != (number, int(record["ip"])):
-                self.add(i, "predicted", "trap", wanted, (number, int(record["ip"])))
-            return
-        elif expected.vectors[0] != NO_FAULT and not model.unsized:
-            self.add(i, "predicted", "fault", expected.vectors[0], f"none, ip {int(record['ip']):#x}")
-            return
+        elif kind == FAULT:
+            number = self.seen.column("trapno")[i]
+            if expected.masked is not None and number in {PF, GP, SS}:
+                self.ends[i] = expected, True
+            if self._faulted(i, model, expected, number):
+                left_out = frozenset({"mxcsr", "x87"} if number == XM else ())
+                self._unchanged_but(i, expected.faulted, left_out)
+        elif self._ended(i, expected, kind):
+            self._completed(i, expected)
+
+    def _ended(self, i: int, expected: Expected, kind: int) -> bool:
+        """Whether the run was to complete; a trap is judged here."""
+        vectors, ip = expected.vectors, self.seen.column("ip")[i]
+        if vectors.count(vectors[0]) < len(vectors):
+            return True
+        if kind == TRAPPED:
+            number = self.seen.column("trapno")[i]
+            wanted = (vectors[0], expected.fault_ip)
+            if wanted != (number, ip):
+                self.add(i, "predicted", "trap", wanted, (number, ip))
+            return False
+        if vectors[0] != NO_FAULT and not expected.model.unsized:
+            self.add(i, "predicted", "fault", vectors[0], f"none, ip {ip:#x}")
+            return False
+        return True
+
+    def _completed(self, i: int, expected: Expected) -> None:
         self.result.completed += 1
         self.expected[i] = expected
-        if int(record["ip"]) != expected.ip:
-            self.add(i, "predicted", "ip", expected.ip, int(record["ip"]))
-        self._unchanged_but(i, expected.states, given)
+        if expected.masked is not None:
+            self.ends[i] = expected, False
+        ip = self.seen.column("ip")[i]
+        if ip != expected.ip:
+            self.add(i, "predicted", "ip", expected.ip, ip)
+        self._unchanged_but(i, expected.states)
 
     def _faulted(self, i: int, model: Prediction, expected: Expected, number: int) -> bool:
         """Whether a fault came as predicted, or as a datapath may raise it."""
-        record = self.seen.records[i]
         if number == UD:
             if UD in expected.vectors:
                 self.result.predicted_undefined += 1
@@ -292,15 +170,14 @@ class Comparison:
             pages = {a >> 12 for a, v in zip(expected.addresses, expected.vectors, strict=True) if v == PF}
             if model.roams:
                 pages |= {(p + k) % (1 << 52) for p in pages for k in (-1, 1)}
-            if number == PF and int(record["cr2"]) >> 12 not in pages and not model.unsized:
-                self.add(i, "predicted", "fault address", expected.addresses[-1], int(record["cr2"]))
-            return True
-        if model.kernel and number in {GP, PF}:  # whatever of the two the kernel's own decoding comes to
+                if self._decoded(i).layout.address_size == 4:  # each element's own address wraps (seen on a Zen 4)
+                    pages |= {p % (1 << 20) for p in pages}
+            cr2 = self.seen.column("cr2")[i]
+            if number == PF and cr2 >> 12 not in pages and not model.unsized:
+                self.add(i, "predicted", "fault address", expected.addresses[-1], cr2)
             return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the mask decides which part faults
-        if model.selects and number in SELECTOR_FAULTS:
-            return True
         if model.unsized and number in {PF, 13, 12}:
             return True
         if model.excepts and expected.vectors[0] == NO_FAULT and number in SUPPRESSIBLE - {UD}:
@@ -309,83 +186,74 @@ class Comparison:
         return False
 
     def _unchanged_but(
-        self, i: int, worlds: Sequence[Mapping[str, Any]], given: Given,
-        left_out: frozenset[str] = frozenset(),
+        self, i: int, worlds: Sequence[Mapping[str, Any]], left_out: frozenset[str] = frozenset()
     ) -> None:  # fmt: skip
         """Every component is as predicted: as before where nothing is said of it."""
-        for name, same in self._unchanged.items():
-            if name in left_out:
-                continue
-            if name not in worlds[0]:
-                if not same[i]:
-                    trap = int(self.seen.records[i]["trapno"])
-                    self.add(i, "predicted", name, "as before", f"trap {trap}: {self._difference(i, name)}")
-                continue
-            for place, a, unknown, actual in self._parts(i, name, [w[name] for w in worlds]):
-                if (actual ^ a) & ~unknown:
-                    self.add(i, "predicted", f"{name}{place}", a, actual)
+        claimed = worlds[0]
+        for name in self.moved.components.get(i, ()):
+            if name not in claimed and name not in left_out:
+                trap = self.seen.column("trapno")[i]
+                self.add(i, "predicted", name, "as before", f"trap {trap}: {self._difference(i, name)}")
+        for name in claimed:
+            if name in FILES:
+                self._file(i, name, [w[name] for w in worlds])
+            elif name in POINTERS:
+                self._pointer(i, name, [w[name] for w in worlds])
+            elif name not in FLAG_BITS and name != "memory" and name not in left_out:
+                self._component(i, name, [w[name] for w in worlds])
         self._flags(i, worlds)
         self._memory(i, [w["memory"] for w in worlds if "memory" in w])
 
+    def _component(self, i: int, name: str, values: list[Any]) -> None:
+        """A component that is one word."""
+        actual = self.seen.actual(i, name)
+        if name == "x87":
+            values, actual = [_tags(v) for v in values], _tags(actual)
+        if (actual ^ values[0]) & ~unknown_bits(values):
+            self.add(i, "predicted", name, values[0], actual)
+
+    def _pointer(self, i: int, name: str, values: list[Any]) -> None:
+        """An x87 pointer, where it was not lost: the low 32 bits of an address, or the opcode."""
+        if not any(self.seen.pointers(i)):
+            return
+        actual = self.seen.actual(i, name)
+        if (actual ^ values[0]) & ~unknown_bits(values) & SEEN_OF_POINTERS:
+            self.add(i, "predicted", name, values[0] & SEEN_OF_POINTERS, actual)
+
+    def _file(self, i: int, name: str, values: list[Any]) -> None:
+        """A register file: registers that were written, and those that moved although they were not."""
+        after, moved = self.seen.file(i, name), self.moved.registers.get(name, {}).get(i, ())
+        places = written(values, len(after))
+        for n in places:
+            a, actual = values[0][n], after[n]
+            if a != actual and (actual ^ a) & ~unknown_bits([v[n] for v in values]):
+                self.add(i, "predicted", f"{name}{n}", a, actual)
+        for n in moved:
+            if n not in places:
+                self.add(i, "predicted", f"{name}{n}", self.input.file(i, name)[n], after[n])
+
     def _difference(self, i: int, name: str) -> str:
-        if name == "gprs":
-            pairs = zip(self.trials.states[i]["gprs"].tolist(), self.seen.records[i]["gprs"].tolist(), strict=True)
-        elif name in {"vectors", "masks"}:
-            before = self.actual_before(i, name)
-            pairs = zip(before, self.actual(i, name), strict=True)
-        elif name == "selectors":
-            return str(self.seen.records[i]["selectors"].tolist())
-        elif name == "x87":
-            return f"{x87_word(self.trials.states[i]['xsave']):#x} -> {self.actual(i, name):#x}"
-        else:
-            return f"{self.actual(i, name):#x}"
-        return " ".join(f"{n}: {a:#x} -> {b:#x}" for n, (a, b) in enumerate(pairs) if a != b)
-
-    def actual_before(self, i: int, name: str) -> list[int]:
-        """A register file before, as integers."""
-        if name == "vectors":
-            data = self.input.vectors[i].tobytes()
-            return [int.from_bytes(data[k : k + 64], "little") for k in range(0, 2048, 64)]
-        return list(map(int, self.trials.states[i]["xsave"]["masks"].tolist()))
-
-    def actual(self, i: int, name: str) -> Any:
-        """A component afterwards, as the semantics count it."""
-        record = self.seen.records[i]
-        if name == "gprs":
-            return record["gprs"].tolist()
-        if name == "vectors":
-            data = self.seen.vectors[i].tobytes()
-            return [_number(data[k : k + 64], "little") for k in range(0, 2048, 64)]
-        if name == "masks":
-            return record["xsave"]["masks"].tolist()
-        if name == "x87":
-            return x87_word(record["xsave"])
+        """A component's change in words."""
+        if name in FILES:
+            before, after = self.input.file(i, name), self.seen.file(i, name)
+            return " ".join(f"{n}: {before[n]:#x} -> {after[n]:#x}" for n in self.moved.registers[name][i])
         if name == "selectors":
-            es, ds, fs, gs = record["selectors"].tolist()
-            return es | 0x33 << 16 | 0x2B << 32 | ds << 48 | fs << 64 | gs << 80
-        return int(record["xsave"]["mxcsr"] if name == "mxcsr" else record[name])
-
-    def _parts(self, i: int, name: str, values: Sequence[Any]) -> list[tuple[str, int, int, int]]:
-        """(place, prediction, unknown bits, seen) of each register that the semantics may have changed."""
-        actual = self.actual(i, name)
+            return str(self.seen.column("selectors")[i])
         if name == "x87":
-            tags = [_tags(v) for v in values]
-            return [("", tags[0], unknown_bits(tags), _tags(actual))]
-        if name not in FILES:
-            return [("", values[0], unknown_bits(values), actual)]
-        wrong = [n for n, (a, b) in enumerate(zip(actual, values[0], strict=True)) if a != b]
-        return [(str(n), values[0][n], unknown_bits([v[n] for v in values]), actual[n]) for n in wrong]
+            return f"{x87_word(self.input.area[i]):#x} -> {self.seen.actual(i, name):#x}"
+        return f"{self.seen.actual(i, name):#x}"
 
     def _flags(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
-        record = int(self.seen.records[i]["rflags"])
-        before = int(self.trials.states[i]["rflags"])
-        expected, unknown = before, 0
+        record = self.seen.column("rflags")[i]
+        expected, unknown = self.input.column("rflags")[i], 0
         for name in FLAGS:
             if name in worlds[0]:
                 bit = 1 << FLAG_BITS[name]
                 expected = expected & ~bit | (bit if worlds[0][name] else 0)
                 unknown |= bit if unknown_bits([w[name] for w in worlds]) else 0
         wrong = (expected ^ record) & FLAG_MASK & ~unknown
+        if not wrong:
+            return
         for name in FLAGS:
             if wrong >> FLAG_BITS[name] & 1:
                 self.add(i, "predicted", name, expected >> FLAG_BITS[name] & 1, record >> FLAG_BITS[name] & 1)
@@ -393,9 +261,9 @@ class Comparison:
     def _memory(self, i: int, worlds: Sequence[Bytes]) -> None:
         background = self.input.background
         worlds = worlds or [Bytes(self.input.memory.get(i, {}), background)]
-        if any(w.lost for w in worlds) or self.models[int(self.trials.which[i])].unsized:
-            return
         after = self.seen.memory.get(i, {})
+        if after == worlds[0].chunks or any(w.lost for w in worlds) or self.models[self.which[i]].unsized:
+            return
         for address in worlds[0].chunks.keys() | after.keys():
             if address not in background:
                 continue
@@ -408,14 +276,6 @@ class Comparison:
             if wrong:
                 k = ((wrong & -wrong).bit_length() - 1) // 8
                 self.add(i, "predicted", "memory", f"{address + k:#x}: {x[k]:#x}", f"{actual[k]:#x}")
-
-
-def unknown_bits(values: Sequence[int]) -> int:
-    """The bits on which predictions differ."""
-    found = 0
-    for v in values[1:]:
-        found |= v ^ values[0]
-    return found
 
 
 def _tags(x87: int) -> int:

@@ -2,16 +2,17 @@
 
 A prediction is made in two worlds, in which every datapath answers all zeros and all ones: bits on which both agree
 are claims about the processor, the others are functions of what the instruction reads.  The read set is taken from
-the outcome's own terms.  x87 pointers, shadow stack, `other` and what tf would trap are not predicted.
+the outcome's own terms.  Shadow stack, `other` and what tf would trap are not predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
@@ -24,12 +25,22 @@ from verify.models.semantics.run import Instruction
 from verify.models.sites import Probe, own_values, probe_of, problem
 
 PF, GP, SS = 14, 13, 12
+FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
+POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
 COMPARED: Final = (
-    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", "memory",
+    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "memory",
 )  # fmt: skip
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
-KERNEL: Final = (".refuses", "selector_fault", "selector_not_present")  # what the kernel's configuration answers
+KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
+DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
+    "code_selector.refuses": refuses_code,
+    "code_selector.is_32_bit": is_32_bit,
+    "stack_selector.refuses": refuses_stack,
+    "selector_fault": refuses_data,
+    "selector_not_present": lambda register, selector: False,
+    "data_selector.refuses": lambda selector: refuses_data(FS, selector),
+}
 Value = Any
 
 
@@ -61,6 +72,46 @@ class Bytes:
         return Bytes({**self.chunks, **new}, self.background, self.lost)
 
 
+class Registers(Sequence[int]):
+    """A register file: the registers that were written, over those of a trial."""
+
+    __slots__ = ("before", "own")
+
+    def __init__(self, before: Sequence[int], own: dict[int, int]) -> None:
+        self.before, self.own = before, own
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    def __getitem__(self, number: Any) -> Any:
+        found = self.own.get(number)
+        return self.before[number] if found is None else found
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def replaced(self, number: int, value: int) -> Registers:
+        """The file with one register replaced."""
+        return Registers(self.before, {**self.own, number: value})
+
+
+class VectorRow(Sequence[int]):
+    """The 32 vector registers of a trial, made integers when asked for."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data  # 32 × 64 bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // CHUNK
+
+    def __getitem__(self, number: Any) -> Any:
+        return int.from_bytes(self.data[CHUNK * number : CHUNK * number + CHUNK], "little")
+
+
 def mapped(address: int, write: int) -> bool:
     """Whether a byte may be read, or written, in the executor's memory."""
     return any(low <= address < end and (writable or not write) for low, end, writable in _RANGES)
@@ -74,15 +125,27 @@ class Machine:
 
     def __init__(self, ones: bool, decision: int) -> None:
         self.ones, self.decision = ones, decision
+        self._answers: dict[tuple[str, Any], Value] = {}
+        self.masked: tuple[int, int, int] | None = None  # the last access of a mask's choice: address, size, write
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
+        answer = self._answers.get((name, sort), self)
+        if answer is not self:
+            return answer
         if name.startswith("access_"):
             return self._access(name, *args)
-        if name.endswith(".datapath_fault") or name == "fetch_fault":
-            return NO_FAULT
         if name == "vsib_address":
             return args[0]
+        if name in DESCRIPTORS:
+            return int(DESCRIPTORS[name](*args))
+        found = self._answers[name, sort] = self._answer(name, sort)
+        return found
+
+    def _answer(self, name: str, sort: Any) -> Value:
+        """The value of a function that is the same for all arguments."""
+        if name.endswith(".datapath_fault") or name == "fetch_fault":
+            return NO_FAULT
         if name.endswith(KERNEL):
             return 0
         if isinstance(sort, Array):
@@ -99,6 +162,8 @@ class Machine:
     ) -> int:  # fmt: skip
         if name == "access_error":
             return 0
+        if masked is not None:
+            self.masked = address, size, write
         bad = faulting(address, size, write, None if masked is not None else lanes)
         if name == "access_address":
             return address if bad is None else bad
@@ -156,9 +221,7 @@ class Prediction:
     worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
-    roams: bool  # an access that a mask or the kernel makes piece by piece: any page of it may be reported
-    kernel: bool  # the kernel completes it, with faults of its own accesses
-    selects: bool  # descriptor tables decide, before or after its accesses
+    roams: bool  # an access that a mask makes piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -207,12 +270,9 @@ def _predicted(instruction: Instruction) -> Prediction:
         whole=whole,
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
         worlds=_worlds([t for t in terms if t.op == "uf"]),
-        excepts=any(n.endswith((".datapath_fault", *KERNEL)) for n in functions),
+        excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.again is not bits.FALSE,
-        roams=result.kernel_completes or any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4
-                                             for t in terms),
-        kernel=result.kernel_completes,
-        selects="selector_fault" in functions,
+        roams=any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4 for t in terms),
         unsized="vsib_address" in functions,
     )
 
@@ -220,7 +280,8 @@ def _predicted(instruction: Instruction) -> Prediction:
 def _worlds(functions: Sequence[Term]) -> int:
     """How many worlds tell what depends on datapaths."""
     named = [(str(t.params[0]), t) for t in functions]
-    free = [(n, t) for n, t in named if n not in {"access_error", "fetch_fault"} and not n.endswith(MADE)]
+    known = {"access_error", "fetch_fault", *DESCRIPTORS}
+    free = [(n, t) for n, t in named if n not in known and not n.endswith(MADE)]
     if not free:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
@@ -300,9 +361,8 @@ def _file(array: Term) -> str:
     return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A concrete state in the semantics' terms: gprs, masks, vectors as integers, memory as `Bytes`."""
+class Given(NamedTuple):
+    """A concrete state in the semantics' terms: registers as integers, memory as `Bytes`."""
 
     ip: int
     gprs: Sequence[int]
@@ -323,14 +383,17 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
     if layout.segment is not None:
         env["segment_base"] = given.fs_base if layout.segment == "fs" else given.gs_base
     env.update(
-        origin=given.ip, gprs=tuple(given.gprs), fs_base=given.fs_base, gs_base=given.gs_base, selectors=SELECTORS,
-        vectors=tuple(given.vectors), masks=tuple(given.masks), mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
+        origin=given.ip, gprs=Registers(given.gprs, {}), fs_base=given.fs_base, gs_base=given.gs_base,
+        selectors=SELECTORS, vectors=Registers(given.vectors, {}), masks=Registers(given.masks, {}),
+        mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
         other=0, ssp=0, cet=0, memory=given.memory,
     )  # fmt: skip
-    for name, position in FLAG_BITS.items():
-        env[name] = given.rflags >> position & 1
+    rflags = given.rflags
+    for name, position in _FLAG_PLACES:
+        env[name] = rflags >> position & 1
     return env
 
 
+_FLAG_PLACES: Final = tuple(FLAG_BITS.items())
 SELECTORS: Final = 0x33 << 16 | 0x2B << 32  # es, cs, ss, ds, fs, gs of a 64-bit program under Linux
 __all__ = ["ALWAYS", "Bytes", "Given", "Prediction", "State", "environment", "own_values", "prediction", "probe_here"]

@@ -24,8 +24,6 @@ SKIPPED: Final = (
     Skipped("syscall sysenter", "enters the kernel with random arguments"),
     Skipped("vmcall vmmcall vmgexit vmfunc", "asks the hypervisor of the machine"),
     Skipped("enclu encls enclv", "enters an enclave"),
-    Skipped("iret iretd iretq retf", "may load a 32-bit code segment, which the executor's exit does not survive"),
-    Skipped("lfs lgs lss", "loads selectors of the machine's own descriptor tables"),
 )
 INT_80: Final = 0x80  # int 80h is a system call
 HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdir64b", "enqcmd", "enqcmds", "xlatb"})

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.differential_attack import X87_FIELDS, disagreements
-from verify.live.differential_compare import Comparison, Finding, put_vectors, vectors_of
+from verify.live.differential_compare import Comparison, Finding
+from verify.live.differential_seen import put_vectors, vectors_of
 from verify.live.differential_states import Trials
 from verify.live.state import GPR_NAMES
 

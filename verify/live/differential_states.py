@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from verify.live.capabilities import LOADED
 from verify.live.differential_model import own_values, probe_here
 from verify.live.differential_rows import HARMLESS
+from verify.live.differential_selectors import align_frames, put_selectors
 from verify.live.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.records import LOG_DTYPE
 from verify.models.free_fields import layout_has_modrm
@@ -29,7 +30,7 @@ from verify.models.sites import Probe
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
      (1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 2, 0x8000000080000000, 0x7FFFFFFFFFFF, 0x800000000000,
-     31, 32, 33, 63, 64, 65, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555],
+     31, 32, 33, 63, 64, 65, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555, 0x23, 0x2B, 0x78],
     dtype=np.uint64,
 )  # fmt: skip
 LANES: Final = np.array(  # floating-point and integer patterns of 64 bits: zeros, ones, infinities, NaNs, denormals
@@ -146,6 +147,7 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator) -> No
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
     if form.opcode.implicit_memory or form.opcode.is_string or form.opcode.mnemonic in HARMLESS:
         _pointers(states, form, rng)
+    align_frames(states, form, rng)
     states["rflags"] = 0x202 | rng.integers(0, 1 << 12, count, dtype=np.uint64) & np.uint64(STATUS_BITS)
     checked = 0.0 if _has_memory(form) else 0.05  # the assumption no-alignment-check
     for flag, rate in ((DF, 0.2), (NT, 0.03), (AC, checked), (ID, 0.2)):
@@ -293,6 +295,7 @@ def memory_entries(states: NDArray[Any], targets: Sequence[int], form: Form, rng
     entries = np.zeros(int(fresh.sum()), dtype=LOG_DTYPE)
     entries["trial"], entries["address"] = trial[fresh], address[fresh]
     entries["chunk"] = np.frombuffer(rng.bytes(64 * len(entries)), dtype=np.uint8).reshape(-1, 64)
+    put_selectors(entries, states, targets, form, rng)
     if form.opcode.is_save_restore:
         _image_headers(entries, targets, rng)
     return entries

@@ -35,7 +35,8 @@ OUT_OFFSETS: Final[Mapping[str, int]] = {
     "error_code": 184,
     "cr2": 192,
     "selectors": 200,  # es ds fs gs
-    "environment": 208,  # FNSTENV's 28 bytes, SDM vol. 1, figure 8-9; only where left by the exit jump
+    "code_stack": 208,  # cs ss
+    "environment": 216,  # FNSTENV's 28 bytes, SDM vol. 1, figure 8-9; only where left by the exit jump
 }
 IN_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "gprs": ("<u8", 16),
@@ -59,6 +60,7 @@ OUT_FORMATS: Final[Mapping[str, DTypeLike]] = {
     "error_code": "<u8",
     "cr2": "<u8",
     "selectors": ("<u2", 4),
+    "code_stack": ("<u2", 2),
     "environment": ("<u4", 7),
 }
 LOG_DTYPE: Final = np.dtype([("trial", "<u8"), ("address", "<u8"), ("chunk", "u1", 64)])

@@ -32,11 +32,12 @@ static int run;
 static const struct { uint64_t at, value; } words[] = {               /* of memory, by address */
 $words}, image_words[] = {                                            /* of the xsave image, by offset */
 $image};
+static const uint64_t filled[] = { $filled_from, $filled_to };
 static unsigned char expected[PAGES][PAGE];
 
 static void fill(void)
 {
-    for (uint64_t i = 0, at = $filled_from; at < $filled_to; i++, at += 8) {
+    for (uint64_t i = 0, at = filled[0]; at < filled[1]; i++, at += 8) {
         uint64_t word = (LANDING + ($first + 0x67 * i) % 0x1e00) | ${segment}ull << 32;
         for (int page = 0; page < PAGES; page++)
             if (at - pages[page] < PAGE)
@@ -100,9 +101,10 @@ static int write_code(const char *path)
 {
     static const unsigned char text[] = { $text };
     FILE *file = fopen(path, "wb");
+    const uint64_t first = ORIGIN - CODE, last = first + sizeof text;
 
-    for (unsigned i = 0; file && i < CODE_SIZE; i++)
-        fputc(i >= ORIGIN - CODE && i - (ORIGIN - CODE) < sizeof text ? text[i - (ORIGIN - CODE)] : 0xf4, file);
+    for (uint64_t i = 0; file && i < CODE_SIZE; i++)
+        fputc(i >= first && i < last ? text[i - first] : 0xf4, file);
     return !file || fclose(file) ? perror(path), 1 : 0;
 }
 
@@ -113,6 +115,8 @@ int main(int count, char **arguments)
     struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     int signals[] = { SIGUSR1, SIGSEGV, SIGTRAP, SIGILL, SIGBUS, SIGFPE }, code = open("code.bin", O_RDONLY);
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(5);                                                           /* a run that never stops ends here */
     if (count > 1)
         return write_code(arguments[1]);
     if (code < 0)
@@ -141,11 +145,12 @@ cd "$$(dirname "$$0")"
 T=/sys/kernel/tracing
 cc -O1 -w -o reproducer reproducer.c
 ./reproducer code.bin
-./reproducer > without.txt
+./reproducer > without.txt || echo "ended with status $$?" >> without.txt
 trap 'echo 0 > $$T/events/ubp_verify/enable; echo "-:ubp_verify/site" >> $$T/uprobe_events' EXIT
+trap 'exit 1' HUP INT TERM
 echo "p:ubp_verify/site $$PWD/code.bin:$offset" >> $$T/uprobe_events
 echo 1 > $$T/events/ubp_verify/enable
-./reproducer > with.txt
+./reproducer > with.txt || echo "ended with status $$?" >> with.txt
 diff without.txt with.txt || true
 echo "runs: $hits, hits:"; grep " site " $$T/uprobe_profile
 """)

@@ -126,6 +126,8 @@ ff 35 {save_rsp}            ; push qword [save_rsp]
 50                          ; push rax
 48 8d 25 {stack_top}        ; lea rsp, [stack_top]
 4c 8b 3d {out_record}       ; mov r15, [out_record]
+41 8c 8f <out_cs>           ; mov [r15+cs], cs
+41 8c 97 <out_ss>           ; mov [r15+ss], ss
 49 f7 87 <out_rflags> 00 44 04 00 ; test qword [r15+rflags], 0x44400   DF, NT, AC
 0f 84 {flags_clean}         ; jz flags_clean
 6a 02                       ; push 2
@@ -286,6 +288,10 @@ deliver:
 49 89 87 <out_ip>           ; mov [r15+ip], rax
 48 8b 82 b0 00 00 00        ; mov rax, [rdx+176]          eflags
 49 89 87 <out_rflags>       ; mov [r15+rflags], rax
+48 8b 82 b8 00 00 00        ; mov rax, [rdx+184]          cs gs fs ss
+66 41 89 87 <out_cs>        ; mov [r15+cs], ax
+48 c1 e8 30                 ; shr rax, 48
+66 41 89 87 <out_ss>        ; mov [r15+ss], ax
 48 8b 82 c0 00 00 00        ; mov rax, [rdx+192]          err
 49 89 87 <out_error_code>   ; mov [r15+error_code], rax
 8b 82 c8 00 00 00           ; mov eax, [rdx+200]          trapno
@@ -342,6 +348,8 @@ CONSTANTS: Final = {
     **{f"in_{name}": offset for name, offset in IN_OFFSETS.items()},
     **{f"out_{name}": offset for name, offset in OUT_OFFSETS.items()},
     **{f"out_{name}": OUT_OFFSETS["selectors"] + 2 * i for i, name in enumerate(("es", "ds", "fs", "gs"))},
+    "out_cs": OUT_OFFSETS["code_stack"],
+    "out_ss": OUT_OFFSETS["code_stack"] + 2,
     "in_slot_high": IN_OFFSETS["slot"] + 16,
     "in_xsave": IN_XSAVE,
     "out_xsave": OUT_XSAVE,

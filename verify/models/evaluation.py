@@ -142,8 +142,11 @@ def _shift(op: str, value: int, count: int, width: int) -> int:
     return _signed(value, width) >> min(count, width - 1) & ((1 << width) - 1)
 
 
-def _replaced(array: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:
-    return (*array[:index], value, *array[index + 1 :])
+def _replaced(array: Any, index: int, value: int) -> Any:
+    """A register file with one register replaced; a file that is no tuple has a method for it."""
+    if type(array) is tuple:
+        return (*array[:index], value, *array[index + 1 :])
+    return array.replaced(index, value)
 
 
 def _equal(a: Value, b: Value) -> int:

@@ -21,12 +21,14 @@ from verify.models.isa.forms import Addressing, Cpu, Opcode, opcode_named
 from verify.models.schemes.execution import ASSUMPTIONS, Site
 from verify.models.schemes.execution import premises as address_premises
 from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Plan, Push, Refuse, Scheme, Step
+from verify.models.semantics import umip
 from verify.models.semantics.run import Instruction
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
 X87: Final = range(0xD8, 0xE0)
 CONCRETE_IMMEDIATES: Final = frozenset({"int"})  # the immediate decides what happens
-PREFIX_SENSITIVE: Final = frozenset({"pause", "call"})  # semantics read REX.W, REX.B or 66 besides the opcode
+# Mnemonics whose semantics read REX.W, REX.B or 66 besides the opcode, or what the kernel recognises.
+PREFIX_SENSITIVE: Final = frozenset({"pause", "call", *umip.DUMMY})
 # Mnemonics whose semantics read the vendor; tests/unit/test_class_keys.py finds what is missing.
 VENDOR_SENSITIVE: Final = frozenset({
     "andnpd", "andnps", "andpd", "andps", "cmpsb", "cmpsd", "cmpsq", "cmpsw", "ldmxcsr", "movapd", "movaps",
@@ -240,6 +242,8 @@ def _nesting_level(d: Decoded) -> int:
 
 
 def _prefix_key(d: Decoded) -> tuple[object, ...]:
+    if d.form.opcode.mnemonic in umip.DUMMY:
+        return (umip.is_recognised(d.layout, d.form.addressing in {Addressing.MEM, Addressing.RIP}),)
     parts = fields(d)
     if d.form.opcode.mnemonic == "call":
         return (parts.w.value,)

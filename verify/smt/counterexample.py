@@ -84,7 +84,7 @@ def _sides(
     material = problem(p, assumptions)
     state = initial(material.site, symbolic_state(material.site.origin))
     pair = in_place(material.site, state), displaced(p.plan, material.site, state)
-    rows = [_rows(b, deviation.observable) for b in pair]
+    rows = [shown_rows(b, deviation.observable) for b in pair]
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
     env = _environment(roots, deviation, own_values(p))
@@ -138,7 +138,7 @@ def _suffix(name: str) -> str:
     return " at the fault" if name.endswith("at the fault") else ""
 
 
-def _rows(b: Behaviour, observable: str) -> list[tuple[str, Term]]:
+def shown_rows(b: Behaviour, observable: str) -> list[tuple[str, Term]]:
     """What is shown of one side, the refuted observable's own components first."""
     groups: dict[str, list[tuple[str, Term]]] = {
         "next-ip": [("rip", b.state.ip)],

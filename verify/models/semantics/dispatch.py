@@ -20,7 +20,7 @@ from verify.models.semantics.run import Instruction, Run
 FAMILIES: Final = (
     "arithmetic", "logic", "shifts", "bit_manipulation", "moves", "compare_exchange", "flags_instructions",
     "conditions", "stack", "control", "far_control", "transactions", "kernel_entry", "shadow_stack", "string",
-    "system", "x87_state", "vector_moves",
+    "system", "umip", "x87_state", "vector_moves",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Decides operand sizes, the order of stack accesses, rip, cs, ss, rsp and flags.  What the descriptor tables say of a
 selector is the environment's (functions named `.refuses`): a fault, or a segment of CPL 3.  Not decided:
-call gates, and what a 64-bit program becomes in a compatibility-mode segment beyond rip and cs.
+call gates, and what a 64-bit program becomes in a compatibility-mode segment beyond rip, cs and rsp.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import Term, const
+from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu
 from verify.models.semantics import control, operands
 from verify.models.semantics.registry import Semantics
@@ -26,10 +26,9 @@ def resized(value: Term, size: int) -> Term:
 
 
 def far_pointer(run: Run) -> tuple[Term, Term]:
-    """Selector (16 bits) and offset (64 bits) of an m16:16, m16:32 or m16:64 operand, offset first in memory."""
-    pointer = operands.read(run, 0)
-    low = pointer.width - 16
-    return bits.extract(pointer, low + 15, low), bits.zext(bits.extract(pointer, low - 1, 0), 64)
+    """Selector (16 bits) and offset (64 bits) of an m16:16, m16:32 or m16:64 operand."""
+    new, offset = operands.far_pointer(run)
+    return new, bits.zext(offset, 64)
 
 
 def enter_code_segment(run: Run, new: Term, target: Term) -> None:
@@ -37,6 +36,12 @@ def enter_code_segment(run: Run, new: Term, target: Term) -> None:
     run.fault(bits.uf("code_selector.refuses", 1, new, target), 13, selector_error(new))
     run.jump(target)
     set_selector(run, "cs", bits.or_(new, const(3, 16)))
+    run.set_gpr(RSP, stack_pointer(new, run.gpr(RSP)))
+
+
+def stack_pointer(new: Term, rsp: Term) -> Term:
+    """rsp as a compatibility-mode segment leaves it: 32 bits (measured on Zen 4); the descriptor tells the mode."""
+    return bits.ite(bits.uf("code_selector.is_32_bit", 1, new), bits.zext(bits.extract(rsp, 31, 0), 64), rsp)
 
 
 def jmp_far(run: Run) -> None:
@@ -78,11 +83,22 @@ def retf(run: Run) -> None:
     size = run.insn.opcode.operand_size // 8
     target = bits.zext(run.pop(size), 64)
     cs = bits.extract(run.pop(size), 15, 0)
-    run.fault(bits.not_(bits.eq(bits.extract(cs, 1, 0), const(3, 2))), 13, selector_error(cs))
+    released = run.gpr(RSP)
+    if run.insn.fields.immediates:
+        released = bits.add(released, bits.zext(run.insn.fields.immediates[0], 64))
+    other_level = bits.not_(bits.eq(bits.extract(cs, 1, 0), const(3, 2)))
+    if run.insn.cpu is Cpu.AMD:
+        read_outer_stack(run, released, size, other_level)
+    run.fault(other_level, 13, selector_error(cs))
     enter_code_segment(run, cs, target)
     shadow_return(run, cs, target)
-    if run.insn.fields.immediates:
-        run.set_gpr(RSP, bits.add(run.gpr(RSP), bits.zext(run.insn.fields.immediates[0], 64)))
+    run.set_gpr(RSP, stack_pointer(cs, released))
+
+
+def read_outer_stack(run: Run, top: Term, size: int, condition: Term) -> None:
+    """The ss and rsp that a return to another level would pop, read before it is refused (measured on Zen 4)."""
+    for slot in (1, 0):
+        run.load(bits.add(top, const(slot * size, 64)), size, TRUE, condition)
 
 
 def iret(run: Run) -> None:
@@ -99,7 +115,7 @@ def iret(run: Run) -> None:
     run.fault(bits.uf("stack_selector.refuses", 1, new_ss), 13, selector_error(new_ss))
     shadow_return(run, new_cs, bits.zext(target, 64))
     load_flags(run, image)
-    run.set_gpr(RSP, bits.zext(rsp, 64))
+    run.set_gpr(RSP, stack_pointer(new_cs, bits.zext(rsp, 64)))
     set_selector(run, "ss", new_ss)
 
 

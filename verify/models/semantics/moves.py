@@ -87,9 +87,9 @@ def _store_segment(run: Run) -> None:
 def _load_far(segment: int) -> Semantics:
     def load_far(run: Run) -> None:
         """An offset, and the selector above it in memory (SDM vol. 2, LDS/LES/LFS/LGS/LSS)."""
-        pointer = operands.read(run, 1)
-        load_segment(run, const(segment, 4), bits.extract(pointer, pointer.width - 1, pointer.width - 16))
-        operands.write(run, 0, bits.extract(pointer, pointer.width - 17, 0))
+        chosen, offset = operands.far_pointer(run)
+        load_segment(run, const(segment, 4), chosen)
+        operands.write(run, 0, offset)
 
     return load_far
 

@@ -60,6 +60,16 @@ def read(run: Run, index: int, size: int | None = None) -> Term:
     return read_register(run, index)
 
 
+def far_pointer(run: Run) -> tuple[Term, Term]:
+    """Selector (16 bits) and offset (2, 4 or 8 bytes) of a far pointer in memory: two reads, the offset first.
+
+    The order shows at the canonical boundary (measured on Zen 4).
+    """
+    size, address, stack = run.insn.opcode.memory_size - 2, run.operand_address(), run.uses_stack_segment()
+    offset = run.load(address, size, stack)
+    return run.load(bits.add(address, const(size, 64)), 2, stack), offset
+
+
 def read_register(run: Run, index: int) -> Term:
     """The value of register operand `index` (general, vector, mask)."""
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)

@@ -38,6 +38,8 @@ COMPONENTS: Final = {  # overlay name -> state component
 }  # fmt: skip
 
 
+MXCSR_FLAGS: Final = 6  # IE DE ZE OE UE PE, SDM vol. 1, figure 10-3
+X87_CONTROL: Final = 16  # bits of the control word, the lowest of the component
 MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
 VECTOR_MASKED: Final = frozenset({"vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"})  # SDM vol. 2C, VMASKMOV
 BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
@@ -210,7 +212,8 @@ def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
     run.faults.append((vector, const(0, 32), const(0, 64), TRUE))
     if "mxcsr" in overlay(opcode).writes:  # an unmasked exception sets its flag as well (SDM vol. 1, 11.5.3)
         raised = bits.not_(bits.eq(vector, const(NO_FAULT, 8)))
-        left = replace(run.before, mxcsr=bits.ite(raised, _datapath(run, "fault_mxcsr", 32, inputs), run.before.mxcsr))
+        flags = bits.or_(run.before.mxcsr, bits.zext(_datapath(run, "fault_mxcsr", MXCSR_FLAGS, inputs), 32))
+        left = replace(run.before, mxcsr=bits.ite(raised, flags, run.before.mxcsr))
         if "x87_tag" in overlay(opcode).writes:  # CVTPI2PS and its like are in MMX state by then (measured on Zen 4)
             x87 = _datapath(run, "fault_x87", component_sort("x87"), (*inputs, run.before.x87))
             left = replace(left, x87=bits.ite(raised, x87, run.before.x87))
@@ -324,4 +327,15 @@ def _write_components(run: Run, inputs: tuple[Term, ...]) -> None:
         old = run.get(name)
         if name in {"fip", "fdp", "fop"}:
             continue
-        run.set(name, _datapath(run, name, component_sort(name), (*inputs, old)))
+        run.set(name, _component(run, name, old, (*inputs, old)))
+
+
+def _component(run: Run, name: str, old: Term, inputs: tuple[Term, ...]) -> Term:
+    """What the datapath makes of a component: flags of MXCSR are only set, the x87 control word stays."""
+    written = overlay(run.insn.opcode).writes
+    if name == "mxcsr":  # SDM vol. 1, 11.5.2: sticky
+        return bits.or_(old, bits.zext(_datapath(run, name, MXCSR_FLAGS, inputs), 32))
+    if name == "x87" and "x87_control" not in written:
+        width = old.width - X87_CONTROL
+        return bits.concat(_datapath(run, name, width, inputs), bits.extract(old, X87_CONTROL - 1, 0))
+    return _datapath(run, name, component_sort(name), inputs)

@@ -1,19 +1,16 @@
 """Semantics of system instructions that a program can run, or that the kernel finishes for it.
 
 Decides operands, faults and which state changes.  What a processor answers (cpuid, rdtsc, descriptor attributes) is an
-uninterpreted function of the inputs: both runs ask the same processor.  Assumed: CR4.UMIP is on where sgdt and its like
-are met, so Linux emulates them and completes them by moving ip (measured on Linux 6.18).
+uninterpreted function of the inputs: both runs ask the same processor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import MEMORY, Term, const
-from verify.models.isa.fields import operand_register
+from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
 from verify.models.machine import NO_FAULT
 from verify.models.semantics import operands
@@ -124,50 +121,6 @@ def pause(run: Run) -> None:
     first, second = run.gpr(RAX, width), run.gpr(R8, width)
     run.set_gpr(RAX, second)
     run.set_gpr(R8, first)
-
-
-UMIP_DUMMY: Final[Mapping[str, int]] = {  # what Linux 6.18 answers a 64-bit program: arch/x86/kernel/umip.c; measured
-    "sgdt": 0xFFFFFFFFFFFE0000 << 16,
-    "sidt": 0xFFFFFFFFFFFF0000 << 16,
-    "smsw": 0x80050033,  # CR0_STATE
-    "sldt": 0,  # a program that set a local descriptor table gets the selector 0x50 instead
-    "str": 0x40,  # GDT_ENTRY_TSS * 8
-}
-LDT_SELECTOR: Final = 0x50  # GDT_ENTRY_LDT * 8
-
-
-def umip(name: str) -> Semantics:
-    """SGDT, SIDT, SMSW, SLDT, STR, emulated: 10 bytes for the tables, else 2 in memory or the operand size.
-
-    A 32-bit register keeps its upper half, unlike the processor's own result (measured on Linux 6.18).  #GP(0) stays
-    where the kernel does not decode the operand, as with two segment prefixes (arch/x86/lib/insn-eval.c,
-    get_seg_reg_override_idx); a store that faults may be made in part.
-    """
-
-    def semantics(run: Run) -> None:
-        run.kernel_completes = True
-        run.fault(bits.uf("umip.refuses", 1), GP)
-        partial = bits.uf("umip_partial", MEMORY, run.before.memory, run.before.gprs)
-        run.fault_state = replace(run.before, memory=partial)
-        if operands.is_memory(run, 0):
-            size = 10 if name in {"sgdt", "sidt"} else 2
-            run.store(run.operand_address(), dummy(name, 8 * size), run.uses_stack_segment())
-        else:
-            _, number = operand_register(run.insn.opcode, 0, run.insn.fields)
-            width = run.insn.opcode.operand_size or 32
-            value = dummy(name, width)
-            kept = () if width == 64 else (bits.extract(run.gpr(number), 63, width),)
-            run.set_gpr(number, bits.concat(*kept, value))
-
-    return semantics
-
-
-def dummy(name: str, width: int) -> Term:
-    """The answer in `width` bits; for sldt it depends on whether the program has an LDT."""
-    value = const(UMIP_DUMMY[name], width)
-    if name != "sldt":
-        return value
-    return bits.ite(bits.uf("has_ldt", 1), const(LDT_SELECTOR, width), value)
 
 
 def verify_segment(name: str) -> Semantics:
@@ -293,7 +246,6 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     **dict.fromkeys(NO_OPERATION, nothing),
     **dict.fromkeys(PRIVILEGED, privileged),
     **dict.fromkeys(UNDEFINED, undefined),
-    **{name: umip(name) for name in UMIP_DUMMY},
     "reservednop": reserved_nop, "pause": pause,
     "cpuid": guarded("cpuid", GP, answered("cpuid", (RAX, RCX), (RAX, RBX, RCX, RDX))),
     "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),

@@ -259,9 +259,9 @@ def test_far_pointers_are_an_offset_and_a_selector():
     memory = {DATA: 0x002B_8234_5678}
     out = executed("0f b2 17", memory=memory, rdi=DATA, rdx=ONES)
     assert (out.rdx, out.selectors >> 32 & 0xFFFF) == (0x82345678, 0x2B)
-    assert kinds(out) == [("r", DATA, 6)]
+    assert kinds(out) == [("r", DATA, 4), ("r", DATA + 4, 2)]
     wide = executed("48 0f b4 17", Cpu.INTEL, memory=memory, rdi=DATA, answers={"segment_base": 1})
-    assert (kinds(wide), wide.rdx, wide.fs_base) == ([("r", DATA, 10)], 0x002B_8234_5678, 1)
+    assert (kinds(wide), wide.rdx, wide.fs_base) == ([("r", DATA, 8), ("r", DATA + 8, 2)], 0x002B_8234_5678, 1)
 
 
 @pytest.mark.parametrize(("cpu", "size"), [(Cpu.AMD, 4), (Cpu.INTEL, 2)])

@@ -1,0 +1,52 @@
+"""Ctrl-C during a confirmation: the results so far, status 130, and neither a probe nor a process is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from verify.live.uprobe import missing
+
+ABSENT = missing()
+EVENTS = Path("/sys/kernel/tracing/uprobe_events")
+pytestmark = pytest.mark.live
+
+
+def members(group: int) -> list[str]:
+    """The processes of a process group; zombies are gone already."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        state, _, pgrp = text.rpartition(")")[2].split()[:3]
+        if int(pgrp) == group and state != "Z":
+            found.append(text)
+    return found
+
+
+@pytest.mark.parametrize("mode", [
+    "--semantics",
+    pytest.param("--kernel", marks=pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))),
+])  # fmt: skip
+def test_an_interrupt_leaves_nothing_behind(mode: str) -> None:
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    deadline = time.monotonic() + 40
+    while len(members(child.pid)) < 4 and time.monotonic() < deadline:  # two workers, and a child of one
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 130, err
+    assert "interrupted" in err and "Traceback" not in err
+    assert "forms executed" in out or "encodings compared" in out
+    assert members(child.pid) == []
+    assert not EVENTS.exists() or "ubp_verify" not in EVENTS.read_text()

@@ -1,0 +1,83 @@
+"""A counterexample's own state is run for real: confirmed, not reproducible with a reason, or contradicted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from verify.cli import status
+from verify.live.uprobe import missing
+from verify.models.schemes.registry import DEFAULT, SCHEMES
+from verify.smt.judge import Judge
+
+TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
+ABSENT = missing()
+pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
+COMPILED = bool(shutil.which("cc")) and TRACEFS.exists()
+
+
+def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
+    code = status(["insn", *arguments, "--cpu", "amd", "--format", "json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "observable"),
+    [("9c", "memory-values"), ("4990", "gprs"), ("f3a4", "hits"), ("c5d974cb", "vector"), ("0f0003", "next-ip"),
+     ("66ffd3", "memory-values"), ("c4e2599dcb", "trap"), ("d9e8", "x87-pointers"), ("6766e010", "next-ip")],
+)  # fmt: skip
+def test_the_counterexamples_state_shows_the_deviation(
+    capsys: pytest.CaptureFixture[str], encoding: str, observable: str
+) -> None:
+    code, row = answered(capsys, encoding, "--confirm")
+    text = str(row["kernel"])
+    assert code == 0
+    assert text.startswith("confirmed: deviates in") and "the counterexample's state" in text
+    assert observable in text.partition(" in the counterexample")[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "answer"),
+    [("c3", "confirmed: identical"), ("cc", "confirmed: refused with errno 524"),
+     ("e800000000", "not reproducible here: all else identical in the judge's standard states (shadow-stack"),
+     ("f20f410d00000000", "not reproducible here: identical"), ("e2fe", "confirmed: identical")],
+)  # fmt: skip
+def test_other_verdicts_are_answered_too(capsys: pytest.CaptureFixture[str], encoding: str, answer: str) -> None:
+    code, row = answered(capsys, encoding, "--confirm")
+    assert (code, str(row["kernel"])[: len(answer)]) == (0, answer)
+
+
+def test_a_wrong_verdict_is_contradicted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is told that pushf is emulated as a nop would be: then it calls identical what deviates."""
+    real = Judge.judgement
+    like = Judge(SCHEMES[DEFAULT])
+
+    def wrong(self: Judge, data: bytes, cpu: object) -> object:
+        return real(like, b"\x90" if data == b"\x9c" else data, cpu)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Judge, "judgement", wrong)
+    code, row = answered(capsys, "9c", "--confirm")
+    assert code == 1
+    assert str(row["kernel"]).startswith("contradicted: the model says identical, the kernel deviates")
+
+
+@pytest.mark.skipif(not COMPILED, reason="missing: a C compiler or tracefs")
+@pytest.mark.parametrize("encoding", ["4990", "9c", "f3a4", "0f0003", "c5d974cb", "c5fd700b00", "d9e8", "66ffd3",
+                                      "c4e2599dcb", "6766e010", "67640f1fc3", "62f17e0878cb"])  # fmt: skip
+def test_the_emitted_program_shows_the_deviation(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, encoding: str
+) -> None:
+    code, row = answered(capsys, encoding, "--emit-reproducer", str(tmp_path))
+    assert code == 0 and "the counterexample's state" in str(row["reproducer_state"])
+    options = ["-Wall", "-Wextra", "-Werror", "-O1", "-o", "/dev/null"]
+    subprocess.run(["cc", *options, tmp_path / "reproducer.c"], check=True)
+    shown = subprocess.run(["sh", tmp_path / "run.sh"], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert not TRACEFS.read_text()
+    differs = any(line.startswith(("<", ">")) for line in shown)
+    assert differs or int(shown[-1].split()[-1]) > 3  # of the deviation on hits, only their number shows

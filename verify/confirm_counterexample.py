@@ -1,0 +1,213 @@
+"""A counterexample on the machine: its own state is run without and with a real uprobe.
+
+Decides: confirmed, not reproducible here (with the reason), or contradicted.  A state that no program can be in is
+moved to addresses that one can have (`verify.smt.realise`); where that is impossible the judge's standard states are
+run, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from verify.confirm_kernel import UNSEEN, is_visible, predicted
+from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
+from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
+from verify.live.kernel_registration import image
+from verify.live.kernel_state import component_offsets, standard_states
+from verify.live.reproducer import emit, standard_situation
+from verify.live.uprobe import missing
+from verify.models.isa.decode import Decoded
+from verify.models.machine import FLAG_BITS
+from verify.smt.judge import Judgement
+from verify.smt.realise import STACK, Realised, realised
+from verify.smt.verdicts import Verdict
+
+GPRS: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16)))
+FIXED_FLAGS: Final = 0x202
+MXCSR_BITS: Final = 0xFFFF
+ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
+Places = Mapping[str, tuple[int, int]]  # component -> offset and size in the xsave image
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A counterexample's state, ready to be run, and how it differs from the one that is shown."""
+
+    observable: str
+    situation: Situation
+    text: str
+    rests_on: tuple[str, ...]
+
+
+def staged(judgement: Judgement, assumptions: frozenset[str]) -> tuple[list[Staged], list[str]]:
+    """The states of a judgement's deviations that a program can be in; why the others cannot be set up."""
+    found: list[Staged] = []
+    reasons: list[str] = []
+    places = _places()
+    for deviation in judgement.deviations:
+        if not is_visible(judgement, deviation.observable):
+            reasons.append(f"{deviation.observable}: {UNSEEN[deviation.observable]}")
+            continue
+        state = realised(judgement, deviation, assumptions)
+        if isinstance(state, str):
+            reasons.append(f"{deviation.observable}: {state}")
+        else:
+            found += _variants(judgement, state, places)
+    return found, list(dict.fromkeys(reasons))
+
+
+def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator[Staged]:
+    """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows."""
+    decoded = judgement.probe.decoded
+    assert isinstance(decoded, Decoded)
+    encoding = judgement.probe.data[: decoded.layout.length]
+    text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
+    for spare in (True, False) if state.spare else (True,):
+        situation = situation_of(encoding, state, places, spare)
+        more = "" if spare else ", what only the displaced copy accesses left unmapped"
+        yield Staged(state.observable, situation, text + more, state.rests_on)
+
+
+def _places() -> Places:
+    text = code_text((b"\x90",))
+    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+        return component_offsets(child)
+
+
+def situation_of(encoding: bytes, state: Realised, places: Places, spare: bool) -> Situation:
+    """The state as the kernel's judge takes it; `spare`: with the memory that only the displaced copy accesses."""
+    values = state.values
+    flags = sum(values.get(n, 0) << position for n, position in FLAG_BITS.items())
+    registers = {"eflags": flags | FIXED_FLAGS, **{n: values.get(n, 0) for n in ("fs_base", "gs_base")}}
+    anything = tuple(STACK if name == "rsp" else 0x1100 * (i + 1) for i, name in enumerate(GPRS))
+    registers |= dict(zip(GPRS, values.get("gprs", anything), strict=True))
+    pieces = (*state.memory, *(state.spare if spare else ()))
+    memory = dict(sorted(pieces, key=lambda piece: len(piece[1])))  # the longest of those at one address
+    return Situation(encoding, values["origin"], registers, memory, dict(_image(values, places)))
+
+
+def _image(values: Mapping[str, Any], places: Places) -> Iterator[tuple[int, bytes]]:
+    """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
+    if "mxcsr" in values:
+        yield 24, (values["mxcsr"] & MXCSR_BITS).to_bytes(4, "little")
+    if "x87" in values:
+        yield from _x87(values["x87"])
+    if "masks" in values and "mask" in places:
+        yield places["mask"][0], b"".join(k.to_bytes(8, "little") for k in values["masks"])
+    for number, vector in enumerate(values.get("vectors", ())):
+        data = vector.to_bytes(64, "little")
+        if number >= 16:
+            if "zmm-high" in places:
+                yield places["zmm-high"][0] + 64 * (number - 16), data
+            continue
+        yield 160 + 16 * number, data[:16]
+        if "ymm" in places:
+            yield places["ymm"][0] + 16 * number, data[16:32]
+        if "zmm-low" in places:
+            yield places["zmm-low"][0] + 32 * number, data[32:]
+
+
+def _x87(word: int) -> Iterator[tuple[int, bytes]]:
+    """Control, status, abridged tag and registers of the semantics' x87 word."""
+    tags = sum(1 << i for i in range(8) if word >> 32 + 2 * i & 3 != 3)
+    yield 0, (word & 0xFFFFFFFF).to_bytes(4, "little") + bytes((tags,))
+    for i in range(8):
+        yield 32 + 16 * i, (word >> 48 + 80 * i & (1 << 80) - 1).to_bytes(10, "little")
+
+
+def confirmed_state(states: list[Staged], reasons: list[str]) -> tuple[Staged, Comparison] | None:
+    """The first state in which the kernel deviates; what the others showed is added to the reasons."""
+    for state in states:
+        try:
+            for _ in range(ATTEMPTS):
+                found = compared_in(state.situation)
+                if found.deviations:
+                    return state, found
+        except (NotReproducible, OSError) as error:
+            reasons.append(f"{state.observable}: {error}")
+            continue
+        rests = f", where {', '.join(state.rests_on)} decides" if state.rests_on else ""
+        reasons.append(f"identical in the state of {state.observable}{rests}")
+    return None
+
+
+def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str], verdict: str) -> str:
+    """What the running kernel says of one encoding, in a line; `verdict`: that over all vendors asked for.
+
+    Raises UprobesUnavailable.
+    """
+    with KernelJudge() as kernel:
+        reasons: list[str] = []
+        if judgement.verdict is Verdict.REFUTED:
+            states, reasons = staged(judgement, assumptions)
+            shown = confirmed_state(states, reasons)
+            if shown is not None:
+                state, found = shown
+                first = found.deviations[0].difference
+                return f"confirmed: deviates in {', '.join(found.observables)} in {state.text}: {first.detail}"
+        found = next(iter(kernel.compare(iter([data]))))
+    text = _in_standard_states(judgement, found, reasons)
+    if verdict == "refuted" and judgement.verdict is not Verdict.REFUTED:
+        return f"not reproducible here: refuted for the other vendor's processors; for this one {text}"
+    return text
+
+
+def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[str]) -> str:
+    """The answer where the counterexample's own state said nothing."""
+    said, seen = predicted(judgement), found.result
+    where = f" in {', '.join(found.observables)}" if found.observables else ""
+    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
+    if seen == said == "deviates":
+        return f"confirmed: deviates{where} in the judge's state {found.deviations[0].state!r}{why}"
+    unseen = judgement.verdict is Verdict.REFUTED and said == seen == "identical"
+    if unseen:
+        return f"not reproducible here: all else identical in the judge's standard states{why}"
+    if seen == said:
+        number = f" with errno {found.errno}" if found.errno else " in the judge's standard states"
+        return f"confirmed: {seen}{number}{why}"
+    if said == "deviates" and seen == "identical":
+        if any(r.startswith("identical in") and "decides" not in r for r in reasons):
+            return f"contradicted: the model says deviates, the kernel identical{why}"
+        return f"not reproducible here: identical{why}"
+    if said is None:
+        return f"not reproducible here: the model says nothing of it; the kernel: {seen}{where}"
+    return f"contradicted: the model says {said}, the kernel {seen}{where}"
+
+
+def write_reproducer(
+    directory: Path, data: bytes, judgement: Judgement, assumptions: frozenset[str], summary: str
+) -> tuple[tuple[Path, Path], str]:
+    """A C program and a shell script that show the deviation, and in which state they do.
+
+    Where probes can be set here, that state is one in which the deviation was seen.
+    """
+    refuted = judgement.verdict is Verdict.REFUTED
+    states, reasons = staged(judgement, assumptions) if refuted else ([], [])
+    if states and not missing():
+        shown = confirmed_state(states, reasons)
+        states = [shown[0]] if shown is not None else []
+    for state in states:
+        try:
+            return emit(directory, state.situation, summary), f"{state.observable}: {state.text}"
+        except NotReproducible as error:
+            reasons.append(str(error))
+    situation, name = _standard(data)
+    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
+    return emit(directory, situation, summary), f"the judge's state {name!r}{why}"
+
+
+def _standard(data: bytes) -> tuple[Situation, str]:
+    """The judge's state in which the encoding was seen to deviate, or its first one."""
+    text = code_text((b"\x90",))
+    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+        states = standard_states(child)
+    chosen = states[0]
+    if not missing():
+        with KernelJudge() as kernel:
+            deviations = next(iter(kernel.compare(iter([data])))).deviations
+        chosen = next((s for d in deviations for s in states if s.name == d.state), chosen)
+    return standard_situation(data, CODE + 2 * LAYOUT.stride, chosen), chosen.name
