@@ -11,7 +11,9 @@ import pytest
 
 from verify.cli import status
 from verify.live.uprobe import missing
+from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
+from verify.models.sites import Probe, probe
 from verify.smt.judge import Judge
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
@@ -55,13 +57,13 @@ def test_a_wrong_verdict_is_contradicted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model is told that pushf is emulated as a nop would be: then it calls identical what deviates."""
-    real = Judge.judgement
+    real = Judge.judged
     like = Judge(SCHEMES[DEFAULT])
 
-    def wrong(self: Judge, data: bytes, cpu: object) -> object:
-        return real(like, b"\x90" if data == b"\x9c" else data, cpu)  # type: ignore[arg-type]
+    def wrong(self: Judge, p: Probe) -> object:
+        return real(like, probe(b"\x90", like.scheme, Cpu.AMD) if p.data[:1] == b"\x9c" else p)
 
-    monkeypatch.setattr(Judge, "judgement", wrong)
+    monkeypatch.setattr(Judge, "judged", wrong)
     code, row = answered(capsys, "9c", "--confirm")
     assert code == 1
     assert str(row["kernel"]).startswith("contradicted: the model says identical, the kernel deviates")

@@ -233,7 +233,7 @@ def _obstacle(case: _Case, env: Mapping[str, Any], good: list[tuple[int, int]], 
     mapped, origin = _pages(good), env["origin"]
     if any(at // PAGE in mapped for at in missing):
         return "a page would have to be mapped and missing at once"
-    if _pages([(origin, CODE)]) & mapped or not _is_user(origin, CODE):
+    if _pages([(origin, CODE)]) & (mapped | {at // PAGE for at in missing}) or not _is_user(origin, CODE):
         return f"the instruction at {origin:#x} and its data would share a page"
     if wrong := [n for n, v in PLAIN.items() if n not in FREE and n in case.matters and env.get(n, v) != v]:
         return f"a program here cannot choose {', '.join(wrong)}"
