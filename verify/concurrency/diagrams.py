@@ -9,20 +9,12 @@ import time
 
 from verify.concurrency.circuit import evaluate
 from verify.concurrency.domains import DomainOverflow
-from verify.concurrency.explored import Limits, Search, Seen
+from verify.concurrency.explored import Bound, Limits, Search, Seen
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import Diagram, Encoding
 
 MEASURED = 200  # images between two looks at the memory
 NODE_BYTES = 40  # of a CUDD node and its share of the unique table
-
-
-class Bound(Exception):
-    """A bound of the run was hit."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Reachability:

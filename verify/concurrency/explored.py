@@ -19,6 +19,14 @@ class Limits:
     seconds: float | None = None
 
 
+class Bound(Exception):
+    """A bound of the run was hit."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One transition of a trace: who did what, and what changed as (variable, before, after)."""
@@ -106,6 +114,7 @@ class Search:
     seen: dict[int, Seen] = field(default_factory=dict)
     deadlock: Seen | None = None
     diagram: object = None  # what the decision-diagram engine can be asked further
+    levels: object = None  # what the numpy engine kept: its levels, and the transitions between them
 
 
 @dataclass(frozen=True, slots=True)

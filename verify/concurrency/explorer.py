@@ -11,11 +11,11 @@ from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, inte
 from verify.concurrency.explored import Explored, Limits, Refuted, Search, Seen, Trace, Unknown, Verdict, safety
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.language import Protocol
-from verify.concurrency.shortest import counterexamples, trace
+from verify.concurrency.shortest import Space, counterexamples, space, trace
 from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
-FIRST = 200_000  # states that numpy tries before a compiler or diagrams are worth their start
+FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
 DIAGRAM_SECONDS = 120.0
 LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged state by state, with lassos
 Engine = Callable[[Model, bool, Limits], Search]
@@ -62,7 +62,10 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
     explicit: Engine = frontier.search if model.bits <= WIDTH else interpreter.search
     few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
-    found = explicit(model, symmetric, replace(limits, states=few))
+    if model.bits <= WIDTH:
+        found = frontier.search(model, symmetric, replace(limits, states=few), keep=True)
+    else:
+        found = interpreter.search(model, symmetric, replace(limits, states=few))
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
     seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
@@ -85,17 +88,18 @@ def _with_ways(drawn: Search, found: Search) -> Search:
 def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
     """The verdict of each property, with traces."""
     closed: dict[str, Verdict] = {}
+    known = space(model, found.symmetric, found.levels)
     for name, verdict in safety(model, found).items():
-        closed[name] = _refuted(model, name, verdict, found) if isinstance(verdict, Seen) else verdict
+        closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
     missing = [prop.name for prop in model.protocol.properties if prop.name not in closed]
     if missing:
         closed.update(_liveness(model, found, limits, missing))
     return closed
 
 
-def _refuted(model: Model, name: str, seen: Seen, found: Search) -> Verdict:
+def _refuted(model: Model, name: str, seen: Seen, found: Search, known: Space) -> Verdict:
     """A refutation with its trace, where the engine knows how far away the state is."""
-    return Refuted(trace(model, name, seen, found.symmetric)) if seen.depth >= 0 else Refuted()
+    return Refuted(trace(model, name, seen, found.symmetric, known)) if seen.depth >= 0 else Refuted()
 
 
 def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> dict[str, Verdict]:
@@ -105,7 +109,7 @@ def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> 
         seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
         known = found.diagram if isinstance(found.diagram, diagrams.Reachability) else None
         return fair_diagrams.judge(model, replace(limits, seconds=seconds), known)
-    return lasso.judge(model, limits)
+    return lasso.judge(model, limits, found.levels)
 
 
 def distinct(protocol: Protocol, explored: Explored, name: str, count: int) -> tuple[Trace, ...]:

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 
 from verify.concurrency.circuit import Node
-from verify.concurrency.diagrams import Bound, Reachability
-from verify.concurrency.explored import Limits, Proved, Refuted, Unknown, Vacuous, Verdict
+from verify.concurrency.diagrams import Reachability
+from verify.concurrency.explored import Bound, Limits, Proved, Refuted, Unknown, Vacuous, Verdict
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import Diagram, Relation
 

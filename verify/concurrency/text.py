@@ -5,6 +5,7 @@ Names in the text are made here only: `n` is the packed state, `v12` a shared no
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,16 +133,14 @@ class Group:
     cases: tuple[tuple[int, tuple[tuple[Transition, tuple[Node, ...]], ...]], ...]
 
 
+@functools.lru_cache(maxsize=4)
 def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
     """Transitions by the enumeration that their guards test most often, per thread; and those that test none."""
-    tested: dict[Transition, dict[int, int]] = {}
-    popularity: Counter[int] = Counter()
-    for transition in model.transitions:
-        tested[transition] = dict(_tests(transition))
-        popularity.update(tested[transition].keys())
+    tested = [(transition, dict(_tests(transition))) for transition in model.transitions]
+    popularity = Counter(cell for _, tests in tested for cell in tests)
     groups: dict[int, dict[int, list[tuple[Transition, tuple[Node, ...]]]]] = {}
     rest: list[Transition] = []
-    for transition, tests in tested.items():
+    for transition, tests in tested:
         if not tests:
             rest.append(transition)
             continue

@@ -177,9 +177,10 @@ class Orbits:
     network: tuple[tuple[int, int], ...]
 
     @staticmethod
-    def of(model: Model) -> Orbits:
-        """The orbits of a model whose per-thread variables name no thread."""
-        return Orbits(model, sorting_network(model.threads))
+    def of(model: Model, fixed: int = 0) -> Orbits:
+        """The orbits of a model whose per-thread variables name no thread; the first `fixed` threads keep their
+        names."""
+        return Orbits(model, tuple((a + fixed, b + fixed) for a, b in sorting_network(model.threads - fixed)))
 
     def _keys(self, states: States) -> list[States]:
         """For each thread its record, and below it one bit for each shared cell that names the thread."""
@@ -225,7 +226,7 @@ class Orbits:
         return result
 
     def sizes(self, representatives: States) -> States:
-        """The number of states in the orbit of each representative."""
+        """The number of states in the orbit of each representative; of orbits that fix no thread."""
         keys = self._keys(representatives)
         result = np.full(len(representatives), factorial(self.model.threads), dtype=np.int64)
         run = np.ones(len(representatives), dtype=np.int64)
