@@ -11,10 +11,9 @@ from verify.concurrency.circuit import evaluate
 from verify.concurrency.domains import DomainOverflow
 from verify.concurrency.explored import Bound, Limits, Search, Seen
 from verify.concurrency.ground import Model
-from verify.concurrency.symbolic import Diagram, Encoding
+from verify.concurrency.symbolic import NODE_BYTES, Diagram, Encoding
 
-MEASURED = 200  # images between two looks at the memory
-NODE_BYTES = 40  # of a CUDD node and its share of the unique table
+MEASURED = 0.2  # seconds between two looks at the memory
 
 
 class Reachability:
@@ -27,7 +26,7 @@ class Reachability:
         self.states = self.encoding.bdd.false
         for state in model.initial:
             self.states |= self.encoding.cube(state)
-        self.images = 0
+        self.images, self.measured = 0, self.began
         self.applied = [self.encoding.bdd.false] * len(self.relations)
 
     def groups(self) -> list[list[int]]:
@@ -61,12 +60,14 @@ class Reachability:
 
     def check(self) -> None:
         """Raises Bound where a limit has been hit."""
-        if self.limits.seconds is not None and time.perf_counter() - self.began > self.limits.seconds:
-            raise Bound(f"more than {self.limits.seconds} s")
+        now = time.perf_counter()
         self.images += 1
-        if self.limits.memory is None or self.images % MEASURED:  # counting the nodes takes milliseconds
+        if self.limits.seconds is not None and now - self.began > self.limits.seconds:
+            raise Bound(f"more than {self.limits.seconds} s")
+        if self.limits.memory is None or now - self.measured < MEASURED:
             return
-        if len(self.encoding.bdd) * NODE_BYTES > self.limits.memory:
+        self.measured = now
+        if self.encoding.bytes() > self.limits.memory:
             raise Bound(f"more than {self.limits.memory} bytes of diagrams")
 
     def rings(self, target: Diagram) -> list[Diagram]:
@@ -96,9 +97,13 @@ class Reachability:
 
 def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
     """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance."""
-    began = time.perf_counter()
-    reach = Reachability(model, limits)
-    found = Search(reach.encoding.name, False, depth=-1)
+    began, found = time.perf_counter(), Search("bdd", False, depth=-1)
+    try:
+        reach = Reachability(model, limits)
+        found.engine = reach.encoding.name
+    except KeyboardInterrupt:
+        found.reason = "interrupted"
+        return found
     try:
         reach.saturate()
         found.complete = True
@@ -122,20 +127,25 @@ def _observe(reach: Reachability, found: Search) -> None:
     for index, item in enumerate(reach.model.observations):
         where = encoding.truth(item.node)
         if reach.states & where != encoding.bdd.false:
-            found.seen[index] = _nearest(reach, where) if item.role == "bad" else Seen(-1, 0)
+            found.seen[index] = _nearest(reach, where, found) if item.role == "bad" else Seen(-1, 0)
     if found.complete:
         stuck = reach.states & ~encoding.truth(reach.model.terminal)
         for one in reach.relations:
             stuck &= ~one.guard
         if stuck != encoding.bdd.false:
-            found.deadlock = _nearest(reach, stuck)
+            found.deadlock = _nearest(reach, stuck, found)
 
 
-def _nearest(reach: Reachability, target: Diagram) -> Seen:
-    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before)."""
+def _nearest(reach: Reachability, target: Diagram, found: Search) -> Seen:
+    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before, or the
+    run has been interrupted)."""
     try:
-        rings = reach.rings(target)
+        rings = [] if found.reason == "interrupted" else reach.rings(target)
     except Bound:
+        rings = []
+    except KeyboardInterrupt:
+        found.reason, rings = "interrupted", []
+    if not rings:
         return Seen(-1, reach.encoding.state(reach.states & target))
     path = [reach.encoding.state(rings[-1] & target)]
     for ring in reversed(rings[:-1]):

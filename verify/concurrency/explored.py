@@ -6,6 +6,7 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from verify.concurrency.ground import Model, Transition
 
@@ -113,7 +114,7 @@ class Search:
     bytes: int = 0
     seen: dict[int, Seen] = field(default_factory=dict)
     deadlock: Seen | None = None
-    diagram: object = None  # what the decision-diagram engine can be asked further
+    diagram: Any = None  # what the decision-diagram engine can be asked further
     levels: object = None  # what the numpy engine kept: its levels, and the transitions between them
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
-from verify.concurrency.explored import Explored, Limits, Refuted, Search, Seen, Trace, Unknown, Verdict, safety
+from verify.concurrency.explored import (
+    Bound,
+    Explored,
+    Limits,
+    Refuted,
+    Search,
+    Seen,
+    Trace,
+    Unknown,
+    Verdict,
+    safety,
+)
+from verify.concurrency.fair_orbits import obligations
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.language import Protocol
 from verify.concurrency.shortest import Space, counterexamples, space, trace
@@ -16,9 +27,10 @@ from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
-DIAGRAM_SECONDS = 120.0
-LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged state by state, with lassos
-Engine = Callable[[Model, bool, Limits], Search]
+DIAGRAM_SECONDS = 120.0  # that diagrams have before C is tried
+LIVENESS_STATES = (
+    2_000_000  # states up to which liveness is judged state by state where orbits do not decide, with lassos
+)
 
 
 def explore(
@@ -60,7 +72,6 @@ def search(model: Model, engine: str, symmetric: bool | None, limits: Limits) ->
 
 def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
-    explicit: Engine = frontier.search if model.bits <= WIDTH else interpreter.search
     few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
     if model.bits <= WIDTH:
         found = frontier.search(model, symmetric, replace(limits, states=few), keep=True)
@@ -72,9 +83,15 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     drawn = diagrams.search(model, replace(limits, seconds=seconds))
     if drawn.complete or drawn.reason == "interrupted":
         return _with_ways(drawn, found)
+    drawn.diagram = None  # its memory is wanted
+    return explicit(model, symmetric, limits)
+
+
+def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
+    """A search state by state, by the fastest engine that can run here."""
     if not compiled.unavailable(model, symmetric):
         return compiled.search(model, symmetric, limits)
-    return explicit(model, symmetric, limits)
+    return (frontier if model.bits <= WIDTH else interpreter).search(model, symmetric, limits)
 
 
 def _with_ways(drawn: Search, found: Search) -> Search:
@@ -86,15 +103,19 @@ def _with_ways(drawn: Search, found: Search) -> Search:
 
 
 def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
-    """The verdict of each property, with traces."""
+    """The verdict of each property, with traces; an interruption leaves what is missing undecided."""
     closed: dict[str, Verdict] = {}
+    seen = safety(model, found)
     known = space(model, found.symmetric, found.levels)
-    for name, verdict in safety(model, found).items():
-        closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
-    missing = [prop.name for prop in model.protocol.properties if prop.name not in closed]
-    if missing:
-        closed.update(_liveness(model, found, limits, missing))
-    return closed
+    try:
+        for name, verdict in seen.items():
+            closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
+        _liveness(model, found, limits, closed)
+    except KeyboardInterrupt:
+        found.complete, found.reason = False, "interrupted"
+        closed = {name: Refuted() if isinstance(v, Seen) else v for name, v in seen.items()} | closed
+    undecided = Unknown(f"incomplete: {found.reason}")
+    return {prop.name: closed.get(prop.name, undecided) for prop in model.protocol.properties}
 
 
 def _refuted(model: Model, name: str, seen: Seen, found: Search, known: Space) -> Verdict:
@@ -102,14 +123,20 @@ def _refuted(model: Model, name: str, seen: Seen, found: Search, known: Space) -
     return Refuted(trace(model, name, seen, found.symmetric, known)) if seen.depth >= 0 else Refuted()
 
 
-def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> dict[str, Verdict]:
+def _liveness(model: Model, found: Search, limits: Limits, closed: dict[str, Verdict]) -> None:
+    """Adds the verdicts of the `eventually` properties to `closed`, one by one."""
     if not found.complete:
-        return dict.fromkeys(names, Unknown(f"incomplete: {found.reason}"))
-    if found.states > LIVENESS_STATES or model.bits > WIDTH:
-        seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
-        known = found.diagram if isinstance(found.diagram, diagrams.Reachability) else None
-        return fair_diagrams.judge(model, replace(limits, seconds=seconds), known)
-    return lasso.judge(model, limits, found.levels)
+        return
+    listed = found.states <= LIVENESS_STATES and model.bits <= WIDTH
+    for name in obligations(model):
+        try:
+            if listed:
+                closed |= lasso.judge(model, limits, found.levels, (name,))
+            else:
+                found.diagram = found.diagram or fair_diagrams.reached(model, limits)
+                closed |= fair_diagrams.judge(model, limits, found.diagram, (name,))
+        except Bound as bound:
+            closed[name] = Unknown(f"incomplete: {bound.reason}")
 
 
 def distinct(protocol: Protocol, explored: Explored, name: str, count: int) -> tuple[Trace, ...]:

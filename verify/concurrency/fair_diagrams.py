@@ -9,11 +9,13 @@ exactly where no fair run stays pending: a bottom component of it satisfies ever
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from verify.concurrency.circuit import Node
 from verify.concurrency.diagrams import Reachability
-from verify.concurrency.explored import Bound, Limits, Proved, Refuted, Unknown, Vacuous, Verdict
+from verify.concurrency.explored import Limits, Proved, Refuted, Vacuous, Verdict
+from verify.concurrency.fair_orbits import obligations
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import Diagram, Relation
 
@@ -27,26 +29,24 @@ class Instance:
     relations: tuple[Relation, ...]
 
 
-def judge(model: Model, limits: Limits, known: Reachability | None = None) -> dict[str, Verdict]:
-    """The verdict of each `eventually` property, for one choice of its threads: they are exchangeable.
-
-    `known`: the reachable states, where they have been computed.
+def judge(
+    model: Model, limits: Limits, known: Reachability | None = None, names: Iterable[str] | None = None
+) -> dict[str, Verdict]:
+    """The verdict of each `eventually` property, or of those in `names`, for one choice of its threads: they are
+    exchangeable. Raises Bound where a limit is hit. `known`: the reachable states, where they have been computed.
     """
-    wanted: dict[str, tuple[Node, Node]] = {}
-    for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, (premise, claim))
-    found: dict[str, Verdict] = {}
-    try:
-        reach = known or Reachability(model, limits)
-        if known is None:
-            reach.saturate()
-        reach.limits, reach.began = limits, time.perf_counter()
-        fair = instances(reach)
-        for name, terms in wanted.items():
-            found[name] = _judged(reach, fair, *terms)
-    except Bound as bound:
-        found = {name: found.get(name, Unknown(f"incomplete: {bound.reason}")) for name in wanted}
-    return found
+    wanted = obligations(model)
+    reach = known or reached(model, limits)
+    reach.limits, reach.began = limits, time.perf_counter()
+    fair = instances(reach)
+    return {name: _judged(reach, fair, wanted[name].premise, wanted[name].claim) for name in names or wanted}
+
+
+def reached(model: Model, limits: Limits) -> Reachability:
+    """The reachable states of a model; raises Bound."""
+    reach = Reachability(model, limits)
+    reach.saturate()
+    return reach
 
 
 def instances(reach: Reachability) -> tuple[Instance, ...]:

@@ -31,6 +31,15 @@ class Obligation:
     named: int
 
 
+def obligations(model: Model) -> dict[str, Obligation]:
+    """The obligation of each `eventually` property, for the first choice of its threads."""
+    named = {prop.name: len(prop.threads) for prop in model.protocol.properties}
+    wanted: dict[str, Obligation] = {}
+    for name, premise, claim in model.eventualities():
+        wanted.setdefault(name, Obligation(premise, claim, named[name]))
+    return wanted
+
+
 def settled(model: Model, levels: list[States], obligation: Obligation, limits: Limits) -> Proved | Vacuous | None:
     """The verdict, where orbits decide it. `levels`: every reachable state, or a representative of its orbit where
     threads are symmetric. Raises Bound where the graph needs more than `limits` allow."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from verify.concurrency import frontier
 from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Unknown, Verdict
-from verify.concurrency.fair_orbits import Obligation, settled
+from verify.concurrency.fair_orbits import Obligation, obligations, settled
 from verify.concurrency.ground import Model
 from verify.concurrency.interpreter import canonical
 from verify.concurrency.liveness import Component, Pending, beginnings, fair_component, fairness, pending
@@ -38,15 +38,6 @@ def judge(model: Model, limits: Limits, known: object = None, names: Iterable[st
     if not known.found.complete:
         return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {known.found.reason}"))
     return {name: _judged(model, name, known, obligation, limits) for name, obligation in wanted.items()}
-
-
-def obligations(model: Model) -> dict[str, Obligation]:
-    """The obligation of each `eventually` property, for the first choice of its threads."""
-    named = {prop.name: len(prop.threads) for prop in model.protocol.properties}
-    wanted: dict[str, Obligation] = {}
-    for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, Obligation(premise, claim, named[name]))
-    return wanted
 
 
 def _judged(model: Model, name: str, known: frontier.Explorer, obligation: Obligation, limits: Limits) -> Verdict:

@@ -7,6 +7,7 @@ interleaved.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from verify.concurrency.circuit import Node
 from verify.concurrency.domains import ThreadId
 from verify.concurrency.ground import Model, Slot, Transition
 
+NODE_BYTES = 40  # of a CUDD node and its share of the unique table; dd's own need more
 Diagram = Any  # a node of dd
 Manager = Any  # dd.cudd.BDD or dd.autoref.BDD
 Cases = dict[int, Diagram]
@@ -234,6 +236,14 @@ class Encoding:
         kept = {name: value for name, value in values.items() if name not in one.modified}
         before = self.bdd.let(fixed, one.relation) if fixed else one.guard
         return before & self.bdd.cube(kept)
+
+    def bytes(self) -> int:
+        """Memory of the manager. CUDD answers by its own accounts; dd's nodes are counted, which takes time."""
+        if self.name != "dd.cudd":
+            return len(self.bdd) * NODE_BYTES
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # dd tells of a unit that it changed long ago
+            return int(self.bdd.statistics()["mem"])
 
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
