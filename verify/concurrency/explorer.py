@@ -91,7 +91,8 @@ def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
     """A search state by state, by the fastest engine that can run here."""
     if not compiled.unavailable(model, symmetric):
         return compiled.search(model, symmetric, limits)
-    return (frontier if model.bits <= WIDTH else interpreter).search(model, symmetric, limits)
+    slower = frontier.search if model.bits <= WIDTH else interpreter.search
+    return slower(model, symmetric, limits)
 
 
 def _with_ways(drawn: Search, found: Search) -> Search:

@@ -8,7 +8,7 @@ interleaved.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ Cases = dict[int, Diagram]
 """A symbolic integer: for each value, where it has it."""
 
 
-def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, set[str]], Diagram]]:
+def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, Set[str]], Diagram]]:
     """Name, a fresh manager and its and-exists: CUDD where the wheel has it, else dd's own."""
     try:
         from dd import cudd  # noqa: PLC0415 - optional part of the wheel
@@ -40,13 +40,19 @@ def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, set[str]], Diag
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One transition: `guard` over current bits, `relation` over current and the `modified` bits' next versions."""
+    """One transition: `guard` over current bits, `relation` over current and the `modified` bits' next versions.
+
+    fixed: the modified bits' next values and their cube, where they are the same in every state.
+    """
 
     transition: Transition
     guard: Diagram
     relation: Diagram
-    modified: tuple[str, ...]
+    modified: frozenset[str]
     broken: Diagram  # where the guard holds and a check fails
+    forward: dict[str, str]  # from the modified bits to their next versions
+    backward: dict[str, str]
+    fixed: tuple[dict[str, bool], Diagram] | None
 
 
 class Encoding:
@@ -213,21 +219,36 @@ class Encoding:
             relation &= change
             modified += self.bits[cell]
         broken = guard & ~self._all(self.truth(check.holds) for check in transition.checks)
-        return Relation(transition, guard, relation, tuple(modified), broken)
+        forward = {name: name + "n" for name in modified}
+        backward = {after: name for name, after in forward.items()}
+        fixed = self._fixed(transition)
+        return Relation(transition, guard, relation, frozenset(modified), broken, forward, backward, fixed)
+
+    def _fixed(self, transition: Transition) -> tuple[dict[str, bool], Diagram] | None:
+        """The bits that a transition writes and their cube, where it writes only constants."""
+        values: dict[str, bool] = {}
+        for cell, node in transition.updates:
+            slot = self.model.slots[cell]
+            if node.constant is None or not slot.lo <= node.constant <= slot.hi:
+                return None
+            values |= dict(self.pattern(slot, node.constant))
+        return values, self.bdd.cube(values)
 
     def image(self, states: Diagram, one: Relation) -> Diagram:
         """The successors of some states by one transition."""
         if not one.modified:
             return states & one.guard
-        after = self.and_exists(states, one.relation, set(one.modified))
-        return self.bdd.let({name + "n": name for name in one.modified}, after)
+        if one.fixed is not None:
+            return self.and_exists(states, one.guard, one.modified) & one.fixed[1]
+        return self.bdd.let(one.backward, self.and_exists(states, one.relation, one.modified))
 
     def before(self, states: Diagram, one: Relation) -> Diagram:
         """The predecessors of some states by one transition."""
         if not one.modified:
             return states & one.guard
-        names = {name: name + "n" for name in one.modified}
-        return self.and_exists(one.relation, self.bdd.let(names, states), set(names.values()))
+        if one.fixed is not None:
+            return one.guard & self.bdd.let(one.fixed[0], states)
+        return self.and_exists(one.relation, self.bdd.let(one.forward, states), one.backward.keys())
 
     def preimage(self, state: int, one: Relation) -> Diagram:
         """The states that one transition takes to `state`."""
