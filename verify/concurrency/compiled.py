@@ -93,13 +93,19 @@ def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> 
         raise ValueError(f"the C engine cannot explore this model: {reason}")
     memory = limits.memory if limits.memory is not None else (1 << 63)
     arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0), "s" if symmetric else "f"]
+    try:
+        place = program(model, symmetric)
+    except KeyboardInterrupt:
+        return Search("c", symmetric, reason="interrupted")
     with tempfile.TemporaryFile("w+") as written:  # what a pipe has delivered is lost by an interrupted read
-        process = subprocess.Popen([str(program(model, symmetric)), *arguments], stdout=written)
+        process = subprocess.Popen([str(place), *arguments], stdout=written)
         try:
             process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             process.wait()
+        if process.returncode == -signal.SIGINT:  # before it could take notice of the signal
+            return Search("c", symmetric, reason="interrupted")
         if process.returncode != 0:
             raise RuntimeError(f"the compiled search ended with status {process.returncode}")
         written.seek(0)

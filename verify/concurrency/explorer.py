@@ -81,10 +81,11 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
         return found
     seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
     drawn = diagrams.search(model, replace(limits, seconds=seconds))
-    if drawn.complete or drawn.reason == "interrupted":
-        return _with_ways(drawn, found)
-    drawn.diagram = None  # its memory is wanted
-    return explicit(model, symmetric, limits)
+    if not drawn.complete and drawn.reason != "interrupted":
+        drawn = explicit(model, symmetric, limits)
+    if drawn.reason == "interrupted" and drawn.states < found.states:
+        return replace(found, reason="interrupted")
+    return _with_ways(drawn, found) if drawn.diagram is not None else drawn
 
 
 def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
@@ -96,7 +97,7 @@ def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
 
 
 def _with_ways(drawn: Search, found: Search) -> Search:
-    """Diagrams' result; where they have no way to a bad state, what the first search saw."""
+    """Diagrams' result; where they have no way to a bad state, or had no time to look, what the first search saw."""
     for index, seen in found.seen.items():
         if index in drawn.seen and drawn.seen[index].depth < 0:
             drawn.seen[index] = seen
