@@ -56,7 +56,8 @@ class Runs:
             self.runs.append(states)
         while len(self.runs) > 1 and 2 * len(self.runs[-1]) > len(self.runs[-2]):
             newest = self.runs.pop()
-            self.runs[-1] = np.sort(np.concatenate((self.runs[-1], newest)), kind="stable")
+            self.runs[-1] = np.concatenate((self.runs[-1], newest))
+            self.runs[-1].sort(kind="stable")
 
 
 @dataclass(slots=True)
