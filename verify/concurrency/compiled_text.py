@@ -14,7 +14,7 @@ typedef unsigned __int128 count_t;
 static uint64_t hash_of(state s) {
   uint64_t h = (uint64_t)s;
   if (sizeof(state) > 8) h ^= (uint64_t)((unsigned __int128)s >> 64) * 0x9e3779b97f4a7c15ull;
-  h ^= h >> 32; h *= 0xd6e8feb86659fd93ull; h ^= h >> 29; h *= 0x9e3779b97f4a7c15ull; return h ^ (h >> 32);
+  h *= 0x9e3779b97f4a7c15ull; return h ^ (h >> 32);
 }
 static state *table, *queue;
 static uint64_t stored, room, slots;
@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
   const char *reason = "";
   uint64_t seen = 0; int dead = 0;
   signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
-  slots = 1 << 16; room = 1 << 12;
+  slots = 1 << 18; room = 1 << 12;
   table = zeroed(slots); queue = zeroed(room);
   state *buffer = malloc(sizeof(state) * BATCH * (MOVES + 1)); uint64_t *hashes = malloc(8 * BATCH * (MOVES + 1));
   if (!table || !queue || !buffer || !hashes) return 71;
@@ -121,7 +121,7 @@ int main(int argc, char **argv) {
       hashes[i] = hash_of(buffer[i]);
     }
     for (uint64_t i = 0; i < made; i++) {
-      if (i + 16 < made) __builtin_prefetch(&table[hashes[i + 16] & (slots - 1)]);
+      if (i + 32 < made) __builtin_prefetch(&table[hashes[i + 32] & (slots - 1)]);
       if (!insert(buffer[i], hashes[i], limit)) { reason = "memory"; goto out; }
     }
     if (most && stored > most) { reason = "states"; goto out; }
