@@ -44,6 +44,7 @@ found = explorer.search(model, {engine!r}, {symmetric}, Limits())
 print(found.states, found.stored, time.process_time() - began, found.bytes)
 """
 HAND = Path(__file__).parent / "xol_step.pml"
+FEW = 4  # threads up to which the slowest take part: plain Python, and SPIN with the generated text
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +146,15 @@ def candidates(model: Model, scratch: Path, tables: list[int], engines: list[str
     """What is timed, by name."""
     threads, hand = model.threads, HAND.read_text()
     full, reduced = spin(scratch / "full", hand, threads, False), spin(scratch / "por", hand, threads, True)
-    generated = spin(scratch / "generated", export(model, "promela"), threads, False)
     table = best_table(full, tables)
     less = best_table(reduced, tables)
     runs: dict[str, Callable[[], Run]] = {
         f"SPIN full, -w{table}": lambda: spin_run(full, table),
         f"SPIN reduced, -w{less}": lambda: spin_run(reduced, less),
-        f"SPIN full, generated text, -w{table}": lambda: spin_run(generated, table),
     }
+    if threads <= FEW:
+        generated = spin(scratch / "generated", export(model, "promela"), threads, False)
+        runs[f"SPIN full, generated text, -w{table}"] = lambda: spin_run(generated, table)
     for name in engines:
         for symmetric in (False, True):
             shown = name + (", symmetric" if symmetric else "")
@@ -202,8 +204,8 @@ def main() -> None:
         print("explore: spin or gcc is not installed: no ratios", file=sys.stderr)
         return
     model = ground(protocol("xol-step"), options.threads)
-    engines = [name for name in options.engines.split(",") if name != "python" or options.threads <= 4]
-    tables = [int(x) for x in (options.tables or ("22,23,24" if options.threads <= 4 else "25,26,27,28")).split(",")]
+    engines = [name for name in options.engines.split(",") if name != "python" or options.threads <= FEW]
+    tables = [int(x) for x in (options.tables or ("22,23,24" if options.threads <= FEW else "25,26,27,28")).split(",")]
     with tempfile.TemporaryDirectory() as scratch:
         rows = timed(candidates(model, Path(scratch), tables, engines), options.repeat)
     counts = {row.name: row.states for row in rows if not row.name.startswith("SPIN reduced")}
