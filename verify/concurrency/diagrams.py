@@ -28,8 +28,9 @@ class Reachability:
             self.states |= self.encoding.cube(state)
         self.images, self.measured = 0, self.began
         self.applied = [self.encoding.bdd.false] * len(self.relations)
+        self.groups = self._groups()
 
-    def groups(self) -> list[list[int]]:
+    def _groups(self) -> list[list[int]]:
         """Numbers of transitions by the thread that acts, then those of nobody."""
         groups: dict[int, list[int]] = {}
         for number, one in enumerate(self.relations):
@@ -39,7 +40,7 @@ class Reachability:
 
     def saturate(self) -> None:
         """All reachable states; raises Bound."""
-        groups = self.groups()
+        groups = self.groups
         current = 0
         while current < len(groups):
             before = self.states

@@ -91,23 +91,30 @@ def pending(reach: Reachability, begin: Diagram, open_: Diagram) -> Diagram:
 
 def feasible(reach: Reachability, states: Diagram, fair: tuple[Instance, ...]) -> Diagram:
     """The states from which a fair run can stay inside `states`."""
-    encoding, before = reach.encoding, None
-    while states != before:
-        before = states
-        for one in fair:
-            taken = encoding.bdd.false
-            for relation in one.relations:
-                taken |= states & encoding.before(states, relation)
-            if one.strong:
-                states = (states & ~one.enabled) | backward(reach, states, taken)
-            else:
-                states = backward(reach, states, taken | (states & ~one.enabled))
+    weak_first = sorted(fair, key=lambda one: one.strong)
+    waiting = weak_first[:]  # what has not been asked since the last change; strong fairness costs more to ask for
+    false = reach.encoding.bdd.false
+    while waiting and states != false:
+        one, before = waiting.pop(0), states
+        states = _fair_to(reach, states, one)
+        if states != before:
+            waiting = weak_first[:]
     return states
+
+
+def _fair_to(reach: Reachability, states: Diagram, one: Instance) -> Diagram:
+    """The states from which a run can stay inside `states` until it has been fair to an instance once more."""
+    taken = reach.encoding.bdd.false
+    for relation in one.relations:
+        taken |= states & reach.encoding.before(states, relation)
+    if one.strong:
+        return (states & ~one.enabled) | backward(reach, states, taken)
+    return backward(reach, states, taken | (states & ~one.enabled))
 
 
 def backward(reach: Reachability, inside: Diagram, goal: Diagram) -> Diagram:
     """The states that reach `goal` through states of `inside`: one thread exhausted before the next is tried."""
-    states, groups, current = goal, reach.groups(), 0
+    states, groups, current = goal, reach.groups, 0
     applied = [reach.encoding.bdd.false] * len(reach.relations)
     while current < len(groups) and states != inside:
         before = states

@@ -7,8 +7,10 @@ interleaved.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +28,8 @@ Cases = dict[int, Diagram]
 def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, Set[str]], Diagram]]:
     """Name, a fresh manager and its and-exists: CUDD where the wheel has it, else dd's own."""
     try:
-        from dd import cudd  # noqa: PLC0415 - optional part of the wheel
+        with _without_graphs():
+            from dd import cudd  # noqa: PLC0415 - optional part of the wheel
     except ImportError:
         from dd import autoref  # noqa: PLC0415
 
@@ -36,6 +39,19 @@ def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, Set[str]], Diag
     fast = cudd.BDD()
     fast.configure(reordering=False)
     return "dd.cudd", fast, cudd.and_exists
+
+
+@contextlib.contextmanager
+def _without_graphs() -> Iterator[None]:
+    """While dd is imported, networkx is not: dd does without, and importing it takes longer than a search."""
+    if "networkx" in sys.modules:
+        yield
+        return
+    sys.modules["networkx"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["networkx"]
 
 
 @dataclass(frozen=True, slots=True)
