@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
@@ -91,7 +92,8 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
 def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
     """A search state by state, by the fastest engine that can run here."""
     if not compiled.unavailable(model, symmetric):
-        return compiled.search(model, symmetric, limits)
+        with contextlib.suppress(compiled.CompilerFailed):
+            return compiled.search(model, symmetric, limits)
     slower = frontier.search if model.bits <= WIDTH else interpreter.search
     return slower(model, symmetric, limits)
 

@@ -284,6 +284,8 @@ class Encoding:
 
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
+        deep = 2 * len(self.places) + 500  # one call a bit
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), deep))
         place, ways = self._ones(states)
         return ways << place
 
