@@ -25,11 +25,15 @@ States = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.signedinteger[Any]]
 Truths = npt.NDArray[np.bool_]
 WIDTH = 63
+MANY = 4096  # states from which narrow columns repay the calls that make them
 
 
 def column(states: States, slot: Slot) -> Numbers:
-    """The values of a cell, in as few bytes as they need."""
+    """The values of a cell; of many states, in as few bytes as they need."""
     mask, kind = (1 << slot.width) - 1, narrowest(slot.lo, slot.hi)
+    if len(states) < MANY:
+        value = (states >> slot.offset) & mask
+        return value + slot.lo if slot.lo else value
     if slot.offset % 8 + slot.width < 8 and sys.byteorder == "little":
         bits = states.view(np.uint8)[slot.offset // 8 :: 8] >> (slot.offset % 8)
         value = (bits & mask).view(np.int8)
@@ -108,7 +112,12 @@ class Values:
 
     def _select(self, node: Node, kind: type[np.signedinteger[Any]]) -> Numbers:
         first, count, default = node.value
-        index, value = self.number(node.args[0]), np.full(len(self.states), default, dtype=kind)
+        index = self.number(node.args[0])
+        if len(self.states) < MANY:
+            slot, inside = self.model.slots[first], (index >= 0) & (index < count)
+            shift = np.where(inside, np.multiply(index, slot.width, dtype=np.int64) + slot.offset, 0)
+            return np.where(inside, ((self.states >> shift) & ((1 << slot.width) - 1)) + slot.lo, default)
+        value = np.full(len(self.states), default, dtype=kind)
         for place in range(count):
             cell = self._numbers.get(-1 - first - place)
             if cell is None:
