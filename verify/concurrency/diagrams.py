@@ -96,8 +96,9 @@ class Reachability:
                 raise DomainOverflow(one.transition.step.name, check.target, evaluate(check.value, cells))
 
 
-def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
-    """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance."""
+def search(model: Model, limits: Limits = Limits(), first: Search | None = None) -> Search:  # noqa: B008 - frozen
+    """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance, which is
+    that of `first` where that breadth-first search, though incomplete, has seen one."""
     began, found = time.perf_counter(), Search("bdd", False, depth=-1)
     try:
         reach = Reachability(model, limits)
@@ -116,25 +117,26 @@ def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - f
     found.states = found.stored = reach.encoding.count(reach.states)
     found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
     found.bytes = reach.states.dag_size * NODE_BYTES
-    _observe(reach, found)
+    _observe(reach, found, first or Search("", False))
     found.diagram = reach
     found.seconds = time.perf_counter() - began
     return found
 
 
-def _observe(reach: Reachability, found: Search) -> None:
+def _observe(reach: Reachability, found: Search, first: Search) -> None:
     """What the reachable states satisfy; the depth of an observation that refutes is its shortest."""
     encoding = reach.encoding
     for index, item in enumerate(reach.model.observations):
         where = encoding.truth(item.node)
         if reach.states & where != encoding.bdd.false:
-            found.seen[index] = _nearest(reach, where, found) if item.role == "bad" else Seen(-1, 0)
+            nearest = first.seen.get(index) if item.role == "bad" else Seen(-1, 0)
+            found.seen[index] = nearest or _nearest(reach, where, found)
     if found.complete:
         stuck = reach.states & ~encoding.truth(reach.model.terminal)
         for one in reach.relations:
             stuck &= ~one.guard
         if stuck != encoding.bdd.false:
-            found.deadlock = _nearest(reach, stuck, found)
+            found.deadlock = first.deadlock or _nearest(reach, stuck, found)
 
 
 def _nearest(reach: Reachability, target: Diagram, found: Search) -> Seen:

@@ -80,13 +80,36 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
         found = interpreter.search(model, symmetric, replace(limits, states=few))
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
+    try:
+        more = _beyond(model, symmetric, limits, _with_ways(model, found))
+    except KeyboardInterrupt:
+        more = replace(found, reason="interrupted")
+    return more if more.states > found.states or more.reason != "interrupted" else replace(found, reason=more.reason)
+
+
+def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Search:
+    """The search for which `first`, incomplete, was not enough; what that has seen keeps its ways."""
     seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
-    drawn = diagrams.search(model, replace(limits, seconds=seconds))
-    if not drawn.complete and drawn.reason != "interrupted":
-        drawn = explicit(model, symmetric, limits)
-    if drawn.reason == "interrupted" and drawn.states < found.states:
-        return replace(found, reason="interrupted")
-    return _with_ways(drawn, found) if drawn.diagram is not None else drawn
+    drawn = diagrams.search(model, replace(limits, seconds=seconds), first)
+    if drawn.complete or drawn.reason == "interrupted":
+        return drawn
+    drawn = explicit(model, symmetric, limits)
+    drawn.seen |= first.seen
+    drawn.deadlock = first.deadlock or drawn.deadlock
+    return drawn
+
+
+def _with_ways(model: Model, found: Search) -> Search:
+    """A search whose refutations carry their ways, so that they need its levels no longer."""
+    known = space(model, found.symmetric, found.levels)
+
+    def way(seen: Seen) -> Seen:
+        path = trace(model, "", seen, found.symmetric, known).states
+        return Seen(seen.depth, path[-1], path)
+
+    bad = {index for index, item in enumerate(model.observations) if item.role == "bad"}
+    seen = {index: way(one) if index in bad else one for index, one in found.seen.items()}
+    return replace(found, seen=seen, deadlock=found.deadlock and way(found.deadlock), levels=None)
 
 
 def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
@@ -98,20 +121,12 @@ def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
     return slower(model, symmetric, limits)
 
 
-def _with_ways(drawn: Search, found: Search) -> Search:
-    """Diagrams' result; where they have no way to a bad state, or had no time to look, what the first search saw."""
-    for index, seen in found.seen.items():
-        if index in drawn.seen and drawn.seen[index].depth < 0:
-            drawn.seen[index] = seen
-    return drawn
-
-
 def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
     """The verdict of each property, with traces; an interruption leaves what is missing undecided."""
     closed: dict[str, Verdict] = {}
     seen = safety(model, found)
-    known = space(model, found.symmetric, found.levels)
     try:
+        known = space(model, found.symmetric, found.levels)
         for name, verdict in seen.items():
             closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
         _liveness(model, found, limits, closed)

@@ -110,7 +110,7 @@ def space(model: Model, symmetric: bool, known: object = None) -> Space:
         return PlainSpace(model, symmetric, program(model))
     if isinstance(known, frontier.Explorer) and known.symmetric == symmetric:
         return VectorSpace(model, known)
-    return VectorSpace(model, frontier.Explorer.of(model, symmetric, edges=True))
+    return VectorSpace(model, frontier.Explorer.of(model, symmetric, keep=True))
 
 
 def trace(model: Model, name: str, seen: Seen, symmetric: bool, known: Space | None = None) -> Trace:
