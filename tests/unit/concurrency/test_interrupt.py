@@ -116,3 +116,12 @@ def test_memory_bounds_every_engine() -> None:
         assert "memory" in found.reason or "20000000 bytes" in found.reason, engine
         assert found.states > 0, engine
         assert found.verdict("no_sigtrap").name == "unknown", engine
+
+
+def test_what_the_first_search_saw_keeps_its_shortest_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "FIRST", 1000)
+    monkeypatch.setattr(diagrams.Reachability, "rings", interrupt)  # no second look
+    chosen = protocol("xol-step").with_variant("no-read-lock")
+    found = explore(chosen, 3)
+    assert (found.complete, found.engine[:2]) == (True, "dd")
+    assert [len(trace.events) for trace in found.traces] == [9]
