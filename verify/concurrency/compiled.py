@@ -29,6 +29,10 @@ OBSERVATIONS = 64
 REASONS = {"memory": "the memory limit", "states": "the limit of states", "seconds": "the time limit"}
 
 
+class CompilerFailed(ValueError):
+    """The C compiler did not take the generated program."""
+
+
 @functools.cache
 def compiler() -> tuple[str, ...] | None:
     """The command of a C compiler, None where there is none."""
@@ -55,7 +59,10 @@ def unavailable(model: Model, symmetric: bool) -> str:
 
 
 def program(model: Model, symmetric: bool) -> Path:
-    """The compiled search of a model; compiled once and kept in the user's cache directory."""
+    """The compiled search of a model; compiled once and kept in the user's cache directory.
+
+    Raises CompilerFailed.
+    """
     text = source(model, symmetric)
     command = compiler()
     assert command is not None
@@ -66,11 +73,11 @@ def program(model: Model, symmetric: bool) -> Path:
         with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             target = Path(scratch) / "search"
             (Path(scratch) / "search.c").write_text(text)
-            subprocess.run(
-                [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)],
-                check=True,
-                capture_output=True,
-            )
+            arguments = [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)]
+            built = subprocess.run(arguments, check=False, capture_output=True, text=True)
+            if built.returncode != 0:
+                said = (built.stderr.strip().splitlines() or ["nothing"])[-1]
+                raise CompilerFailed(f"the C compiler failed with status {built.returncode}: {said}")
             target.replace(place)
     return place
 
@@ -87,19 +94,25 @@ def _cache() -> Path:
 
 
 def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
-    """Explores every state. Raises ValueError where `unavailable` says why not."""
+    """Explores every state. Raises ValueError where `unavailable` says why not, and CompilerFailed."""
     reason = unavailable(model, symmetric)
     if reason:
         raise ValueError(f"the C engine cannot explore this model: {reason}")
     memory = limits.memory if limits.memory is not None else (1 << 63)
     arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0), "s" if symmetric else "f"]
+    try:
+        place = program(model, symmetric)
+    except KeyboardInterrupt:
+        return Search("c", symmetric, reason="interrupted")
     with tempfile.TemporaryFile("w+") as written:  # what a pipe has delivered is lost by an interrupted read
-        process = subprocess.Popen([str(program(model, symmetric)), *arguments], stdout=written)
+        process = subprocess.Popen([str(place), *arguments], stdout=written)
         try:
             process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             process.wait()
+        if process.returncode == -signal.SIGINT:  # before it could take notice of the signal
+            return Search("c", symmetric, reason="interrupted")
         if process.returncode != 0:
             raise RuntimeError(f"the compiled search ended with status {process.returncode}")
         written.seek(0)

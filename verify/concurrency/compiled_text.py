@@ -6,7 +6,7 @@ from math import factorial
 
 from verify.concurrency.circuit import Node
 from verify.concurrency.ground import Model, Transition
-from verify.concurrency.text import C, Writer, grouped, outcomes, shared
+from verify.concurrency.text import C_WITHOUT_BRANCHES, C, Writer, grouped, outcomes, shared
 from verify.concurrency.vectors import sorting_network
 
 SEARCH = r"""
@@ -14,7 +14,7 @@ typedef unsigned __int128 count_t;
 static uint64_t hash_of(state s) {
   uint64_t h = (uint64_t)s;
   if (sizeof(state) > 8) h ^= (uint64_t)((unsigned __int128)s >> 64) * 0x9e3779b97f4a7c15ull;
-  h ^= h >> 32; h *= 0xd6e8feb86659fd93ull; h ^= h >> 29; h *= 0x9e3779b97f4a7c15ull; return h ^ (h >> 32);
+  h *= 0x9e3779b97f4a7c15ull; return h ^ (h >> 32);
 }
 static state *table, *queue;
 static uint64_t stored, room, slots;
@@ -28,12 +28,33 @@ static void put_count(count_t c) {
   do { text[--i] = (char)('0' + (int)(c % 10)); c /= 10; } while (c);
   fputs(text + i, stdout);
 }
+#ifdef __linux__ /* large pages: a table of random accesses misses the translation buffer far less */
+static state *zeroed(uint64_t count) {
+  void *place = mmap(0, count * sizeof(state), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (place == MAP_FAILED) return 0;
+  madvise(place, count * sizeof(state), MADV_HUGEPAGE);
+  return place;
+}
+static void give_back(state *place, uint64_t count) { munmap(place, count * sizeof(state)); }
+static state *resized(state *place, uint64_t count, uint64_t more) {
+  void *moved = mremap(place, count * sizeof(state), more * sizeof(state), MREMAP_MAYMOVE);
+  if (moved == MAP_FAILED) return 0;
+  madvise(moved, more * sizeof(state), MADV_HUGEPAGE);
+  return moved;
+}
+#else
+static state *zeroed(uint64_t count) { return calloc(count, sizeof(state)); }
+static void give_back(state *place, uint64_t count) { (void)count; free(place); }
+static state *resized(state *place, uint64_t count, uint64_t more) {
+  (void)count; return realloc(place, more * sizeof(state));
+}
+#endif
 static int grow(uint64_t limit) {
   uint64_t wider = slots * 4;
   if ((wider + room) * sizeof(state) > limit) wider = slots * 2;
   if ((wider + room) * sizeof(state) > limit) return 0;
-  free(table);
-  table = calloc(wider, sizeof(state));
+  give_back(table, slots);
+  table = zeroed(wider);
   if (!table) return 0;
   slots = wider;
   for (uint64_t i = 0; i < stored; i++) {
@@ -49,7 +70,7 @@ static int insert(state s, uint64_t at, uint64_t limit) {
     uint64_t more = room * 2;
     if ((more + slots) * sizeof(state) > limit) more = room + room / 4;
     if ((more + slots) * sizeof(state) > limit) return 0;
-    state *moved = realloc(queue, more * sizeof(state));
+    state *moved = resized(queue, room, more);
     if (!moved) return 0;
     queue = moved; room = more;
   }
@@ -66,8 +87,8 @@ int main(int argc, char **argv) {
   const char *reason = "";
   uint64_t seen = 0; int dead = 0;
   signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
-  slots = 1 << 16; room = 1 << 12;
-  table = calloc(slots, sizeof(state)); queue = malloc(room * sizeof(state));
+  slots = 1 << 18; room = 1 << 12;
+  table = zeroed(slots); queue = zeroed(room);
   state *buffer = malloc(sizeof(state) * BATCH * (MOVES + 1)); uint64_t *hashes = malloc(8 * BATCH * (MOVES + 1));
   if (!table || !queue || !buffer || !hashes) return 71;
   for (unsigned i = 0; i < sizeof initial / sizeof *initial; i++) {
@@ -100,7 +121,7 @@ int main(int argc, char **argv) {
       hashes[i] = hash_of(buffer[i]);
     }
     for (uint64_t i = 0; i < made; i++) {
-      if (i + 16 < made) __builtin_prefetch(&table[hashes[i + 16] & (slots - 1)]);
+      if (i + 32 < made) __builtin_prefetch(&table[hashes[i + 32] & (slots - 1)]);
       if (!insert(buffer[i], hashes[i], limit)) { reason = "memory"; goto out; }
     }
     if (most && stored > most) { reason = "states"; goto out; }
@@ -121,6 +142,7 @@ def source(model: Model, symmetric: bool) -> str:
     word = "uint64_t" if model.bits < 64 else "unsigned __int128"
     batch = max(16, 4096 * 8 // max(8, len(model.transitions)))
     head = [
+        "#define _GNU_SOURCE\n#ifdef __linux__\n#include <sys/mman.h>\n#endif",
         "#include <signal.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>",
         "#include <time.h>",
         f"typedef {word} state;\n#define BATCH {batch}\n#define MOVES {len(model.transitions)}",
@@ -136,7 +158,7 @@ def source(model: Model, symmetric: bool) -> str:
             *head,
             f"static const state initial[] = {{{starts}}};",
             _expand(model, writer),
-            _observe(model, writer),
+            _observe(model, Writer(model, C_WITHOUT_BRANCHES)),
             *orbits,
             SEARCH,
         ]

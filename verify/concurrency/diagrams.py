@@ -9,20 +9,11 @@ import time
 
 from verify.concurrency.circuit import evaluate
 from verify.concurrency.domains import DomainOverflow
-from verify.concurrency.explored import Limits, Search, Seen
+from verify.concurrency.explored import Bound, Limits, Search, Seen
 from verify.concurrency.ground import Model
-from verify.concurrency.symbolic import Diagram, Encoding
+from verify.concurrency.symbolic import NODE_BYTES, Diagram, Encoding
 
-MEASURED = 200  # images between two looks at the memory
-NODE_BYTES = 40  # of a CUDD node and its share of the unique table
-
-
-class Bound(Exception):
-    """A bound of the run was hit."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+MEASURED = 0.2  # seconds between two looks at the memory
 
 
 class Reachability:
@@ -35,10 +26,11 @@ class Reachability:
         self.states = self.encoding.bdd.false
         for state in model.initial:
             self.states |= self.encoding.cube(state)
-        self.images = 0
+        self.images, self.measured = 0, self.began
         self.applied = [self.encoding.bdd.false] * len(self.relations)
+        self.groups = self._groups()
 
-    def groups(self) -> list[list[int]]:
+    def _groups(self) -> list[list[int]]:
         """Numbers of transitions by the thread that acts, then those of nobody."""
         groups: dict[int, list[int]] = {}
         for number, one in enumerate(self.relations):
@@ -48,7 +40,7 @@ class Reachability:
 
     def saturate(self) -> None:
         """All reachable states; raises Bound."""
-        groups = self.groups()
+        groups = self.groups
         current = 0
         while current < len(groups):
             before = self.states
@@ -69,12 +61,14 @@ class Reachability:
 
     def check(self) -> None:
         """Raises Bound where a limit has been hit."""
-        if self.limits.seconds is not None and time.perf_counter() - self.began > self.limits.seconds:
-            raise Bound(f"more than {self.limits.seconds} s")
+        now = time.perf_counter()
         self.images += 1
-        if self.limits.memory is None or self.images % MEASURED:  # counting the nodes takes milliseconds
+        if self.limits.seconds is not None and now - self.began > self.limits.seconds:
+            raise Bound(f"more than {self.limits.seconds} s")
+        if self.limits.memory is None or now - self.measured < MEASURED:
             return
-        if len(self.encoding.bdd) * NODE_BYTES > self.limits.memory:
+        self.measured = now
+        if self.encoding.bytes() > self.limits.memory:
             raise Bound(f"more than {self.limits.memory} bytes of diagrams")
 
     def rings(self, target: Diagram) -> list[Diagram]:
@@ -102,11 +96,16 @@ class Reachability:
                 raise DomainOverflow(one.transition.step.name, check.target, evaluate(check.value, cells))
 
 
-def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
-    """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance."""
-    began = time.perf_counter()
-    reach = Reachability(model, limits)
-    found = Search(reach.encoding.name, False, depth=-1)
+def search(model: Model, limits: Limits = Limits(), first: Search | None = None) -> Search:  # noqa: B008 - frozen
+    """Explores every state, without symmetry. What is refuted comes with a state at its shortest distance, which is
+    that of `first` where that breadth-first search, though incomplete, has seen one."""
+    began, found = time.perf_counter(), Search("bdd", False, depth=-1)
+    try:
+        reach = Reachability(model, limits)
+        found.engine = reach.encoding.name
+    except KeyboardInterrupt:
+        found.reason = "interrupted"
+        return found
     try:
         reach.saturate()
         found.complete = True
@@ -118,32 +117,38 @@ def search(model: Model, limits: Limits = Limits()) -> Search:  # noqa: B008 - f
     found.states = found.stored = reach.encoding.count(reach.states)
     found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
     found.bytes = reach.states.dag_size * NODE_BYTES
-    _observe(reach, found)
+    _observe(reach, found, first or Search("", False))
     found.diagram = reach
     found.seconds = time.perf_counter() - began
     return found
 
 
-def _observe(reach: Reachability, found: Search) -> None:
+def _observe(reach: Reachability, found: Search, first: Search) -> None:
     """What the reachable states satisfy; the depth of an observation that refutes is its shortest."""
     encoding = reach.encoding
     for index, item in enumerate(reach.model.observations):
         where = encoding.truth(item.node)
         if reach.states & where != encoding.bdd.false:
-            found.seen[index] = _nearest(reach, where) if item.role == "bad" else Seen(-1, 0)
+            nearest = first.seen.get(index) if item.role == "bad" else Seen(-1, 0)
+            found.seen[index] = nearest or _nearest(reach, where, found)
     if found.complete:
         stuck = reach.states & ~encoding.truth(reach.model.terminal)
         for one in reach.relations:
             stuck &= ~one.guard
         if stuck != encoding.bdd.false:
-            found.deadlock = _nearest(reach, stuck)
+            found.deadlock = first.deadlock or _nearest(reach, stuck, found)
 
 
-def _nearest(reach: Reachability, target: Diagram) -> Seen:
-    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before)."""
+def _nearest(reach: Reachability, target: Diagram, found: Search) -> Seen:
+    """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before, or the
+    run has been interrupted)."""
     try:
-        rings = reach.rings(target)
+        rings = [] if found.reason == "interrupted" else reach.rings(target)
     except Bound:
+        rings = []
+    except KeyboardInterrupt:
+        found.reason, rings = "interrupted", []
+    if not rings:
         return Seen(-1, reach.encoding.state(reach.states & target))
     path = [reach.encoding.state(rings[-1] & target)]
     for ring in reversed(rings[:-1]):

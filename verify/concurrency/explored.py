@@ -6,6 +6,7 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from verify.concurrency.ground import Model, Transition
 
@@ -17,6 +18,14 @@ class Limits:
     memory: int | None = None
     states: int | None = None
     seconds: float | None = None
+
+
+class Bound(Exception):
+    """A bound of the run was hit."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,8 @@ class Search:
     bytes: int = 0
     seen: dict[int, Seen] = field(default_factory=dict)
     deadlock: Seen | None = None
-    diagram: object = None  # what the decision-diagram engine can be asked further
+    diagram: Any = None  # what the decision-diagram engine can be asked further
+    levels: object = None  # what the numpy engine kept: its levels, and the transitions between them
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
-from verify.concurrency.explored import Explored, Limits, Refuted, Search, Seen, Trace, Unknown, Verdict, safety
+from verify.concurrency.explored import (
+    Bound,
+    Explored,
+    Limits,
+    Refuted,
+    Search,
+    Seen,
+    Trace,
+    Unknown,
+    Verdict,
+    safety,
+)
+from verify.concurrency.fair_orbits import obligations
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.language import Protocol
-from verify.concurrency.shortest import counterexamples, trace
+from verify.concurrency.shortest import Space, counterexamples, space, trace
 from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
-FIRST = 200_000  # states that numpy tries before a compiler or diagrams are worth their start
-DIAGRAM_SECONDS = 120.0
-LIVENESS_STATES = 6_000_000  # states of the full graph up to which liveness is judged state by state, with lassos
-Engine = Callable[[Model, bool, Limits], Search]
+FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
+DIAGRAM_SECONDS = 120.0  # that diagrams have before C is tried
+LIVENESS_STATES = (
+    2_000_000  # states up to which liveness is judged state by state where orbits do not decide, with lassos
+)
 
 
 def explore(
@@ -60,52 +73,89 @@ def search(model: Model, engine: str, symmetric: bool | None, limits: Limits) ->
 
 def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
-    explicit: Engine = frontier.search if model.bits <= WIDTH else interpreter.search
     few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
-    found = explicit(model, symmetric, replace(limits, states=few))
+    if model.bits <= WIDTH:
+        found = frontier.search(model, symmetric, replace(limits, states=few), keep=True)
+    else:
+        found = interpreter.search(model, symmetric, replace(limits, states=few))
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
+    try:
+        more = _beyond(model, symmetric, limits, _with_ways(model, found))
+    except KeyboardInterrupt:
+        more = replace(found, reason="interrupted")
+    return more if more.states > found.states or more.reason != "interrupted" else replace(found, reason=more.reason)
+
+
+def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Search:
+    """The search for which `first`, incomplete, was not enough; what that has seen keeps its ways."""
     seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
-    drawn = diagrams.search(model, replace(limits, seconds=seconds))
+    drawn = diagrams.search(model, replace(limits, seconds=seconds), first)
     if drawn.complete or drawn.reason == "interrupted":
-        return _with_ways(drawn, found)
-    if not compiled.unavailable(model, symmetric):
-        return compiled.search(model, symmetric, limits)
-    return explicit(model, symmetric, limits)
-
-
-def _with_ways(drawn: Search, found: Search) -> Search:
-    """Diagrams' result; where they have no way to a bad state, what the first search saw."""
-    for index, seen in found.seen.items():
-        if index in drawn.seen and drawn.seen[index].depth < 0:
-            drawn.seen[index] = seen
+        return drawn
+    drawn = explicit(model, symmetric, limits)
+    drawn.seen |= first.seen
+    drawn.deadlock = first.deadlock or drawn.deadlock
     return drawn
 
 
+def _with_ways(model: Model, found: Search) -> Search:
+    """A search whose refutations carry their ways, so that they need its levels no longer."""
+    known = space(model, found.symmetric, found.levels)
+
+    def way(seen: Seen) -> Seen:
+        path = trace(model, "", seen, found.symmetric, known).states
+        return Seen(seen.depth, path[-1], path)
+
+    bad = {index for index, item in enumerate(model.observations) if item.role == "bad"}
+    seen = {index: way(one) if index in bad else one for index, one in found.seen.items()}
+    return replace(found, seen=seen, deadlock=found.deadlock and way(found.deadlock), levels=None)
+
+
+def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
+    """A search state by state, by the fastest engine that can run here."""
+    if not compiled.unavailable(model, symmetric):
+        with contextlib.suppress(compiled.CompilerFailed):
+            return compiled.search(model, symmetric, limits)
+    slower = frontier.search if model.bits <= WIDTH else interpreter.search
+    return slower(model, symmetric, limits)
+
+
 def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
-    """The verdict of each property, with traces."""
+    """The verdict of each property, with traces; an interruption leaves what is missing undecided."""
     closed: dict[str, Verdict] = {}
-    for name, verdict in safety(model, found).items():
-        closed[name] = _refuted(model, name, verdict, found) if isinstance(verdict, Seen) else verdict
-    missing = [prop.name for prop in model.protocol.properties if prop.name not in closed]
-    if missing:
-        closed.update(_liveness(model, found, limits, missing))
-    return closed
+    seen = safety(model, found)
+    try:
+        known = space(model, found.symmetric, found.levels)
+        for name, verdict in seen.items():
+            closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
+        _liveness(model, found, limits, closed)
+    except KeyboardInterrupt:
+        found.complete, found.reason = False, "interrupted"
+        closed = {name: Refuted() if isinstance(v, Seen) else v for name, v in seen.items()} | closed
+    undecided = Unknown(f"incomplete: {found.reason}")
+    return {prop.name: closed.get(prop.name, undecided) for prop in model.protocol.properties}
 
 
-def _refuted(model: Model, name: str, seen: Seen, found: Search) -> Verdict:
+def _refuted(model: Model, name: str, seen: Seen, found: Search, known: Space) -> Verdict:
     """A refutation with its trace, where the engine knows how far away the state is."""
-    return Refuted(trace(model, name, seen, found.symmetric)) if seen.depth >= 0 else Refuted()
+    return Refuted(trace(model, name, seen, found.symmetric, known)) if seen.depth >= 0 else Refuted()
 
 
-def _liveness(model: Model, found: Search, limits: Limits, names: list[str]) -> dict[str, Verdict]:
+def _liveness(model: Model, found: Search, limits: Limits, closed: dict[str, Verdict]) -> None:
+    """Adds the verdicts of the `eventually` properties to `closed`, one by one."""
     if not found.complete:
-        return dict.fromkeys(names, Unknown(f"incomplete: {found.reason}"))
-    if found.states > LIVENESS_STATES or model.bits > WIDTH:
-        seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
-        known = found.diagram if isinstance(found.diagram, diagrams.Reachability) else None
-        return fair_diagrams.judge(model, replace(limits, seconds=seconds), known)
-    return lasso.judge(model, limits)
+        return
+    listed = found.states <= LIVENESS_STATES and model.bits <= WIDTH
+    for name in obligations(model):
+        try:
+            if listed:
+                closed |= lasso.judge(model, limits, found.levels, (name,))
+            else:
+                found.diagram = found.diagram or fair_diagrams.reached(model, limits)
+                closed |= fair_diagrams.judge(model, limits, found.diagram, (name,))
+        except Bound as bound:
+            closed[name] = Unknown(f"incomplete: {bound.reason}")
 
 
 def distinct(protocol: Protocol, explored: Explored, name: str, count: int) -> tuple[Trace, ...]:

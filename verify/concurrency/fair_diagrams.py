@@ -9,11 +9,13 @@ exactly where no fair run stays pending: a bottom component of it satisfies ever
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from verify.concurrency.circuit import Node
-from verify.concurrency.diagrams import Bound, Reachability
-from verify.concurrency.explored import Limits, Proved, Refuted, Unknown, Vacuous, Verdict
+from verify.concurrency.diagrams import Reachability
+from verify.concurrency.explored import Limits, Proved, Refuted, Vacuous, Verdict
+from verify.concurrency.fair_orbits import obligations
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import Diagram, Relation
 
@@ -27,26 +29,24 @@ class Instance:
     relations: tuple[Relation, ...]
 
 
-def judge(model: Model, limits: Limits, known: Reachability | None = None) -> dict[str, Verdict]:
-    """The verdict of each `eventually` property, for one choice of its threads: they are exchangeable.
-
-    `known`: the reachable states, where they have been computed.
+def judge(
+    model: Model, limits: Limits, known: Reachability | None = None, names: Iterable[str] | None = None
+) -> dict[str, Verdict]:
+    """The verdict of each `eventually` property, or of those in `names`, for one choice of its threads: they are
+    exchangeable. Raises Bound where a limit is hit. `known`: the reachable states, where they have been computed.
     """
-    wanted: dict[str, tuple[Node, Node]] = {}
-    for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, (premise, claim))
-    found: dict[str, Verdict] = {}
-    try:
-        reach = known or Reachability(model, limits)
-        if known is None:
-            reach.saturate()
-        reach.limits, reach.began = limits, time.perf_counter()
-        fair = instances(reach)
-        for name, terms in wanted.items():
-            found[name] = _judged(reach, fair, *terms)
-    except Bound as bound:
-        found = {name: found.get(name, Unknown(f"incomplete: {bound.reason}")) for name in wanted}
-    return found
+    wanted = obligations(model)
+    reach = known or reached(model, limits)
+    reach.limits, reach.began = limits, time.perf_counter()
+    fair = instances(reach)
+    return {name: _judged(reach, fair, wanted[name].premise, wanted[name].claim) for name in names or wanted}
+
+
+def reached(model: Model, limits: Limits) -> Reachability:
+    """The reachable states of a model; raises Bound."""
+    reach = Reachability(model, limits)
+    reach.saturate()
+    return reach
 
 
 def instances(reach: Reachability) -> tuple[Instance, ...]:
@@ -91,23 +91,30 @@ def pending(reach: Reachability, begin: Diagram, open_: Diagram) -> Diagram:
 
 def feasible(reach: Reachability, states: Diagram, fair: tuple[Instance, ...]) -> Diagram:
     """The states from which a fair run can stay inside `states`."""
-    encoding, before = reach.encoding, None
-    while states != before:
-        before = states
-        for one in fair:
-            taken = encoding.bdd.false
-            for relation in one.relations:
-                taken |= states & encoding.before(states, relation)
-            if one.strong:
-                states = (states & ~one.enabled) | backward(reach, states, taken)
-            else:
-                states = backward(reach, states, taken | (states & ~one.enabled))
+    weak_first = sorted(fair, key=lambda one: one.strong)
+    waiting = weak_first[:]  # what has not been asked since the last change; strong fairness costs more to ask for
+    false = reach.encoding.bdd.false
+    while waiting and states != false:
+        one, before = waiting.pop(0), states
+        states = _fair_to(reach, states, one)
+        if states != before:
+            waiting = weak_first[:]
     return states
+
+
+def _fair_to(reach: Reachability, states: Diagram, one: Instance) -> Diagram:
+    """The states from which a run can stay inside `states` until it has been fair to an instance once more."""
+    taken = reach.encoding.bdd.false
+    for relation in one.relations:
+        taken |= states & reach.encoding.before(states, relation)
+    if one.strong:
+        return (states & ~one.enabled) | backward(reach, states, taken)
+    return backward(reach, states, taken | (states & ~one.enabled))
 
 
 def backward(reach: Reachability, inside: Diagram, goal: Diagram) -> Diagram:
     """The states that reach `goal` through states of `inside`: one thread exhausted before the next is tried."""
-    states, groups, current = goal, reach.groups(), 0
+    states, groups, current = goal, reach.groups, 0
     applied = [reach.encoding.bdd.false] * len(reach.relations)
     while current < len(groups) and states != inside:
         before = states

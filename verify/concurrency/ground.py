@@ -15,9 +15,12 @@ from verify.concurrency.language import Protocol
 __all__ = ["Check", "Model", "Observation", "Slot", "Transition", "ground"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A protocol made concrete. A state is one integer of `bits` bits; thread records of `record` bits come first."""
+    """A protocol made concrete; equal to itself only.
+
+    A state is one integer of `bits` bits; thread records of `record` bits come first.
+    """
 
     protocol: Protocol
     threads: int

@@ -4,6 +4,7 @@ search over them. It is the oracle of the faster engines, and needs nothing that
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Program:
     terminal: Callable[[int], bool]
 
 
+@functools.lru_cache(maxsize=4)
 def program(model: Model) -> Program:
     """Compiles a model to Python."""
     names: dict[str, Any] = {"overflow": lambda state, number: _overflow(model, state, number)}

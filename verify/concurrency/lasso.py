@@ -10,52 +10,54 @@ from itertools import permutations
 import numpy as np
 
 from verify.concurrency import frontier
-from verify.concurrency.circuit import Node
-from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Unknown, Vacuous, Verdict
+from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Unknown, Verdict
+from verify.concurrency.fair_orbits import Obligation, obligations, settled
 from verify.concurrency.ground import Model
 from verify.concurrency.interpreter import canonical
-from verify.concurrency.liveness import Component, Fairness, Pending, everywhere, fair_component, fairness, pending
-from verify.concurrency.shortest import replayed, trace
-from verify.concurrency.vectors import WIDTH, Orbits, States, Values
+from verify.concurrency.liveness import Component, Pending, beginnings, fair_component, fairness, pending
+from verify.concurrency.shortest import replayed, space, trace
+from verify.concurrency.vectors import WIDTH, Orbits, States
 
 Edge = tuple[int, int]  # (target, transition number)
 
 
-def judge(model: Model, limits: Limits) -> dict[str, Verdict]:
-    """The verdict of each `eventually` property.
+def judge(model: Model, limits: Limits, known: object = None, names: Iterable[str] | None = None) -> dict[str, Verdict]:
+    """The verdict of each `eventually` property, or of those in `names`; raises Bound where a limit is hit.
 
-    The threads are exchangeable, so a property of threads is judged for one choice of them.
+    The threads are exchangeable, so a property of threads is judged for one choice of them. `known`: what the numpy
+    engine kept of a complete search.
     """
-    wanted: dict[str, tuple[Node, Node]] = {}
-    for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, (premise, claim))
+    wanted = obligations(model) if names is None else {name: obligations(model)[name] for name in names}
     if not wanted:
         return {}
     if model.bits > WIDTH:
         return dict.fromkeys(wanted, Unknown(f"liveness needs states of at most {WIDTH} bits, got {model.bits}"))
-    explorer = frontier.Explorer.of(model, model.symmetric, keep=True)
-    explorer.run(limits, time.perf_counter())
-    if not explorer.found.complete or explorer.keep is None:
-        return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {explorer.found.reason}"))
-    levels, fair = explorer.keep, fairness(model)
-    return {name: _judged(model, name, levels, terms, fair) for name, terms in wanted.items()}
+    if not isinstance(known, frontier.Explorer) or known.symmetric != model.symmetric or not known.found.complete:
+        known = frontier.Explorer.of(model, model.symmetric, keep=True)
+        known.run(limits, time.perf_counter())
+    if not known.found.complete:
+        return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {known.found.reason}"))
+    return {name: _judged(model, name, known, obligation, limits) for name, obligation in wanted.items()}
 
 
-def _judged(model: Model, name: str, levels: list[States], terms: tuple[Node, Node], fair: Fairness) -> Verdict:
-    premise, claim = terms
-    graph = pending(model, levels, premise, claim, fair)
-    if not len(graph.states):
-        met = any(bool(Values(model, states).truth(premise).any()) for states in everywhere(model, levels))
-        return Proved() if met else Vacuous("the premise holds in no reachable state")
+def _judged(model: Model, name: str, known: frontier.Explorer, obligation: Obligation, limits: Limits) -> Verdict:
+    levels = known.keep
+    assert levels is not None
+    verdict = settled(model, levels, obligation, limits)
+    if verdict is not None:
+        return verdict
+    premise, claim, fair = obligation.premise, obligation.claim, fairness(model)
+    graph = pending(model, beginnings(model, levels, premise, claim), premise, claim, fair, limits)
     component = fair_component(graph, fair)
-    return Proved() if component is None else Refuted(_lasso(model, name, levels, component))
+    return Proved() if component is None else Refuted(_lasso(model, name, known, component))
 
 
-def _lasso(model: Model, name: str, levels: list[States], component: Component) -> Trace:
+def _lasso(model: Model, name: str, known: frontier.Explorer, component: Component) -> Trace:
     """The interleaving: to the beginning of the obligation, on to the component, once round it."""
-    graph = component.graph
+    graph, levels = component.graph, known.keep
+    assert levels is not None
     entry = _entry(model, levels, component)
-    way = _to_state(model, levels, int(graph.states[entry[0]]))
+    way = _to_state(model, known, levels, int(graph.states[entry[0]]))
     loop = _round(component, entry[-1])
     indices = [*entry[1:], *loop]
     path = (*way, *(int(graph.states[index]) for index in indices))
@@ -103,9 +105,10 @@ def _depth(model: Model, levels: list[States], state: int) -> int:
     raise AssertionError("a pending state is reachable")
 
 
-def _to_state(model: Model, levels: list[States], state: int) -> list[int]:
+def _to_state(model: Model, known: frontier.Explorer, levels: list[States], state: int) -> list[int]:
     """A shortest way to a reachable state."""
-    path = trace(model, "", Seen(_depth(model, levels, state), state), model.symmetric).states
+    seen = Seen(_depth(model, levels, state), state)
+    path = trace(model, "", seen, model.symmetric, space(model, model.symmetric, known)).states
     if not model.symmetric:
         return list(path)
     orbits = Orbits.of(model)

@@ -9,7 +9,8 @@ choices share it. The graph is the full one, without symmetry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -17,21 +18,27 @@ import numpy as np
 import numpy.typing as npt
 
 from verify.concurrency.circuit import Node
+from verify.concurrency.components import strong_components
+from verify.concurrency.explored import Bound, Limits
 from verify.concurrency.frontier import distinct
 from verify.concurrency.ground import Model
+from verify.concurrency.interpreter import exceeded
 from verify.concurrency.vectors import Expansion, Orbits, States, Values
 
 Indices = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 CHUNK = 1 << 16
+STATE_BYTES = 400  # of a pending state with its transitions, some ten, and their components
 
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """Fair step instances: `group[transition number]` is its fair instance (-1: none), `strong` by instance."""
+    """Fair step instances: `group[transition number]` is its fair instance (-1: none), `strong` by instance, and
+    whether a run must be fair to it (`counted`)."""
 
     group: Indices
     strong: Truths
+    counted: Truths
     names: tuple[str, ...]
 
 
@@ -47,6 +54,12 @@ class Pending:
     enabled_state: Indices
     enabled_group: Indices
     begin: Truths  # where an obligation begins
+
+    def stopping(self) -> Indices:
+        """The states in which a run may stop, because no fair step is enabled."""
+        idle = np.ones(len(self.states), dtype=np.bool_)
+        idle[self.enabled_state] = False
+        return np.flatnonzero(idle).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +83,47 @@ def fairness(model: Model) -> Fairness:
                 keys[key] = len(keys)
                 strong.append(transition.step.fair == "strong")
             group[transition.number] = keys[key]
-    return Fairness(group, np.array(strong, dtype=np.bool_), tuple(f"{name} {who}" for name, who in keys))
+    counted = np.ones(len(strong), dtype=np.bool_)
+    return Fairness(group, np.array(strong, dtype=np.bool_), counted, tuple(f"{name} {who}" for name, who in keys))
 
 
-def pending(model: Model, levels: list[States], premise: Node, claim: Node, fair: Fairness) -> Pending:
-    """The pending graph of one obligation; `levels` are the reachable states, representatives of their orbits where
-    threads are symmetric."""
-    expansion = Expansion.of(model)
-    begins = [
-        _where(model, states, lambda values: values.truth(premise) & ~values.truth(claim))
-        for states in everywhere(model, levels)
-    ]
-    frontier = found = distinct(np.concatenate(begins))
+def pending(
+    model: Model,
+    begin: States,
+    premise: Node,
+    claim: Node,
+    fair: Fairness,
+    limits: Limits,
+    rename: Callable[[States], States] = lambda states: states,
+) -> Pending:
+    """The pending graph of one obligation, which begins in the sorted distinct `begin`; `rename` gives the state that
+    stands for a successor. Raises Bound where the graph needs more than `limits` allow."""
+    expansion, began = Expansion.of(model), time.perf_counter()
+    frontier = found = begin
     while len(frontier):
         parts = [
             after
             for start in range(0, len(frontier), CHUNK)
             for _, _, after in expansion.moves(frontier[start : start + CHUNK])
         ]
-        after = distinct(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+        after = distinct(rename(np.concatenate(parts))) if parts else np.empty(0, dtype=np.int64)
         place = np.minimum(np.searchsorted(found, after), len(found) - 1)
         frontier = _where(model, after[found[place] != after], lambda values: ~values.truth(claim))
         found = np.sort(np.concatenate((found, frontier)), kind="stable")
-    return _graph(model, found, premise, expansion, fair)
+        reason = exceeded(limits, len(found), STATE_BYTES, began)
+        if reason:
+            raise Bound(reason)
+    return _graph(model, found, premise, expansion, fair, rename)
+
+
+def beginnings(model: Model, levels: list[States], premise: Node, claim: Node) -> States:
+    """The states in which an obligation begins; `levels` are the reachable states, representatives of their orbits
+    where threads are symmetric."""
+    begins = [
+        _where(model, states, lambda values: values.truth(premise) & ~values.truth(claim))
+        for states in everywhere(model, levels)
+    ]
+    return distinct(np.concatenate(begins))
 
 
 def everywhere(model: Model, levels: list[States]) -> Iterator[States]:
@@ -113,7 +144,14 @@ def _where(model: Model, states: States, test: object) -> States:
     return np.concatenate(kept) if kept else states
 
 
-def _graph(model: Model, states: States, premise: Node, expansion: Expansion, fair: Fairness) -> Pending:
+def _graph(
+    model: Model,
+    states: States,
+    premise: Node,
+    expansion: Expansion,
+    fair: Fairness,
+    rename: Callable[[States], States],
+) -> Pending:
     sources: list[Indices] = []
     targets: list[Indices] = []
     taken: list[Indices] = []
@@ -123,7 +161,8 @@ def _graph(model: Model, states: States, premise: Node, expansion: Expansion, fa
     for start in range(0, len(states), CHUNK):
         part = states[start : start + CHUNK]
         begin.append(Values(model, part).truth(premise))
-        for transition, where, after in expansion.moves(part):
+        for transition, where, successors in expansion.moves(part):
+            after = rename(successors)
             place = np.minimum(np.searchsorted(states, after), len(states) - 1)
             inside = states[place] == after
             group = fair.group[transition.number]
@@ -153,12 +192,10 @@ def fair_component(graph: Pending, fair: Fairness) -> Component | None:
     count = len(graph.states)
     if not count:
         return None
-    idle = np.ones(count, dtype=np.bool_)
-    idle[graph.enabled_state] = False
-    if idle.any():
-        stop = np.flatnonzero(idle)
+    stop = graph.stopping()
+    if len(stop):
         begins = stop[graph.begin[stop]]
-        return Component(graph, (begins if len(begins) else stop)[:1].astype(np.int64), fair)
+        return Component(graph, (begins if len(begins) else stop)[:1], fair)
     alive = np.ones(count, dtype=np.bool_)
     while True:
         label, inner = _components(graph, alive)
@@ -173,19 +210,13 @@ def fair_component(graph: Pending, fair: Fairness) -> Component | None:
 def _components(graph: Pending, alive: Truths) -> tuple[Indices, Truths]:
     """Number of the component of each living state, and which edges stay inside one; components without an edge are
     taken out of `alive`."""
-    from scipy.sparse import csr_array  # noqa: PLC0415 - slow to import, and only liveness needs it
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-
     count = len(graph.states)
     living = alive[graph.source] & alive[graph.target]
-    source, target = graph.source[living], graph.target[living]
-    matrix = csr_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(count, count))
-    _, label = connected_components(matrix, directed=True, connection="strong")
+    label = strong_components(count, graph.source[living], graph.target[living])
     inner = living & (label[graph.source] == label[graph.target])
     alive &= (np.bincount(label[graph.source[inner]], minlength=int(label.max()) + 1) > 0)[label]
-    compact = np.zeros(count, dtype=np.int64)
-    compact[alive] = np.unique(label[alive], return_inverse=True)[1]
-    return compact, inner
+    compact = np.cumsum(np.bincount(label[alive], minlength=count) > 0) - 1  # components that live, numbered anew
+    return np.where(alive, compact[label], 0), inner
 
 
 def _unfair(graph: Pending, fair: Fairness, label: Indices, inner: Truths, alive: Truths) -> Truths:
@@ -195,14 +226,14 @@ def _unfair(graph: Pending, fair: Fairness, label: Indices, inner: Truths, alive
     size = np.bincount(label[alive], minlength=components)
     live = alive[graph.enabled_state]
     # a state may enable one instance by several choices: each pair counts once
-    pairs = np.unique(graph.enabled_state[live] * groups + graph.enabled_group[live])
+    pairs = distinct(graph.enabled_state[live] * groups + graph.enabled_group[live])
     able = np.bincount(label[pairs // groups] * groups + pairs % groups, minlength=components * groups)
     group = fair.group[graph.transition]
     moving = inner & (group >= 0)
     taken = np.bincount(label[graph.source[moving]] * groups + group[moving], minlength=components * groups)
     able, taken = able.reshape(components, groups), taken.reshape(components, groups)
-    starved = (able == size[:, None]) & (taken == 0) & ~fair.strong[None, :]
-    blocked = (able > 0) & (taken == 0) & fair.strong[None, :]
+    starved = (able == size[:, None]) & (taken == 0) & (fair.counted & ~fair.strong)[None, :]
+    blocked = (able > 0) & (taken == 0) & (fair.counted & fair.strong)[None, :]
     removed: Truths = alive & starved.any(axis=1)[label]
     hit = live & blocked[label[graph.enabled_state], graph.enabled_group]
     removed[graph.enabled_state[hit]] = True

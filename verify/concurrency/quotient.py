@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from verify.concurrency import frontier
@@ -12,6 +12,9 @@ from verify.concurrency.domains import Enum
 from verify.concurrency.explored import Limits, Trace
 from verify.concurrency.ground import Model, Slot
 from verify.concurrency.vectors import States
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 EDGES = 5_000_000  # transitions up to which a quotient is drawn
 
@@ -32,6 +35,8 @@ def quotient(model: Model) -> nx.DiGraph:
 
     Threads are exchangeable, so every thread is folded onto the same pairs. Raises ValueError beyond `EDGES`.
     """
+    import networkx as nx  # noqa: PLC0415 - slow to import, and only a graph that is asked for needs it
+
     explorer = frontier.Explorer.of(model, model.symmetric, keep=True)
     explorer.run(Limits(states=EDGES), 0.0)
     if not explorer.found.complete or explorer.keep is None:
@@ -79,6 +84,8 @@ def _name(model: Model, shared: tuple[Slot, ...], local: tuple[Slot, ...], folde
 
 def trace_graph(trace: Trace) -> nx.DiGraph:
     """A counterexample as a path, or a lasso."""
+    import networkx as nx  # noqa: PLC0415 - slow to import, and only a graph that is asked for needs it
+
     graph = nx.DiGraph(property=trace.property)
     last = len(trace.events)
     for number in range(last + 1):
@@ -92,6 +99,8 @@ def trace_graph(trace: Trace) -> nx.DiGraph:
 
 def write(graph: nx.DiGraph, path: Path) -> None:
     """Writes GraphML (.graphml) or DOT (.dot, .gv); raises ValueError for another ending."""
+    import networkx as nx  # noqa: PLC0415 - slow to import, and only a graph that is asked for needs it
+
     if path.suffix == ".graphml":
         nx.write_graphml(graph, path)
     elif path.suffix in (".dot", ".gv"):

@@ -39,23 +39,20 @@ class VectorSpace:
     """Levels as sorted vectors, for states of up to 63 bits."""
 
     model: Model
-    symmetric: bool
-    levels: list[States] = field(default_factory=list)
-    _explorer: frontier.Explorer | None = None
-    _visited: frontier.Runs = field(default_factory=frontier.Runs)
+    explorer: frontier.Explorer
+
+    @property
+    def levels(self) -> list[States]:
+        assert self.explorer.keep is not None
+        return self.explorer.keep
 
     def level(self, depth: int) -> int:
-        if self._explorer is None:
-            self._explorer = frontier.Explorer.of(self.model, self.symmetric)
-            self.levels.append(self._explorer.start())
-            self._visited.add(self.levels[0])
-        while len(self.levels) <= depth and len(self.levels[-1]):
-            self.levels.append(self._visited.without(self._explorer.level(self.levels[-1])))
-            self._visited.add(self.levels[-1])
+        while len(self.levels) <= depth and len(self.explorer.frontier):
+            self.explorer.step()
         return len(self.levels[depth]) if depth < len(self.levels) else 0
 
     def before(self, depth: int, targets: frozenset[int]) -> list[int]:
-        return frontier.predecessors(self.model, self.symmetric, self.levels[depth], targets)
+        return frontier.predecessors(self.explorer, depth, targets)
 
     def where(self, depth: int, node: Node | None) -> list[int]:
         states = self.levels[depth]
@@ -107,16 +104,20 @@ class PlainSpace:
         return sorted(state for state in self.levels[depth] if self.code.observe(state) >> index & 1)
 
 
-def space(model: Model, symmetric: bool) -> Space:
-    """The levels of a model."""
-    return VectorSpace(model, symmetric) if model.bits <= WIDTH else PlainSpace(model, symmetric, program(model))
+def space(model: Model, symmetric: bool, known: object = None) -> Space:
+    """The levels of a model; `known`: what the numpy engine kept of them."""
+    if model.bits > WIDTH:
+        return PlainSpace(model, symmetric, program(model))
+    if isinstance(known, frontier.Explorer) and known.symmetric == symmetric:
+        return VectorSpace(model, known)
+    return VectorSpace(model, frontier.Explorer.of(model, symmetric, keep=True))
 
 
-def trace(model: Model, name: str, seen: Seen, symmetric: bool) -> Trace:
-    """The shortest interleaving to `seen`, shown for the named property."""
+def trace(model: Model, name: str, seen: Seen, symmetric: bool, known: Space | None = None) -> Trace:
+    """The shortest interleaving to `seen`, shown for the named property; `known`: levels that are at hand."""
     if seen.path:
         return replayed(model, name, _same, seen.path)
-    levels, rename = space(model, symmetric), canonical(model) if symmetric else _same
+    levels, rename = known or space(model, symmetric), canonical(model) if symmetric else _same
     path = [rename(seen.state)]
     levels.level(seen.depth)
     for depth in reversed(range(seen.depth)):

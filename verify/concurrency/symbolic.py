@@ -7,7 +7,10 @@ interleaved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +18,18 @@ from verify.concurrency.circuit import Node
 from verify.concurrency.domains import ThreadId
 from verify.concurrency.ground import Model, Slot, Transition
 
+NODE_BYTES = 40  # of a CUDD node and its share of the unique table; dd's own need more
 Diagram = Any  # a node of dd
 Manager = Any  # dd.cudd.BDD or dd.autoref.BDD
 Cases = dict[int, Diagram]
 """A symbolic integer: for each value, where it has it."""
 
 
-def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, set[str]], Diagram]]:
+def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, Set[str]], Diagram]]:
     """Name, a fresh manager and its and-exists: CUDD where the wheel has it, else dd's own."""
     try:
-        from dd import cudd  # noqa: PLC0415 - optional part of the wheel
+        with _without_graphs():
+            from dd import cudd  # noqa: PLC0415 - optional part of the wheel
     except ImportError:
         from dd import autoref  # noqa: PLC0415
 
@@ -36,15 +41,34 @@ def manager() -> tuple[str, Manager, Callable[[Diagram, Diagram, set[str]], Diag
     return "dd.cudd", fast, cudd.and_exists
 
 
+@contextlib.contextmanager
+def _without_graphs() -> Iterator[None]:
+    """While dd is imported, networkx is not: dd does without, and importing it takes longer than a search."""
+    if "networkx" in sys.modules:
+        yield
+        return
+    sys.modules["networkx"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["networkx"]
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One transition: `guard` over current bits, `relation` over current and the `modified` bits' next versions."""
+    """One transition: `guard` over current bits, `relation` over current and the `modified` bits' next versions.
+
+    fixed: the modified bits' next values and their cube, where they are the same in every state.
+    """
 
     transition: Transition
     guard: Diagram
     relation: Diagram
-    modified: tuple[str, ...]
+    modified: frozenset[str]
     broken: Diagram  # where the guard holds and a check fails
+    forward: dict[str, str]  # from the modified bits to their next versions
+    backward: dict[str, str]
+    fixed: tuple[dict[str, bool], Diagram] | None
 
 
 class Encoding:
@@ -211,21 +235,36 @@ class Encoding:
             relation &= change
             modified += self.bits[cell]
         broken = guard & ~self._all(self.truth(check.holds) for check in transition.checks)
-        return Relation(transition, guard, relation, tuple(modified), broken)
+        forward = {name: name + "n" for name in modified}
+        backward = {after: name for name, after in forward.items()}
+        fixed = self._fixed(transition)
+        return Relation(transition, guard, relation, frozenset(modified), broken, forward, backward, fixed)
+
+    def _fixed(self, transition: Transition) -> tuple[dict[str, bool], Diagram] | None:
+        """The bits that a transition writes and their cube, where it writes only constants."""
+        values: dict[str, bool] = {}
+        for cell, node in transition.updates:
+            slot = self.model.slots[cell]
+            if node.constant is None or not slot.lo <= node.constant <= slot.hi:
+                return None
+            values |= dict(self.pattern(slot, node.constant))
+        return values, self.bdd.cube(values)
 
     def image(self, states: Diagram, one: Relation) -> Diagram:
         """The successors of some states by one transition."""
         if not one.modified:
             return states & one.guard
-        after = self.and_exists(states, one.relation, set(one.modified))
-        return self.bdd.let({name + "n": name for name in one.modified}, after)
+        if one.fixed is not None:
+            return self.and_exists(states, one.guard, one.modified) & one.fixed[1]
+        return self.bdd.let(one.backward, self.and_exists(states, one.relation, one.modified))
 
     def before(self, states: Diagram, one: Relation) -> Diagram:
         """The predecessors of some states by one transition."""
         if not one.modified:
             return states & one.guard
-        names = {name: name + "n" for name in one.modified}
-        return self.and_exists(one.relation, self.bdd.let(names, states), set(names.values()))
+        if one.fixed is not None:
+            return one.guard & self.bdd.let(one.fixed[0], states)
+        return self.and_exists(one.relation, self.bdd.let(one.forward, states), one.backward.keys())
 
     def preimage(self, state: int, one: Relation) -> Diagram:
         """The states that one transition takes to `state`."""
@@ -235,8 +274,18 @@ class Encoding:
         before = self.bdd.let(fixed, one.relation) if fixed else one.guard
         return before & self.bdd.cube(kept)
 
+    def bytes(self) -> int:
+        """Memory of the manager. CUDD answers by its own accounts; dd's nodes are counted, which takes time."""
+        if self.name != "dd.cudd":
+            return len(self.bdd) * NODE_BYTES
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # dd tells of a unit that it changed long ago
+            return int(self.bdd.statistics()["mem"])
+
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""
+        deep = 2 * len(self.places) + 500  # one call a bit
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), deep))
         place, ways = self._ones(states)
         return ways << place
 

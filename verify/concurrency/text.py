@@ -5,9 +5,10 @@ Names in the text are made here only: `n` is the packed state, `v12` a shared no
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verify.concurrency.circuit import Node, conjuncts
 from verify.concurrency.ground import Model, Slot, Transition
@@ -27,6 +28,9 @@ class Dialect:
 
 PYTHON = Dialect(" and ", " or ", "not {0}", "({1} if {0} else {2})", "{0}", "{0}")
 C = Dialect(" && ", " || ", "!{0}", "({0} ? {1} : {2})", "((state){0}u)", "((int)({0}))")
+C_WITHOUT_BRANCHES = replace(
+    C, conjunction=" & ", disjunction=" | "
+)  # every part is evaluated: best where all are rare
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Writer:
                 continue
             value = self.expression(node, names)
             value = f"({value} - {slot.lo})" if slot.lo else value
-            cast = f"(state){value}" if self.dialect is C else value
+            cast = f"(state){value}" if self.dialect is not PYTHON else value
             parts.append(f"(({cast}) << {slot.offset})" if slot.offset else f"({cast})")
         kept = ((1 << self.model.bits) - 1) & ~clear
         text = f"n & {self.wide(kept)}" if clear else "n"
@@ -97,9 +101,9 @@ class Writer:
 
     def wide(self, value: int) -> str:
         """A constant as wide as a state."""
-        if self.dialect is C and value >= 1 << 64:
+        if self.dialect is not PYTHON and value >= 1 << 64:
             return f"(((state){value >> 64}ull << 64) | {value & ((1 << 64) - 1)}ull)"
-        return f"{value}ull" if self.dialect is C else str(value)
+        return str(value) if self.dialect is PYTHON else f"{value}ull"
 
 
 def shared(nodes: Iterable[Node]) -> list[Node]:
@@ -132,16 +136,14 @@ class Group:
     cases: tuple[tuple[int, tuple[tuple[Transition, tuple[Node, ...]], ...]], ...]
 
 
+@functools.lru_cache(maxsize=4)
 def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
     """Transitions by the enumeration that their guards test most often, per thread; and those that test none."""
-    tested: dict[Transition, dict[int, int]] = {}
-    popularity: Counter[int] = Counter()
-    for transition in model.transitions:
-        tested[transition] = dict(_tests(transition))
-        popularity.update(tested[transition].keys())
+    tested = [(transition, dict(_tests(transition))) for transition in model.transitions]
+    popularity = Counter(cell for _, tests in tested for cell in tests)
     groups: dict[int, dict[int, list[tuple[Transition, tuple[Node, ...]]]]] = {}
     rest: list[Transition] = []
-    for transition, tests in tested.items():
+    for transition, tests in tested:
         if not tests:
             rest.append(transition)
             continue

@@ -5,6 +5,7 @@ States are int64, so a model needs at most 63 bits.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -17,12 +18,33 @@ import numpy.typing as npt
 
 from verify.concurrency.circuit import Node, evaluate
 from verify.concurrency.domains import DomainOverflow
-from verify.concurrency.ground import Check, Model, Transition
+from verify.concurrency.ground import Check, Model, Slot, Transition
 from verify.concurrency.text import Group, grouped
 
 States = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.signedinteger[Any]]
 Truths = npt.NDArray[np.bool_]
 WIDTH = 63
+MANY = 4096  # states from which narrow columns repay the calls that make them
+
+
+def column(states: States, slot: Slot) -> Numbers:
+    """The values of a cell; of many states, in as few bytes as they need."""
+    mask, kind = (1 << slot.width) - 1, narrowest(slot.lo, slot.hi)
+    if len(states) < MANY:
+        value = (states >> slot.offset) & mask
+        return value + slot.lo if slot.lo else value
+    if slot.offset % 8 + slot.width < 8 and sys.byteorder == "little":
+        bits = states.view(np.uint8)[slot.offset // 8 :: 8] >> (slot.offset % 8)
+        value = (bits & mask).view(np.int8)
+    else:
+        value = ((states >> slot.offset) & mask).astype(kind if slot.lo == 0 else np.int64)
+    return np.add(value, slot.lo, dtype=kind, casting="unsafe") if slot.lo else value
+
+
+def narrowest(lo: int, hi: int) -> type[np.signedinteger[Any]]:
+    """The narrowest type for lo..hi."""
+    return np.int8 if lo >= -128 and hi < 128 else np.int16 if lo >= -32768 and hi < 32768 else np.int64
 
 
 class Values:
@@ -33,7 +55,7 @@ class Values:
     def __init__(self, model: Model, states: States) -> None:
         self.model, self.states = model, states
         self._truths: dict[int, Truths] = {}
-        self._numbers: dict[int, States] = {}
+        self._numbers: dict[int, Numbers] = {}
 
     def truth(self, node: Node) -> Truths:
         """A truth value of each state."""
@@ -41,8 +63,8 @@ class Values:
             self._truths[node.number] = self._truth(node)
         return self._truths[node.number]
 
-    def number(self, node: Node) -> States:
-        """An integer of each state."""
+    def number(self, node: Node) -> Numbers:
+        """An integer of each state, of a type that holds the node's bounds."""
         if node.number not in self._numbers:
             self._numbers[node.number] = self._number(node)
         return self._numbers[node.number]
@@ -55,8 +77,6 @@ class Values:
         match node.op:
             case "const":
                 return np.full(len(self.states), bool(node.value[0]))
-            case "read":
-                return (self.states & (1 << self.model.slots[node.value[0]].offset)) != 0
             case "not":
                 return ~self.truth(node.args[0])
             case "and":
@@ -67,41 +87,43 @@ class Values:
                 return np.equal(self._operand(node.args[0]), self._operand(node.args[1]))
             case "lt":
                 return np.less(self._operand(node.args[0]), self._operand(node.args[1]))
-        return self.number(node) != 0
+        number = self.number(node)
+        return number.view(np.bool_) if number.dtype == np.int8 and node.lo >= 0 and node.hi <= 1 else number != 0
 
-    def _operand(self, node: Node) -> States | int:
+    def _operand(self, node: Node) -> Numbers | int:
         return node.value[0] if node.op == "const" else self.number(node)
 
-    def _number(self, node: Node) -> States:
+    def _number(self, node: Node) -> Numbers:
+        kind = narrowest(node.lo, node.hi)
         match node.op:
             case "const":
-                return np.full(len(self.states), node.value[0], dtype=np.int64)
+                return np.full(len(self.states), node.value[0], dtype=kind)
             case "read":
-                return self._read(node.value[0])
+                return column(self.states, self.model.slots[node.value[0]])
             case "select":
-                return self._select(node)
-            case "add":
-                return np.add(self._operand(node.args[0]), self._operand(node.args[1]))
-            case "sub":
-                return np.subtract(self._operand(node.args[0]), self._operand(node.args[1]))
-            case "mul":
-                return np.multiply(self._operand(node.args[0]), self._operand(node.args[1]))
+                return self._select(node, kind)
+            case "add" | "sub" | "mul":
+                operation = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[node.op]
+                wide = narrowest(min(node.lo, *(a.lo for a in node.args)), max(node.hi, *(a.hi for a in node.args)))
+                return operation(self._operand(node.args[0]), self._operand(node.args[1]), dtype=wide)
             case "ite":
                 return np.where(self.truth(node.args[0]), self.number(node.args[1]), self.number(node.args[2]))
-        return self.truth(node).astype(np.int64)
+        return self.truth(node).view(np.int8)
 
-    def _read(self, cell: int) -> States:
-        slot = self.model.slots[cell]
-        value = (self.states >> slot.offset) & ((1 << slot.width) - 1)
-        return value + slot.lo if slot.lo else value
-
-    def _select(self, node: Node) -> States:
+    def _select(self, node: Node, kind: type[np.signedinteger[Any]]) -> Numbers:
         first, count, default = node.value
-        slot, index = self.model.slots[first], self.number(node.args[0])
-        inside = (index >= 0) & (index < count)
-        place = np.where(inside, index * slot.width + slot.offset, 0)
-        value = ((self.states >> place) & ((1 << slot.width) - 1)) + slot.lo
-        return np.where(inside, value, default)
+        index = self.number(node.args[0])
+        if len(self.states) < MANY:
+            slot, inside = self.model.slots[first], (index >= 0) & (index < count)
+            shift = np.where(inside, np.multiply(index, slot.width, dtype=np.int64) + slot.offset, 0)
+            return np.where(inside, ((self.states >> shift) & ((1 << slot.width) - 1)) + slot.lo, default)
+        value = np.full(len(self.states), default, dtype=kind)
+        for place in range(count):
+            cell = self._numbers.get(-1 - first - place)
+            if cell is None:
+                cell = self._numbers[-1 - first - place] = column(self.states, self.model.slots[first + place])
+            value = np.where(index == place, cell, value)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +144,9 @@ class Expansion:
     def moves(self, states: States) -> Iterator[tuple[Transition, npt.NDArray[np.intp], States]]:
         """(transition, indices of the states that take it, their successors); raises DomainOverflow."""
         for group in self.groups:
-            read = (states >> group.slot.offset) & ((1 << group.slot.width) - 1)
+            read = column(states, group.slot)
             for value, items in group.cases:
-                where = np.flatnonzero(read == value - group.slot.lo)
+                where = np.flatnonzero(read == value)
                 if len(where):
                     values = Values(self.model, states[where])
                     for transition, left in items:
@@ -156,7 +178,7 @@ class Expansion:
             if node.constant is not None:
                 fixed |= (node.constant - slot.lo) << slot.offset
             else:
-                value = values.number(node)
+                value = values.number(node).astype(np.int64)
                 parts.append((value - slot.lo if slot.lo else value) << slot.offset)
         result = values.states & ~clear if clear else values.states
         result = result | fixed if fixed else result
@@ -177,9 +199,10 @@ class Orbits:
     network: tuple[tuple[int, int], ...]
 
     @staticmethod
-    def of(model: Model) -> Orbits:
-        """The orbits of a model whose per-thread variables name no thread."""
-        return Orbits(model, sorting_network(model.threads))
+    def of(model: Model, fixed: int = 0) -> Orbits:
+        """The orbits of a model whose per-thread variables name no thread; the first `fixed` threads keep their
+        names."""
+        return Orbits(model, tuple((a + fixed, b + fixed) for a, b in sorting_network(model.threads - fixed)))
 
     def _keys(self, states: States) -> list[States]:
         """For each thread its record, and below it one bit for each shared cell that names the thread."""
@@ -225,7 +248,7 @@ class Orbits:
         return result
 
     def sizes(self, representatives: States) -> States:
-        """The number of states in the orbit of each representative."""
+        """The number of states in the orbit of each representative; of orbits that fix no thread."""
         keys = self._keys(representatives)
         result = np.full(len(representatives), factorial(self.model.threads), dtype=np.int64)
         run = np.ones(len(representatives), dtype=np.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from verify.concurrency import compiled, diagrams, explorer, frontier, interpreter
+from verify.concurrency import compiled, diagrams, explorer, frontier, interpreter, symbolic
 from verify.concurrency.explored import Limits, Search
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.protocols import protocol
@@ -98,3 +100,21 @@ def test_a_memory_limit_leaves_the_search_incomplete(engine: str) -> None:
     assert not found.complete
     assert found.reason
     assert 0 < found.states < COUNTS[3][0]
+
+
+def test_compiler_that_fails_is_named_and_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(compiled, "compiler", lambda: (str(broken),))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(compiled.CompilerFailed, match="status 3: no space left"):
+        compiled.search(xol(2), True)
+    assert explorer.explicit(xol(2), True, Limits()).engine == "numpy"
+
+
+def test_counting_goes_deeper_than_calls_usually_may() -> None:
+    model = xol(150)
+    encoding = symbolic.Encoding(model)
+    assert encoding.count(encoding.cube(model.initial[0])) == 1
+    assert encoding.count(encoding.bdd.true) == 2 ** len(encoding.names)
