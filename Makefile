@@ -16,7 +16,9 @@ prove:  ## every form under every scheme, into the ledger proofs/
 	ubp-verify opcode-range -q --scheme identity
 
 explore:  ## every protocol with its wrong variants, compared with the manifests in proofs/protocols
-	ubp-verify interleavings --check
+	ubp-verify interleavings --variant all --check
+	ubp-verify interleavings --threads 2 --check
+	ubp-verify interleavings --threads 4 --check
 
 semantics:  ## the processor judges the semantics, ten minutes
 	ubp-verify confirm --semantics --seconds 600

@@ -9,8 +9,9 @@ import html
 from collections.abc import Sequence
 
 from verify.concurrency.domains import Bool, Bounded
-from verify.concurrency.explored import Event, Explored, Trace
+from verify.concurrency.explored import Event, Explored, Trace, Unknown, Vacuous
 from verify.concurrency.ground import Model
+from verify.concurrency.language import Protocol
 
 Json = dict[str, object]
 LANE, ROW, TOP = 190, 34, 60  # of the SVG, in pixels
@@ -156,3 +157,25 @@ def explored_object(found: Explored, traces: Sequence[Trace]) -> Json:
         "seconds": round(found.seconds, 3),
         "bytes": found.bytes,
     }
+
+
+def explored_text(chosen: Protocol, found: Explored, shown: Sequence[Trace]) -> str:
+    """Verdicts, counts and traces of one exploration for people."""
+    name = found.protocol + (f" ({found.variant})" if found.variant else "")
+    sizes = ", ".join(f"{key}={value}" for key, value in found.parameters)
+    depth = f", depth {found.depth}" if found.depth >= 0 else ""
+    stored = f", {found.stored:,} orbits" if found.symmetric else ""
+    lines = [
+        f"{name}: {chosen.question}",
+        f"  {found.threads} threads; {sizes}",
+        f"  {found.states:,} states, {found.transitions:,} transitions{depth}{stored}; "
+        f"engine {found.engine}, {found.seconds:.2f} s" + ("" if found.complete else f"; incomplete: {found.reason}"),
+    ]
+    for prop, verdict in found.properties:
+        reason = f" ({verdict.reason})" if isinstance(verdict, Unknown | Vacuous) else ""
+        lines.append(f"  {verdict.name:8} {prop}{reason}")
+    for trace in shown:
+        lines += ["", f"  {trace.property} is violated in {len(trace.events)} steps:"]
+        lines += ["    " + line for line in table(trace).splitlines()]
+    assumed = ", ".join(item.name for item in chosen.assumptions)
+    return "\n".join([*lines, f"  assumptions: {assumed or 'none'}", ""])

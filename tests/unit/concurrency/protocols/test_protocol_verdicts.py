@@ -1,17 +1,17 @@
-"""Every protocol and known-wrong variant gives the verdicts that it declares, and the counts that were recorded.
+"""Every protocol and known-wrong variant gives the verdicts that it declares, and what its manifest records.
 
-Running this file as a program writes `counts.json` anew; read the difference before it is kept.
+`ubp-verify interleavings --variant all --record` writes the manifests anew; read the difference before it is kept.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from verify.concurrency import manifest
 from verify.concurrency.explored import Explored, Refuted, Vacuous
 from verify.concurrency.explorer import explore
 from verify.concurrency.ground import ground
@@ -19,7 +19,7 @@ from verify.concurrency.interpreter import search
 from verify.concurrency.language import Protocol
 from verify.concurrency.protocols import names, protocol
 
-FILE = Path(__file__).with_name("counts.json")
+MANIFESTS = Path(__file__).resolve().parents[4] / "proofs" / "protocols"
 PLAIN = 3  # threads up to which the plain interpreter is asked
 
 
@@ -40,21 +40,8 @@ def explored(case: Protocol, threads: int) -> Explored:
     return explore(case, threads, engine="python" if threads <= PLAIN else "auto")
 
 
-def counted(case: Protocol) -> dict[str, int]:
-    """The counts of one case at its number of threads."""
-    found = explored(case, case.threads)
-    return {
-        "threads": found.threads,
-        "states": found.states,
-        "transitions": found.transitions,
-        "stored": found.stored,
-        "depth": found.depth,
-    }
-
-
 CASES = pytest.mark.parametrize("case", cases(), ids=label)
 CORRECT = pytest.mark.parametrize("name", [name for name in names() if name != "xol-step"])
-GOLDEN: dict[str, dict[str, int]] = json.loads(FILE.read_text()) if FILE.exists() else {}
 MODEL_ONLY = {"memory_may_be_fetched"}  # about the model of fetches itself, which every variant keeps
 
 
@@ -68,7 +55,28 @@ def test_verdicts_are_as_declared(case: Protocol) -> None:
 
 @CASES
 def test_counts_are_as_recorded(case: Protocol) -> None:
-    assert counted(case) == GOLDEN[label(case)]
+    found = explored(case, case.threads)
+    before = manifest.recorded(MANIFESTS, found)
+    assert before is not None, "not recorded"
+    assert manifest.differences(before, manifest.run_of(found)) == []
+
+
+@pytest.mark.parametrize("name", names())
+def test_nothing_recorded_has_lost_its_variant(name: str) -> None:
+    runs = manifest.read(MANIFESTS, name).values()
+    assert runs
+    assert manifest.stale(runs, protocol(name)) == []
+
+
+@pytest.mark.parametrize(
+    "case", [protocol("xol-step"), *(protocol("xol-step").with_variant(v.name) for v in protocol("xol-step").variants)],
+    ids=label,
+)  # fmt: skip
+def test_xol_step_is_as_recorded(case: Protocol) -> None:
+    found = explore(case)
+    before = manifest.recorded(MANIFESTS, found)
+    assert before is not None, "not recorded"
+    assert manifest.differences(before, manifest.run_of(found)) == []
 
 
 @CASES
@@ -124,7 +132,3 @@ def test_assumptions_have_names_and_texts(name: str) -> None:
     assert case.assumptions and case.source
     assert len({assumption.name for assumption in case.assumptions}) == len(case.assumptions)
     assert all(assumption.text for assumption in case.assumptions)
-
-
-if __name__ == "__main__":
-    FILE.write_text(json.dumps({label(case): counted(case) for case in cases()}, indent=1) + "\n")
