@@ -43,22 +43,18 @@ class Manifests:
 
     def check(self, chosen: Protocol, found: Explored) -> int:
         """The exit status of one run; what differs is printed on standard error."""
-        wrong = [] if not found.complete else self._different(found)
+        before = manifest.recorded(self.directory, found)
+        wrong = self._different(found, before) if found.complete else []
+        undecided = not found.complete
         for name, verdict in found.properties:
-            declared = chosen.expectation(name)
+            declared = chosen.expectation(name) if before is None else before["properties"].get(name)
             if verdict.name == "refuted" and (self.named or declared != "refuted"):
                 wrong.append(f"{name} is refuted")
-            elif declared == "refuted" and verdict.name == "proved" and self.usual:
-                wrong.append(f"{name} is proved, declared refuted")
+            undecided |= verdict.name in ("unknown", "vacuous") and verdict.name != declared
         self._complain(label(found), wrong)
-        undecided = not found.complete or any(
-            verdict.name in ("unknown", "vacuous") and verdict.name != chosen.expectation(name)
-            for name, verdict in found.properties
-        )
         return REFUTED if wrong else UNDECIDED if undecided else 0
 
-    def _different(self, found: Explored) -> list[str]:
-        before = manifest.recorded(self.directory, found)
+    def _different(self, found: Explored, before: manifest.Run | None) -> list[str]:
         if before is not None:
             return manifest.differences(before, manifest.run_of(found))
         if self.usual:
