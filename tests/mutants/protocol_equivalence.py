@@ -2,8 +2,9 @@
 
 Two arguments, both by complete exploration of the given number of threads. Same relation: the same reachable states and
 the same transitions between different states. Reduction, for a step that was split: every run of the faulty protocol is
-a run of the right one in which the whole step is taken at the first half (or at the second half), with equal states
-whenever no step is half done. The other direction needs no proof: the halves may follow each other at once.
+a run of the right one in which the whole step is taken at some moment between the halves (or at the second half another
+step or none that leads there), with equal states whenever no step is half done. The other direction needs no proof: the
+halves may follow each other at once. What is seen between the halves is for the verdicts to tell.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from verify.concurrency.ground import Model, ground
 from verify.concurrency.interpreter import program
 from verify.concurrency.language import Protocol
 
-Label = tuple[Any, ...]
-Item = tuple[int, int, tuple[tuple[Label, Label], ...]]
+Label = tuple[Any, ...]  # step, threads, choices
+Open = tuple[tuple[Label, Label, bool], ...]  # half steps: who, which step, and whether the right protocol has taken it
+Place = tuple[int, Open]  # a state of the right protocol
 Relation = tuple[frozenset[int], frozenset[tuple[int, int]]]
-MOST = 400_000  # pairs of states that a reduction may look at
+MOST = 400_000  # states of the faulty protocol that a reduction may look at, each with where the right one may be
 
 
 def equivalent(fault: Fault, right: Protocol, threads: int) -> str:
@@ -28,7 +30,7 @@ def equivalent(fault: Fault, right: Protocol, threads: int) -> str:
         return ""
     if fault.kind != "split":
         return "same relation" if relation(right, threads) == relation(fault.protocol, threads) else ""
-    return next((f"reduction, {when} half" for when in ("first", "second") if reduces(fault, right, threads, when)), "")
+    return "reduction" if reduces(fault, right, threads) else ""
 
 
 def relation(protocol: Protocol, threads: int) -> Relation:
@@ -57,6 +59,7 @@ class _Pair:
         self.steps, self.moves = program(self.wrong).steps, program(self.right).steps
         places = {(s.variable, s.thread, s.index): s.number for s in self.wrong.slots}
         self.kept = [places[s.variable, s.thread, s.index] for s in self.right.slots]
+        self.known: dict[int, dict[Label, int]] = {}
         self.half = [s.number for s in self.wrong.slots if s.variable == HALF]
 
     def plain(self, state: int) -> int:
@@ -71,53 +74,70 @@ class _Pair:
 
     def taken(self, state: int) -> dict[Label, int]:
         """The successors in the right protocol by step, threads and choices."""
+        if state in self.known:
+            return self.known[state]
         out: list[tuple[int, int]] = []
         self.moves(state, out)
-        return {_label(self.right, number): after for number, after in out}
+        return self.known.setdefault(state, {_label(self.right, number): after for number, after in out})
 
 
-def reduces(fault: Fault, right: Protocol, threads: int, when: str) -> bool:
-    """Whether the split step may be taken as a whole at the named half."""
+def reduces(fault: Fault, right: Protocol, threads: int) -> bool:
+    """Whether the split step may always be taken as a whole."""
     pair = _Pair(fault, right, threads)
-    seen: set[Item] = {(state, pair.plain(state), ()) for state in pair.wrong.initial}
+    seen = {(state, frozenset({(pair.plain(state), ())})) for state in pair.wrong.initial}
     pending = list(seen)
     while pending:
-        state, other, labels = pending.pop()
-        if pair.whole(state) and pair.plain(state) != other:
-            return False
+        state, places = pending.pop()
         out: list[tuple[int, int]] = []
         pair.steps(state, out)
-        can = pair.taken(other)
         for number, after in out:
-            label = _label(pair.wrong, number)
-            found = _matched(fault, label, dict(labels), can, other, when)
-            if found is None:
+            found = _followed(pair, places, _label(pair.wrong, number), after)
+            if not found:
                 return False
-            item = (after, found[0], tuple(sorted(found[1].items())))
-            if item not in seen:
-                seen.add(item)
-                pending.append(item)
+            if (after, found) not in seen:
+                seen.add((after, found))
+                pending.append((after, found))
         if len(seen) > MOST:
             return False
     return True
 
 
-def _matched(
-    fault: Fault, label: Label, halves: dict[Label, Label], can: dict[Label, int], other: int, when: str
-) -> tuple[int, dict[Label, Label]] | None:
-    """The right protocol's state after a step of the faulty one, and the half steps now open; None: no such step.
+def _followed(pair: _Pair, places: frozenset[Place], label: Label, after: int) -> frozenset[Place]:
+    """Where the right protocol may be after a step of the faulty one; nowhere: that step is none of its own."""
+    found = {place for old in places for place in _matched(pair, old, label)}
+    if not pair.whole(after):
+        return frozenset(_taken(pair, found))
+    plain = pair.plain(after)
+    reached = any(plain in (other, *pair.taken(other).values()) for other, _ in (*found, *places))
+    return frozenset({(plain, ())}) if reached else frozenset()
 
-    `halves` maps who acts to the label under which the whole step was begun.
-    """
-    name, who = label[0], label[1][:1]
-    if name == fault.step:
-        after = can.get(label, -1) if when == "first" else other
-        return None if after < 0 else (after, {**halves, who: label})
-    if name == fault.step + "_ends":
-        whole = halves[who]
-        after = other if when == "first" else can.get(whole, -1)
-        return None if after < 0 else (after, {key: value for key, value in halves.items() if key != who})
-    return (can[label], halves) if label in can else None
+
+def _matched(pair: _Pair, place: Place, label: Label) -> list[Place]:
+    """The same step in the right protocol; a first half is noted, a second one takes what was not taken before."""
+    (other, halves), name, who = place, label[0], label[1][:1]
+    can = pair.taken(other)
+    if name == pair.fault.step:
+        return [(other, tuple(sorted((*halves, (who, label, False)))))]
+    if name == pair.fault.step + "_ends":
+        _, whole, done = next(half for half in halves if half[0] == who)
+        rest = tuple(half for half in halves if half[0] != who)
+        return [(other, rest)] if done else [(can[whole], rest)] if whole in can else []
+    return [(can[label], halves)] if label in can else []
+
+
+def _taken(pair: _Pair, places: set[Place]) -> set[Place]:
+    """The places, and those where open half steps have been taken as a whole."""
+    found, pending = set(places), list(places)
+    while pending:
+        other, halves = pending.pop()
+        can = pair.taken(other)
+        for number, (who, label, done) in enumerate(halves):
+            if not done and label in can:
+                place = (can[label], (*halves[:number], (who, label, True), *halves[number + 1 :]))
+                if place not in found:
+                    found.add(place)
+                    pending.append(place)
+    return found
 
 
 def _label(model: Model, number: int) -> Label:

@@ -55,7 +55,9 @@ class Fault:
 def faults(protocol: Protocol) -> tuple[Fault, ...]:
     """Every fault of a protocol, in the order of its steps."""
     plain = replace(protocol, expected=(), variants=())
-    return tuple(found for step in plain.steps for make in (drops, weakenings, swaps, splits) for found in make(plain, step))
+    return tuple(
+        found for step in plain.steps for make in (drops, weakenings, swaps, splits) for found in make(plain, step)
+    )
 
 
 def with_steps(protocol: Protocol, *steps: StepTerm) -> Protocol:
@@ -126,7 +128,12 @@ def swaps(protocol: Protocol, step: StepTerm) -> Iterator[Fault]:
             for second in moves(other):
                 same = (second.cell.variable, second.cell.index) == (first.cell.variable, first.cell.index)
                 both = (first.cell.thread is None) == (second.cell.thread is None)
-                if other is step or not (same and both) or first.target != second.source or first.source == first.target:
+                if (
+                    other is step
+                    or not (same and both)
+                    or first.target != second.source
+                    or first.source == first.target
+                ):
                     continue
                 early = second.between(step.name, first.source, first.target)
                 late = first.between(other.name, second.source, second.target)
@@ -143,7 +150,9 @@ def splits(protocol: Protocol, step: StepTerm) -> Iterator[Fault]:
 def halved(protocol: Protocol, step: StepTerm, position: int) -> Protocol:
     """The protocol in which the step stops after `position` statements, until its thread (or actor) goes on."""
     thread = step.threads[0] if step.threads else None
-    names = {let.name: let.value.type for let in (*step.lets, *(s for s in step.effect[:position] if isinstance(s, Let)))}
+    names = {
+        let.name: let.value.type for let in (*step.lets, *(s for s in step.effect[:position] if isinstance(s, Let)))
+    }
     names |= {name: INT for name, _ in step.choices} | {name: THREAD for name in step.threads[1:]}
     needed = [name for name in names if name in mentioned(step.effect[position:])]
     kept = {name: Cell(f"kept_{number}", names[name], thread) for number, name in enumerate(needed)}

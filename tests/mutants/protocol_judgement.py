@@ -1,4 +1,4 @@
-"""What becomes of a seeded fault: killed by a verdict, killed by the stored invariant, equivalent, or it survives."""
+"""What becomes of a seeded fault: killed by a verdict or a stored invariant, equivalent, or survivor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from protocol_equivalence import equivalent
 from protocol_faults import Fault
 
+from verify.concurrency import manifest
 from verify.concurrency.domains import DomainOverflow
 from verify.concurrency.explorer import explore
 from verify.concurrency.language import Protocol
@@ -16,12 +17,14 @@ from verify.concurrency.protocols import protocol
 from verify.concurrency.terms import PropertyTerm
 from verify.concurrency.unbounded import check
 
+KILLED = ("verdict", "overflow", "invariant")
+FATES = (*KILLED, "equivalent", "counts", "survives")
 INVARIANTS = Path(__file__).resolve().parents[2] / "proofs" / "protocols" / "invariants"
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """`fate`: "verdict", "overflow", "invariant" (all three: killed), "equivalent" or "survives"; and why."""
+    """One of `FATES`, and why; "counts": no verdict changes, the recorded counts do."""
 
     fault: Fault
     fate: str
@@ -30,7 +33,7 @@ class Fate:
     @property
     def killed(self) -> bool:
         """Whether a check tells the fault."""
-        return self.fate in ("verdict", "overflow", "invariant")
+        return self.fate in KILLED
 
 
 @cache
@@ -39,6 +42,13 @@ def clauses(name: str) -> tuple[PropertyTerm, ...]:
     path, right = INVARIANTS / f"{name}.json", protocol(name)
     found = check.load(right, path) if path.exists() else ()
     return tuple(replace(clause.as_property(), name=f"clause {i}: {clause.name}") for i, clause in enumerate(found))
+
+
+@cache
+def recorded(name: str) -> manifest.Run:
+    """The recorded run of the right protocol."""
+    found = [run for run in manifest.read(INVARIANTS.parent, name).values() if run["variant"] == ""]
+    return next(run for run in found if run["threads"] == protocol(name).threads)
 
 
 def watched(faulty: Protocol) -> Protocol:
@@ -61,4 +71,9 @@ def fate(fault: Fault) -> Fate:
     if any(reason.endswith(" refuted") for reason in wrong):
         return Fate(fault, "invariant", next(reason for reason in wrong if reason.endswith(" refuted")))
     same = equivalent(fault, right, right.threads)
-    return Fate(fault, "equivalent", same) if same else Fate(fault, "survives", f"{found.states} states")
+    if same:
+        return Fate(fault, "equivalent", same)
+    before = recorded(right.name)
+    differs = (found.states, found.transitions) != (before["states"], before["transitions"])
+    text = f"{found.states} states, {found.transitions} transitions"
+    return Fate(fault, "counts" if differs else "survives", text)

@@ -145,6 +145,19 @@ def a_trapped_thread_steps(s: Shared, t: Thread) -> Claim:
     return leads_to(t.pc == "trap", t.pc == "step")
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@inline.precondition(exec_int3)
+def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
+    """A thread hits where the breakpoint stands."""
+    return t.pc == "at" and s.byte == "int3"
+
+
+@inline.precondition(take_out)
+def only_a_hit_is_stepped(s: Shared, t: Thread) -> Claim:
+    """The breakpoint is taken out for a thread that has hit it."""
+    return t.pc == "trap"
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 inline.variant(
     "others-run",
