@@ -300,6 +300,12 @@ def no_missed_hit(s: Shared, t: Thread) -> Claim:
 
 
 @nop10.always
+def optimised_site_has_its_lea(s: Shared) -> Claim:
+    """What counts as optimised is: byte 0 is the lea's."""
+    return implies(s.kernel == "optimised", s.first == "lea")
+
+
+@nop10.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
     first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_lea

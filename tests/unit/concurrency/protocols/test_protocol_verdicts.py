@@ -43,7 +43,9 @@ def explored(case: Protocol, threads: int) -> Explored:
 CASES = pytest.mark.parametrize("case", cases(), ids=label)
 CORRECT = pytest.mark.parametrize("name", [name for name in names() if name != "xol-step"])
 # About the model of fetches, which every variant keeps; and what only seeded faults break (tests/mutants).
-KEPT = {"memory_may_be_fetched", "parent_is_probed"}
+KEPT = {
+    "memory_may_be_fetched", "parent_is_probed", "optimised_site_has_its_call", "optimised_site_has_its_lea",
+}  # fmt: skip
 
 
 @CASES
