@@ -101,7 +101,11 @@ class _Run:
         """Explores one after the other; the exit status."""
         status = 0
         for position, item in enumerate(chosen):
-            found = self.one(item, item.threads if number is None else number, position)
+            try:
+                found = self.one(item, item.threads if number is None else number, position)
+            except KeyboardInterrupt:
+                click.echo(f"ubp-verify: interrupted at {_stem(item)}", err=True)
+                return worse(status, UNDECIDED)
             if manifests is None:
                 status = worse(status, 0 if found.decided else UNDECIDED)
             else:

@@ -85,11 +85,18 @@ def _with_ways(drawn: Search, found: Search) -> Search:
 def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
     """The verdict of each property, with traces."""
     closed: dict[str, Verdict] = {}
-    for name, verdict in safety(model, found).items():
-        closed[name] = _refuted(model, name, verdict, found) if isinstance(verdict, Seen) else verdict
-    missing = [prop.name for prop in model.protocol.properties if prop.name not in closed]
-    if missing:
-        closed.update(_liveness(model, found, limits, missing))
+    safe = safety(model, found)
+    try:
+        for name, verdict in safe.items():
+            closed[name] = _refuted(model, name, verdict, found) if isinstance(verdict, Seen) else verdict
+        missing = [prop.name for prop in model.protocol.properties if prop.name not in closed]
+        if missing:
+            closed.update(_liveness(model, found, limits, missing))
+    except KeyboardInterrupt:  # what the search saw stands, without the traces that are still to be found
+        found.complete, found.reason = False, "interrupted"
+        for prop in model.protocol.properties:
+            seen = safe.get(prop.name, Unknown("incomplete: interrupted"))
+            closed.setdefault(prop.name, Refuted() if isinstance(seen, Seen) else seen)
     return closed
 
 

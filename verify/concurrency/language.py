@@ -113,14 +113,21 @@ class Protocol:
         """The same protocol for other sizes."""
         unknown = set(values) - {name for name, _ in self.parameters}
         if unknown:
-            raise ProtocolError(f"{self.name} has no parameter {sorted(unknown)}")
+            known = ", ".join(name for name, _ in self.parameters) or "none"
+            raise ProtocolError(f"{self.name} has no parameter {', '.join(sorted(unknown))}; there are {known}")
+        for name, old in self.parameters:
+            given = values.get(name, old)
+            if isinstance(given, bool) != isinstance(old, bool):
+                kind = "a flag: true or false" if isinstance(old, bool) else "a number"
+                raise ProtocolError(f"parameter {name} of {self.name} is {kind}, got {given!r}")
         return replace(self, parameters=tuple((name, values.get(name, old)) for name, old in self.parameters))
 
     def with_variant(self, name: str) -> Protocol:
         """The variant of that name, as a protocol of its own."""
         found = next((variant for variant in self.variants if variant.name == name), None)
         if found is None:
-            raise ProtocolError(f"{self.name} has no variant {name!r}: {[item.name for item in self.variants]}")
+            known = ", ".join(item.name for item in self.variants) or "none"
+            raise ProtocolError(f"{self.name} has no variant {name!r}; there are {known}")
         replaced = {step.name: step for step in found.steps}
         kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
         return replace(

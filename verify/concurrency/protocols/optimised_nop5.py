@@ -165,7 +165,7 @@ def child_call(s: Shared, t: Thread) -> None:
 
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
-def written(s: Shared, sync: bool) -> None:
+def written(s: Shared, sync: Claim) -> None:
     """After a write: each processor of the parent may fetch what memory holds now, too, and is asked to serialise."""
     for t in threads:
         if not t.child:

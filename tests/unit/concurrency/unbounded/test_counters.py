@@ -12,7 +12,8 @@ SECONDS = 60.0
 
 def invariants(name: str, variant: str = "") -> tuple[str, ...]:
     tried = protocol(name).with_variant(variant) if variant else protocol(name)
-    return counted(tried, [prop.name for prop in tried.properties if prop.kind == "always" and not prop.step], SECONDS).proved
+    asked = [prop.name for prop in tried.properties if prop.kind == "always" and not prop.step]
+    return counted(tried, asked, SECONDS).proved
 
 
 def test_existence_of_a_holder_is_proved() -> None:
