@@ -1,7 +1,7 @@
 """Whether a seeded fault changes anything: the faulty protocol has the behaviours of the right one.
 
 Two arguments, both by complete exploration of the given number of threads. Same relation: the same reachable states and
-the same transitions between different states. Reduction, for a step that was split: every run of the faulty protocol is
+the same transitions between different states as the protocol, or a variant of it that is declared right. Reduction, for a step that was split: every run of the faulty protocol is
 a run of the right one in which the whole step is taken at some moment between the halves (or at the second half another
 step or none that leads there), with equal states whenever no step is half done. The other direction needs no proof: the
 halves may follow each other at once. What is seen between the halves is for the verdicts to tell.
@@ -9,6 +9,7 @@ halves may follow each other at once. What is seen between the halves is for the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from protocol_faults import HALF, Fault
@@ -29,8 +30,19 @@ def equivalent(fault: Fault, right: Protocol, threads: int) -> str:
     if threads > 1 and not equivalent(fault, right, 1):
         return ""
     if fault.kind != "split":
-        return "same relation" if relation(right, threads) == relation(fault.protocol, threads) else ""
+        found = relation(fault.protocol, threads)
+        return next(
+            (f"same relation{name}" for name, one in declared_right(right) if relation(one, threads) == found), ""
+        )
     return "reduction" if reduces(fault, right, threads) else ""
+
+
+def declared_right(right: Protocol) -> Iterator[tuple[str, Protocol]]:
+    """The protocol, and its variants of which every property is declared to hold."""
+    yield "", right
+    for variant in right.variants:
+        if not variant.expected:
+            yield f" as {variant.name}", right.with_variant(variant.name)
 
 
 def relation(protocol: Protocol, threads: int) -> Relation:
@@ -121,7 +133,8 @@ def _matched(pair: _Pair, place: Place, label: Label) -> list[Place]:
     if name == pair.fault.step + "_ends":
         _, whole, done = next(half for half in halves if half[0] == who)
         rest = tuple(half for half in halves if half[0] != who)
-        return [(other, rest)] if done else [(can[whole], rest)] if whole in can else []
+        late = [(can[whole], rest)] if not done and whole in can else []
+        return [(other, rest), *late]  # not taken at all is a run, too: whether it is this one, equal states will tell
     return [(can[label], halves)] if label in can else []
 
 

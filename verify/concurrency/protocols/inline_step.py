@@ -127,6 +127,12 @@ def one_thread_steps(s: Shared, t: Thread, u: Thread) -> Claim:
     return not (t.pc in ("step", "stepped") and u.pc in ("step", "stepped"))
 
 
+@inline.always
+def nobody_waits_in_vain(s: Shared) -> Claim:
+    """Nothing is woken where the instruction waits for nothing."""
+    return WAITS or not s.woken
+
+
 @inline.sometimes
 def two_have_trapped(s: Shared, t: Thread, u: Thread) -> Claim:
     """A thread has trapped while another steps."""
