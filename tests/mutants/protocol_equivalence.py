@@ -1,10 +1,11 @@
 """Whether a seeded fault changes anything: the faulty protocol has the behaviours of the right one.
 
 Two arguments, both by complete exploration of the given number of threads. Same relation: the same reachable states and
-the same transitions between different states as the protocol, or a variant of it that is declared right. Reduction, for a step that was split: every run of the faulty protocol is
-a run of the right one in which the whole step is taken at some moment between the halves (or at the second half another
-step or none that leads there), with equal states whenever no step is half done. The other direction needs no proof: the
-halves may follow each other at once. What is seen between the halves is for the verdicts to tell.
+the same transitions between different states as the protocol, or a variant of it that is declared right. Reduction, for
+a step that was split: every run of the faulty protocol is a run of the right one in which the whole step is taken at
+some moment between the halves (or not at all, or at the second half another step leads there), with equal states
+whenever no step is half done. The other direction needs no proof: the halves may follow each other at once. What is
+seen between the halves is for the verdicts to tell.
 """
 
 from __future__ import annotations
