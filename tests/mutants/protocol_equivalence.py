@@ -23,6 +23,7 @@ Label = tuple[Any, ...]  # step, threads, choices
 Open = tuple[tuple[Label, Label, bool], ...]  # half steps: who, which step, and whether the right protocol has taken it
 Place = tuple[int, Open]  # a state of the right protocol
 Relation = tuple[frozenset[int], frozenset[tuple[int, int]]]
+MOMENTS = ("at the second half", "at the first half", "at any moment")  # cheap ones first
 MOST = 400_000  # states of the faulty protocol that a reduction may look at, each with where the right one may be
 
 
@@ -35,7 +36,7 @@ def equivalent(fault: Fault, right: Protocol, threads: int) -> str:
         return next(
             (f"same relation{name}" for name, one in declared_right(right) if relation(one, threads) == found), ""
         )
-    return "reduction" if reduces(fault, right, threads) else ""
+    return next((f"reduction, {when}" for when in MOMENTS if reduces(fault, right, threads, when)), "")
 
 
 def declared_right(right: Protocol) -> Iterator[tuple[str, Protocol]]:
@@ -94,8 +95,8 @@ class _Pair:
         return self.known.setdefault(state, {_label(self.right, number): after for number, after in out})
 
 
-def reduces(fault: Fault, right: Protocol, threads: int) -> bool:
-    """Whether the split step may always be taken as a whole."""
+def reduces(fault: Fault, right: Protocol, threads: int, when: str) -> bool:
+    """Whether the split step may always be taken as a whole, at one of the `MOMENTS`."""
     pair = _Pair(fault, right, threads)
     seen = {(state, frozenset({(pair.plain(state), ())})) for state in pair.wrong.initial}
     pending = list(seen)
@@ -104,7 +105,7 @@ def reduces(fault: Fault, right: Protocol, threads: int) -> bool:
         out: list[tuple[int, int]] = []
         pair.steps(state, out)
         for number, after in out:
-            found = _followed(pair, places, _label(pair.wrong, number), after)
+            found = _followed(pair, places, _label(pair.wrong, number), after, when)
             if not found:
                 return False
             if (after, found) not in seen:
@@ -115,26 +116,29 @@ def reduces(fault: Fault, right: Protocol, threads: int) -> bool:
     return True
 
 
-def _followed(pair: _Pair, places: frozenset[Place], label: Label, after: int) -> frozenset[Place]:
+def _followed(pair: _Pair, places: frozenset[Place], label: Label, after: int, when: str) -> frozenset[Place]:
     """Where the right protocol may be after a step of the faulty one; nowhere: that step is none of its own."""
-    found = {place for old in places for place in _matched(pair, old, label)}
+    found = {place for old in places for place in _matched(pair, old, label, when)}
     if not pair.whole(after):
-        return frozenset(_taken(pair, found))
+        return frozenset(_taken(pair, found) if when == "at any moment" else found)
     plain = pair.plain(after)
     reached = any(plain in (other, *pair.taken(other).values()) for other, _ in (*found, *places))
     return frozenset({(plain, ())}) if reached else frozenset()
 
 
-def _matched(pair: _Pair, place: Place, label: Label) -> list[Place]:
+def _matched(pair: _Pair, place: Place, label: Label, when: str) -> list[Place]:
     """The same step in the right protocol; a first half is noted, a second one takes what was not taken before."""
     (other, halves), name, who = place, label[0], label[1][:1]
     can = pair.taken(other)
     if name == pair.fault.step:
-        return [(other, tuple(sorted((*halves, (who, label, False)))))]
+        early = when == "at the first half" and label in can
+        return [(can[label] if early else other, tuple(sorted((*halves, (who, label, early)))))]
     if name == pair.fault.step + "_ends":
         _, whole, done = next(half for half in halves if half[0] == who)
         rest = tuple(half for half in halves if half[0] != who)
         late = [(can[whole], rest)] if not done and whole in can else []
+        if late and when == "at the second half":
+            return late
         return [(other, rest), *late]  # not taken at all is a run, too: whether it is this one, equal states will tell
     return [(can[label], halves)] if label in can else []
 

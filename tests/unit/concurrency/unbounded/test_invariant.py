@@ -69,17 +69,12 @@ def test_stored_invariants_are_checked_by_each_solver(path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 5, 6])
 def test_stored_invariants_hold_in_every_reachable_state(path: Path, threads: int) -> None:
+    if (path.stem, threads) == ("xol-fork", 6):
+        pytest.skip("half a minute; holds, by the same call")
     tried = protocol(path.stem)
     assert check.is_proved(check.by_force(tried, check.load(tried, path), threads))
-
-
-@pytest.mark.parametrize("threads", [5, 6])
-def test_the_invariant_of_xol_step_holds_for_more_threads(threads: int) -> None:
-    tried, clauses = stored("xol-step")
-    smaller = tried.with_parameters(M=1, R=1) if threads == 6 else tried
-    assert check.is_proved(check.by_force(smaller, clauses, threads))
 
 
 UNSOUND = {
