@@ -162,7 +162,8 @@ def _any_text(found: AnyNumber) -> str:
     lines = [f"{name}: any number of threads, {found.seconds:.1f} s" + ("; interrupted" if found.interrupted else "")]
     lines += [f"  {verdict.name:<8} {prop}: {verdict.reason}" for prop, verdict in found.properties]
     for threads, trace in found.traces:
-        lines += ["", f"  {trace.property} is violated by {threads} threads in {len(trace.events)} steps:"]
+        who = f"{threads} thread" + ("s" if threads > 1 else "")
+        lines += ["", f"  {trace.property} is violated with {who} in {len(trace.events)} steps:"]
         lines += ["    " + line for line in table(trace).splitlines()]
     return "\n".join([*lines, ""])
 
