@@ -20,7 +20,7 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
 
-mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (five minutes)
+mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
 	$(PYTHON) tests/mutants/score.py
 
 semantics:  ## the processor judges the semantics, ten minutes
