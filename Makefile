@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore bench headers promote kernel semantics
+.PHONY: check test live prove explore mutants bench headers promote kernel semantics
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -16,7 +16,12 @@ prove:  ## every form under every scheme, into the ledger proofs/
 	ubp-verify opcode-range -q --scheme identity
 
 explore:  ## every protocol with its wrong variants, compared with the manifests in proofs/protocols
-	ubp-verify interleavings --check
+	ubp-verify interleavings --variant all --check
+	ubp-verify interleavings --threads 2 --check
+	ubp-verify interleavings --threads 4 --check
+
+mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
+	$(PYTHON) tests/mutants/score.py
 
 semantics:  ## the processor judges the semantics, ten minutes
 	ubp-verify confirm --semantics --seconds 600

@@ -34,6 +34,10 @@ A protocol is one module under `protocols`; reading that file is enough to under
     def owned(s: Shared, t: Thread) -> Claim:
         return implies(t.pc == "trap", any(s.slot[k] == t for k in range(K)))
 
+    @p.precondition(take)                               # an invariant: true of the same threads whenever it is taken
+    def only_a_trap_takes(s: Shared, t: Thread) -> Claim:
+        return t.pc == "trap"
+
     @p.sometimes                                        # some reachable state
     @p.eventually                                       # return leads_to(premise, claim), under the steps' fairness
     @p.terminal                                         # states that may be final; all others must have a successor
@@ -54,5 +58,5 @@ step, variable and value when it is reached. `first=` gives one thread, any one,
     explore(PROTOCOL.with_variant("no-sync"), threads=3)        ->  Explored: counts, verdicts, shortest traces
 
 `language` is what a protocol imports; `terms` is what it becomes; `ground` makes it concrete; `parts` splits steps for
-proofs about any number; `explorer.explore` picks an engine.
+proofs about any number; `explorer.explore` picks an engine; `manifest` records and compares what was found.
 """

@@ -81,12 +81,12 @@ class Explorer:
     @staticmethod
     def of(model: Model, symmetric: bool, keep: bool = False, edges: bool = False) -> Explorer:
         """A search that has not begun; with `keep` it remembers its levels, with `edges` their transitions too."""
-        orbits = Orbits.of(model)
+        expansion, orbits = Expansion.of(model), Orbits.of(model)
         states = np.array(model.initial, dtype=np.int64)
         start = distinct(orbits.representatives(states) if symmetric else states)
         found = Search("numpy", symmetric)
         kept: list[States] | None = [] if keep or edges else None
-        return Explorer(model, symmetric, Expansion.of(model), orbits, found, start, kept, [] if edges else None)
+        return Explorer(model, symmetric, expansion, orbits, found, start, kept, [] if edges else None)
 
     def run(self, limits: Limits, began: float, deepest: int | None = None) -> None:
         """Level after level until nothing is new, a bound is hit, or `deepest` is reached."""

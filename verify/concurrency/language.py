@@ -23,7 +23,7 @@ from verify.concurrency.domains import (
 )
 from verify.concurrency.expressions import implies, leads_to, threads
 from verify.concurrency.reading import Reader
-from verify.concurrency.terms import FALSE, TRUE, PropertyTerm, StepTerm
+from verify.concurrency.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
 
 __all__ = [
     "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
@@ -96,6 +96,9 @@ class Protocol:
         for name, verdict in self.expected:
             if name not in {prop.name for prop in self.properties} or verdict not in VERDICTS:
                 raise ProtocolError(f"{self.name}: expected verdict {verdict!r} of {name!r} names nothing")
+        steps = {step.name: step for step in self.steps}
+        bound = (replace(p, premise=enabled(steps.get(p.step), p.threads)) if p.step else p for p in self.properties)
+        object.__setattr__(self, "properties", tuple(bound))
 
     @property
     def values(self) -> dict[str, int]:
@@ -110,14 +113,21 @@ class Protocol:
         """The same protocol for other sizes."""
         unknown = set(values) - {name for name, _ in self.parameters}
         if unknown:
-            raise ProtocolError(f"{self.name} has no parameter {sorted(unknown)}")
+            known = ", ".join(name for name, _ in self.parameters) or "none"
+            raise ProtocolError(f"{self.name} has no parameter {', '.join(sorted(unknown))}; there are {known}")
+        for name, old in self.parameters:
+            given = values.get(name, old)
+            if isinstance(given, bool) != isinstance(old, bool):
+                kind = "a flag: true or false" if isinstance(old, bool) else "a number"
+                raise ProtocolError(f"parameter {name} of {self.name} is {kind}, got {given!r}")
         return replace(self, parameters=tuple((name, values.get(name, old)) for name, old in self.parameters))
 
     def with_variant(self, name: str) -> Protocol:
         """The variant of that name, as a protocol of its own."""
         found = next((variant for variant in self.variants if variant.name == name), None)
         if found is None:
-            raise ProtocolError(f"{self.name} has no variant {name!r}: {[item.name for item in self.variants]}")
+            known = ", ".join(item.name for item in self.variants) or "none"
+            raise ProtocolError(f"{self.name} has no variant {name!r}; there are {known}")
         replaced = {step.name: step for step in found.steps}
         kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
         return replace(
@@ -125,6 +135,7 @@ class Protocol:
             variant=name,
             question=found.question,
             steps=(*kept, *replaced.values()),
+            properties=tuple(prop for prop in self.properties if not prop.step or prop.step not in found.drop),
             expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
             threads=found.threads or self.threads,
         )
@@ -205,6 +216,21 @@ class Description:
     def always(self, function: _Function) -> _Function:
         """Decorates an invariant: holds in every reachable state, for every thread."""
         return self._property(function, "always")
+
+    def precondition(self, step: Callable[..., Any]) -> Callable[[_Function], _Function]:
+        """Decorates what holds of the same threads whenever `step` is taken, whatever its guard says.
+
+        Vacuous where the step is never taken.
+        """
+
+        def register(function: _Function) -> _Function:
+            found = self.reader.property(function, function.__name__, "always")
+            if step.__name__ not in {known.name for known in self.steps} or found.premise != TRUE:
+                raise ProtocolError(f"property {function.__name__}: a precondition of a step, without a premise")
+            self.properties.append(replace(found, step=step.__name__))
+            return function
+
+        return register
 
     def sometimes(self, function: _Function) -> _Function:
         """Decorates a goal: some reachable state satisfies it, for some thread."""

@@ -103,13 +103,13 @@ def parts(step: StepTerm) -> Parts:
 def kind(term: Term) -> str:
     """The kind of a conjunct; see `Conjunct`."""
     core = term.args[0] if isinstance(term, Op) and term.op == "not" else term
-    for inner in _walk(core):
+    for inner in walk(core):
         if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads):
             universal = (inner.kind == "all") == (core is term)
             return "universal" if universal and inner.kind != "sum" else "existential"
-    cells = [inner for inner in _walk(term) if isinstance(inner, Cell)]
+    cells = [inner for inner in walk(term) if isinstance(inner, Cell)]
     own = any(cell.thread is not None for cell in cells)
-    named = any(isinstance(inner, Bound) and inner.type == THREAD for inner in _walk(term))
+    named = any(isinstance(inner, Bound) and inner.type == THREAD for inner in walk(term))
     shared = any(cell.thread is None for cell in cells)
     if shared:
         return "mixed" if own or named else "shared"
@@ -118,10 +118,11 @@ def kind(term: Term) -> str:
 
 def cells(term: Term) -> tuple[Cell, ...]:
     """Every variable that a term reads."""
-    return tuple(inner for inner in _walk(term) if isinstance(inner, Cell))
+    return tuple(inner for inner in walk(term) if isinstance(inner, Cell))
 
 
-def _walk(term: Term) -> list[Term]:
+def walk(term: Term) -> list[Term]:
+    """The term and every term in it."""
     found: list[Term] = [term]
     children: tuple[Term, ...] = ()
     if isinstance(term, Op):
@@ -133,7 +134,7 @@ def _walk(term: Term) -> list[Term]:
     elif isinstance(term, Cell) and term.index is not None:
         children = (term.index,)
     for child in children:
-        found += _walk(child)
+        found += walk(child)
     return found
 
 
@@ -166,7 +167,7 @@ class _Execution:
     def independent(self, loop: For, made: list[Write]) -> None:
         """Refuses a loop whose rounds depend on each other."""
         for write in made:
-            mentioned = {write.thread} | {b.name for b in _walk(write.index or TRUE) if isinstance(b, Bound)}
+            mentioned = {write.thread} | {b.name for b in walk(write.index or TRUE) if isinstance(b, Bound)}
             if loop.variable not in mentioned:
                 raise ProtocolError(
                     f"step {self.step.name}: the rounds of a loop write {write.variable} again and again; "

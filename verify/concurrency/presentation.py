@@ -9,11 +9,13 @@ import html
 from collections.abc import Sequence
 
 from verify.concurrency.domains import Bool, Bounded
-from verify.concurrency.explored import Event, Explored, Trace
+from verify.concurrency.explored import Event, Explored, Trace, Unknown, Vacuous
 from verify.concurrency.ground import Model
+from verify.concurrency.language import Protocol
 
 Json = dict[str, object]
-LANE, ROW, TOP = 190, 34, 60  # of the SVG, in pixels
+LANE, ROW, TOP, LETTER = 190, 34, 60, 7  # of the SVG, in pixels
+ITF = "https://apalache-mc.org/docs/adr/015adr-trace.html"
 
 
 def changes(event: Event) -> str:
@@ -64,31 +66,46 @@ def mermaid(trace: Trace) -> str:
 
 
 def svg(trace: Trace) -> str:
-    """The interleaving as an SVG sequence diagram."""
+    """The interleaving as an SVG sequence diagram: a lane for each actor, and what changed beside them."""
     actors = lanes(trace)
-    width, height = max(1, len(actors)) * LANE + 40, TOP + ROW * (len(trace.events) + 1)
+    beside, bottom = 20 + max(1, len(actors)) * LANE, TOP + ROW * (len(trace.events) + 1)
+    width = beside + 20 + LETTER * max([len(changes(event)) for event in trace.events] + [len(trace.property)])
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom}" font-family="sans-serif">',
         f"<title>{html.escape(trace.property)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<rect width="{width}" height="{bottom}" fill="white"/>',
+        f'<text x="{beside}" y="24" font-weight="bold" fill="#a00">{html.escape(trace.property)}</text>',
     ]
     for lane, actor in enumerate(actors):
         x = 20 + LANE * lane + LANE // 2
         parts.append(f'<text x="{x}" y="24" text-anchor="middle" font-weight="bold">{html.escape(actor)}</text>')
-        parts.append(f'<line x1="{x}" y1="34" x2="{x}" y2="{height - 10}" stroke="#999" stroke-dasharray="4 3"/>')
+        parts.append(f'<line x1="{x}" y1="34" x2="{x}" y2="{bottom - 10}" stroke="#999" stroke-dasharray="4 3"/>')
     for number, event in enumerate(trace.events):
-        x, y = 20 + LANE * actors.index(event.actor), TOP + ROW * number
-        fill = "#fdd" if number == len(trace.events) - 1 else "#eef"
-        parts.append(
-            f'<g><title>{html.escape(changes(event))}</title><rect x="{x + 8}" y="{y - 14}" width="{LANE - 16}" '
-            f'height="24" rx="4" fill="{fill}" stroke="#446"/><text x="{x + LANE // 2}" y="{y + 3}" '
-            f'text-anchor="middle" font-size="12">{number + 1}. {html.escape(event.action)}</text></g>'
-        )
-    if trace.loop is not None:
-        y = TOP + ROW * trace.loop - 17
-        parts.append(f'<line x1="4" y1="{y}" x2="{width - 4}" y2="{y}" stroke="#a00"/>')
-        parts.append(f'<text x="6" y="{y - 3}" font-size="10" fill="#a00">loop</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+        last = number == len(trace.events) - 1 and trace.loop is None
+        y = TOP + ROW * number
+        parts += _row(number, event, 20 + LANE * actors.index(event.actor), y, "#fdd" if last else "#eef")
+        parts.append(f'<text x="{beside}" y="{y + 3}" font-size="11" fill="#333">{html.escape(changes(event))}</text>')
+    return "\n".join([*parts, *_mark(trace, beside), "</svg>"]) + "\n"
+
+
+def _row(number: int, event: Event, x: int, y: int, fill: str) -> list[str]:
+    """The box of one event."""
+    return [
+        f'<rect x="{x + 8}" y="{y - 14}" width="{LANE - 16}" height="24" rx="4" fill="{fill}" stroke="#446"/>',
+        f'<text x="{x + LANE // 2}" y="{y + 3}" text-anchor="middle" font-size="12">{number + 1}. '
+        f"{html.escape(event.action)}</text>",
+    ]
+
+
+def _mark(trace: Trace, width: int) -> list[str]:
+    """The line from which a lasso goes round for ever."""
+    if trace.loop is None:
+        return []
+    y = TOP + ROW * trace.loop - 17
+    return [
+        f'<line x1="4" y1="{y}" x2="{width}" y2="{y}" stroke="#a00"/>',
+        f'<text x="{width}" y="{y + 3}" font-size="10" fill="#a00">from here again and again</text>',
+    ]
 
 
 def itf(model: Model, trace: Trace) -> Json:
@@ -103,7 +120,16 @@ def itf(model: Model, trace: Trace) -> Json:
             values[slot.label] = _itf_value(slot.domain, cells[slot.number], slot.text(cells[slot.number]))
         states.append(values)
     found: Json = {
-        "#meta": {"format": "ITF", "description": f"{model.protocol.name}: {trace.property}"},
+        "#meta": {
+            "format": "ITF",
+            "format-description": ITF,
+            "source": model.protocol.name,
+            "variant": model.protocol.variant,
+            "status": f"violates {trace.property}",
+            "description": f"{model.protocol.name}: {trace.property}",
+            "parameters": {name: value for name, value in model.protocol.parameters},
+        },
+        "params": [],
         "vars": [slot.label for slot in model.slots],
         "states": states,
     }
@@ -156,3 +182,25 @@ def explored_object(found: Explored, traces: Sequence[Trace]) -> Json:
         "seconds": round(found.seconds, 3),
         "bytes": found.bytes,
     }
+
+
+def explored_text(chosen: Protocol, found: Explored, shown: Sequence[Trace]) -> str:
+    """Verdicts, counts and traces of one exploration for people."""
+    name = found.protocol + (f" ({found.variant})" if found.variant else "")
+    sizes = ", ".join(f"{key}={value}" for key, value in found.parameters)
+    depth = f", depth {found.depth}" if found.depth >= 0 else ""
+    stored = f", {found.stored:,} orbits" if found.symmetric else ""
+    lines = [
+        f"{name}: {chosen.question}",
+        f"  {found.threads} threads; {sizes}",
+        f"  {found.states:,} states, {found.transitions:,} transitions{depth}{stored}; "
+        f"engine {found.engine}, {found.seconds:.2f} s" + ("" if found.complete else f"; incomplete: {found.reason}"),
+    ]
+    for prop, verdict in found.properties:
+        reason = f" ({verdict.reason})" if isinstance(verdict, Unknown | Vacuous) else ""
+        lines.append(f"  {verdict.name:8} {prop}{reason}")
+    for trace in shown:
+        lines += ["", f"  {trace.property} is violated in {len(trace.events)} steps:"]
+        lines += ["    " + line for line in table(trace).splitlines()]
+    assumed = ", ".join(item.name for item in chosen.assumptions)
+    return "\n".join([*lines, f"  assumptions: {assumed or 'none'}", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from verify.concurrency.vectors import States
 if TYPE_CHECKING:
     import networkx as nx
 
+ENDINGS = (".graphml", ".dot", ".gv")
 EDGES = 5_000_000  # transitions up to which a quotient is drawn
 
 
@@ -97,16 +99,25 @@ def trace_graph(trace: Trace) -> nx.DiGraph:
     return graph
 
 
+def writable(path: Path) -> None:
+    """Raises ValueError for an ending that is no format of graphs, OSError where no file can be made."""
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"a graph is written as {', '.join(ENDINGS)}, got {path.name}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written")
+
+
 def write(graph: nx.DiGraph, path: Path) -> None:
-    """Writes GraphML (.graphml) or DOT (.dot, .gv); raises ValueError for another ending."""
+    """Writes GraphML (.graphml) or DOT (.dot, .gv). Raises as `writable`."""
     import networkx as nx  # noqa: PLC0415 - slow to import, and only a graph that is asked for needs it
 
+    writable(path)
     if path.suffix == ".graphml":
         nx.write_graphml(graph, path)
-    elif path.suffix in (".dot", ".gv"):
-        path.write_text(dot(graph))
     else:
-        raise ValueError(f"a graph is written as .graphml, .dot or .gv, got {path.name}")
+        path.write_text(dot(graph), encoding="utf-8")
 
 
 def dot(graph: nx.DiGraph) -> str:

@@ -19,6 +19,7 @@ from verify.concurrency.interpreter import Program, canonical, program
 from verify.concurrency.vectors import WIDTH, Expansion, States, Values
 
 Path = tuple[int, ...]
+TRIED = 200  # interleavings looked at for further counterexamples
 
 
 class Space(Interface):
@@ -126,22 +127,63 @@ def trace(model: Model, name: str, seen: Seen, symmetric: bool, known: Space | N
 
 
 def counterexamples(model: Model, name: str, symmetric: bool, count: int, deepest: int) -> tuple[Trace, ...]:
-    """Up to `count` interleavings that refute the named always property (or no-deadlock), shortest first, each with
-    another sequence of actions; to states at most `deepest` transitions away."""
+    """Up to `count` interleavings that refute the named always property (or no-deadlock), none of them another one with
+    threads renamed; first those that are no other one with steps added, and the shortest of each.
+
+    To states at most `deepest` transitions away; of the shortest ways to those, `TRIED` are looked at.
+    """
     nodes = [item.node for item in model.observations if (item.property, item.role) == (name, "bad")]
     node = nodes[0] if nodes else None
-    levels, rename = space(model, symmetric), canonical(model) if symmetric else _same
-    found: dict[tuple[str, ...], Trace] = {}
-    depth = 0
-    while depth <= deepest and levels.level(depth) and len(found) < count:
+    levels, rename, code = space(model, symmetric), canonical(model) if symmetric else _same, program(model)
+    found, longer = list[Trace](), list[Trace]()
+    depth = tried = 0
+    while depth <= deepest and levels.level(depth) and len(found) < count and tried < TRIED:
         bad = levels.where(depth, node)
         for path in _paths(levels, depth, frozenset(bad)) if bad else ():
-            one = replayed(model, name, rename, path)
-            found.setdefault(tuple(f"{item.actor}: {item.action}" for item in one.events), one)
-            if len(found) == count:
+            one, tried = replayed(model, name, rename, path, code=code), tried + 1
+            if not any(contains(one.events, known.events) for known in found):
+                found.append(one)
+            elif len(longer) < count and not any(_alike(one, known) for known in (*found, *longer)):
+                longer.append(one)
+            if len(found) == count or tried >= TRIED:
                 break
         depth += 1
-    return tuple(found.values())
+    return tuple((found + longer)[:count])
+
+
+def _alike(one: Trace, other: Trace) -> bool:
+    return len(one.events) == len(other.events) and contains(one.events, other.events)
+
+
+def contains(events: tuple[Event, ...], fewer: tuple[Event, ...]) -> bool:
+    """Whether `fewer` are among `events` in their order, with one thread in the place of another throughout."""
+
+    def rest(at: int, wanted: int, names: dict[str, str]) -> bool:
+        if wanted == len(fewer):
+            return True
+        for place in range(at, len(events) - (len(fewer) - wanted) + 1):
+            bound = _renamed(events[place], fewer[wanted], names)
+            if bound is not None and rest(place + 1, wanted + 1, bound):
+                return True
+        return False
+
+    return rest(0, 0, {})
+
+
+def _renamed(one: Event, other: Event, names: dict[str, str]) -> dict[str, str] | None:
+    """The renaming of actors, enlarged so that two events are the same; None where it cannot be."""
+    if one.action.split(" ")[0] != other.action.split(" ")[0]:
+        return None
+    if other.actor in names:
+        return names if names[other.actor] == one.actor else None
+    thread = other.actor.startswith("thread ")
+    if (
+        one.actor in names.values()
+        or thread != one.actor.startswith("thread ")
+        or not (thread or one.actor == other.actor)
+    ):
+        return None
+    return {**names, other.actor: one.actor}
 
 
 def _paths(levels: Space, depth: int, targets: frozenset[int]) -> Iterator[Path]:
@@ -162,9 +204,16 @@ def _same(state: int) -> int:
     return state
 
 
-def replayed(model: Model, name: str, rename: Callable[[int], int], path: Path, loop: int | None = None) -> Trace:
+def replayed(
+    model: Model,
+    name: str,
+    rename: Callable[[int], int],
+    path: Path,
+    loop: int | None = None,
+    code: Program | None = None,
+) -> Trace:
     """The trace with real threads along representatives; every transition is taken from the model again."""
-    code = program(model)
+    code = code or program(model)
     state = next(first for first in model.initial if rename(first) == path[0])
     states, events = [state], list[Event]()
     for wanted in path[1:]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Type
+from verify.concurrency.domains import BOOL, INT, THREAD, ProtocolError, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class PropertyTerm:
     """A property: for `always` and `eventually` holds for every choice of distinct `threads`, for `sometimes` for some.
 
     always: `premise` implies `claim`. sometimes: `claim`. eventually: `premise` leads to `claim`.
-    deadlock: a state without successors satisfies `claim`.
+    deadlock: a state without successors satisfies `claim`. With `step`, the premise is that the step is enabled.
     """
 
     name: str
@@ -161,6 +161,7 @@ class PropertyTerm:
     premise: Term
     claim: Term
     text: str = field(default="", compare=False)
+    step: str = ""
 
 
 TRUE = Const(1, BOOL)
@@ -200,3 +201,18 @@ def substitute(term: Term, values: Mapping[str, Term]) -> Term:
             over = Range(substitute(over.lo, values), substitute(over.hi, values))
         return Quantified(term.kind, term.variable, over, substitute(term.body, inner), term.type)
     return term
+
+
+def enabled(step: StepTerm | None, threads: tuple[str, ...]) -> Term:
+    """Whether the step of the named threads can be taken, with some choice; never, where there is no step."""
+    if step is None:
+        return FALSE
+    if len(step.threads) != len(threads):
+        raise ProtocolError(f"step {step.name} is of {len(step.threads)} threads, its precondition of {len(threads)}")
+    values: dict[str, Term] = {old: Bound(new, THREAD) for old, new in zip(step.threads, threads, strict=True)}
+    for let in step.lets:
+        values[let.name] = substitute(let.value, values)
+    guard = substitute(step.guard, values)
+    for name, over in step.choices:
+        guard = Quantified("any", name, over, guard)
+    return guard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,11 +13,12 @@ from click.testing import CliRunner
 
 from verify.cli_interleavings import interleavings, protocols
 from verify.concurrency.explored import Refuted, Trace
-from verify.concurrency.explorer import explore
+from verify.concurrency.explorer import distinct, explore
 from verify.concurrency.ground import ground
 from verify.concurrency.presentation import itf, mermaid, rows, svg, table
 from verify.concurrency.protocols import protocol
 from verify.concurrency.quotient import quotient, trace_graph, write
+from verify.concurrency.shortest import contains
 
 WRONG = protocol("xol-step").with_variant("uprobe-removed-first")
 STARVED = protocol("xol-step").with_variant("weakly-fair-slots")
@@ -122,6 +124,43 @@ def test_distinct_counterexamples_are_printed(tmp_path: Path) -> None:
     assert status == 0
     assert output.count("no_sigtrap is violated") == 3
     assert len(list(tmp_path.glob("*.svg"))) == len(list(tmp_path.glob("*.itf.json"))) == 6
+
+
+def test_counterexamples_are_more_than_renamed_or_longer_ones() -> None:
+    found = distinct(WRONG, explore(WRONG, 2), "no_sigtrap", 4)
+    assert [len(trace.events) for trace in found] == [6, 6, 7, 7]  # two, and two that are one of them with a step added
+    first, second, *longer = (trace.events for trace in found)
+    assert not contains(first, second) and not contains(second, first)
+    assert all(contains(more, first) or contains(more, second) for more in longer)
+
+
+def test_a_renamed_counterexample_is_the_same() -> None:
+    events = shown().events
+    swapped = tuple(
+        replace(e, actor={"thread 0": "thread 1", "thread 1": "thread 0"}.get(e.actor, e.actor)) for e in events
+    )
+    assert swapped != events
+    assert contains(swapped, events) and contains(events, swapped)
+    assert not contains(events[::-1], events)
+
+
+def test_itf_has_the_fields_of_the_format() -> None:
+    """Apalache ADR 015: `#meta` with format, description and source; `params`; `vars`; `states` with their index."""
+    found = json.loads(json.dumps(itf(ground(WRONG, 2), shown())))
+    assert set(found) == {"#meta", "params", "vars", "states"}
+    assert found["#meta"]["format"] == "ITF"
+    assert found["#meta"]["parameters"]["K"] == 2
+    assert [state["#meta"]["index"] for state in found["states"]] == list(range(7))
+    assert all(isinstance(v, bool | int | str) for s in found["states"] for k, v in s.items() if k != "#meta")
+
+
+def test_svg_names_the_property_and_what_changed_and_fits() -> None:
+    root = ElementTree.fromstring(svg(shown("a_waiting_thread_gets_a_slot")))
+    text = "".join(root.itertext())
+    assert "a_waiting_thread_gets_a_slot" in text
+    assert "pc wait → slot" in text
+    assert "from here again and again" in text
+    assert all(0 <= float(node.get("x", "0")) < float(root.get("width", "0")) for node in root.iter())
 
 
 def test_protocols_lists_variants_with_what_is_expected() -> None:

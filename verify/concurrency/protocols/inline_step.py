@@ -127,6 +127,12 @@ def one_thread_steps(s: Shared, t: Thread, u: Thread) -> Claim:
     return not (t.pc in ("step", "stepped") and u.pc in ("step", "stepped"))
 
 
+@inline.always
+def nobody_waits_in_vain(s: Shared) -> Claim:
+    """Nothing is woken where the instruction waits for nothing."""
+    return WAITS or not s.woken
+
+
 @inline.sometimes
 def two_have_trapped(s: Shared, t: Thread, u: Thread) -> Claim:
     """A thread has trapped while another steps."""
@@ -143,6 +149,19 @@ def a_step_ends(s: Shared, t: Thread) -> Claim:
 def a_trapped_thread_steps(s: Shared, t: Thread) -> Claim:
     """Waiting for one's turn ends."""
     return leads_to(t.pc == "trap", t.pc == "step")
+
+
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@inline.precondition(exec_int3)
+def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
+    """A thread hits where the breakpoint stands."""
+    return t.pc == "at" and s.byte == "int3"
+
+
+@inline.precondition(take_out)
+def only_a_hit_is_stepped(s: Shared, t: Thread) -> Claim:
+    """The breakpoint is taken out for a thread that has hit it."""
+    return t.pc == "trap"
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------

@@ -239,6 +239,20 @@ def no_trap_when_done(s: Shared, t: Thread) -> Claim:
 
 
 @patch.always
+def int3_stands_while_patching(s: Shared) -> Claim:
+    """From the first write until the last one byte 0 is int3."""
+    return implies(s.patcher in ("int3", "quiet", "tail"), s.first == "int3")
+
+
+@patch.always
+def answered_is_serialised(s: Shared, t: Thread) -> Claim:
+    """A processor that owes no answer fetches what memory holds, and nothing else."""
+    first = (not t.first_old or s.first == "old") and (not t.first_int3 or s.first == "int3")
+    rest = (not t.first_new or s.first == "new") and (not t.tail_old or s.tail == "old")
+    return implies(not t.pending, first and rest and (not t.tail_new or s.tail == "new"))
+
+
+@patch.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
     first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
@@ -269,6 +283,19 @@ def a_trapped_thread_goes_on(s: Shared, t: Thread) -> Claim:
     return leads_to(t.pc == "trap", t.pc != "trap")
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@patch.precondition(fetch_old)
+def old_code_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """Old code is executed by a thread at the site that may fetch it."""
+    return t.pc == "at" and t.first_old
+
+
+@patch.precondition(fetch_int3)
+def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread traps at the site where it may fetch int3."""
+    return t.pc == "at" and t.first_int3
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 patch.variant(
     "one-instruction",
@@ -294,21 +321,25 @@ patch.variant(
     "no-sync-after-int3",
     "The tail is written while a processor may still fetch the old first byte.",
     constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False},
-    expected={"no_torn_instruction": "refuted", "a_thread_is_preempted_inside": "refuted"},
+    expected={
+        "answered_is_serialised": "refuted",
+        "no_torn_instruction": "refuted",
+        "a_thread_is_preempted_inside": "refuted",
+    },
     threads=1,
 )
 patch.variant(
     "no-sync-after-tail",
     "The first byte is written while a processor may still fetch the old tail.",
     constants={"SYNC_TAIL": False},
-    expected={"no_torn_instruction": "refuted"},
+    expected={"answered_is_serialised": "refuted", "no_torn_instruction": "refuted"},
     threads=1,
 )
 patch.variant(
     "no-sync-after-first",
     "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
     constants={"SYNC_FIRST": False},
-    expected={"no_sigtrap": "refuted", "no_trap_when_done": "refuted"},
+    expected={"answered_is_serialised": "refuted", "no_sigtrap": "refuted", "no_trap_when_done": "refuted"},
     threads=1,
 )
 patch.variant(
@@ -316,6 +347,7 @@ patch.variant(
     "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
     constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False, "SYNC_TAIL": False, "SYNC_FIRST": False},
     expected={
+        "answered_is_serialised": "refuted",
         "no_torn_instruction": "refuted",
         "no_sigtrap": "refuted",
         "patched_text_is_fetched": "refuted",
@@ -329,10 +361,12 @@ patch.variant(
     "The tail, sync, then the first byte, with no int3 before: the old first byte meets the new tail.",
     constants={"BOUNDARY": False, "QUIET": False, "INT3": False},
     expected={
+        "int3_stands_while_patching": "refuted",
         "no_torn_instruction": "refuted",
         "a_thread_is_preempted_inside": "refuted",
         "a_thread_traps_on_the_new_tail": "refuted",
         "a_trapped_thread_goes_on": "vacuous",
+        "a_trap_is_at_the_site": "vacuous",
     },
     threads=1,
 )

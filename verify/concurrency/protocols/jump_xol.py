@@ -268,6 +268,43 @@ def removal_ends(s: Shared) -> Claim:
     return leads_to(s.patcher == "int3-out", s.patcher == "removed")
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@jump.precondition(fetch_int3)
+def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread traps at the site where it may fetch int3."""
+    return t.pc == "at" and not t.signal and t.sees_int3
+
+
+@jump.precondition(handle)
+def only_a_trap_is_handled(s: Shared, t: Thread) -> Claim:
+    """The handler runs for a thread that has trapped."""
+    return t.pc == "trap"
+
+
+@jump.precondition(fetch_jump)
+def a_jump_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread jumps at the site where it may fetch the jump."""
+    return t.pc == "at" and not t.signal and t.sees_jump
+
+
+@jump.precondition(leave_copy)
+def the_copy_is_left_from_inside(s: Shared, t: Thread) -> Claim:
+    """The copy is left by a thread in it that runs."""
+    return t.pc == "copy" and not t.signal
+
+
+@jump.precondition(signal)
+def a_trap_defers_signals(s: Shared, t: Thread) -> Claim:
+    """No signal handler begins between a trap and its end."""
+    return t.pc != "trap" and not t.signal
+
+
+@jump.precondition(remove_jump)
+def removing_waits_for_syncs(s: Shared) -> Claim:
+    """Removing begins when every processor has seen the jump."""
+    return s.patcher == "jumping" and all(not t.pending for t in threads)
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 jump.variant(
     "no-grace-period",

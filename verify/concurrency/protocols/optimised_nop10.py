@@ -170,6 +170,20 @@ def child_call(s: Shared, t: Thread) -> None:
 
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
+def written(s: Shared, sync: Claim) -> None:
+    """After a write: each processor of the parent may fetch what memory holds now, too, and is asked to serialise."""
+    for t in threads:
+        if t.pc != "child":
+            t.first_nop = t.first_nop or s.first == "nop"
+            t.first_int3 = t.first_int3 or s.first == "int3"
+            t.first_lea = t.first_lea or s.first == "lea"
+            t.middle_nop = t.middle_nop or s.middle == "nop"
+            t.middle_lea = t.middle_lea or s.middle == "lea"
+            t.last_other = t.last_other or s.last == "other"
+            t.last_call = t.last_call or s.last == "call"
+            t.pending = sync
+
+
 @nop10.step(actor="kernel")
 def register(s: Shared) -> None:
     """The handler can be found, int3 is written, in the child too."""
@@ -178,10 +192,7 @@ def register(s: Shared) -> None:
         s.first = "int3"
         if s.child != "none":
             s.child = "int3"
-        for t in threads:
-            if t.pc != "child":
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+        written(s, SYNC_INT3)
 
 
 @nop10.step(actor="kernel")
@@ -192,12 +203,9 @@ def write_tail(s: Shared) -> None:
         s.trampoline = True
         s.middle = "lea"
         s.last = "call"
+        written(s, SYNC_TAIL)
         for t in threads:
-            if t.pc != "child":
-                t.middle_lea = True
-                t.last_call = True
-                t.last_other = t.last_other or not SAME_CALL
-                t.pending = SYNC_TAIL
+            t.last_other = t.last_other or (t.pc != "child" and not SAME_CALL)
 
 
 @nop10.step(actor="kernel")
@@ -206,10 +214,7 @@ def write_lea(s: Shared) -> None:
     if s.kernel == "tail" and all(not t.pending for t in threads):
         s.kernel = "optimised"
         s.first = "lea"
-        for t in threads:
-            if t.pc != "child":
-                t.first_lea = True
-                t.pending = SYNC_FIRST
+        written(s, SYNC_FIRST)
 
 
 @nop10.step(actor="kernel")
@@ -218,10 +223,7 @@ def write_int3_back(s: Shared) -> None:
     if s.kernel == "optimised" and all(not t.pending for t in threads):
         s.kernel = "int3-back"
         s.first = "int3"
-        for t in threads:
-            if t.pc != "child":
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+        written(s, SYNC_INT3)
 
 
 @nop10.step(actor="kernel")
@@ -232,11 +234,7 @@ def write_nop_tail(s: Shared) -> None:
         s.middle = "nop"
         if not KEEP_CALL:
             s.last = "other"
-        for t in threads:
-            if t.pc != "child":
-                t.middle_nop = True
-                t.last_other = t.last_other or not KEEP_CALL
-                t.pending = SYNC_TAIL
+        written(s, SYNC_TAIL)
 
 
 @nop10.step(actor="kernel")
@@ -245,10 +243,7 @@ def write_nop(s: Shared) -> None:
     if (s.kernel == "tail-back" or (s.kernel == "armed" and s.middle == "nop")) and all(not t.pending for t in threads):
         s.kernel = "nop-back"
         s.first = "nop"
-        for t in threads:
-            if t.pc != "child":
-                t.first_nop = True
-                t.pending = SYNC_FIRST
+        written(s, SYNC_FIRST)
 
 
 @nop10.step(actor="kernel")
@@ -305,6 +300,12 @@ def no_missed_hit(s: Shared, t: Thread) -> Claim:
 
 
 @nop10.always
+def optimised_site_has_its_lea(s: Shared) -> Claim:
+    """What counts as optimised is: byte 0 is the lea's."""
+    return implies(s.kernel == "optimised", s.first == "lea")
+
+
+@nop10.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
     first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_lea
@@ -334,6 +335,49 @@ def optimising_ends(s: Shared) -> Claim:
 def a_hit_ends(s: Shared, t: Thread) -> Claim:
     """A thread behind the lea comes back, with its stack pointer."""
     return leads_to(t.pc == "between", t.pc == "at")
+
+
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@nop10.precondition(fetch_int3)
+def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread traps at the site where it may fetch int3."""
+    return t.pc == "at" and t.first_int3
+
+
+@nop10.precondition(fetch_lea)
+def the_lea_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread executes the lea at the site where it may fetch it."""
+    return t.pc == "at" and t.first_lea and t.middle_lea
+
+
+@nop10.precondition(fetch_call)
+def the_call_follows_the_lea(s: Shared, t: Thread) -> Claim:
+    """The call is executed behind the lea."""
+    return t.pc == "between" and t.last_call
+
+
+@nop10.precondition(look_up)
+def only_a_trap_looks_up(s: Shared, t: Thread) -> Claim:
+    """The handler is looked up for a thread that has trapped."""
+    return t.pc == "trap"
+
+
+@nop10.precondition(fork)
+def text_is_copied_between_writes(s: Shared, t: Thread) -> Claim:
+    """A thread of the program forks once, and not between two writes."""
+    return t.pc == "at" and s.child == "none" and s.kernel in ("idle", "armed", "optimised")
+
+
+@nop10.precondition(child_call)
+def the_child_calls_by_its_copy(s: Shared, t: Thread) -> Claim:
+    """The child calls where its copy has the call."""
+    return t.pc == "child" and s.child == "call"
+
+
+@nop10.precondition(write_int3_back)
+def going_back_waits_for_syncs(s: Shared) -> Claim:
+    """An optimised site goes back when every processor has seen the lea."""
+    return s.kernel == "optimised" and all(not t.pending for t in threads)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------

@@ -165,6 +165,18 @@ def child_call(s: Shared, t: Thread) -> None:
 
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
+def written(s: Shared, sync: Claim) -> None:
+    """After a write: each processor of the parent may fetch what memory holds now, too, and is asked to serialise."""
+    for t in threads:
+        if not t.child:
+            t.first_nop = t.first_nop or s.first == "nop"
+            t.first_int3 = t.first_int3 or s.first == "int3"
+            t.first_call = t.first_call or s.first == "call"
+            t.tail_nop = t.tail_nop or s.tail == "nop"
+            t.tail_call = t.tail_call or s.tail == "call"
+            t.pending = sync
+
+
 @nop5.step(actor="kernel")
 def register(s: Shared) -> None:
     """The handler can be found, int3 is written, in the child too."""
@@ -174,10 +186,7 @@ def register(s: Shared) -> None:
         s.first = "int3"
         if s.child_text != "none":
             s.child_text = "int3"
-        for t in threads:
-            if not t.child:
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+        written(s, SYNC_INT3)
 
 
 @nop5.step(actor="kernel")
@@ -194,10 +203,7 @@ def write_displacement(s: Shared) -> None:
     if s.kernel == "ready":
         s.kernel = "tail"
         s.tail = "call"
-        for t in threads:
-            if not t.child:
-                t.tail_call = True
-                t.pending = SYNC_TAIL
+        written(s, SYNC_TAIL)
 
 
 @nop5.step(actor="kernel")
@@ -206,10 +212,7 @@ def write_call(s: Shared) -> None:
     if s.kernel == "tail" and all(not t.pending for t in threads):
         s.kernel = "optimised"
         s.first = "call"
-        for t in threads:
-            if not t.child:
-                t.first_call = True
-                t.pending = SYNC_FIRST
+        written(s, SYNC_FIRST)
 
 
 @nop5.step(actor="kernel")
@@ -218,10 +221,7 @@ def unregister_unoptimised(s: Shared) -> None:
     if s.kernel == "armed" and all(not t.pending for t in threads):
         s.kernel = "nop-back"
         s.first = "nop"
-        for t in threads:
-            if not t.child:
-                t.first_nop = True
-                t.pending = SYNC_FIRST
+        written(s, SYNC_FIRST)
 
 
 @nop5.step(actor="kernel")
@@ -230,10 +230,7 @@ def write_int3_back(s: Shared) -> None:
     if s.kernel == "optimised" and all(not t.pending for t in threads):
         s.kernel = "int3-back"
         s.first = "int3"
-        for t in threads:
-            if not t.child:
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+        written(s, SYNC_INT3)
 
 
 @nop5.step(actor="kernel")
@@ -242,10 +239,7 @@ def write_nop_tail(s: Shared) -> None:
     if s.kernel == "int3-back" and all(not t.pending for t in threads):
         s.kernel = "tail-back"
         s.tail = "nop"
-        for t in threads:
-            if not t.child:
-                t.tail_nop = True
-                t.pending = SYNC_TAIL
+        written(s, SYNC_TAIL)
 
 
 @nop5.step(actor="kernel")
@@ -254,10 +248,7 @@ def write_nop(s: Shared) -> None:
     if s.kernel == "tail-back" and all(not t.pending for t in threads):
         s.kernel = "nop-back"
         s.first = "nop"
-        for t in threads:
-            if not t.child:
-                t.first_nop = True
-                t.pending = SYNC_FIRST
+        written(s, SYNC_FIRST)
 
 
 @nop5.step(actor="kernel")
@@ -311,6 +302,12 @@ def no_missed_hit(s: Shared, t: Thread) -> Claim:
 
 
 @nop5.always
+def optimised_site_has_its_call(s: Shared) -> Claim:
+    """What counts as optimised is: byte 0 is the call's."""
+    return implies(s.kernel == "optimised", s.first == "call")
+
+
+@nop5.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
     first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_call
@@ -345,6 +342,55 @@ def optimising_ends(s: Shared) -> Claim:
 def a_hit_ends(s: Shared, t: Thread) -> Claim:
     """A thread does not stay in the trampoline."""
     return leads_to(t.pc == "trampoline", t.pc != "trampoline")
+
+
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@nop5.precondition(fetch_int3)
+def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread traps at the site where it may fetch int3."""
+    return t.pc == "at" and t.first_int3
+
+
+@nop5.precondition(fetch_call)
+def a_call_is_at_the_site(s: Shared, t: Thread) -> Claim:
+    """A thread calls at the site where it may fetch the whole call."""
+    return t.pc == "at" and t.first_call and t.tail_call
+
+
+@nop5.precondition(look_up)
+def only_a_trap_looks_up(s: Shared, t: Thread) -> Claim:
+    """The handler is looked up for a thread that has trapped."""
+    return t.pc == "trap"
+
+
+@nop5.precondition(fork)
+def text_is_copied_between_writes(s: Shared, t: Thread) -> Claim:
+    """A thread of the program forks once, and not between two writes."""
+    return t.pc == "at" and s.child_text == "none" and s.kernel in ("idle", "armed", "optimised")
+
+
+@nop5.precondition(child_trap)
+def the_child_traps_on_its_copy(s: Shared, t: Thread) -> Claim:
+    """The child traps at the site where its copy has int3."""
+    return t.pc == "at" and t.child and s.child_text == "int3"
+
+
+@nop5.precondition(child_call)
+def the_child_calls_by_its_copy(s: Shared, t: Thread) -> Claim:
+    """The child calls at the site where its copy has the call."""
+    return t.pc == "at" and t.child and s.child_text == "call"
+
+
+@nop5.precondition(unregister_unoptimised)
+def taking_out_waits_for_syncs(s: Shared) -> Claim:
+    """An unoptimised site goes back when every processor has seen int3."""
+    return s.kernel == "armed" and all(not t.pending for t in threads)
+
+
+@nop5.precondition(write_int3_back)
+def going_back_waits_for_syncs(s: Shared) -> Claim:
+    """An optimised site goes back when every processor has seen the call."""
+    return s.kernel == "optimised" and all(not t.pending for t in threads)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------

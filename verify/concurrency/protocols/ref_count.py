@@ -220,6 +220,25 @@ def registering_ends(s: Shared, t: Thread) -> Claim:
     return leads_to(t.pc == "has-ref", t.pc == "armed")
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@refs.precondition(trap)
+def a_hit_is_of_int3(s: Shared) -> Claim:
+    """The program hits where the breakpoint stands."""
+    return s.hitter == "at" and s.byte == "int3"
+
+
+@refs.precondition(find)
+def only_a_trap_looks_up(s: Shared) -> Claim:
+    """The object is looked up for a thread that has trapped."""
+    return s.hitter == "trap"
+
+
+@refs.precondition(handled)
+def only_a_hit_is_handled(s: Shared) -> Claim:
+    """The consumers run for a hit whose object was found."""
+    return s.hitter == "handling"
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 refs.variant(
     "no-lock",

@@ -215,6 +215,25 @@ def trampoline_is_left(s: Shared, t: Thread) -> Claim:
     return leads_to(t.pc == "trampoline", t.pc == "run")
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@ret.precondition(call_probed)
+def only_calls_while_registered_are_hijacked(s: Shared, t: Thread) -> Claim:
+    """A return address is replaced while the probe is registered."""
+    return t.pc == "run" and s.registered
+
+
+@ret.precondition(call_plain)
+def a_call_is_by_a_running_thread(s: Shared, t: Thread) -> Claim:
+    """A thread calls while it runs, and while its stack has room."""
+    return t.pc == "run" and t.depth < D
+
+
+@ret.precondition(return_hijacked)
+def a_return_is_by_a_running_thread(s: Shared, t: Thread) -> Claim:
+    """A thread returns to the trampoline from a frame that says so."""
+    return t.pc == "run" and t.depth > 0
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 ret.variant(
     "instances-dropped",

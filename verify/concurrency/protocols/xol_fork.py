@@ -279,6 +279,12 @@ def no_int3_remains(s: Shared) -> Claim:
     return implies(s.prober == "idle", s.byte[0] == "original" and s.byte[1] == "original")
 
 
+@fork.always
+def parent_is_probed(s: Shared) -> Claim:
+    """From its own writing on, and until the removal writes, the parent's address space has its breakpoint."""
+    return implies(s.prober in ("inserted-0", "armed", "removing"), s.byte[0] == "int3")
+
+
 @fork.sometimes
 def both_processes_step(s: Shared, t: Thread, u: Thread) -> Claim:
     """Parent and child are in their slots at the same time."""
@@ -295,6 +301,12 @@ def a_vfork_child_steps(s: Shared, t: Thread) -> Claim:
 def two_threads_want_one_slot(s: Shared, t: Thread, u: Thread) -> Claim:
     """A cloned thread waits for the slot that another of its address space has."""
     return t.pc == "slot" and u.pc == "wait" and t.space == u.space and not u.vchild and not t.vchild
+
+
+@fork.eventually
+def unregistering_ends(s: Shared) -> Claim:
+    """What is registered can be unregistered."""
+    return leads_to(s.prober == "armed", s.prober == "idle")
 
 
 @fork.eventually
@@ -319,6 +331,55 @@ def all_done(s: Shared) -> Claim:
     )
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@fork.precondition(exec_int3)
+def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
+    """A thread hits where its address space has the breakpoint."""
+    return t.pc == "at" and s.byte[t.space] == "int3"
+
+
+@fork.precondition(get_slot)
+def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
+    """A slot is for a thread whose probe was found."""
+    return t.pc == "wait"
+
+
+@fork.precondition(fixup)
+def only_a_step_is_fixed_up(s: Shared, t: Thread) -> Claim:
+    """The debug trap of a step is the owner's."""
+    return t.pc == "stepped"
+
+
+@fork.precondition(fork_process)
+def one_process_forks_once(s: Shared, t: Thread, u: Thread) -> Claim:
+    """A thread that runs makes the second address space and its one thread."""
+    return t.pc in ("at", "slot") and u.pc == "unborn" and not s.forked and not t.vchild
+
+
+@fork.precondition(clone_thread)
+def a_new_thread_is_new(s: Shared, t: Thread, u: Thread) -> Claim:
+    """A thread that runs makes another one."""
+    return t.pc in ("at", "slot") and u.pc == "unborn" and not t.vchild
+
+
+@fork.precondition(leave)
+def only_a_vfork_child_leaves(s: Shared, t: Thread) -> Claim:
+    """A vfork child that executes or exits is at rest."""
+    return t.vchild and t.pc in ("at", "killed", "segv")
+
+
+@fork.precondition(resume)
+def a_parent_waits_for_its_child(s: Shared, t: Thread) -> Claim:
+    """A vfork parent goes on when its child is gone."""
+    return t.pc == "blocked" and not s.vforking
+
+
+@fork.precondition(insert_uprobe)
+def registering_begins_once(s: Shared) -> Claim:
+    """Registering begins when nothing is registered."""
+    return s.prober == "idle" and not s.registered
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 fork.variant(
     "no-dup-lock",
@@ -333,7 +394,8 @@ fork.variant(
     "The fork itself runs in the slot: the child wakes up in a slot that its address space does not have.",
     constants={"IN_SLOT": True},
     drop=["vfork", "clone_thread"],
-    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
+    expected={"a_parent_waits_for_its_child": "vacuous", "only_a_vfork_child_leaves": "vacuous",
+              "a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
               "no_fault_in_slot": "refuted", "slot_is_owned": "refuted", "both_processes_step": "refuted",
               "blocked_parent_owns_no_slot": "vacuous", "a_vfork_parent_goes_on": "vacuous"},
     threads=2,
@@ -343,7 +405,8 @@ fork.variant(
     "The clone itself runs in the slot: two threads are in one slot, and the new one owns none.",
     constants={"IN_SLOT": True},
     drop=["vfork", "fork_process"],
-    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
+    expected={"a_parent_waits_for_its_child": "vacuous", "only_a_vfork_child_leaves": "vacuous",
+              "a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
               "slot_is_owned": "refuted", "no_sigtrap": "refuted", "both_processes_step": "refuted",
               "blocked_parent_owns_no_slot": "vacuous", "child_is_probed": "vacuous",
               "a_vfork_parent_goes_on": "vacuous"},

@@ -238,6 +238,31 @@ def all_done(s: Shared) -> Claim:
     )
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@xol.precondition(exec_int3)
+def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
+    """A thread hits where the breakpoint stands."""
+    return t.pc == "at" and s.byte == "int3"
+
+
+@xol.precondition(hit)
+def a_handler_runs_for_a_trap(s: Shared, t: Thread) -> Claim:
+    """The handler runs for a thread that has trapped, and while it can be found."""
+    return t.pc == "trap" and s.registered
+
+
+@xol.precondition(signal)
+def a_signal_is_deferred_once(s: Shared, t: Thread) -> Claim:
+    """Only a thread in its slot has a signal to defer."""
+    return t.pc == "slot"
+
+
+@xol.precondition(insert_uprobe)
+def registering_begins_once(s: Shared) -> Claim:
+    """Registering begins when nothing is registered."""
+    return s.prober == "idle" and not s.registered
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 xol.variant(
     "cyclic",

@@ -257,6 +257,49 @@ def a_hit_ends(s: Shared, t: Thread) -> Claim:
     return leads_to(t.pc == "trap", t.pc in ("at", "fault"))
 
 
+# --- what must hold whenever a step is taken --------------------------------------------------------------------------
+@unmap.precondition(exec_int3)
+def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
+    """A thread hits where the breakpoint stands."""
+    return t.pc == "at" and s.byte == "int3"
+
+
+@unmap.precondition(fault)
+def a_fault_is_of_no_page(s: Shared, t: Thread) -> Claim:
+    """A thread faults in place only where nothing is mapped."""
+    return t.pc == "at" and s.page == "nothing"
+
+
+@unmap.precondition(get_slot)
+def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
+    """A slot is for a thread whose probe was found."""
+    return t.pc == "wait"
+
+
+@unmap.precondition(unmap_text)
+def the_program_unmaps(s: Shared, t: Thread) -> Claim:
+    """Mappings change by a thread in the program, not by one in a hit."""
+    return t.pc == "at"
+
+
+@unmap.precondition(map_other)
+def the_program_maps_another(s: Shared, t: Thread) -> Claim:
+    """Another mapping comes by a thread in the program, to a free place."""
+    return t.pc == "at" and s.page == "nothing"
+
+
+@unmap.precondition(map_text)
+def the_program_maps_the_text(s: Shared, t: Thread) -> Claim:
+    """The text is mapped by a thread in the program, to a free place."""
+    return t.pc == "at" and s.page == "nothing"
+
+
+@unmap.precondition(insert_uprobe)
+def registering_begins_once(s: Shared) -> Claim:
+    """Registering begins when nothing is registered."""
+    return s.prober == "idle" and not s.registered
+
+
 # --- variants ---------------------------------------------------------------------------------------------------------
 unmap.variant(
     "area-not-sealed",

@@ -20,7 +20,7 @@ from verify.concurrency.frontier import Explorer
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.grounding import Scope
 from verify.concurrency.language import Protocol
-from verify.concurrency.parts import _walk as walk
+from verify.concurrency.parts import walk
 from verify.concurrency.terms import NO_THREAD, Bound, Cell, Const, Op, Term, negation, substitute
 from verify.concurrency.unbounded.clauses import Clause, implication, of_property, size_term
 from verify.concurrency.unbounded.tracked import NotCovered

@@ -15,8 +15,7 @@ import z3
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
 from verify.concurrency.language import Protocol
-from verify.concurrency.parts import Parts, Write
-from verify.concurrency.parts import _walk as walk
+from verify.concurrency.parts import Parts, Write, walk
 from verify.concurrency.terms import (
     AllThreads,
     Bound,

@@ -16,7 +16,7 @@ from verify.concurrency.domains import ProtocolError, ThreadId, starts
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.grounding import Observation, Scope, Slot, Transition
 from verify.concurrency.language import Protocol
-from verify.concurrency.parts import _walk as walk
+from verify.concurrency.parts import walk
 from verify.concurrency.terms import (
     AllThreads,
     Assign,

@@ -85,6 +85,13 @@ class AnyNumber:
     explored: tuple[Explored, ...]
     notes: tuple[tuple[str, str], ...]
     seconds: float
+    interrupted: bool = False
+
+    @property
+    def traces(self) -> tuple[tuple[int, Trace], ...]:
+        """Number of threads and trace of each refutation that has one."""
+        found = (verdict for _, verdict in self.properties if isinstance(verdict, RefutedAny))
+        return tuple((verdict.threads, verdict.trace) for verdict in found if verdict.trace is not None)
 
     def verdict(self, name: str) -> AnyVerdict:
         """The verdict of the named property."""
@@ -104,13 +111,17 @@ def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | N
     began = time.perf_counter()
     chosen = protocol if variant is None else protocol.with_variant(variant)
     run = _Run(chosen, limits or Limits(seconds=SECONDS))
-    run.explore(max(LEAST, chosen.threads))
-    run.prove()
+    try:
+        run.explore(max(LEAST, chosen.threads))
+        run.prove()
+    except KeyboardInterrupt:
+        run.interrupted = True
     closed = tuple((prop.name, run.verdict(prop.name, prop.kind)) for prop in chosen.properties)
     seconds = time.perf_counter() - began
     return AnyNumber(
-        chosen.name, chosen.variant, chosen.parameters, closed, tuple(run.explored), tuple(run.notes), seconds
-    )
+        chosen.name, chosen.variant, chosen.parameters, closed, tuple(run.explored), tuple(run.notes), seconds,
+        run.interrupted,
+    )  # fmt: skip
 
 
 class _Run:
@@ -120,6 +131,7 @@ class _Run:
         self.protocol, self.limits = protocol, limits
         self.explored: list[Explored] = []
         self.notes: list[tuple[str, str]] = []
+        self.interrupted = False
         self.methods: dict[str, list[Method]] = {prop.name: [] for prop in protocol.properties}
 
     @property
@@ -133,6 +145,8 @@ class _Run:
             found = explore(self.protocol, number, limits=self.limits)
             if not found.complete:
                 self.notes.append((f"exploration of {number} threads", f"incomplete: {found.reason}"))
+                if found.reason == "interrupted":
+                    raise KeyboardInterrupt
                 return
             self.explored.append(found)
 
