@@ -1,0 +1,369 @@
+"""Race scenarios of probes that are stepped out of line: threads, signals, forks, exec, unmapping.
+
+Each row names the properties that predict its outcome. "Steady" is a prober that is registered all the time: its hits
+must be the calls, exactly. Another prober comes and goes meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from verify.live.races import GRACE, Check, Claim, Scenario, Stage, at_least, between, checked_rounds, equal
+from verify.live.races_program import COUNTED_SIGNAL, ELSEWHERE, Program
+from verify.live.races_code import BASE, FUNCTION_AT, SITES
+
+SITE: Final = "stepped"
+THREADS: Final = 3
+MANY: Final = 40  # threads, more than the 31 slots of one page
+EXECUTED: Final = 64  # calls of the program that is executed by itself
+FEW: Final = 50  # calls of a child
+STEADY_HITS: Final = "hits of the steady prober are the calls"
+
+
+def running(stage: Stage, count: int = THREADS, site: str = SITE) -> int:
+    """The pid of a child whose threads call until they are stopped."""
+
+    def body(program: Program) -> None:
+        rows = program.threads(count, site)
+        program.board.set("ready", 1)
+        for row in rows:
+            row.join()
+
+    return stage.start(body)
+
+
+def probers_come_and_go(stage: Stage, site: str = SITE, name: str = "no_missed_hit") -> list[Check]:
+    """Threads call while one prober registers and unregisters."""
+    child = running(stage, site=site)
+    stage.wait_for("ready")
+    found = stage.comes_and_goes(site)
+    text = stage.text(child, site)
+    stage.stop()
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", stage.ended(child)),
+        *checked_rounds(name, found),
+        equal("no_slot_is_shared", "wrong results", 0, stage.board.total("wrong")),
+        equal("no_int3_remains", "text after unregistering", stage.original_text(site), text),
+    ]
+
+
+def more_threads_than_slots(stage: Stage) -> list[Check]:
+    """All threads get through; each call is hit once."""
+    with stage.probe(SITE):
+        def body(program: Program) -> None:
+            for row in program.threads(MANY, SITE):
+                row.join()
+
+        child = stage.start(body)
+        time.sleep(stage.seconds)
+        stage.stop()
+        ended = stage.ended(child)
+    board = stage.board
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", ended),
+        equal("a_waiting_thread_gets_a_slot", f"threads of {MANY} that called", MANY, sum(map(bool, board.calls()))),
+        equal("no_missed_hit", STEADY_HITS, board.total("calls"), stage.probes.hits(0)),
+        equal("no_slot_is_shared", "wrong results", 0, board.total("wrong")),
+    ]
+
+
+def signals_during_steps(stage: Stage) -> list[Check]:
+    """Queued signals arrive all the time; the handler calls the probed function too."""
+    board = stage.board
+    board.set("handler", BASE + FUNCTION_AT[SITE])
+
+    def body(program: Program) -> None:
+        program.handle(COUNTED_SIGNAL, "counted")
+        rows = program.threads(THREADS, SITE)
+        board.set("ready", 1)
+        for row in rows:
+            row.join()
+        deadline = time.monotonic() + GRACE / 2  # the last of them are still queued
+        while board.get("handled") < board.get("rounds") and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    with stage.probe(SITE):
+        child = stage.start(body)
+        stage.wait_for("ready")
+        sent = _signals(stage, child)
+        board.set("rounds", sent)
+        stage.stop()
+        ended = stage.ended(child)
+    calls, handled = board.total("calls"), board.get("handled")
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", ended),
+        at_least("signal_is_deferred", "signals sent", 1, sent),
+        equal("signal_handler_owns_no_slot", "signals handled, of those sent", sent, handled),
+        equal("no_missed_hit", "hits are calls and calls by handlers", calls + handled, stage.probes.hits(0)),
+        equal("slot_is_owned", "wrong results", 0, board.total("wrong") + board.get("handler_wrong")),
+    ]
+
+
+def _signals(stage: Stage, child: int) -> int:
+    """Signals sent to the child for the scenario's time; a queue that is full is not counted."""
+    sent, deadline = 0, time.monotonic() + stage.seconds
+    while time.monotonic() < deadline:
+        try:
+            os.kill(child, COUNTED_SIGNAL)
+            sent += 1
+        except BlockingIOError:
+            pass
+        time.sleep(0.0001)
+    return sent
+
+
+def fatal_signals_during_steps(stage: Stage) -> list[Check]:
+    """Processes are killed while their threads step; one that is not goes on."""
+    board, killed, deadline = stage.board, [], time.monotonic() + stage.seconds
+    with stage.probe(SITE):
+        while not killed or time.monotonic() < deadline:
+            board.set("ready", 0)
+            child = running(stage)
+            stage.wait_for("ready")
+            stage.pause()
+            os.kill(child, signal.SIGKILL)
+            killed.append(stage.ended(child))
+        survivor = stage.start(lambda program: program.call(THREADS, SITE, FEW))
+        ended = stage.ended(survivor)
+    calls = board.total("calls")
+    return [
+        equal("no_sigtrap", f"ends of {len(killed)} killed programs", "SIGKILL", " ".join(sorted(set(killed)))),
+        equal("no_sigtrap", "end of the next program", "exit 0", ended),
+        between("no_missed_hit", "hits, and calls that were over", calls, calls + THREADS * len(killed),
+                stage.probes.hits(0)),
+        equal("slot_is_owned", "wrong results", 0, board.total("wrong")),
+    ]  # fmt: skip
+
+
+def threads_come_and_go(stage: Stage) -> list[Check]:
+    """Threads are born, call a little and exit, while a prober comes and goes beside the steady one."""
+
+    def body(program: Program) -> None:
+        board = program.board
+        board.set("ready", 1)
+        while not board.get("stop"):
+            for row in program.threads(THREADS, SITE, FEW):
+                row.join()
+            board.add("rounds")
+
+    with stage.probe(SITE):
+        child = stage.start(body)
+        stage.wait_for("ready")
+        found = stage.comes_and_goes(SITE)
+        stage.stop()
+        ended = stage.ended(child)
+    board = stage.board
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", ended),
+        equal("no_missed_hit", STEADY_HITS, board.total("calls"), stage.probes.hits(0)),
+        at_least("no_missed_hit", "hits of the other in its registrations", 1, found.hits),
+        equal("slot_is_owned", "wrong results", 0, board.total("wrong")),
+        at_least("a_waiting_thread_gets_a_slot", "threads that ended", THREADS, THREADS * board.get("rounds")),
+    ]
+
+
+def forking(stage: Stage, site: str, child_calls: Callable[[Program, int], None]) -> int:
+    """The pid of a child whose threads call while it makes children, one after another."""
+
+    def body(program: Program) -> None:
+        board = program.board
+        rows = program.threads(2, site)
+        board.set("ready", 1)
+        while not board.get("stop"):
+            child_calls(program, 10)
+        for row in rows:
+            row.join()
+
+    return stage.start(body)
+
+
+def _fork_and_call(program: Program, index: int, site: str = SITE) -> None:
+    program.reap(program.forked(lambda: program.called(index, site, FEW)))
+
+
+def forks_with_the_probe_set(stage: Stage) -> list[Check]:
+    """The program forks while its threads step; each child has the breakpoint and calls."""
+    with stage.probe(SITE):
+        child = forking(stage, SITE, _fork_and_call)
+        stage.wait_for("ready")
+        stage.comes_and_goes(SITE)
+        stage.stop()
+        ended = stage.ended(child)
+    return [*_children_checks(stage, ended), *_steady(stage, "child_is_probed")]
+
+
+def _children_checks(stage: Stage, ended: str) -> list[Check]:
+    board = stage.board
+    failed = board.get("failed")
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", ended),
+        at_least("both_processes_step", "children", 1, board.get("children")),
+        equal("no_fault_in_slot", "children that failed (number, last wait status)", "0, 0x0",
+              f"{failed >> 16}, {failed & 0xFFFF:#x}"),
+    ]  # fmt: skip
+
+
+def _steady(stage: Stage, name: str) -> list[Check]:
+    return [
+        equal(name, STEADY_HITS, stage.board.total("calls"), stage.probes.hits(0)),
+        equal("slot_is_owned", "wrong results", 0, stage.board.total("wrong")),
+    ]
+
+
+def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
+    """The address space is copied at any moment of registering; a late child has clean text when nobody is left."""
+    board = stage.board
+
+    def kept(program: Program) -> None:
+        if not board.get("pid"):
+            board.set("pid", program.forked(lambda: program.called(11, SITE, 1 << 60)))
+        _fork_and_call(program, 10)
+
+    child = forking(stage, SITE, kept)
+    stage.wait_for("pid")
+    stage.comes_and_goes(SITE)
+    text, copy = stage.text(child, SITE), stage.text(board.get("pid"), SITE)
+    stage.stop()
+    ended = stage.ended(child)
+    original = stage.original_text(SITE)
+    return [
+        *_children_checks(stage, ended),
+        equal("no_int3_remains", "text of the program after unregistering", original, text),
+        equal("no_int3_remains", "text of its child after unregistering", original, copy),
+        equal("slot_is_owned", "wrong results", 0, board.total("wrong")),
+    ]
+
+
+def children_that_share_memory(stage: Stage) -> list[Check]:
+    """vfork and clone(CLONE_VM): the child steps in the parent's slots, the parent of a vfork waits."""
+
+    def both(program: Program, index: int) -> None:
+        program.reap(program.vforked(index, SITE, FEW))
+        program.reap(program.cloned(index + 1, SITE, FEW))
+
+    with stage.probe(SITE):
+        child = forking(stage, SITE, both)
+        stage.wait_for("ready")
+        stage.comes_and_goes(SITE)
+        stage.stop()
+        ended = stage.ended(child)
+    children = stage.board.field(10, "calls")
+    return [
+        *_children_checks(stage, ended),
+        at_least("a_vfork_parent_goes_on", "calls of vfork children", FEW, children),
+        *_steady(stage, "child_is_probed"),
+    ]
+
+
+def exec_of_probed_text(stage: Stage) -> list[Check]:
+    """A process whose threads step executes the probed file: the new program has the breakpoint, and ends well."""
+
+    def execute(program: Program) -> int:
+        program.threads(2, SITE)
+        time.sleep(0.001)
+        os.execv(program.path, [program.path])
+
+    def body(program: Program) -> None:
+        program.board.set("ready", 1)
+        while not program.board.get("stop"):
+            program.reap(program.forked(lambda: execute(program)))
+
+    with stage.probe(SITE):
+        child = stage.start(body)
+        stage.wait_for("ready")
+        stage.comes_and_goes(SITE)
+        stage.stop()
+        ended = stage.ended(child)
+    executed = stage.board.get("children")
+    least = stage.board.total("calls") + EXECUTED * executed
+    return [
+        *_children_checks(stage, ended),
+        between("child_is_probed", "hits, and calls before and after exec", least, least + 2 * executed,
+                stage.probes.hits(0)),
+        equal("slot_is_owned", "wrong results", 0, stage.board.total("wrong")),
+    ]  # fmt: skip
+
+
+def text_unmapped_during_hits(stage: Stage) -> list[Check]:
+    """The probed page is unmapped, mapped again and moved under running threads, which may fault and nothing else."""
+
+    def body(program: Program) -> None:
+        program.handle(signal.SIGSEGV, "fault")
+        rows = program.threads(THREADS, SITE)
+        program.board.set("ready", 1)
+        while not program.board.get("stop"):
+            program.unmap_sites()
+            program.map_page(SITES)
+            time.sleep(0.001)
+            program.move_sites()
+            program.map_page(SITES)
+            program.call(10, SITE, FEW, ELSEWHERE)
+            program.unmap_moved()
+            program.board.add("rounds")
+        for row in rows:
+            row.join()
+
+    with stage.probe(SITE):
+        child = stage.start(body)
+        stage.wait_for("ready")
+        stage.comes_and_goes(SITE)
+        text = stage.text(child, SITE)
+        stage.stop()
+        ended = stage.ended(child)
+    calls, faults = stage.board.total("calls"), stage.board.total("faults")
+    return [
+        equal("no_sigtrap", "end of the program", "exit 0", ended),
+        at_least("text_is_gone_after_the_trap", "calls that met no text", 1, faults),
+        between("mapped_text_is_probed", "hits: at least the calls without fault, at most all", calls - faults, calls,
+                stage.probes.hits(0)),
+        equal("no_fault_in_slot", "wrong results", 0, stage.board.total("wrong")),
+        equal("only_probed_text_is_patched", "text behind the breakpoint", stage.original_text(SITE)[1:], text[1:]),
+    ]  # fmt: skip
+
+
+def _claims(protocol: str, *names: str) -> tuple[Claim, ...]:
+    return tuple(Claim(protocol, name) for name in names)
+
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    Scenario("threads-hit-while-probes-come-and-go",
+             (*_claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
+              *_claims("ref-count", "no_int3_remains")),
+             "three threads call; one prober registers and unregisters", probers_come_and_go),
+    Scenario("more-threads-than-slots",
+             _claims("xol-step", "no_sigtrap", "a_waiting_thread_gets_a_slot", "no_missed_hit", "no_slot_is_shared"),
+             "forty threads call one stepped site; one page has 31 slots", more_threads_than_slots),
+    Scenario("signals-during-steps",
+             _claims("xol-step", "no_sigtrap", "signal_is_deferred", "signal_handler_owns_no_slot", "no_missed_hit",
+                     "slot_is_owned"),
+             "queued signals to stepping threads; the handler calls the site", signals_during_steps),
+    Scenario("fatal-signals-during-steps", _claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned"),
+             "SIGKILL to programs whose threads step", fatal_signals_during_steps),
+    Scenario("threads-come-and-go",
+             _claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned", "a_waiting_thread_gets_a_slot"),
+             "threads call and exit; one prober steady, one registers and unregisters", threads_come_and_go),
+    Scenario("forks-with-the-probe-set",
+             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "child_is_probed",
+                     "slot_is_owned"),
+             "the program forks while its threads step; each child calls", forks_with_the_probe_set),
+    Scenario("forks-while-probes-come-and-go",
+             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "no_int3_remains",
+                     "slot_is_owned"),
+             "the program forks at any moment of registering and unregistering", forks_while_probes_come_and_go),
+    Scenario("children-that-share-memory",
+             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "a_vfork_parent_goes_on",
+                     "child_is_probed", "slot_is_owned"),
+             "vfork and clone(CLONE_VM) while other threads step; each child calls", children_that_share_memory),
+    Scenario("exec-of-probed-text",
+             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "child_is_probed",
+                     "slot_is_owned"),
+             "processes whose threads step execute the probed file", exec_of_probed_text),
+    Scenario("text-unmapped-during-hits",
+             _claims("xol-unmap", "no_sigtrap", "text_is_gone_after_the_trap", "mapped_text_is_probed",
+                     "no_fault_in_slot", "only_probed_text_is_patched"),
+             "the probed page is unmapped, mapped again and moved under running threads", text_unmapped_during_hits),
+)  # fmt: skip
