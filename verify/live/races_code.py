@@ -17,6 +17,8 @@ SIZE: Final = 4 * PAGE
 DRIVER: Final = PAGE  # file offsets, and offsets from BASE
 SITES: Final = 2 * PAGE
 RETURNS: Final = 3 * PAGE
+HELD: Final = 0x2100_0000
+"""A page of zeros that `held` reads; a thread that finds it missing stays in its slot."""
 FAULTED: Final = 0xFFFF_FFFF_FFFF_FFFF
 """What `fault` leaves in rax for a call that ended in a page fault."""
 
@@ -64,6 +66,7 @@ _FUNCTIONS: Final[tuple[tuple[str, int, str, str], ...]] = (
     ("nop10", SITES + 0x200, HEAD + DOUBLE, "662e0f1f840000000000" + TAIL),
     ("emulated", SITES + 0x300, HEAD + DOUBLE, "90" + TAIL),
     ("relative", SITES + 0x400, HEAD + "31d2", "480315 19000000 4801fa 4801fa" + TAIL + "90" * 4 + "00" * 16),
+    ("held", SITES + 0x500, HEAD + DOUBLE, "48031425 00000021" + TAIL),  # add rdx, [HELD]
     ("unwinding", RETURNS, "", "89f8 83e003 7414 a801 740a 57 48ffc7 e8ecffffff 5f 488d447f07 c3"
      "488b6328 488b3b 488d447f07 e9 {resume}"),
     ("waiting", RETURNS + 0x100, "", "488b4338 f048ff00 f390 4883780800 74f7 488d447f07 c3"),

@@ -7,6 +7,7 @@ is killed. A thread runs machine code only (the interpreter's lock is released);
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import signal
@@ -16,20 +17,23 @@ from collections.abc import Callable
 from typing import Final
 
 from verify.live.kernel_ptrace import die_with_parent, map_at
-from verify.live.races_code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, PAGE, SITES, SIZE
+from verify.live.races_code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, HELD, PAGE, SITES, SIZE
 from verify.live.uprobe_syscalls import system_call
 
 WORDS: Final = ("stop", "ready", "handled", "handler", "handler_wrong", "entered", "released", "children", "failed",
                 "pid", "errno", "rounds")  # fmt: skip
 """Words of the board beside the blocks. handled, handler, handler_wrong stand together: the handler `counted` uses
 them; entered and released too: `waiting` does."""
-BLOCKS: Final = 64
+BLOCKS: Final = 192
 MESSAGE: Final = 1024  # bytes of the board for the message of a child that failed
 FOREVER: Final = 1 << 62
 COUNTED_SIGNAL: Final = signal.SIGRTMIN + 5
 SA_FLAGS: Final = 0x1400_0004  # SA_SIGINFO, SA_RESTORER, SA_RESTART
 SYS_RT_SIGACTION, SYS_MUNMAP, SYS_MREMAP = 13, 11, 25
 MREMAP_MAYMOVE_FIXED: Final = 3
+SYS_USERFAULTFD: Final = 323
+UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04  # include/uapi/linux/userfaultfd.h
+UFFD_API, MISSING = 0xAA, 1
 STACK: Final = 1 << 16
 EXECUTABLE: Final = mmap.PROT_READ | mmap.PROT_EXEC
 ELSEWHERE: Final = BASE + (1 << 20)  # where moved text goes
@@ -39,7 +43,7 @@ class Board:
     """Counters shared by parent and children, 64 bits each: `WORDS` by name, and `BLOCKS` blocks of `FIELDS`."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, PAGE * 2)
+        self._memory = mmap.mmap(-1, 4 * PAGE)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._words = memoryview(self._memory).cast("Q")
 
@@ -106,6 +110,7 @@ class Program:
         self._loop, self._vforked, self._cloned = (
             pointer(BASE + DRIVER_AT[name]) for name in ("loop", "vforked", "cloned")
         )
+        self._pages = -1  # the descriptor of userfaultfd
         self._stack = mmap.mmap(-1, STACK)
         self._stack_end = ctypes.addressof(ctypes.c_char.from_buffer(self._stack)) + STACK
 
@@ -119,10 +124,17 @@ class Program:
         self._loop(self.board.block_address(index), 0)
 
     def threads(self, count: int, function: str, more: int = FOREVER) -> list[threading.Thread]:
-        """Starts `count` threads that call the function, with the first blocks."""
-        rows = [threading.Thread(target=self.call, args=(i, function, more), daemon=True) for i in range(count)]
+        """Starts `count` threads that call the function, with the first blocks; none begins before all are there."""
+        gate = threading.Event()
+
+        def begin(index: int) -> None:
+            gate.wait()
+            self.call(index, function, more)
+
+        rows = [threading.Thread(target=begin, args=(index,), daemon=True) for index in range(count)]
         for row in rows:
             row.start()
+        gate.set()
         return rows
 
     def handle(self, number: int, handler: str) -> None:
@@ -164,6 +176,17 @@ class Program:
         status = os.waitpid(pid, 0)[1]
         if status:
             self.board.set("failed", (self.board.get("failed") & ~0xFFFF) + 0x1_0000 | status & 0xFFFF)
+
+    def hold(self) -> None:
+        """Makes the page HELD one that threads wait for; raises OSError without userfaultfd."""
+        map_at(HELD, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
+        self._pages = system_call(SYS_USERFAULTFD, os.O_CLOEXEC)
+        fcntl.ioctl(self._pages, UFFDIO_API, struct.pack("<QQQ", UFFD_API, 0, 0))
+        fcntl.ioctl(self._pages, UFFDIO_REGISTER, struct.pack("<QQQQ", HELD, PAGE, MISSING, 0))
+
+    def release(self) -> None:
+        """Lets all threads that wait for the page go on."""
+        fcntl.ioctl(self._pages, UFFDIO_ZEROPAGE, struct.pack("<QQQq", HELD, PAGE, 0, 0))
 
     def unmap_sites(self) -> None:
         """Unmaps the page with the probed functions."""
