@@ -39,9 +39,9 @@ class Request:
 @click.option("--semantics", "mode", flag_value="semantics", help="The processor judges the semantics.")
 @click.option("--kernel", "mode", flag_value="kernel", help="The running kernel's uprobes judge the scheme (root).")
 @click.option("--cost", "mode", flag_value="cost", help="What a probe hit costs on this machine, in cycles.")
-@click.option("--litmus", "mode", flag_value="litmus", help="The processors judge the model of code being modified.")
-@click.option("--races", "mode", flag_value="races", help="The running kernel judges the protocols, under stress (root).")
-@click.option("--runs", type=click.IntRange(1), default=1_000_000, show_default=True, help="--litmus: runs of each test.")
+@click.option("--litmus", "mode", flag_value="litmus", help="The processors judge the fetch model.")
+@click.option("--races", "mode", flag_value="races", help="The running kernel judges the protocols (root).")
+@click.option("--runs", type=click.IntRange(1), default=1_000_000, show_default=True, help="--litmus: a test's runs.")
 @click.option("--step", type=click.IntRange(1), default=3, show_default=True,
               help="--kernel: compare every so many encodings of the corpus.")  # fmt: skip
 @click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,

@@ -7,6 +7,7 @@ Exit status: 0 nothing contradicts the models; 1 something does; 2 the judge is 
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -41,6 +42,32 @@ def litmus(request: Request) -> int:
 
         click.echo(f"kept in {confirm_litmus.keep(found, ledger_directory(None) / 'live')}", err=True)
     return EXIT_DISAGREEMENT if found["defects"] else EXIT_UNAVAILABLE if found["unfinished"] else 0
+
+
+def races(request: Request) -> int:
+    """The running kernel judges the protocols: every scenario, or those named."""
+    from verify import confirm_races  # noqa: PLC0415  start-up time
+    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+
+    try:
+        scenarios = confirm_races.chosen(request.ranges)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    outcomes, begun = [], time.monotonic()
+    try:
+        for outcome in confirm_races.confirmed(scenarios, request.seconds, request.seed):
+            outcomes.append(outcome)
+            if request.style == "text":
+                click.echo("\n".join(confirm_races.lines(outcome)))
+    except UprobesUnavailable as error:
+        return _unavailable(str(error))
+    found = confirm_races.document(outcomes, time.monotonic() - begun, request.seed)
+    click.echo(json.dumps(found) if request.style == "json" else confirm_races.summary(found))
+    if request.store:
+        from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
+
+        click.echo(f"kept in {confirm_races.keep(found, ledger_directory(None) / 'live')}", err=True)
+    return EXIT_DISAGREEMENT if found["disagree"] else EXIT_UNAVAILABLE if found["not_run"] else 0
 
 
 def _unavailable(reason: str) -> int:

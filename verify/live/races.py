@@ -57,8 +57,8 @@ class Check:
 class Scenario:
     """One row: the claims that predict its outcome, what is run, and the function that runs it.
 
-    The function returns its checks, each under the name of a property among the claims; it raises `NotHere` where the
-    kernel lacks what the scenario needs.
+    The function returns its checks, each under the name of a property among the claims. It raises `DoesNotApply` or
+    `Lacking`.
     """
 
     name: str
@@ -69,24 +69,29 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scenario; `reason` where it was not run."""
+    """What became of one scenario; `reason` where it was not run, `lacking` where this is for want of something."""
 
     scenario: Scenario
     checks: tuple[Check, ...]
     seconds: float
     calls: int = 0
     reason: str = ""
+    lacking: bool = False
 
     @property
     def verdict(self) -> str:
-        """agrees, disagrees or not run."""
+        """agrees, disagrees, does not apply, or not run."""
         if self.reason:
-            return "not run"
+            return "not run" if self.lacking else "does not apply"
         return "agrees" if self.checks and all(check.agrees for check in self.checks) else "disagrees"
 
 
-class NotHere(RuntimeError):
-    """The running kernel lacks what a scenario needs; the message says what."""
+class DoesNotApply(RuntimeError):
+    """The running kernel does not do what a scenario is about; the message says why."""
+
+
+class Lacking(RuntimeError):
+    """This machine or the caller's privileges lack what a scenario needs; the message names it."""
 
 
 @dataclass(slots=True)
@@ -146,6 +151,10 @@ class Stage:
     ) -> contextlib.AbstractContextManager[None]:
         """A probe on the site of a function, with a counter, while the context lasts."""
         return self.probes.attached(self.path, (SITE_AT[function],), counter, returning)
+
+    def site(self, function: str) -> int:
+        """File offset of the probed instruction of a function."""
+        return SITE_AT[function]
 
     def start(self, body: Callable[[Program], None]) -> int:
         """The pid of a child that runs `body`; it ends with status 0, or 99 and a message on the board."""
@@ -280,13 +289,17 @@ def outcomes(scenarios: Sequence[Scenario], seconds: float, seed: int) -> Iterat
 
 
 def played(scenario: Scenario, seconds: float, seed: int) -> Outcome:
-    """One scenario on a stage of its own."""
+    """One scenario on a stage of its own; one that breaks off disagrees with what was predicted."""
     began = time.monotonic()
     with Stage(seconds, seed) as stage:
         try:
             checks = tuple(scenario.run(stage))
-        except NotHere as error:
-            return Outcome(scenario, (), time.monotonic() - began, reason=str(error))
+        except (DoesNotApply, Lacking) as error:
+            lacking = isinstance(error, Lacking)
+            return Outcome(scenario, (), time.monotonic() - began, reason=str(error), lacking=lacking)
+        except (RuntimeError, OSError) as error:
+            end = Check(scenario.claims[0].property, "the scenario's end", "as planned", str(error), False)
+            return Outcome(scenario, (end,), time.monotonic() - began, stage.board.total("calls"))
         finally:
             stage.stop()
         return Outcome(scenario, checks, time.monotonic() - began, stage.board.total("calls"))

@@ -21,7 +21,7 @@ from verify.live.races_code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, HELD, P
 from verify.live.uprobe_syscalls import system_call
 
 WORDS: Final = ("stop", "ready", "handled", "handler", "handler_wrong", "entered", "released", "children", "failed",
-                "pid", "errno", "rounds")  # fmt: skip
+                "pid", "errno", "rounds", "lost")  # fmt: skip
 """Words of the board beside the blocks. handled, handler, handler_wrong stand together: the handler `counted` uses
 them; entered and released too: `waiting` does."""
 BLOCKS: Final = 192
@@ -58,6 +58,10 @@ class Board:
     def add(self, name: str, value: int = 1) -> None:
         """Adds to a word that only one process writes."""
         self.set(name, self.get(name) + value)
+
+    def clear(self) -> None:
+        """Sets everything to zero."""
+        self._memory[:] = bytes(len(self._memory))
 
     def word_address(self, name: str) -> int:
         """Where a word lies, in parent and children alike."""
@@ -171,10 +175,14 @@ class Program:
         return int(self._cloned(self.board.block_address(index), self._stack_end))
 
     def reap(self, pid: int) -> None:
-        """Waits for a child and counts it; any status but 0 is kept in `failed`."""
+        """Waits for a child and counts it; `failed` has the number and the last of other statuses than 0.
+
+        `lost` is how many of these died of SIGSEGV.
+        """
         self.board.add("children")
         status = os.waitpid(pid, 0)[1]
         if status:
+            self.board.add("lost", os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSEGV)
             self.board.set("failed", (self.board.get("failed") & ~0xFFFF) + 0x1_0000 | status & 0xFFFF)
 
     def hold(self) -> None:

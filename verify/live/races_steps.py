@@ -10,12 +10,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from verify.live.races import GRACE, Check, Claim, NotHere, Scenario, Stage, at_least, between, checked_rounds, equal
-from verify.live.races_program import COUNTED_SIGNAL, ELSEWHERE, Program
+from verify.live.races import GRACE, Check, Claim, Lacking, Scenario, Stage, at_least, between, checked_rounds, equal
 from verify.live.races_code import BASE, FUNCTION_AT, SITES
+from verify.live.races_program import COUNTED_SIGNAL, ELSEWHERE, Program
 
 SITE: Final = "stepped"
 THREADS: Final = 3
@@ -75,7 +76,7 @@ def more_threads_than_slots(stage: Stage) -> list[Check]:
         child = stage.start(body)
         while not stage.board.get("ready"):
             if number := stage.board.get("errno"):
-                raise NotHere(f"userfaultfd: {os.strerror(number)}")
+                raise Lacking(f"userfaultfd: {os.strerror(number)}")
             time.sleep(0.001)
         waiting = _waiting(stage, child)
         stage.stop()
@@ -95,20 +96,21 @@ def _waiting(stage: Stage, child: int) -> int:
     deadline = time.monotonic() + max(stage.seconds, 3.0)
     while True:
         places = [(task / "wchan").read_text() for task in Path(f"/proc/{child}/task").iterdir()]
-        in_slot, waiting = places.count("handle_userfault"), sum("xol" in place or "uprobe" in place for place in places)
+        in_slot = places.count("handle_userfault")
+        waiting = sum("xol" in place or "uprobe" in place for place in places)
         if in_slot + waiting >= MANY or time.monotonic() > deadline:
             return waiting
         time.sleep(0.005)
 
 
-def signals_during_steps(stage: Stage) -> list[Check]:
+def signals_during_steps(stage: Stage, site: str = SITE) -> list[Check]:
     """Queued signals arrive all the time; the handler calls the probed function too."""
     board = stage.board
-    board.set("handler", BASE + FUNCTION_AT[SITE])
+    board.set("handler", BASE + FUNCTION_AT[site])
 
     def body(program: Program) -> None:
         program.handle(COUNTED_SIGNAL, "counted")
-        rows = program.threads(THREADS, SITE)
+        rows = program.threads(THREADS, site)
         board.set("ready", 1)
         for row in rows:
             row.join()
@@ -116,7 +118,7 @@ def signals_during_steps(stage: Stage) -> list[Check]:
         while board.get("handled") < board.get("rounds") and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    with stage.probe(SITE):
+    with stage.probe(site):
         child = stage.start(body)
         stage.wait_for("ready")
         sent = _signals(stage, child)
@@ -169,21 +171,21 @@ def fatal_signals_during_steps(stage: Stage) -> list[Check]:
     ]  # fmt: skip
 
 
-def threads_come_and_go(stage: Stage) -> list[Check]:
+def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     """Threads are born, call a little and exit, while a prober comes and goes beside the steady one."""
 
     def body(program: Program) -> None:
         board = program.board
         board.set("ready", 1)
         while not board.get("stop"):
-            for row in program.threads(THREADS, SITE, FEW):
+            for row in program.threads(THREADS, site, FEW):
                 row.join()
             board.add("rounds")
 
-    with stage.probe(SITE):
+    with stage.probe(site):
         child = stage.start(body)
         stage.wait_for("ready")
-        found = stage.comes_and_goes(SITE)
+        found = stage.comes_and_goes(site)
         stage.stop()
         ended = stage.ended(child)
     board = stage.board
@@ -211,22 +213,22 @@ def forking(stage: Stage, site: str, child_calls: Callable[[Program, int], None]
     return stage.start(body)
 
 
-def _fork_and_call(program: Program, index: int, site: str = SITE) -> None:
+def fork_and_call(program: Program, index: int, site: str = SITE) -> None:
     program.reap(program.forked(lambda: program.called(index, site, FEW)))
 
 
 def forks_with_the_probe_set(stage: Stage) -> list[Check]:
     """The program forks while its threads step; each child has the breakpoint and calls."""
     with stage.probe(SITE):
-        child = forking(stage, SITE, _fork_and_call)
+        child = forking(stage, SITE, fork_and_call)
         stage.wait_for("ready")
         stage.comes_and_goes(SITE)
         stage.stop()
         ended = stage.ended(child)
-    return [*_children_checks(stage, ended), *_steady(stage, "child_is_probed")]
+    return [*children_checks(stage, ended), *_steady(stage, "child_is_probed")]
 
 
-def _children_checks(stage: Stage, ended: str) -> list[Check]:
+def children_checks(stage: Stage, ended: str) -> list[Check]:
     board = stage.board
     failed = board.get("failed")
     return [
@@ -251,7 +253,7 @@ def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
     def kept(program: Program, index: int) -> None:
         if not board.get("pid"):
             board.set("pid", program.forked(lambda: program.called(11, SITE, 1 << 60)))
-        _fork_and_call(program, index)
+        fork_and_call(program, index)
 
     child = forking(stage, SITE, kept)
     stage.wait_for("pid")
@@ -261,29 +263,29 @@ def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
     ended = stage.ended(child)
     original = stage.original_text(SITE)
     return [
-        *_children_checks(stage, ended),
+        *children_checks(stage, ended),
         equal("no_int3_remains", "text of the program after unregistering", original, text),
         equal("no_int3_remains", "text of its child after unregistering", original, copy),
         equal("slot_is_owned", "wrong results", 0, board.total("wrong")),
     ]
 
 
-def children_that_share_memory(stage: Stage) -> list[Check]:
+def children_that_share_memory(stage: Stage, site: str = SITE) -> list[Check]:
     """vfork and clone(CLONE_VM): the child steps in the parent's slots, the parent of a vfork waits."""
 
     def both(program: Program, index: int) -> None:
-        program.reap(program.vforked(index, SITE, FEW))
-        program.reap(program.cloned(index + 1, SITE, FEW))
+        program.reap(program.vforked(index, site, FEW))
+        program.reap(program.cloned(index + 1, site, FEW))
 
-    with stage.probe(SITE):
-        child = forking(stage, SITE, both)
+    with stage.probe(site):
+        child = forking(stage, site, both)
         stage.wait_for("ready")
-        stage.comes_and_goes(SITE)
+        stage.comes_and_goes(site)
         stage.stop()
         ended = stage.ended(child)
     children = stage.board.field(10, "calls")
     return [
-        *_children_checks(stage, ended),
+        *children_checks(stage, ended),
         at_least("a_vfork_parent_goes_on", "calls of vfork children", FEW, children),
         *_steady(stage, "child_is_probed"),
     ]
@@ -311,7 +313,7 @@ def exec_of_probed_text(stage: Stage) -> list[Check]:
     executed = stage.board.get("children")
     least = stage.board.total("calls") + EXECUTED * executed
     return [
-        *_children_checks(stage, ended),
+        *children_checks(stage, ended),
         between("child_is_probed", "hits, and calls before and after exec", least, least + 2 * executed,
                 stage.probes.hits(0)),
         equal("slot_is_owned", "wrong results", 0, stage.board.total("wrong")),
@@ -364,6 +366,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
              (*_claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
               *_claims("ref-count", "no_int3_remains")),
              "three threads call; one prober registers and unregisters", probers_come_and_go),
+    *(Scenario(f"threads-hit-{'an' if site == 'emulated' else 'a'}-{site}-site",
+               (*_claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
+                *_claims("ref-count", "no_int3_remains")),
+               f"the same at {what}", partial(probers_come_and_go, site=site))
+      for site, what in (("emulated", "an instruction that the kernel emulates"),
+                         ("relative", "a rip-relative instruction, which needs a scratch register"))),
     Scenario("more-threads-than-slots",
              _claims("xol-step", "no_sigtrap", "a_waiting_thread_gets_a_slot", "no_missed_hit", "no_slot_is_shared",
                      "slot_is_owned"),

@@ -89,7 +89,8 @@ def link_uprobes(
     name = ctypes.create_string_buffer(path.encode())
     places, numbers = (ctypes.c_uint64 * count)(*offsets), (ctypes.c_uint64 * count)(*cookies)
     pointers = (ctypes.addressof(name), ctypes.addressof(places), 0, ctypes.addressof(numbers))
-    return _bpf(LINK_CREATE, struct.pack("<IIIIQQQQIII", program, 0, TRACE_UPROBE_MULTI, 0, *pointers, count, MULTI_RETURN * returning, 0))
+    multi = struct.pack("<QQQQIII", *pointers, count, MULTI_RETURN * returning, 0)
+    return _bpf(LINK_CREATE, struct.pack("<IIII", program, 0, TRACE_UPROBE_MULTI, 0) + multi)
 
 
 def open_perf_counter(path: str, offset: int, cpu: int) -> int:
