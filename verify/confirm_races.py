@@ -75,7 +75,7 @@ def confirmed(scenarios: Sequence[Scenario], seconds: float | None, seed: int) -
 def lines(outcome: Outcome) -> Iterator[str]:
     """One scenario for people: a head, then a row a comparison."""
     head = f"{outcome.scenario.name}: {outcome.verdict}"
-    yield f"{head}: {outcome.reason}" if outcome.reason else f"{head} ({outcome.scenario.what}; {outcome.calls:,} calls)"
+    yield f"{head}: {outcome.reason}" if outcome.reason else f"{head}; {outcome.scenario.what}; {outcome.calls:,} calls"
     for check in outcome.checks:
         mark = "  " if check.agrees else "! "
         yield (

@@ -150,7 +150,8 @@ def _signals(stage: Stage, child: int) -> int:
 
 def fatal_signals_during_steps(stage: Stage) -> list[Check]:
     """Processes are killed while their threads step; one that is not goes on."""
-    board, killed, deadline = stage.board, [], time.monotonic() + stage.seconds
+    killed: list[str] = []
+    board, deadline = stage.board, time.monotonic() + stage.seconds
     with stage.probe(SITE):
         while not killed or time.monotonic() < deadline:
             board.set("ready", 0)
