@@ -55,9 +55,10 @@ def claim_text(claim: Claim) -> str:
 
 def behind(scenario: Scenario, check: Check) -> str:
     """The claims behind one comparison; raises ValueError where the scenario has none of that name."""
-    found = [claim_text(claim) for claim in scenario.claims if claim.property == check.property]
+    wanted = (check.property, check.variant)
+    found = [claim_text(claim) for claim in scenario.claims if (claim.property, claim.variant) == wanted]
     if not found:
-        raise ValueError(f"{scenario.name}: no claim about {check.property!r}")
+        raise ValueError(f"{scenario.name}: no claim about {check.property!r} {check.variant}")
     return ", ".join(found)
 
 

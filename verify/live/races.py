@@ -44,13 +44,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison: the property behind it, what is compared, what it predicts, what was seen."""
+    """One comparison: the property behind it, what is compared, what it predicts, what was seen.
+
+    `variant` is that of the claim, if it is about a variant.
+    """
 
     property: str
     what: str
     predicted: str
     seen: str
     agrees: bool
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def more_threads_than_slots(stage: Stage) -> list[Check]:
         try:
             program.hold()
         except OSError as error:
-            program.board.set("errno", error.errno)
+            program.board.set("errno", error.errno or 1)
             return
         rows = program.threads(MANY, "held", 1)
         program.board.set("ready", 1)

@@ -111,7 +111,7 @@ def fetch_torn(s: Shared, t: Thread) -> None:
 @nop5.step()
 def look_up(s: Shared, t: Thread) -> None:
     """The handler is found and the nop is emulated; or memory holds no int3: start anew; or it seems foreign."""
-    foreign = (s.child_text == "int3" or s.child_text == "int3-call") if t.child else s.first == "int3"
+    foreign = s.child_text in ("int3", "int3-call") if t.child else s.first == "int3"
     if t.pc == "trap":
         t.pc = "killed" if not s.registered and (foreign or not RECHECK) else "at"
 
@@ -154,7 +154,7 @@ def fork(s: Shared, t: Thread) -> None:
 @nop5.step()
 def child_trap(s: Shared, t: Thread) -> None:
     """The child executes its int3."""
-    if t.pc == "at" and t.child and (s.child_text == "int3" or s.child_text == "int3-call"):
+    if t.pc == "at" and t.child and s.child_text in ("int3", "int3-call"):
         t.pc = "trap"
 
 
@@ -182,7 +182,7 @@ def register(s: Shared) -> None:
         s.first = "int3"
         if s.child_text == "nop":
             s.child_text = "int3"
-        elif not s.child_trampoline and (s.child_text == "call" or s.child_text == "nop-call"):
+        elif not s.child_trampoline and s.child_text in ("call", "nop-call"):
             s.child_text = "int3-call"
         for t in threads:
             if not t.child:
@@ -371,7 +371,7 @@ nop5.variant(
     constants={"INHERITED": False},
     expected={"no_call_into_nothing": "refuted", "no_call_remains": "refuted", "no_torn_instruction": "refuted"},
     threads=1,
-    source="Linux 6.18 arch/x86/kernel/uprobes.c, create_uprobe_trampoline (VM_DONTCOPY), is_optimized; seen on 6.18.44",
+    source="Linux 6.18 arch/x86/kernel/uprobes.c, create_uprobe_trampoline (VM_DONTCOPY), is_optimized; and 6.18.44 itself",
 )
 nop5.variant(
     "no-sync-after-int3",
