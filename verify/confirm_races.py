@@ -16,12 +16,13 @@ from verify.concurrency.domains import ProtocolError
 from verify.concurrency.protocols import protocol
 from verify.live.kernel_record import machine_file_name, processor
 from verify.live.races import Check, Claim, Outcome, Scenario, outcomes
+from verify.live.races_forks import SCENARIOS as OF_FORKS
 from verify.live.races_sites import SCENARIOS as AT_SITES
 from verify.live.races_steps import SCENARIOS as OF_STEPS
 
 SCHEMA: Final = "ubp-verify/live-races"
 SECONDS: Final = 20.0
-SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *AT_SITES)
+SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_FORKS, *AT_SITES)
 
 
 def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:

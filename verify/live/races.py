@@ -206,9 +206,15 @@ class Stage:
             time.sleep(TICK)
 
     def text(self, pid: int, function: str, length: int = 16) -> bytes:
-        """Bytes at the site of a function as a process has them."""
+        """Bytes at the site of a function as a process has them; waits a little where nothing is mapped just now."""
+        deadline = time.monotonic() + GRACE
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            return os.pread(memory.fileno(), length, BASE + SITE_AT[function])
+            while True:
+                try:
+                    return os.pread(memory.fileno(), length, BASE + SITE_AT[function])
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise
 
     def original_text(self, function: str, length: int = 16) -> bytes:
         """Bytes at the site of a function in the file."""

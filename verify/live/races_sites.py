@@ -25,15 +25,14 @@ from verify.live.races import (
     wait_status,
 )
 from verify.live.races_code import UNWINDING_ENTRIES, UNWINDING_RETURNS
+from verify.live.races_forks import children_that_share_memory, fork_and_call, forking
 from verify.live.races_program import Program
 from verify.live.races_steps import (
     FEW,
     SITE,
     STEADY_HITS,
     THREADS,
-    children_that_share_memory,
-    fork_and_call,
-    forking,
+    claims,
     running,
     signals_during_steps,
     threads_come_and_go,
@@ -332,31 +331,27 @@ def _failed(stage: Stage) -> str:
     return f"{failed >> 16}, {wait_status(failed & 0xFFFF)}" if failed else "0"
 
 
-def _claims(protocol: str, *names: str) -> tuple[Claim, ...]:
-    return tuple(Claim(protocol, name) for name in names)
-
-
 def _fork_claims(site: str, *names: str) -> tuple[Claim, ...]:
     protocol = f"optimised-{site}"
     lost = ("no_call_into_nothing", *(("no_call_remains", "no_torn_instruction") if site == "nop5" else ()))
-    return (*_claims(protocol, *names), *(Claim(protocol, name, "refuted", NOT_INHERITED) for name in lost))
+    return (*claims(protocol, *names), *(Claim(protocol, name, "refuted", NOT_INHERITED) for name in lost))
 
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("several-probers-come-and-go",
-             _claims("ref-count", "no_sigtrap", "registered_is_armed", "no_use_after_free", "no_int3_remains",
+             claims("ref-count", "no_sigtrap", "registered_is_armed", "no_use_after_free", "no_int3_remains",
                      "no_object_remains"),
              "three probers register and unregister where one and a perf event stay", several_probers),
     Scenario("frames-left-by-longjmp",
-             _claims("return-probe", "no_return_is_lost", "no_return_goes_astray", "hijacked_frame_has_instance",
+             claims("return-probe", "no_return_is_lost", "no_return_goes_astray", "hijacked_frame_has_instance",
                      "dead_instance_remains"),
              "nested frames with return probes end by return or by longjmp", frames_left_by_longjmp),
     Scenario("unregistered-with-frames-outstanding",
-             _claims("return-probe", "no_return_is_lost", "no_return_goes_astray",
+             claims("return-probe", "no_return_is_lost", "no_return_goes_astray",
                      "outstanding_frame_after_unregister"),
              "a return probe is removed while threads are in the function", unregistered_with_frames_outstanding),
     *(Scenario(f"optimised-{site}-comes-and-goes",
-               _claims(f"optimised-{site}", "no_sigtrap", "no_missed_hit", "optimising_ends", "no_torn_instruction",
+               claims(f"optimised-{site}", "no_sigtrap", "no_missed_hit", "optimising_ends", "no_torn_instruction",
                        REMAINS[site]),
                f"threads call a {site} that becomes a call and goes back", partial(optimised_sites_come_and_go, site))
       for site in CALL_AT),
@@ -371,7 +366,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
                partial(forks_while_an_optimised_site_comes_and_goes, site))
       for site in CALL_AT),
     *(Scenario(f"{name}-at-an-optimised-{site}",
-               _claims(f"optimised-{site}", "no_sigtrap", "no_torn_instruction", "no_missed_hit", "a_hit_ends", *more),
+               claims(f"optimised-{site}", "no_sigtrap", "no_torn_instruction", "no_missed_hit", "a_hit_ends", *more),
                f"{what}, where the site is a call", partial(at_optimised_site, run, site))
       for site in CALL_AT
       for name, what, run, more in (

@@ -1,4 +1,4 @@
-"""Race scenarios of probes that are stepped out of line: threads, signals, forks, exec, unmapping.
+"""Race scenarios of probes that are stepped out of line: threads, signals, unmapping.
 
 Each row names the properties that predict its outcome. "Steady" is a prober that is registered all the time: its hits
 must be the calls, exactly. Another prober comes and goes meanwhile.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,6 @@ SITE: Final = "stepped"
 THREADS: Final = 3
 MANY: Final = 40  # threads
 SLOTS: Final = 31  # one page of 128-byte slots, the first of which is the return probes' (Linux 6.18, uprobes.c)
-EXECUTED: Final = 64  # calls of the program that is executed by itself
 FEW: Final = 50  # calls of a child
 STEADY_HITS: Final = "hits of the steady prober are the calls"
 
@@ -199,128 +197,6 @@ def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     ]
 
 
-def forking(stage: Stage, site: str, child_calls: Callable[[Program, int], None]) -> int:
-    """The pid of a child whose threads call while it makes children, one after another."""
-
-    def body(program: Program) -> None:
-        board = program.board
-        rows = program.threads(2, site)
-        board.set("ready", 1)
-        while not board.get("stop"):
-            child_calls(program, 10)
-        for row in rows:
-            row.join()
-
-    return stage.start(body)
-
-
-def fork_and_call(program: Program, index: int, site: str = SITE) -> None:
-    program.reap(program.forked(lambda: program.called(index, site, FEW)))
-
-
-def forks_with_the_probe_set(stage: Stage) -> list[Check]:
-    """The program forks while its threads step; each child has the breakpoint and calls."""
-    with stage.probe(SITE):
-        child = forking(stage, SITE, fork_and_call)
-        stage.wait_for("ready")
-        stage.comes_and_goes(SITE)
-        stage.stop()
-        ended = stage.ended(child)
-    return [*children_checks(stage, ended), *_steady(stage, "child_is_probed")]
-
-
-def children_checks(stage: Stage, ended: str) -> list[Check]:
-    board = stage.board
-    failed = board.get("failed")
-    return [
-        equal("no_sigtrap", "end of the program", "exit 0", ended),
-        at_least("both_processes_step", "children", 1, board.get("children")),
-        equal("no_fault_in_slot", "children that failed (number, last wait status)", "0, 0x0",
-              f"{failed >> 16}, {failed & 0xFFFF:#x}"),
-    ]  # fmt: skip
-
-
-def _steady(stage: Stage, name: str) -> list[Check]:
-    return [
-        equal(name, STEADY_HITS, stage.board.total("calls"), stage.probes.hits(0)),
-        equal("slot_is_owned", "wrong results", 0, stage.board.total("wrong")),
-    ]
-
-
-def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
-    """The address space is copied at any moment of registering; a late child has clean text when nobody is left."""
-    board = stage.board
-
-    def kept(program: Program, index: int) -> None:
-        if not board.get("pid"):
-            board.set("pid", program.forked(lambda: program.called(11, SITE, 1 << 60)))
-        fork_and_call(program, index)
-
-    child = forking(stage, SITE, kept)
-    stage.wait_for("pid")
-    stage.comes_and_goes(SITE)
-    text, copy = stage.text(child, SITE), stage.text(board.get("pid"), SITE)
-    stage.stop()
-    ended = stage.ended(child)
-    original = stage.original_text(SITE)
-    return [
-        *children_checks(stage, ended),
-        equal("no_int3_remains", "text of the program after unregistering", original, text),
-        equal("no_int3_remains", "text of its child after unregistering", original, copy),
-        equal("slot_is_owned", "wrong results", 0, board.total("wrong")),
-    ]
-
-
-def children_that_share_memory(stage: Stage, site: str = SITE) -> list[Check]:
-    """vfork and clone(CLONE_VM): the child steps in the parent's slots, the parent of a vfork waits."""
-
-    def both(program: Program, index: int) -> None:
-        program.reap(program.vforked(index, site, FEW))
-        program.reap(program.cloned(index + 1, site, FEW))
-
-    with stage.probe(site):
-        child = forking(stage, site, both)
-        stage.wait_for("ready")
-        stage.comes_and_goes(site)
-        stage.stop()
-        ended = stage.ended(child)
-    children = stage.board.field(10, "calls")
-    return [
-        *children_checks(stage, ended),
-        at_least("a_vfork_parent_goes_on", "calls of vfork children", FEW, children),
-        *_steady(stage, "child_is_probed"),
-    ]
-
-
-def exec_of_probed_text(stage: Stage) -> list[Check]:
-    """A process whose threads step executes the probed file: the new program has the breakpoint, and ends well."""
-
-    def execute(program: Program) -> int:
-        program.threads(2, SITE)
-        time.sleep(0.001)
-        os.execv(program.path, [program.path])
-
-    def body(program: Program) -> None:
-        program.board.set("ready", 1)
-        while not program.board.get("stop"):
-            program.reap(program.forked(lambda: execute(program)))
-
-    with stage.probe(SITE):
-        child = stage.start(body)
-        stage.wait_for("ready")
-        stage.comes_and_goes(SITE)
-        stage.stop()
-        ended = stage.ended(child)
-    executed = stage.board.get("children")
-    least = stage.board.total("calls") + EXECUTED * executed
-    return [
-        *children_checks(stage, ended),
-        between("child_is_probed", "hits, and calls before and after exec", least, least + 2 * executed,
-                stage.probes.hits(0)),
-        equal("slot_is_owned", "wrong results", 0, stage.board.total("wrong")),
-    ]  # fmt: skip
-
-
 def text_unmapped_during_hits(stage: Stage) -> list[Check]:
     """The probed page is unmapped, mapped again and moved under running threads, which may fault and nothing else."""
 
@@ -358,52 +234,36 @@ def text_unmapped_during_hits(stage: Stage) -> list[Check]:
     ]  # fmt: skip
 
 
-def _claims(protocol: str, *names: str) -> tuple[Claim, ...]:
+def claims(protocol: str, *names: str) -> tuple[Claim, ...]:
     return tuple(Claim(protocol, name) for name in names)
 
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("threads-hit-while-probes-come-and-go",
-             (*_claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
-              *_claims("ref-count", "no_int3_remains")),
+             (*claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
+              *claims("ref-count", "no_int3_remains")),
              "three threads call; one prober registers and unregisters", probers_come_and_go),
     *(Scenario(f"threads-hit-{'an' if site == 'emulated' else 'a'}-{site}-site",
-               (*_claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
-                *_claims("ref-count", "no_int3_remains")),
+               (*claims("xol-step", "no_sigtrap", "no_missed_hit", "no_slot_is_shared"),
+                *claims("ref-count", "no_int3_remains")),
                f"the same at {what}", partial(probers_come_and_go, site=site))
       for site, what in (("emulated", "an instruction that the kernel emulates"),
                          ("relative", "a rip-relative instruction, which needs a scratch register"))),
     Scenario("more-threads-than-slots",
-             _claims("xol-step", "no_sigtrap", "a_waiting_thread_gets_a_slot", "no_missed_hit", "no_slot_is_shared",
+             claims("xol-step", "no_sigtrap", "a_waiting_thread_gets_a_slot", "no_missed_hit", "no_slot_is_shared",
                      "slot_is_owned"),
              "forty threads call one stepped site and stay in the 31 slots of one page", more_threads_than_slots),
     Scenario("signals-during-steps",
-             _claims("xol-step", "no_sigtrap", "signal_is_deferred", "signal_handler_owns_no_slot", "no_missed_hit",
+             claims("xol-step", "no_sigtrap", "signal_is_deferred", "signal_handler_owns_no_slot", "no_missed_hit",
                      "slot_is_owned"),
              "queued signals to stepping threads; the handler calls the site", signals_during_steps),
-    Scenario("fatal-signals-during-steps", _claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned"),
+    Scenario("fatal-signals-during-steps", claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned"),
              "SIGKILL to programs whose threads step", fatal_signals_during_steps),
     Scenario("threads-come-and-go",
-             _claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned", "a_waiting_thread_gets_a_slot"),
+             claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned", "a_waiting_thread_gets_a_slot"),
              "threads call and exit; one prober steady, one registers and unregisters", threads_come_and_go),
-    Scenario("forks-with-the-probe-set",
-             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "child_is_probed",
-                     "slot_is_owned"),
-             "the program forks while its threads step; each child calls", forks_with_the_probe_set),
-    Scenario("forks-while-probes-come-and-go",
-             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "no_int3_remains",
-                     "slot_is_owned"),
-             "the program forks at any moment of registering and unregistering", forks_while_probes_come_and_go),
-    Scenario("children-that-share-memory",
-             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "a_vfork_parent_goes_on",
-                     "child_is_probed", "slot_is_owned"),
-             "vfork and clone(CLONE_VM) while other threads step; each child calls", children_that_share_memory),
-    Scenario("exec-of-probed-text",
-             _claims("xol-fork", "no_sigtrap", "both_processes_step", "no_fault_in_slot", "child_is_probed",
-                     "slot_is_owned"),
-             "processes whose threads step execute the probed file", exec_of_probed_text),
     Scenario("text-unmapped-during-hits",
-             _claims("xol-unmap", "no_sigtrap", "text_is_gone_after_the_trap", "mapped_text_is_probed",
+             claims("xol-unmap", "no_sigtrap", "text_is_gone_after_the_trap", "mapped_text_is_probed",
                      "no_fault_in_slot", "only_probed_text_is_patched"),
              "the probed page is unmapped, mapped again and moved under running threads", text_unmapped_during_hits),
 )  # fmt: skip

@@ -371,36 +371,19 @@ nop5.variant(
     constants={"INHERITED": False},
     expected={"no_call_into_nothing": "refuted", "no_call_remains": "refuted", "no_torn_instruction": "refuted"},
     threads=1,
-    source="Linux 6.18 arch/x86/kernel/uprobes.c, create_uprobe_trampoline (VM_DONTCOPY), is_optimized; and 6.18.44 itself",
+    source="Linux 6.18 arch/x86/kernel/uprobes.c, VM_DONTCOPY, is_optimized; seen on 6.18.44",
 )
-nop5.variant(
-    "no-sync-after-int3",
-    "The tail is written while a processor may still fetch the old first byte.",
-    constants={"SYNC_INT3": False},
-    expected={"no_torn_instruction": "refuted", "no_missed_hit": "refuted"},
-    threads=1,
-)
-nop5.variant(
-    "no-sync-after-tail",
-    "The first byte is written while a processor may still fetch the old tail.",
-    constants={"SYNC_TAIL": False},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-)
-nop5.variant(
-    "no-sync-after-first",
-    "The site counts as patched while processors may still fetch int3; a late trap is saved by reading the byte back.",
-    constants={"SYNC_FIRST": False},
-    expected={"no_call_remains": "refuted"},
-    threads=1,
-)
-nop5.variant(
-    "no-recheck",
-    "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: SIGTRAP.",
-    constants={"RECHECK": False},
-    expected={"no_sigtrap": "refuted"},
-    threads=1,
-)
+for _name, _question, _constant, _refuted in (
+    ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.", "SYNC_INT3",
+     ("no_torn_instruction", "no_missed_hit")),
+    ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.", "SYNC_TAIL",
+     ("no_torn_instruction",)),
+    ("no-sync-after-first", "The site counts as patched while processors may still fetch int3; a late trap is saved by "
+     "reading the byte back.", "SYNC_FIRST", ("no_call_remains",)),
+    ("no-recheck", "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: "
+     "SIGTRAP.", "RECHECK", ("no_sigtrap",)),
+):  # fmt: skip
+    nop5.variant(_name, _question, constants={_constant: False}, expected=dict.fromkeys(_refuted, "refuted"), threads=1)
 nop5.variant(
     "trampoline-freed-after-check",
     "The trampoline is unmapped after unregistering, when no thread is in it.",
