@@ -19,10 +19,11 @@ from verify.live.races import Check, Claim, Outcome, Scenario, outcomes
 from verify.live.races_forks import SCENARIOS as OF_FORKS
 from verify.live.races_sites import SCENARIOS as AT_SITES
 from verify.live.races_steps import SCENARIOS as OF_STEPS
+from verify.live.races_unmap import SCENARIOS as OF_MAPPINGS
 
 SCHEMA: Final = "ubp-verify/live-races"
 SECONDS: Final = 20.0
-SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_FORKS, *AT_SITES)
+SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_MAPPINGS, *OF_FORKS, *AT_SITES)
 
 
 def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:

@@ -118,9 +118,9 @@ class Program:
         self._stack = mmap.mmap(-1, STACK)
         self._stack_end = ctypes.addressof(ctypes.c_char.from_buffer(self._stack)) + STACK
 
-    def map_page(self, offset: int) -> None:
+    def map_page(self, offset: int, base: int = BASE) -> None:
         """Maps one page of the file at its place."""
-        map_at(BASE + offset, PAGE, EXECUTABLE, mmap.MAP_PRIVATE, self._descriptor, offset)
+        map_at(base + offset, PAGE, EXECUTABLE, mmap.MAP_PRIVATE, self._descriptor, offset)
 
     def call(self, index: int, function: str, more: int = FOREVER, base: int = BASE) -> None:
         """Calls the function again and again in this thread, until the limit or the stop flag."""
@@ -158,10 +158,10 @@ class Program:
         finally:
             os._exit(status)
 
-    def called(self, index: int, function: str, more: int) -> int:
+    def called(self, index: int, function: str, more: int, base: int = BASE) -> int:
         """Calls in this process; the exit status: 0 where every result was right."""
         wrong = self.board.field(index, "wrong")
-        self.call(index, function, more)
+        self.call(index, function, more, base)
         return 0 if self.board.field(index, "wrong") == wrong else 3
 
     def vforked(self, index: int, function: str, more: int) -> int:

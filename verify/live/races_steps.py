@@ -1,4 +1,4 @@
-"""Race scenarios of probes that are stepped out of line: threads, signals, unmapping.
+"""Race scenarios of probes that are stepped out of line: threads and signals.
 
 Each row names the properties that predict its outcome. "Steady" is a prober that is registered all the time: its hits
 must be the calls, exactly. Another prober comes and goes meanwhile.
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from verify.live.races import GRACE, Check, Claim, Lacking, Scenario, Stage, at_least, between, checked_rounds, equal
-from verify.live.races_code import BASE, FUNCTION_AT, SITES
-from verify.live.races_program import COUNTED_SIGNAL, ELSEWHERE, Program
+from verify.live.races_code import BASE, FUNCTION_AT
+from verify.live.races_program import COUNTED_SIGNAL, Program
 
 SITE: Final = "stepped"
 THREADS: Final = 3
@@ -197,43 +197,6 @@ def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     ]
 
 
-def text_unmapped_during_hits(stage: Stage) -> list[Check]:
-    """The probed page is unmapped, mapped again and moved under running threads, which may fault and nothing else."""
-
-    def body(program: Program) -> None:
-        program.handle(signal.SIGSEGV, "fault")
-        rows = program.threads(THREADS, SITE)
-        program.board.set("ready", 1)
-        while not program.board.get("stop"):
-            program.unmap_sites()
-            program.map_page(SITES)
-            time.sleep(0.001)
-            program.move_sites()
-            program.map_page(SITES)
-            program.call(10, SITE, FEW, ELSEWHERE)
-            program.unmap_moved()
-            program.board.add("rounds")
-        for row in rows:
-            row.join()
-
-    with stage.probe(SITE):
-        child = stage.start(body)
-        stage.wait_for("ready")
-        stage.comes_and_goes(SITE)
-        text = stage.text(child, SITE)
-        stage.stop()
-        ended = stage.ended(child)
-    calls, faults = stage.board.total("calls"), stage.board.total("faults")
-    return [
-        equal("no_sigtrap", "end of the program", "exit 0", ended),
-        at_least("text_is_gone_after_the_trap", "calls that met no text", 1, faults),
-        between("mapped_text_is_probed", "hits: at least the calls without fault, at most all", calls - faults, calls,
-                stage.probes.hits(0)),
-        equal("no_fault_in_slot", "wrong results", 0, stage.board.total("wrong")),
-        equal("only_probed_text_is_patched", "text behind the breakpoint", stage.original_text(SITE)[1:], text[1:]),
-    ]  # fmt: skip
-
-
 def claims(protocol: str, *names: str) -> tuple[Claim, ...]:
     return tuple(Claim(protocol, name) for name in names)
 
@@ -262,8 +225,4 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("threads-come-and-go",
              claims("xol-step", "no_sigtrap", "no_missed_hit", "slot_is_owned", "a_waiting_thread_gets_a_slot"),
              "threads call and exit; one prober steady, one registers and unregisters", threads_come_and_go),
-    Scenario("text-unmapped-during-hits",
-             claims("xol-unmap", "no_sigtrap", "text_is_gone_after_the_trap", "mapped_text_is_probed",
-                     "no_fault_in_slot", "only_probed_text_is_patched"),
-             "the probed page is unmapped, mapped again and moved under running threads", text_unmapped_during_hits),
 )  # fmt: skip

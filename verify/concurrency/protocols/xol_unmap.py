@@ -338,7 +338,7 @@ mark_cleared = unmap.variant(
     "A trap that finds no mapping clears the mark of the address space while the page can still be executed: SIGTRAP.",
     expected={"no_sigtrap": "refuted"},
     threads=2,
-    source="Linux 6.18 kernel/events/uprobes.c, mmf_recalc_uprobes; mm/vma.c, lock downgraded before unmapping; 6.18.44",
+    source="Linux 6.18 kernel/events/uprobes.c, mmf_recalc_uprobes; mm/vma.c, munmap downgrades its lock; 6.18.44",
 )
 
 
