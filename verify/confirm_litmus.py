@@ -121,7 +121,7 @@ def document(rows: Sequence[Row], wanted: int, seed: int) -> dict[str, Any]:
 
 def _row_document(row: Row) -> dict[str, Any]:
     return {
-        "name": row.test.name, "reason": row.test.question, "outcome": shown(row.test.outcome),
+        "name": row.test.name, "reason": row.test.reason, "outcome": shown(row.test.outcome),
         "verdict": row.test.verdict, "runs": row.runs, "seconds": round(row.seconds, 2),
         "allowed": [shown(results) for results in row.allowed], "seen": {shown(r): n for r, n in row.seen},
         "forbidden_and_seen": [shown(results) for results in row.forbidden],

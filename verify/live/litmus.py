@@ -48,8 +48,8 @@ Results = tuple[int, ...]
 class Run:
     """One litmus test as data: `initial` code of a site at offset `at` of a page (0..4095), and the two programs.
 
-    Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",). Of the reader:
-    ("call",), ("flag",), ("load",), which give one result each, and ("serialise",).
+    Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",), ("preempt",).
+    Of the reader: ("call",), ("flag",), ("load",), which give one result each, and ("serialise",).
     """
 
     initial: bytes
@@ -187,10 +187,12 @@ class _Ground:
         handler, restorer = _placed(stub.HANDLER), _placed(stub.RESTORER)
         for number in SIGNALS:
             _handle(number, handler, restorer)
+        _handle(stub.HELD_SIGNAL, _placed(stub.HOLD), restorer)
 
     def read(self, processor: int) -> None:
         """The reader's thread: one pass after another, for ever."""
         os.sched_setaffinity(0, {processor})
+        struct.pack_into("<II", self.shared, stub.TASK, os.getpid(), threading.get_native_id())
         while True:
             self.reader()
 
