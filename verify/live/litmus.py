@@ -176,6 +176,7 @@ class _Ground:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.ready = threading.Semaphore(0)
         self.size = run.sites * run.stride + PAGE
         self.code, self.sites = _map(self.size)
         self.shared, self.page = _map(stub.FLAGS + run.sites * stub.FLAG_STRIDE)
@@ -194,6 +195,7 @@ class _Ground:
         os.sched_setaffinity(0, {processor})
         struct.pack_into("<II", self.shared, stub.TASK, os.getpid(), threading.get_native_id())
         while True:
+            self.ready.acquire()  # asleep while the writer's thread counts: it needs a processor too
             self.reader()
 
     def write(self) -> zip[Results]:
@@ -202,6 +204,7 @@ class _Ground:
         self.shared[stub.FLAGS :] = bytes(len(self.shared) - stub.FLAGS)
         struct.pack_into("<I", self.shared, stub.DELAY_WRITER, random.choice(DELAYS))
         struct.pack_into("<I", self.shared, stub.DELAY_READER, random.choice(DELAYS))
+        self.ready.release()
         self.writer()
         words = array("Q", self.output[: self.run.sites * self.run.width * 8])
         return zip(*(words[first :: self.run.width] for first in range(self.run.width)), strict=True)
