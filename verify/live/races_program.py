@@ -107,7 +107,6 @@ class Program:
 
     def __init__(self, path: str, board: Board) -> None:
         self.path, self.board = path, board
-        self._descriptor = os.open(path, os.O_RDONLY)
         for offset in range(0, SIZE, PAGE):
             self.map_page(offset)
         pointer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -119,8 +118,12 @@ class Program:
         self._stack_end = ctypes.addressof(ctypes.c_char.from_buffer(self._stack)) + STACK
 
     def map_page(self, offset: int, base: int = BASE) -> None:
-        """Maps one page of the file at its place."""
-        map_at(base + offset, PAGE, EXECUTABLE, mmap.MAP_PRIVATE, self._descriptor, offset)
+        """Maps one page of the file at its place, as an opening of its own: it is not merged with its neighbours."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            map_at(base + offset, PAGE, EXECUTABLE, mmap.MAP_PRIVATE, descriptor, offset)
+        finally:
+            os.close(descriptor)
 
     def call(self, index: int, function: str, more: int = FOREVER, base: int = BASE) -> None:
         """Calls the function again and again in this thread, until the limit or the stop flag."""
