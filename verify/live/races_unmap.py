@@ -21,7 +21,7 @@ PROTOCOL: Final = "xol-unmap"
 MARK: Final = Claim(PROTOCOL, "no_sigtrap", "refuted", "mark-cleared-early")
 PAGE_FIRST: Final = Claim(PROTOCOL, "mapped_text_is_probed", "refuted", "page-before-breakpoint")
 COPY: Final = ELSEWHERE + (1 << 20)
-PIECE: Final = 0.2  # seconds that one of several programs runs
+PIECE: Final = 0.4  # seconds that one of several programs runs
 
 
 def remapping(stage: Stage, copy: bool) -> int:
