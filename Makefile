@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore mutants bench headers promote kernel semantics
+.PHONY: check test live prove explore mutants bench headers promote kernel semantics litmus races
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -28,6 +28,12 @@ semantics:  ## the processor judges the semantics, ten minutes
 
 kernel:  ## the running kernel judges the scheme (root)
 	ubp-verify confirm --kernel
+
+litmus:  ## the processors judge the fetch model: every test a million times
+	ubp-verify confirm --litmus
+
+races:  ## the running kernel judges the protocols (root)
+	ubp-verify confirm --races
 
 bench:  ## medians of five, JSON with machine and versions beside it
 	for b in bench/*.py; do $(PYTHON) $$b; done

@@ -53,6 +53,7 @@ LONG_MODULES = {  # module -> lines that it may have
     "verify.concurrency.protocols.optimised_nop5": 450,  # one protocol, one file
     "verify.concurrency.protocols.optimised_nop10": 445,
     "verify.concurrency.protocols.xol_fork": 445,
+    "verify.concurrency.protocols.xol_unmap": 445,
     "verify.concurrency.protocols.int3_patch": 405,
 }
 

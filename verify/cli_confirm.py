@@ -37,6 +37,7 @@ class Request:
     quiet: bool
     step: int
     jobs: int
+    runs: int = 1_000_000
 
 
 @click.command("confirm")
@@ -44,6 +45,9 @@ class Request:
 @click.option("--semantics", "mode", flag_value="semantics", help="The processor judges the semantics.")
 @click.option("--kernel", "mode", flag_value="kernel", help="The running kernel's uprobes judge the scheme (root).")
 @click.option("--cost", "mode", flag_value="cost", help="What a probe hit costs on this machine, in cycles.")
+@click.option("--litmus", "mode", flag_value="litmus", help="The processors judge the fetch model.")
+@click.option("--races", "mode", flag_value="races", help="The running kernel judges the protocols (root).")
+@click.option("--runs", type=click.IntRange(1), default=1_000_000, show_default=True, help="--litmus: a test's runs.")
 @click.option("--step", type=click.IntRange(1), default=3, show_default=True,
               help="--kernel: compare every so many encodings of the corpus.")  # fmt: skip
 @click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,
@@ -57,13 +61,16 @@ class Request:
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def confirm(
     ranges: tuple[str, ...], mode: str | None, states: int, seconds: float | None, seed: int, style: str, store: bool,
-    quiet: bool, step: int, jobs: int | None,
+    quiet: bool, step: int, jobs: int | None, runs: int,
 ) -> int:  # fmt: skip
-    """Compare the models with this machine, over RANGE... (as for opcode-range; default all)."""
+    """Compare the models with this machine, over RANGE... (as for opcode-range; default all).
+
+    With --litmus and --races, RANGE... are names of tests and of scenarios.
+    """
     if mode is None:
         raise click.UsageError(f"say what is to be judged: {', '.join('--' + m for m in MODES)}")
     return MODES[mode](Request(ranges, states, seconds, seed, style, store, quiet, step,
-                               jobs or len(os.sched_getaffinity(0))))
+                               jobs or len(os.sched_getaffinity(0)), runs))
 
 
 def semantics(request: Request) -> int:
@@ -232,4 +239,20 @@ def cost(request: Request) -> int:
     return EXIT_UNAVAILABLE if any(row.cycles is None for row in rows) else 0
 
 
-MODES: Final[dict[str, Callable[[Request], int]]] = {"semantics": semantics, "kernel": kernel, "cost": cost}
+def litmus(request: Request) -> int:
+    """The processors judge the model of code that is modified while it runs."""
+    from verify import cli_confirm_races  # noqa: PLC0415  start-up time
+
+    return cli_confirm_races.litmus(request)
+
+
+def races(request: Request) -> int:
+    """The running kernel judges the protocols."""
+    from verify import cli_confirm_races  # noqa: PLC0415  start-up time
+
+    return cli_confirm_races.races(request)
+
+
+MODES: Final[dict[str, Callable[[Request], int]]] = {
+    "semantics": semantics, "kernel": kernel, "cost": cost, "litmus": litmus, "races": races,
+}  # fmt: skip

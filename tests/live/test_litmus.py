@@ -24,6 +24,8 @@ NAMES = (
     "nop5-to-jump-with-last-sync",
     "nop10-to-call-over-lines",
     "call-to-nop10-keeps-the-call",
+    "preempted-at-one-instruction",
+    "preempted-behind-the-lea",
 )
 
 
@@ -49,6 +51,38 @@ def test_traps_and_faults_are_results() -> None:
     for code, result in (("cc", INT3), ("f4", OTHER), ("0f0b", OTHER), ("b807000000c3", 7)):
         seen = observe(Run(bytes.fromhex(code), (), (("call",), ("serialise",), ("call",))), 1, seconds=20.0)
         assert [results for results, _ in seen.counts] == [(result, result)]
+
+
+def test_a_fault_below_a_lowered_stack_pointer_is_a_result() -> None:
+    lowered = bytes.fromhex("488d642480f4")  # lea -0x80(%rsp),%rsp; hlt
+    seen = observe(Run(lowered, (), (("call",), ("call",))), 1, seconds=20.0)
+    assert [results for results, _ in seen.counts] == [(OTHER, OTHER)]
+
+
+def test_weak_outcomes_are_seen_at_all() -> None:
+    """A judge that never shows more than old and new could not contradict the model: a reader is held in between."""
+    test = next(test for test in CATALOGUE if test.name == "preempted-in-a-callee-that-returns-inside")
+    found = 0
+    for seed in range(4):
+        seen = observe(Run(test.initial, test.writer, test.reader, test.at), 250_000, 20.0, seed)
+        found += dict(seen.counts).get(test.outcome, 0)
+        if found:
+            break
+    assert found > 0
+
+
+def test_a_model_without_preemption_is_contradicted() -> None:
+    """The seeded fault: as if a call were one step, so that nothing happens in its middle."""
+    test = next(test for test in CATALOGUE if test.name == "preempted-in-a-callee-that-returns-inside")
+    blind = frozenset({(INT3,), (1,)})
+    assert blind < outcomes(test)
+    wrong = 0
+    for seed in range(4):
+        seen = observe(Run(test.initial, test.writer, test.reader, test.at), 250_000, 20.0, seed)
+        wrong += sum(not permits(blind, results) for results, _ in seen.counts)
+        if wrong:
+            break
+    assert wrong > 0
 
 
 def test_flag_and_load_give_what_was_stored() -> None:

@@ -39,9 +39,9 @@ def trace_request(request: int, pid: int, address: int = 0, data: int = 0) -> in
     return result
 
 
-def map_at(address: int, size: int, protection: int, flags: int, descriptor: int) -> None:
-    """Maps the file at exactly this address; raises OSError where that is not possible."""
-    if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, 0) != address:
+def map_at(address: int, size: int, protection: int, flags: int, descriptor: int, offset: int = 0) -> None:
+    """Maps the file from `offset` at exactly this address; raises OSError where that is not possible."""
+    if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset) != address:
         raise OSError(ctypes.get_errno(), f"mmap at {address:#x}")
 
 

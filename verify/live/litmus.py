@@ -48,8 +48,8 @@ Results = tuple[int, ...]
 class Run:
     """One litmus test as data: `initial` code of a site at offset `at` of a page (0..4095), and the two programs.
 
-    Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",). Of the reader:
-    ("call",), ("flag",), ("load",), which give one result each, and ("serialise",).
+    Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",), ("preempt",).
+    Of the reader: ("call",), ("flag",), ("load",), which give one result each, and ("serialise",).
     """
 
     initial: bytes
@@ -98,13 +98,16 @@ def unavailable() -> str:
     return ""
 
 
-def observe(run: Run, runs: int = 1_000_000, seconds: float = 60.0) -> Observed:
-    """Runs the test at least `runs` times (whole passes) unless `seconds` are over; in a child of its own."""
+def observe(run: Run, runs: int = 1_000_000, seconds: float = 60.0, seed: int = 1) -> Observed:
+    """Runs the test at least `runs` times (whole passes) unless `seconds` are over; in a child of its own.
+
+    `seed` fixes which side starts late by how much; what the processors do is their own affair.
+    """
     reading, writing = os.pipe()
     began = time.monotonic()
     child = os.fork()
     if child == 0:
-        _child(run, runs, seconds, writing)
+        _child(run, runs, seconds, seed, writing)
     os.close(writing)
     text = _read(reading, began + seconds + GRACE)
     os.close(reading)
@@ -131,8 +134,9 @@ def _read(source: int, deadline: float) -> bytes:
 
 
 # --- the child --------------------------------------------------------------------------------------------------------
-def _child(run: Run, runs: int, seconds: float, result: int) -> NoReturn:
+def _child(run: Run, runs: int, seconds: float, seed: int, result: int) -> NoReturn:
     try:
+        random.seed(seed)
         counts, reason = _passes(run, runs, seconds)
         rows = [[list(results), number] for results, number in counts.items()]
         _write(result, json.dumps({"counts": rows, "reason": reason}).encode())
@@ -156,14 +160,15 @@ def _passes(run: Run, runs: int, seconds: float) -> tuple[Counter[Results], str]
     first, second = sorted(os.sched_getaffinity(0))[:2]
     threading.Thread(target=ground.read, args=(second,), daemon=True).start()
     os.sched_setaffinity(0, {first})
+    words: Counter[Results] = Counter()
+    reason, deadline = "", time.monotonic() + seconds
+    while not reason and words.total() < runs:
+        words.update(ground.write())
+        reason = f"{seconds:.1f} s were over" if time.monotonic() > deadline else ""
     counts: Counter[Results] = Counter()
-    done, deadline = 0, time.monotonic() + seconds
-    while done < runs:
-        if time.monotonic() > deadline:
-            return counts, f"{seconds} s were over"
-        counts.update(ground.write())
-        done += run.sites
-    return counts, ""
+    for raw, number in words.items():
+        counts[tuple(map(_named, raw))] += number
+    return counts, reason if words.total() < runs else ""
 
 
 class _Ground:
@@ -171,6 +176,7 @@ class _Ground:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.ready = threading.Semaphore(0)
         self.size = run.sites * run.stride + PAGE
         self.code, self.sites = _map(self.size)
         self.shared, self.page = _map(stub.FLAGS + run.sites * stub.FLAG_STRIDE)
@@ -182,23 +188,26 @@ class _Ground:
         handler, restorer = _placed(stub.HANDLER), _placed(stub.RESTORER)
         for number in SIGNALS:
             _handle(number, handler, restorer)
+        _handle(stub.HELD_SIGNAL, _placed(stub.HOLD), restorer)
 
     def read(self, processor: int) -> None:
         """The reader's thread: one pass after another, for ever."""
         os.sched_setaffinity(0, {processor})
+        struct.pack_into("<II", self.shared, stub.TASK, os.getpid(), threading.get_native_id())
         while True:
+            self.ready.acquire()  # asleep while the writer's thread counts: it needs a processor too
             self.reader()
 
     def write(self) -> zip[Results]:
-        """One pass of both over clean sites; the results, a tuple a site."""
+        """One pass of both over clean sites; the words of the results, a tuple a site."""
         ctypes.memmove(self.sites, self.image, self.size)
         self.shared[stub.FLAGS :] = bytes(len(self.shared) - stub.FLAGS)
         struct.pack_into("<I", self.shared, stub.DELAY_WRITER, random.choice(DELAYS))
         struct.pack_into("<I", self.shared, stub.DELAY_READER, random.choice(DELAYS))
+        self.ready.release()
         self.writer()
         words = array("Q", self.output[: self.run.sites * self.run.width * 8])
-        named = [word if word < stub.SIGNALLED else _signalled(word) for word in words]
-        return zip(*(named[first :: self.run.width] for first in range(self.run.width)), strict=True)
+        return zip(*(words[first :: self.run.width] for first in range(self.run.width)), strict=True)
 
 
 def _image(run: Run, size: int) -> bytes:
@@ -209,7 +218,10 @@ def _image(run: Run, size: int) -> bytes:
     return bytes(clean)
 
 
-def _signalled(word: int) -> int:
+def _named(word: int) -> int:
+    """The result that a word of the output stands for."""
+    if word < stub.SIGNALLED:
+        return word
     return INT3 if word - stub.SIGNALLED == signal.SIGTRAP else OTHER
 
 

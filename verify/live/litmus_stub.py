@@ -7,7 +7,7 @@ before and after. A site's results go to the next words of the reader's output: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ DONE_WRITER: Final = 0x100
 DONE_READER: Final = 0x180
 DELAY_WRITER: Final = 0x200
 DELAY_READER: Final = 0x280
+TASK: Final = 0x300  # process and thread id of the reader (u32 each)
 FLAGS: Final = 0x1000
 FLAG_STRIDE: Final = 64
 SIGNALLED: Final = 1 << 32
@@ -41,9 +42,11 @@ SYNC: Final = (
     bytes.fromhex("b8") + SYS_MEMBARRIER.to_bytes(4, "little") + bytes.fromhex("bf") + SYNC_CORE.to_bytes(4, "little")
     + bytes.fromhex("31f631d20f05")  # xor esi, esi; xor edx, edx; syscall
 )  # fmt: skip
+HELD_SIGNAL: Final = 10  # SIGUSR1
+HOLD: Final = bytes.fromhex("b9 80841e00 ffc9 7ffc c3")  # its handler: mov ecx, 2000000; dec ecx; jg; ret: half a ms
 HANDLER: Final = bytes.fromhex(
-    "488b82a0000000"  # mov rax, [rdx + 160]: rsp of the interrupted call; ucontext of asm/sigcontext.h
-    "488b08"  # mov rcx, [rax]: its return address
+    "488b4240"  # mov rax, [rdx + 64]: r11, where the call's return address lies; ucontext of asm/sigcontext.h
+    "488b08"  # mov rcx, [rax]
     "48898aa8000000"  # mov [rdx + 168], rcx: rip
     "4883c008"  # add rax, 8
     "488982a0000000"  # mov [rdx + 160], rax
@@ -67,12 +70,12 @@ class Place:
 
 
 def writer_pass(actions: Sequence[Action], place: Place) -> bytes:
-    """Each stretch of stores up to a sync (or "later") for all sites, then the sync, and so on."""
+    """Each stretch of stores up to a sync (or "later", "preempt") for all sites, then the sync, and so on."""
     code = _meet(place.page, GO_WRITER, GO_READER) + _delay(place.page + DELAY_WRITER)
     stretch = b""
     for action in actions:
-        if action[0] in ("sync", "later"):
-            code += _over_sites(stretch, place) + (SYNC if action[0] == "sync" else b"")
+        if action[0] in BETWEEN:
+            code += _over_sites(stretch, place) + BETWEEN[action[0]](place)
             stretch = b""
         else:
             stretch += _store(action)
@@ -89,9 +92,22 @@ def reader_pass(actions: Sequence[Action], place: Place, output: int) -> bytes:
     return code + _meet(place.page, DONE_READER, DONE_WRITER) + b"\xc3"
 
 
+def _preempt(place: Place) -> bytes:
+    """tgkill(process, thread, HELD_SIGNAL): the reader is held where it is."""
+    code = b"\x48\xb9" + (place.page + TASK).to_bytes(8, "little") + bytes.fromhex("8b398b7104")  # edi, esi := [rcx]
+    return code + b"\xba" + HELD_SIGNAL.to_bytes(4, "little") + bytes.fromhex("b8ea0000000f05")
+
+
+BETWEEN: Final[dict[str, Callable[[Place], bytes]]] = {
+    # what the writer does once for all sites
+    "sync": lambda place: SYNC,
+    "later": lambda place: b"",
+    "preempt": _preempt,
+}
+
 _KEEP: Final = bytes.fromhex("4989024983c208")  # mov [r10], rax; add r10, 8
 _ACTIONS: Final = {
-    "call": bytes.fromhex("31c0ffd7") + _KEEP,  # xor eax, eax; call rdi
+    "call": bytes.fromhex("4c8d5c24f831c0ffd7") + _KEEP,  # lea r11, [rsp - 8]; xor eax, eax; call rdi
     "flag": bytes.fromhex("8b06") + _KEEP,  # mov eax, [rsi]
     "load": bytes.fromhex("8b07") + _KEEP,  # mov eax, [rdi]
     "serialise": SERIALISE,

@@ -89,12 +89,16 @@ class Probes:
         self._stack.close()
 
     @contextlib.contextmanager
-    def attached(self, path: str, offsets: Sequence[int]) -> Iterator[None]:
-        """Probes on the file offsets while the context lasts; the n-th has the n-th counter.
+    def attached(
+        self, path: str, offsets: Sequence[int], first: int = 0, returning: bool = False
+    ) -> Iterator[None]:
+        """Probes on the file offsets while the context lasts; the n-th has the counter `first` + n.
+
+        With `returning` they count returns of the functions that begin there.
 
         A file that nobody has mapped accepts every probe; refusals show when it is mapped. OSError otherwise.
         """
-        link = link_uprobes(self._program, path, offsets, range(len(offsets)))
+        link = link_uprobes(self._program, path, offsets, range(first, first + len(offsets)), returning)
         try:
             yield
         finally:

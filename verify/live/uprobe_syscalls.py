@@ -19,6 +19,9 @@ MAP_CREATE, PROG_LOAD, LINK_CREATE = 0, 5, 28
 MAP_TYPE_ARRAY, MAP_MMAPABLE = 2, 1 << 10
 PROG_TYPE_KPROBE: Final = 2
 TRACE_UPROBE_MULTI: Final = 48
+MULTI_RETURN: Final = 1                         # BPF_F_UPROBE_MULTI_RETURN
+SYS_PERF_EVENT_OPEN, PERF_CLOSE_ON_EXEC = 298, 8
+PERF_ATTRIBUTES: Final = 128                    # bytes of perf_event_attr, include/uapi/linux/perf_event.h
 GET_ATTACH_COOKIE, MAP_LOOKUP_ELEM = 174, 1     # BPF helper numbers
 UPROBE_PMU: Final = Path("/sys/bus/event_source/devices/uprobe")
 
@@ -75,8 +78,10 @@ def load_counting_program(counters: int) -> int:
     return _bpf(PROG_LOAD, head + struct.pack("<16sII", b"hits", 0, TRACE_UPROBE_MULTI))
 
 
-def link_uprobes(program: int, path: str, offsets: Sequence[int], cookies: Sequence[int]) -> int:
-    """The descriptor of a link that probes every file offset; closing it removes the probes.
+def link_uprobes(
+    program: int, path: str, offsets: Sequence[int], cookies: Sequence[int], returning: bool = False
+) -> int:
+    """The descriptor of a link that probes every file offset (or returns from there); closing it removes the probes.
 
     Raises OSError where one of them is refused: then none is set.
     """
@@ -84,4 +89,16 @@ def link_uprobes(program: int, path: str, offsets: Sequence[int], cookies: Seque
     name = ctypes.create_string_buffer(path.encode())
     places, numbers = (ctypes.c_uint64 * count)(*offsets), (ctypes.c_uint64 * count)(*cookies)
     pointers = (ctypes.addressof(name), ctypes.addressof(places), 0, ctypes.addressof(numbers))
-    return _bpf(LINK_CREATE, struct.pack("<IIIIQQQQIII", program, 0, TRACE_UPROBE_MULTI, 0, *pointers, count, 0, 0))
+    multi = struct.pack("<QQQQIII", *pointers, count, MULTI_RETURN * returning, 0)
+    return _bpf(LINK_CREATE, struct.pack("<IIII", program, 0, TRACE_UPROBE_MULTI, 0) + multi)
+
+
+def open_perf_counter(path: str, offset: int, cpu: int) -> int:
+    """The descriptor of a perf event that counts hits of any process on one CPU: eight bytes when read; OSError."""
+    name = ctypes.create_string_buffer(path.encode())
+    kind = int((UPROBE_PMU / "type").read_text())
+    attributes = struct.pack("<IIQQQQQII", kind, PERF_ATTRIBUTES, 0, 0, 0, 0, 0, 0, 0)
+    attributes += struct.pack("<QQ", ctypes.addressof(name), offset)
+    buffer = ctypes.create_string_buffer(attributes, PERF_ATTRIBUTES)
+    nobody = (1 << 64) - 1
+    return system_call(SYS_PERF_EVENT_OPEN, buffer, nobody, cpu, nobody, PERF_CLOSE_ON_EXEC)

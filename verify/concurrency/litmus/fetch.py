@@ -2,7 +2,8 @@
 
 Axioms, by name as in the protocols: single-byte-write, torn-fetch, stale-until-serialised, interrupt-serialises. Here:
 a store changes memory at once, and in program order for every data load of the reader. A fetch takes, for each byte by
-itself, any value that the byte has had since the reader's last serialising event. Nothing is said of how likely it is.
+itself, any value that the byte has had since the reader's last serialising event. Each instruction of a call is a step
+of its own (interrupt-at-any-boundary): the writer may do anything in between. Nothing is said of how likely it is.
 What is not one of the few instructions known here gives `OTHER`, which stands for any behaviour.
 """
 
@@ -21,7 +22,8 @@ Store = tuple[str, int, bytes]
 Action = Store | tuple[str]
 """("store", offset, bytes): one store to the site. ("flag",): the writer sets, the reader reads the flag word.
 ("sync",): the writer serialises the reader's processor, by an interrupt. ("later",): the writer lets time pass, which
-orders nothing. ("serialise",): the reader serialises itself.
+orders nothing. ("preempt",): the writer stops the reader for a while, wherever it is, which orders nothing either.
+("serialise",): the reader serialises itself.
 ("call",): the reader calls the site. ("load",): the reader loads the first four bytes of the site as data."""
 
 Results = tuple[int, ...]
@@ -32,11 +34,13 @@ MOST = 24  # instructions in one call
 class Litmus:
     """One test: `initial` is the code at the site, `at` its place in a page, `outcome` the results of interest.
 
+    `reason` says in a sentence why the outcome has its verdict.
+
     A result is what a call leaves in eax (32 bits), `INT3` or `OTHER`; the flag (0 or 1); or the four bytes loaded.
     """
 
     name: str
-    question: str
+    reason: str
     initial: bytes
     writer: tuple[Action, ...]
     reader: tuple[Action, ...]
@@ -66,6 +70,8 @@ class State:
     fetched: tuple[frozenset[int], ...]
     flag: int
     results: Results
+    core: Core | None = None  # of the call in progress
+    executed: int = 0  # instructions of that call
 
 
 def outcomes(test: Litmus) -> frozenset[Results]:
@@ -104,8 +110,11 @@ def _successors(test: Litmus, state: State) -> Iterator[State]:
     moved = replace(state, read=state.read + 1)
     match test.reader[state.read][0]:
         case "call":
-            for result in calls(state.fetched):
-                yield replace(moved, results=(*state.results, result))
+            for after in _executed(state.core or Core(0), state.fetched) if state.executed < MOST else (OTHER,):
+                if isinstance(after, int):
+                    yield replace(moved, results=(*state.results, after), core=None, executed=0)
+                else:
+                    yield replace(state, core=after, executed=state.executed + 1)
         case "flag":
             yield replace(moved, results=(*state.results, state.flag))
         case "load":
@@ -124,7 +133,7 @@ def _write(action: Action, state: State) -> State:
             return replace(state, memory=memory, fetched=tuple(old | {new} for old, new in both))
         case ("flag",):
             return replace(state, flag=1)
-        case ("later",):
+        case ("later",) | ("preempt",):
             return state
         case ("sync",):
             return replace(state, fetched=_only(state.memory))
@@ -139,22 +148,6 @@ class Core:
     ip: int
     eax: int = 0
     stack: tuple[int, ...] = ()
-
-
-def calls(fetched: tuple[frozenset[int], ...]) -> frozenset[int]:
-    """Every result of a call of the site, one choice of bytes for each instruction fetched."""
-    results: set[int] = set()
-    open_ = [(Core(0), 0)]
-    seen = set(open_)
-    while open_:
-        core, count = open_.pop()
-        for after in _executed(core, fetched) if count < MOST else (OTHER,):
-            if isinstance(after, int):
-                results.add(after)
-            elif (after, count + 1) not in seen:
-                seen.add((after, count + 1))
-                open_.append((after, count + 1))
-    return frozenset(results)
 
 
 def _executed(core: Core, fetched: tuple[frozenset[int], ...]) -> Iterator[Core | int]:
@@ -201,6 +194,7 @@ INSTRUCTIONS: Final[tuple[tuple[tuple[int | None, ...], int, str], ...]] = (
     ((0xCC,), 1, "int3"),
     ((0x90,), 1, "nop"),
     ((0x66, 0x90), 2, "nop"),
+    ((0x0F, 0x1F, 0x00), 3, "nop"),  # 0f 1f /0 with [rax], which is not accessed
     ((0x0F, 0x1F, 0x44, 0x00), 5, "nop"),  # 0f 1f /0 with SIB and disp8
     ((0x66, 0x2E, 0x0F, 0x1F, 0x84), 10, "nop"),  # with SIB and disp32
     ((0xB8,), 5, "mov"),  # mov eax, imm32

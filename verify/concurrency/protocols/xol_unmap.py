@@ -49,6 +49,7 @@ unmap = Description(
         "area": Bool(initial=True),  # the slot area is mapped where threads were sent
         "slot": ThreadId(),  # owner of the one slot
         "registered": Bool(),
+        "mark": Bool(initial=True),  # the address space is known to have breakpoints; cleared in a variant only
         "prober": Enum("idle", "listed", "armed", "removing"),
     },
     local={
@@ -352,5 +353,91 @@ unmap.variant(
     expected={"slot_is_owned": "refuted"},
     threads=2,
 )
+page_first = unmap.variant(
+    "page-before-breakpoint",
+    "mmap makes the page reachable, then writes the breakpoint: hits in between are missed.",
+    expected={"mapped_text_is_probed": "refuted"},
+    threads=2,
+    source="Linux 6.18 kernel/events/uprobes.c, uprobe_write: the copied page is mapped before it is written; 6.18.44",
+)
+
+
+@page_first.step(replaces="map_text", fair=None)
+def map_page(s: Shared, t: Thread) -> None:
+    """The text is mapped again as it is in the file."""
+    if t.pc == "at" and s.page == "nothing":
+        s.page = "text"
+
+
+@page_first.step(actor="kernel")
+def write_int3_of_mmap(s: Shared) -> None:
+    """Still in mmap: the breakpoint is written."""
+    if s.page == "text" and s.byte == "original" and s.prober in ("listed", "armed"):
+        s.byte = "int3"
+
+
+mark_cleared = unmap.variant(
+    "mark-cleared-early",
+    "A trap that finds no mapping clears the mark of the address space while the page can still be executed: SIGTRAP.",
+    expected={"no_sigtrap": "refuted"},
+    threads=2,
+    source="Linux 6.18 kernel/events/uprobes.c, mmf_recalc_uprobes; mm/vma.c, munmap downgrades its lock; 6.18.44",
+)
+
+
+@mark_cleared.step(replaces="exec_int3")
+def exec_reachable_int3(s: Shared, t: Thread) -> None:
+    """The breakpoint is fetched; without the mark it counts as the program's own."""
+    if t.pc == "at" and s.byte == "int3":
+        t.pc = "trap" if s.mark else "killed"
+
+
+@mark_cleared.step(replaces="look_up")
+def look_up_and_clear(s: Shared, t: Thread) -> None:
+    """The probe is found, or the instruction starts anew; where no mapping has a probe the mark goes."""
+    if t.pc == "trap":
+        gone = s.page == "nothing" or s.byte == "original"
+        t.pc = "wait" if s.registered and s.page == "text" else "at" if gone else "killed"
+        s.mark = s.mark and s.page == "text"
+
+
+@mark_cleared.step(replaces="unmap_text", fair=None)
+def remove_mapping(s: Shared, t: Thread) -> None:
+    """munmap takes the mapping out; the page tables still lead to the page with the int3."""
+    if t.pc == "at" and s.page != "nothing":
+        s.page = "nothing"
+
+
+@mark_cleared.step(actor="kernel")
+def clear_page_tables(s: Shared) -> None:
+    """munmap goes on: the page cannot be reached any more."""
+    if s.page == "nothing" and s.byte == "int3":
+        s.byte = "original"
+
+
+@mark_cleared.step(replaces="write_original", actor="prober")
+def write_original_after(s: Shared) -> None:
+    """Under the lock, which munmap has until it ends."""
+    if s.prober == "armed" and (s.page != "nothing" or s.byte == "original"):
+        s.prober = "removing"
+        s.byte = "original"
+
+
+@mark_cleared.step(replaces="map_other", fair=None)
+def map_other_after(s: Shared, t: Thread) -> None:
+    """Another mapping takes the address, when munmap has ended."""
+    if t.pc == "at" and s.page == "nothing" and s.byte == "original":
+        s.page = "other"
+
+
+@mark_cleared.step(replaces="map_text", fair=None)
+def map_text_after(s: Shared, t: Thread) -> None:
+    """The text is mapped again, when munmap has ended; writing the breakpoint sets the mark."""
+    if t.pc == "at" and s.page == "nothing" and s.byte == "original":
+        s.page = "text"
+        if s.registered and s.prober != "removing":
+            s.byte = "int3"
+            s.mark = True
+
 
 PROTOCOL = unmap.protocol()

@@ -22,6 +22,19 @@ def test_there_are_forty_with_names_of_their_own() -> None:
     assert {test.verdict for test in CATALOGUE} == {"allowed", "forbidden"}
 
 
+def test_every_test_has_its_reason_in_a_sentence() -> None:
+    for test in CATALOGUE:
+        assert test.reason[0].isupper() and test.reason.endswith(".") and " " in test.reason, test.name
+    assert len({test.reason for test in CATALOGUE}) > 60
+
+
+def test_the_writer_may_act_between_two_instructions_of_a_call() -> None:
+    """Two nops of two and three bytes; the second has gone, after a sync, when the first has been executed."""
+    two = BY_NAME["preempted-between-two-instructions"]
+    assert outcomes(two) == {(1,), (2,), (INT3,), (OTHER,)}
+    assert outcomes(replace(two, initial=bytes.fromhex("0f1f440000") + two.initial[5:])) == {(1,), (2,), (INT3,)}
+
+
 def test_all_outcomes_of_a_torn_doubleword() -> None:
     found = outcomes(BY_NAME["dword-torn"])
     assert len(found) == 16

@@ -45,6 +45,12 @@ RACES = {
     ("return-probe", "instances-dropped", "no_return_is_lost"): ("call_probed", "unregister", "handle_trampoline"),
     # the slot area is unmapped under a thread
     ("xol-unmap", "area-not-sealed", "no_fault_in_slot"): ("unmap_area", "step"),
+    # munmap takes the mapping out before the page: a trap in between clears the mark, the next is not looked up
+    ("xol-unmap", "mark-cleared-early", "no_sigtrap"): ("unmap_text", "look_up", "exec_int3"),
+    # text is mapped under a registered probe, and executed before its int3 is written
+    ("xol-unmap", "page-before-breakpoint", "mapped_text_is_probed"): ("insert_uprobe", "map_text"),
+    # the call in the child is not known as one: it stays, and another round of registering leaves half of it
+    ("optimised-nop5", "trampoline-not-inherited", "no_torn_instruction"): ("fork", "forget", "register", "child_torn"),
     ("xol-unmap", "lookup-by-address", "displaced_instruction_was_mapped"): ("exec_int3", "unmap_text", "look_up"),
 }
 
