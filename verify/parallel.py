@@ -73,9 +73,10 @@ class Worker:
         """The rows of forms, and the decisions and proved classes that were new."""
         found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
-        classes, self.judge.newly_decided = self.judge.newly_decided, []
-        others, self.judge.new_others = self.judge.new_others, []
-        return Learnt(found, new, classes, others)
+        learnt = Learnt(found, new, list(self.judge.newly_decided), list(self.judge.new_others))
+        self.judge.newly_decided.clear()
+        self.judge.new_others.clear()
+        return learnt
 
     def _row(self, name: str) -> dict[str, Any]:
         """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""

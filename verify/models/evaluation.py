@@ -21,6 +21,7 @@ NOWHERE: Final = (-4, 0, 0)
 UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
 OFTEN: Final = 12  # runs after which a program is compiled
 DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
+PLAIN_ANSWERS: Final = (".refuses", ".is_32_bit")  # descriptor tables, features and the like refuse nothing
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
 
@@ -98,7 +99,7 @@ class World:
             return _random(46, name, (self.seed, *args))
         if name == "access_address":
             return args[0]
-        if name.endswith(".refuses"):  # descriptor tables, features and the like refuse nothing
+        if name.endswith(PLAIN_ANSWERS):
             return 0
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))

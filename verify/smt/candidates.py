@@ -18,10 +18,14 @@ from verify.smt.z3terms import SEED
 
 TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
 ROOMY: Final = 1 << 40
+SEEDS: Final = (SEED, 1, 2)  # of what is uninterpreted: one of them selects an element, say
 
 
-def candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
-    """All zero, the given one (also at typical addresses and in user space), roomy ones, random ones."""
+def candidates(text: Canonical, first: Witness, fixed: Mapping[str, int]) -> Iterator[Witness]:
+    """All zero, the given one (also at typical addresses and in user space), roomy ones, random ones.
+
+    `fixed`: the values that an encoding gives to some of the variables, by their own names.
+    """
     named = tuple(zip(text.names, text.sorts, strict=True))
     sorts = {f"v{i}": s for i, s in enumerate(text.sorts)}
     typical = {f"v{i}": TYPICAL[n] for i, n in enumerate(text.names) if n in TYPICAL}
@@ -30,9 +34,12 @@ def candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
         placed = replace(first, values=_sorted({**dict(first.values), **typical}))
         yield from (placed, replace(placed, values=_sorted(_in_user_space(dict(placed.values))), faults=()), first)
     for bits in (0, 1):
-        roomy = _sorted({f"v{i}": _roomy(n, s, bits) for i, (n, s) in enumerate(named) if not isinstance(s, Opaque)})
-        yield Witness(roomy, (), SEED)
-        yield Witness(roomy, ((*NOWHERE, 14),), SEED)
+        states = {f"v{i}": _roomy(n, s, bits, fixed) for i, (n, s) in enumerate(named) if not isinstance(s, Opaque)}
+        roomy = _sorted(states)
+        yield Witness(roomy, (), 0)  # memory is zero: so are the pointers in it
+        for seed in SEEDS:
+            yield Witness(roomy, (), seed)
+            yield Witness(roomy, ((*NOWHERE, 14),), seed)
     random = Random(SEED)
     everywhere = ((*EVERYWHERE, 14), (*DATAPATH, 19), (*UNMAPPED_CODE, 14))
     while True:
@@ -43,17 +50,20 @@ def candidates(text: Canonical, first: Witness) -> Iterator[Witness]:
         yield Witness(_sorted({**values, **typical}), first.faults, random.getrandbits(16) | 1)
 
 
-def _roomy(name: str, sort: Sort, bits: int) -> Any:
-    """Addresses in the middle of user space, whatever base, index and displacement; elements selected by every mask."""
+def _roomy(name: str, sort: Sort, bits: int, fixed: Mapping[str, int]) -> Any:
+    """Addresses in the middle of user space, aligned where base and displacement allow; every mask selects all."""
+    displacement = (fixed.get("disp", 0) ^ 1 << 31) - (1 << 31)
     if isinstance(sort, Array):
         cells = range(1, 1 + (1 << sort.index_bits))
         if sort is GPRS:
-            return tuple(ROOMY + (i << 32) for i in cells)
+            base = fixed.get("base") if fixed.get("based") else None
+            return tuple(ROOMY + (i << 32) - (displacement if i - 1 == base else 0) for i in cells)
         ones = (1 << sort.value_bits) - 1
         return tuple(ones // 255 * i if sort is VECTORS else ones for i in cells)
     if sort == 1:
         return bits
-    return {"origin": ROOMY << 4, "slot": TYPICAL["slot"]}.get(name, TYPICAL.get(name, 0))
+    origin = (ROOMY << 4) - displacement - fixed.get("length", 0)  # what is rip-relative is aligned
+    return {"origin": origin, "slot": TYPICAL["slot"]}.get(name, TYPICAL.get(name, 0))
 
 
 def _sorted(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

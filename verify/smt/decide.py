@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
-from verify.models.evaluation import Adaptive, Memory, World
+from verify.models.evaluation import PLAIN_ANSWERS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
 from verify.smt.candidates import TYPICAL, candidates
 from verify.smt.canonical import Canonical, canonical
@@ -24,7 +24,7 @@ from verify.smt.z3terms import SEED, Answer, satisfiable
 
 LOWER_HALF: Final = "where the program can access no address with bit 63 set"
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
-EASY_TRIES: Final = 12  # states tried before the solver is asked
+EASY_TRIES: Final = 20  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
 
 
@@ -214,7 +214,7 @@ def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
     for t in postorder(roots):
         if t.op == "uf" and t.params[0] == "access_fault":
             yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
-        elif t.op == "uf" and str(t.params[0]).endswith(".refuses"):
+        elif t.op == "uf" and str(t.params[0]).endswith(PLAIN_ANSWERS):
             yield not_(t)
 
 
@@ -245,4 +245,4 @@ def first_replayed(
     asked: Question, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """As `replayed`, as it was found."""
-    return next((w for w in islice(candidates(asked.text, first), tries) if asked.holds(w, fixed)), None)
+    return next((w for w in islice(candidates(asked.text, first, fixed or {}), tries) if asked.holds(w, fixed)), None)

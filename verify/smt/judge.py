@@ -7,7 +7,7 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -129,6 +129,7 @@ class Judge:
         self.verdicts_only = verdicts_only
         self.others: dict[str, deque[Witness]] = {q: deque(found, maxlen=OTHERS) for q, found in others.items()}
         self.new_others: list[tuple[str, Witness]] = []
+        self.nearby: dict[str, list[Witness]] = {}  # of the form that is being judged
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
         """The verdict of the encoding for all states and addresses, its own fields as they stand."""
@@ -188,12 +189,36 @@ class Judge:
         disputed = disagreement(p.decoded.data, p.decoded) if isinstance(p.decoded, Decoded) else None
         if disputed is not None:
             return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
+        return ClassResult(tuple(self._decisions(p)))
+
+    def _decisions(self, p: Probe) -> Iterator[Decided]:
+        """The obligations of the encoding's class, decided one by one."""
         material = problem(p, self.assumptions)
         contradictory = self._contradiction(material.premises)
-        return ClassResult(tuple(
-            Decided(o.observable, contradictory) if contradictory else decided(o, self.decisions)
-            for o in obligations(p, material)
-        ))  # fmt: skip
+        for o in obligations(p, material):
+            yield Decided(o.observable, contradictory) if contradictory else decided(o, self.decisions)
+
+    def verdict(self, p: Probe) -> Verdict | None:
+        """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
+        if self._is_open(p):
+            values = own_values(p)
+            for d in self._decisions(p):
+                if d.decision.verdict is Verdict.REFUTED and self._own(d, values).verdict is Verdict.REFUTED:
+                    return Verdict.REFUTED
+        return self.judged(p).verdict
+
+    def _is_open(self, p: Probe) -> bool:
+        """Whether nothing is known of the encoding's class yet, and obligations are to say it."""
+        if isinstance(p.plan, Refuse) or not isinstance(p.decoded, Decoded) or p.key in self.classes:
+            return False
+        return class_digest(p.key) not in self.known and disagreement(p.decoded.data, p.decoded) is None
+
+    def brief(self) -> Judge:
+        """A judge of verdicts alone that shares what this one knows and learns."""
+        other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
+        other.classes, other.newly_decided = self.classes, self.newly_decided
+        other.others, other.new_others = self.others, self.new_others
+        return other
 
     def _contradiction(self, premises: tuple[Term, ...]) -> Decision | None:
         """Vacuous where no state satisfies the premises, Unknown where that is not known; None where one does."""
@@ -227,22 +252,27 @@ class Judge:
         fixed = d.fixed(values)
         if not fixed or d.shows(fixed):
             return _Own(Verdict.REFUTED, asked, witness)
-        if self.verdicts_only:
-            other = self._other(asked, fixed)
-            if other is not None:
-                return _Own(Verdict.REFUTED, asked, other)
+        tried = self.others if self.verdicts_only else self.nearby
+        other = _showing(asked, fixed, tried.get(asked.text.digest, ()))
+        if other is not None:
+            return _Own(Verdict.REFUTED, asked, other)
         key = (asked.text.digest, tuple(fixed.values()))
         if key not in self.own:
             own = self.own[key] = self._with_own_fields(d, witness, fixed)
-            if own.verdict is Verdict.REFUTED and self._other(asked, fixed) is None:
-                other = _in_names_of(asked, own)
-                self.others.setdefault(asked.text.digest, deque(maxlen=OTHERS)).appendleft(other)
-                self.new_others.append((asked.text.digest, other))
+            if own.verdict is Verdict.REFUTED:
+                self._remember(asked, fixed, _in_names_of(asked, own))
         return self.own[key]
 
-    def _other(self, asked: Question, fixed: Mapping[str, int]) -> Witness | None:
-        """A state that refuted another encoding of the class and refutes this one too."""
-        return next((w for w in self.others.get(asked.text.digest, ()) if asked.holds(w, fixed)), None)
+    def _remember(self, asked: Question, fixed: Mapping[str, int], found: Witness) -> None:
+        digest = asked.text.digest
+        self.nearby.setdefault(digest, []).append(found)
+        if _showing(asked, fixed, self.others.get(digest, ())) is None:
+            self.others.setdefault(digest, deque(maxlen=OTHERS)).appendleft(found)
+            self.new_others.append((digest, found))
+
+    def begin_form(self) -> None:
+        """What refuted encodings of another form is not tried first any more: witnesses depend on the form alone."""
+        self.nearby.clear()
 
     def _with_own_fields(self, d: Decided, first: Witness, fixed: Mapping[str, int]) -> _Own:
         asked = d.question
@@ -262,6 +292,11 @@ class Judge:
         if found.text is None:
             return _Own(found.decision.verdict, asked, first, found.decision.reason)
         return _Own(found.decision.verdict, found.question, found.decision.witness or first, found.decision.reason)
+
+
+def _showing(asked: Question, fixed: Mapping[str, int], states: Iterable[Witness]) -> Witness | None:
+    """The first state that refuted another encoding of the class and refutes this one too."""
+    return next((w for w in states if asked.holds(w, fixed)), None)
 
 
 def _in_names_of(asked: Question, own: _Own) -> Witness:

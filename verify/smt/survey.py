@@ -14,7 +14,7 @@ from verify.models.isa.encode import decoded_representatives, irregular_represen
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.machine import OBSERVABLES
-from verify.models.sites import is_vendor_specific, probe_of
+from verify.models.sites import is_vendor_specific, probe, probe_of
 from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
@@ -56,24 +56,25 @@ class _Tally:
             self.refusals[j.reason] = None
         elif j.reason:
             self.reasons[j.reason] = None
-        if j.deviations and (self.first is None or len(j.probe.data) < len(self.first.probe.data)):
+        if j.deviations:
             self.first = self.first or j
 
 
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
-    regular, irregular = _Tally(), _Tally()
+    regular, irregular, brief = _Tally(), list[Verdict](), judge.brief()
+    judge.begin_form()
     asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
     for cpu in asked:
         _judged(form, judge, regular, cpu)
-        _irregular(form, judge, irregular, cpu)
+        irregular += _irregular(form, brief, cpu)
     verdict = worst(regular.verdicts)
     names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
     refused = verdict is Verdict.REFUSED
     first = regular.first
     return FormResult(
         form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, verdict, tuple(names),
-        worst(irregular.verdicts) if irregular.verdicts else None,
+        worst(irregular) if irregular else None,
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
@@ -107,17 +108,21 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
             done.add(p.key)
 
 
-def _irregular(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
-    """One refuted encoding is enough; only its verdict is kept.
+def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:
+    """Verdicts of irregular encodings, until one is refuted.
 
     What the scheme's decoder makes of an irregular prefix matters to rip-relative operands and to control transfer;
     of other forms every fifth encoding is judged.
     """
+    found: list[Verdict] = []
     matters = form.addressing is Addressing.RIP or form.opcode.flow_control != "NEXT" or form.opcode.is_stack
     for data in islice(irregular_representatives(form, cpu), 0, None, 1 if matters else 5):
-        tally.add(judge.judgement(data, cpu))
-        if tally.verdicts and tally.verdicts[-1] is Verdict.REFUTED:
-            return
+        verdict = judge.verdict(probe(data, judge.scheme, cpu))
+        if verdict is not None:
+            found.append(verdict)
+        if verdict is Verdict.REFUTED:
+            break
+    return found
 
 
 def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
