@@ -221,7 +221,7 @@ class Prediction:
     worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
-    roams: bool  # an access that a mask makes piece by piece: any page of it may be reported
+    roams: bool  # an access that is made piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
     def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
@@ -272,9 +272,18 @@ def _predicted(instruction: Instruction) -> Prediction:
         worlds=_worlds([t for t in terms if t.op == "uf"]),
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.again is not bits.FALSE,
-        roams=any(t.op == "uf" and t.params[0] == "access_fault" and len(t.args) > 4 for t in terms),
+        roams=any(t.op == "uf" and t.params[0] == "access_fault" and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
     )
+
+
+WIDEST: Final = 64  # bytes of an access that is made as one
+
+
+def _is_in_parts(access: Term) -> bool:
+    """Whether the access of an `access_fault` is made by a mask, or is a state image (28 bytes of FNSTENV and more)."""
+    size = access.args[1].value
+    return len(access.args) > 4 or size is None or size > WIDEST or (size > 16 and size & (size - 1) != 0)
 
 
 def _worlds(functions: Sequence[Term]) -> int:

@@ -54,6 +54,11 @@ READ_ONLY: Final = Region("read-only", 0x7B03_1000, 1, writable=False)
 REGIONS: Final = (DATA, SECOND, STACK, READ_ONLY)
 
 
+def is_the_executors(address: int) -> bool:
+    """Whether a byte may belong to the executor itself (stub, control block, code pages, arena): it does not fault."""
+    return STUB_BASE <= address < DATA.address - PAGE or ARENA_BASE <= address < ARENA_BASE + (1 << 32)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Addresses of the code pages and offsets of every section in the shared arena, all in bytes."""

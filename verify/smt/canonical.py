@@ -17,7 +17,7 @@ from verify.models.bits import GPRS, MASKS, MEMORY, VECTORS, Sort, Term, as_writ
 from verify.models.evaluation import Node, Program
 
 DIGEST: Final = 24  # hex digits of SHA-256
-MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows what a function answers
+MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows an answer
 FILES: Final = {s.name: s for s in (GPRS, MASKS, MEMORY, VECTORS)}
 
 
