@@ -70,8 +70,12 @@ class Row:
 
 def row(judgement: Judgement, comparison: Comparison) -> Row:
     """The row of one encoding."""
-    where = ",".join(comparison.observables) or ",".join(d.observable for d in judgement.deviations)
-    return Row(comparison.encoding.hex(), predicted(judgement) or "nothing", comparison.result, where)
+    refuted = [d.observable for d in judgement.deviations]
+    where = ",".join(comparison.observables) or ",".join(refuted)
+    said = predicted(judgement) or "nothing"
+    if comparison.result == "deviates" and refuted and set(comparison.observables) <= set(refuted):
+        said = "deviates"  # also where the judge's states hardly ever show it
+    return Row(comparison.encoding.hex(), said, comparison.result, where)
 
 
 @dataclass(slots=True)
