@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from protocol_strategies import protocols
 
-from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, frontier, interpreter, lasso
+from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, frontier, interpreter, fair_orbits, lasso
 from verify.concurrency.circuit import Node, evaluate
 from verify.concurrency.explored import Limits, Search
 from verify.concurrency.ground import Model, ground
@@ -218,8 +218,8 @@ def test_a_wrong_representative_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_group_that_is_never_exhausted_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = diagrams.Reachability.groups
-    monkeypatch.setattr(diagrams.Reachability, "groups", lambda self: groups(self)[:-1])
+    groups = diagrams.Reachability._groups
+    monkeypatch.setattr(diagrams.Reachability, "_groups", lambda self: groups(self)[:-1])
     assert noticed(lambda model: disagreements(model, ("bdd",)))
 
 
@@ -234,4 +234,5 @@ def test_wrong_fairness_is_noticed(taken: str, monkeypatch: pytest.MonkeyPatch) 
         return replace(found, group=np.full_like(found.group, -1))
 
     monkeypatch.setattr(lasso, "fairness", wrong)
+    monkeypatch.setattr(fair_orbits, "fairness", wrong)
     assert noticed(liveness_disagreements)

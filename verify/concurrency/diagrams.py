@@ -46,6 +46,8 @@ class Reachability:
             before = self.states
             self.exhaust(groups[current])
             current = current + 1 if self.states == before else 0 if current else 1
+        self.measured = 0.0  # a search that was over before its memory was looked at is bounded too
+        self.check()
 
     def exhaust(self, group: list[int]) -> None:
         """Adds what a group of transitions can reach by itself; each is applied to what it has not yet seen."""

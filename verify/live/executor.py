@@ -54,6 +54,16 @@ class Executor:
         self.layout = layout or Layout()
         self.origin = self.layout.code_base + SLOT_OFFSET
         self._session = Session(self.layout, self.capabilities, code_file, background, patience)
+        if code_file is None:
+            self._forget_probes()
+
+    def _forget_probes(self) -> None:
+        """One int3, after which the kernel knows that nothing in the child is probed.
+
+        A child of a process with uprobes counts as having some until its first trap, which then leaves the trap number
+        as it was (Linux 6.18 kernel/events/uprobes.c, dup_mmap's MMF_RECALC_UPROBES, handle_swbp).
+        """
+        self.run(b"\xcc", State(), observe=())
 
     def __enter__(self) -> Self:
         return self
