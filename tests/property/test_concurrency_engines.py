@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from protocol_strategies import protocols
 
-from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, frontier, interpreter, fair_orbits, lasso
+from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, fair_orbits, frontier, interpreter, lasso
 from verify.concurrency.circuit import Node, evaluate
 from verify.concurrency.explored import Limits, Search
 from verify.concurrency.ground import Model, ground
