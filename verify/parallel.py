@@ -1,4 +1,4 @@
-"""Forms and encodings judged by several processes, in order, with what they learn handed back.
+"""Forms judged by several processes, with what they learn handed back.
 
 Workers are forked, so that the ledger's decisions are theirs without copying.
 """
@@ -107,11 +107,17 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]
         yield group
 
 
+def _kind(name: str) -> tuple[object, ...]:
+    """Forms with the same operands are alike."""
+    row, addressing = form(name).opcode, form(name).addressing
+    return row.encoding, row.op_kinds, addressing.value, row.op_access, row.memory_size, name
+
+
 def judged_forms(
     names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy], jobs: int
 ) -> Iterator[Learnt]:
-    """What is learnt of forms, chunk by chunk in order."""
-    groups = list(chunks(names))
+    """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
+    groups = list(chunks(sorted(names, key=_kind)))
     if jobs == 1 or len(groups) == 1:
         worker = Worker(setting, known, classes)
         yield from map(worker.learnt, groups)

@@ -23,6 +23,7 @@ from verify.models.schemes.execution import premises as address_premises
 from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Plan, Push, Refuse, Scheme, Step
 from verify.models.semantics import umip
 from verify.models.semantics.run import Instruction
+from verify.models.semantics.signature import signature
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
 X87: Final = range(0xD8, 0xE0)
@@ -37,6 +38,7 @@ VENDOR_SENSITIVE: Final = frozenset({
     "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
 })  # fmt: skip
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
+SENSITIVE: Final = CONCRETE_IMMEDIATES | PREFIX_SENSITIVE | ADDRESS_SENSITIVE
 
 LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
@@ -64,24 +66,39 @@ class Probe:
     @cached_property
     def copy(self) -> Decoded | NotAnInstruction | NotModelled:
         """What the slot's bytes are to the processor."""
-        unchanged = _is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
-        return self.decoded if unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
+        return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
 
-    @cached_property
+    @property
+    def _is_unchanged(self) -> bool:
+        return _is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
+
+    @property
     def relation(self) -> str:
         """How the copy corresponds to the original: same, based (rip-relative made scratch-based) or concrete."""
         if not isinstance(self.decoded, Decoded):
             return "concrete"
-        if self.copy is self.decoded:
+        if self._is_unchanged:
             return "same"
         return "based" if _is_based(self) else "concrete"
 
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
-        if self.relation == "concrete" or _plan_key(self) is None:
+        relation = self.relation
+        plan = None if relation == "concrete" else _plan_key(self)
+        if plan is None:
             return "concrete", self.data[:16], cpu_of(self.decoded)
-        return _structure_key(self), _plan_key(self), self.relation
+        return _structure_key(self), plan, relation
+
+    @cached_property
+    def shared_key(self) -> tuple[object, ...]:
+        """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
+        if self.key[0] == "concrete":
+            return self.key
+        opcode = cast(Decoded, self.decoded).form.opcode
+        structure = cast(tuple[object, ...], self.key[0])
+        named = opcode.mnemonic if opcode.mnemonic in SENSITIVE or shows_modrm(opcode) else None
+        return named, signature(opcode), structure[1:], *self.key[1:]
 
 
 _PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -123,6 +124,7 @@ class Judge:
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
+        self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
         self.known = known
         self.newly_decided: list[tuple[str, RefutedBy]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
@@ -189,7 +191,10 @@ class Judge:
         disputed = disagreement(p.decoded.data, p.decoded) if isinstance(p.decoded, Decoded) else None
         if disputed is not None:
             return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
-        return ClassResult(tuple(self._decisions(p)))
+        found = self.shared.get(p.shared_key)
+        if found is None:
+            found = self.shared[p.shared_key] = ClassResult(tuple(self._decisions(p)))
+        return found
 
     def _decisions(self, p: Probe) -> Iterator[Decided]:
         """The obligations of the encoding's class, decided one by one."""
@@ -201,23 +206,28 @@ class Judge:
     def verdict(self, p: Probe) -> Verdict | None:
         """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
         if self._is_open(p):
-            values = own_values(p)
+            values, done = own_values(p), []
             for d in self._decisions(p):
                 if d.decision.verdict is Verdict.REFUTED and self._own(d, values).verdict is Verdict.REFUTED:
                     return Verdict.REFUTED
+                done.append(d)
+            self.shared[p.shared_key] = ClassResult(tuple(done))
         return self.judged(p).verdict
 
     def _is_open(self, p: Probe) -> bool:
         """Whether nothing is known of the encoding's class yet, and obligations are to say it."""
-        if isinstance(p.plan, Refuse) or not isinstance(p.decoded, Decoded) or p.key in self.classes:
+        if isinstance(p.plan, Refuse) or not isinstance(p.decoded, Decoded):
+            return False
+        if p.key in self.classes or p.shared_key in self.shared:
             return False
         return class_digest(p.key) not in self.known and disagreement(p.decoded.data, p.decoded) is None
 
+    @cached_property
     def brief(self) -> Judge:
         """A judge of verdicts alone that shares what this one knows and learns."""
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
-        other.classes, other.newly_decided = self.classes, self.newly_decided
-        other.others, other.new_others = self.others, self.new_others
+        other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
+        other.others, other.new_others, other.nearby = self.others, self.new_others, self.nearby
         return other
 
     def _contradiction(self, premises: tuple[Term, ...]) -> Decision | None:
@@ -252,11 +262,12 @@ class Judge:
         fixed = d.fixed(values)
         if not fixed or d.shows(fixed):
             return _Own(Verdict.REFUTED, asked, witness)
-        tried = self.others if self.verdicts_only else self.nearby
-        other = _showing(asked, fixed, tried.get(asked.text.digest, ()))
+        digest = asked.text.digest
+        further = self.others.get(digest, ()) if self.verdicts_only else ()
+        other = _showing(asked, fixed, chain(self.nearby.get(digest, ()), further))
         if other is not None:
             return _Own(Verdict.REFUTED, asked, other)
-        key = (asked.text.digest, tuple(fixed.values()))
+        key = (digest, tuple(fixed.values()))
         if key not in self.own:
             own = self.own[key] = self._with_own_fields(d, witness, fixed)
             if own.verdict is Verdict.REFUTED:

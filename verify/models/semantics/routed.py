@@ -43,6 +43,7 @@ X87_CONTROL: Final = 16  # bits of the control word, the lowest of the component
 MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
 VECTOR_MASKED: Final = frozenset({"vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"})  # SDM vol. 2C, VMASKMOV
 BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
+NAMED: Final = MERGING | VECTOR_MASKED | BYTE_MASKED  # every mnemonic that something here asks for
 
 
 def routed(run: Run) -> None:
