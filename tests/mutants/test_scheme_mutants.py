@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from verify.models.isa.forms import Cpu
+from verify.models.problems import own_values
 from verify.models.schemes.linux_uprobes import SCHEME as REAL
-from verify.models.sites import own_values
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict

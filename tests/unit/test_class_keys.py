@@ -6,18 +6,25 @@ not be among them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any
 
 import pytest
 
 from verify.models import sites
-from verify.models.bits import var
+from verify.models.bits import Term, distinct_registers, var
 from verify.models.isa.encode import decoded_representatives
 from verify.models.isa.forms import Cpu, Form, all_forms
 from verify.models.machine import symbolic_state
+from verify.models.problems import problem
+from verify.models.schemes.execution import in_place
+from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
-from verify.models.semantics.dispatch import execute
+from verify.models.semantics import signature
+from verify.models.semantics.dispatch import execute, is_exact
+from verify.smt.canonical import canonical
 
 FREE_FIELDS = {"w", "b", "x", "r", "layout", "byte", "little_endian"}  # of Fields: not among what the key fixes
 
@@ -40,7 +47,7 @@ def read_by(form: Form) -> set[str]:
     for cpu in Cpu:
         for decoded in islice(decoded_representatives(form, cpu), 1):
             p = sites.probe_of(decoded, SCHEMES["identity"])
-            site = sites.problem(p).site
+            site = problem(p).site
             execute(Recorder(site.original, seen), symbolic_state(var("origin", 64)))  # type: ignore[arg-type]
     return seen
 
@@ -51,7 +58,7 @@ def unkeyed(form: Form) -> set[str]:
     wrong = set()
     if "cpu" in seen and not sites.is_vendor_specific(opcode):
         wrong.add("cpu")
-    if seen & {"rep", "lock"} and sites._is_plain(opcode):
+    if seen & {"rep", "lock"} and sites.is_plain(opcode):
         wrong |= seen & {"rep", "lock"}
     if opcode.mnemonic not in sites.PREFIX_SENSITIVE:
         free = FREE_FIELDS - ({"layout"} if sites._has_byte_registers(opcode) else set())  # REX or ah..bh is keyed
@@ -72,3 +79,62 @@ def test_a_free_attribute_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> N
     assert unkeyed(next(f for f in all_forms() if f.opcode.mnemonic == "pause")) or unkeyed(
         next(f for f in all_forms() if f.opcode.name == "CALL_M1632")
     )
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The terms and plain values that a behaviour is made of."""
+    if isinstance(value, Term) or not (is_dataclass(value) or isinstance(value, tuple)):
+        yield value
+    else:
+        for part in value if isinstance(value, tuple) else (getattr(value, f.name) for f in fields(value)):
+            yield from leaves(part)
+
+
+def seen(p: sites.Probe) -> tuple[str, ...]:
+    """What an instruction does in place, in canonical names, and its premises."""
+    material = problem(p)
+    with distinct_registers(material.distinct):
+        done = list(leaves(in_place(material.site, symbolic_state(material.site.origin))))
+    terms = [t for t in done if isinstance(t, Term)]
+    return canonical((*terms, *material.premises)).text, *(str(x) for x in done if not isinstance(x, Term))
+
+
+def members(most: int) -> dict[object, list[sites.Probe]]:
+    """The first encodings of some opcodes under the default scheme, by what they share."""
+    groups: dict[object, list[sites.Probe]] = {}
+    for f in all_forms():
+        decoded = next(decoded_representatives(f, Cpu.AMD), None)
+        if decoded is None or is_exact(f.opcode.mnemonic):
+            continue
+        p = sites.probe_of(decoded, SCHEMES["linux-uprobes-6.18"])
+        group = groups.setdefault(p.shared_key, [])
+        if not isinstance(p.plan, Refuse) and len(group) < most:
+            group.append(p)
+    return {key: group for key, group in groups.items() if len(group) > 1}
+
+
+def differing(groups: dict[object, list[sites.Probe]]) -> list[str]:
+    """Opcodes that do something else than another with the same key."""
+    found = []
+    for first, *others in groups.values():
+        expected = seen(first)
+        found += [str(p.decoded) for p in others if seen(p) != expected]
+    return found
+
+
+def test_opcodes_that_share_a_class_do_the_same() -> None:
+    groups = members(most=3)
+    assert len(groups) > 300
+    assert differing(groups) == []
+
+
+@pytest.mark.parametrize("forgotten", ["memory_size", "op_access", "encoding"])
+def test_an_attribute_forgotten_in_the_signature_would_be_noticed(
+    forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "_VISIBLE", tuple(n for n in signature._VISIBLE if n != forgotten))
+    signature.signature.cache_clear()
+    try:
+        assert differing(members(most=4))
+    finally:
+        signature.signature.cache_clear()

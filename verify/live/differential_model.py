@@ -19,10 +19,11 @@ from verify.models.bits import Array, Term, postorder
 from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS, NO_FAULT, Outcome, State, symbolic_state
+from verify.models.problems import own_values, problem
 from verify.models.schemes.identity import SCHEME
 from verify.models.semantics.dispatch import execute
 from verify.models.semantics.run import Instruction
-from verify.models.sites import Probe, own_values, probe_of, problem
+from verify.models.sites import Probe, probe_of
 
 PF, GP, SS = 14, 13, 12
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike

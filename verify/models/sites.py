@@ -7,22 +7,16 @@ field by field is a class of its own, with every byte concrete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Final, cast
 
-from verify.models import bits
-from verify.models.bits import Term, const, var
-from verify.models.free_fields import FreeFields, field_values
+from verify.models.bits import Term
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.isa.fields import Fields, fields, operand_register
-from verify.models.isa.forms import Addressing, Cpu, Opcode, opcode_named
-from verify.models.schemes.execution import ASSUMPTIONS, Site
-from verify.models.schemes.execution import premises as address_premises
-from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Plan, Push, Refuse, Scheme, Step
+from verify.models.isa.forms import Addressing, Cpu, Opcode
+from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
 from verify.models.semantics import umip
-from verify.models.semantics.run import Instruction
 from verify.models.semantics.signature import signature
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -40,10 +34,8 @@ VENDOR_SENSITIVE: Final = frozenset({
 ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
 SENSITIVE: Final = CONCRETE_IMMEDIATES | PREFIX_SENSITIVE | ADDRESS_SENSITIVE
 
-LENGTH: Final = bits.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
-
-def _has_address(addressing: Addressing) -> bool:
+def has_address(addressing: Addressing) -> bool:
     return addressing in {Addressing.MEM, Addressing.RIP}
 
 
@@ -165,7 +157,7 @@ def _general_operands(opcode: Opcode, addressing: Addressing) -> tuple[int, ...]
     return tuple(found)
 
 
-def _operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
+def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
     """The numbers of the general registers that operands name (address registers left out)."""
     opcode = decoded.form.opcode
     return [operand_register(opcode, i, parts)[1] for i in _general_operands(opcode, decoded.form.addressing)]
@@ -187,7 +179,7 @@ def _is_based(p: Probe) -> bool:
     if old.layout._replace(rex=0) != new.layout._replace(rex=0) or not _differs_in_base_only(old, new):
         return False
     parts = fields(old) if _general_operands(old.form.opcode, Addressing.RIP) else None
-    numbers = _operand_numbers(old, parts) if parts is not None else []
+    numbers = operand_numbers(old, parts) if parts is not None else []
     scratch = plan.scratch.register
     return all(n.value is not None and n.value & 15 != scratch for n in numbers) and _base(new) == scratch
 
@@ -213,7 +205,7 @@ def _base(d: Decoded) -> int:
 
 
 @cache
-def _is_plain(opcode: Opcode) -> bool:
+def is_plain(opcode: Opcode) -> bool:
     """Whether prefixes matter to the opcode through its ModRM operand's address alone."""
     kinds = opcode.op_kinds
     special = opcode.is_string or opcode.is_stack or bool(opcode.implicit_memory) or opcode.is_save_restore
@@ -225,7 +217,7 @@ def _is_plain(opcode: Opcode) -> bool:
 def _addressing_key(d: Decoded) -> tuple[object, ...]:
     """Address size, segment and repeat prefix: nothing where they are variables or without effect."""
     layout = d.layout
-    if _is_plain(d.form.opcode):
+    if is_plain(d.form.opcode):
         return ()
     return layout.address_size, layout.segment, layout.rep, layout.lock
 
@@ -249,11 +241,11 @@ def _fixed_values(d: Decoded) -> tuple[object, ...]:
     opcode = d.form.opcode
     fixed: tuple[object, ...] = fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
     if opcode.mnemonic == "enter":
-        fixed = (_nesting_level(d),)
+        fixed = (nesting_level(d),)
     return (*fixed, cast(int, fields(d).reg.value) & 7) if "seg_reg" in opcode.op_kinds else fixed
 
 
-def _nesting_level(d: Decoded) -> int:
+def nesting_level(d: Decoded) -> int:
     """Of ENTER: it decides how many accesses are made."""
     return cast(int, fields(d).immediates[1].value) & 31
 
@@ -291,9 +283,7 @@ def _vendor_matters(d: Decoded) -> bool:
 @cache
 def is_vendor_specific(opcode: Opcode) -> bool:
     """Whether vendors may run the opcode differently: control transfer, what only one decodes, and named ones."""
-    return (
-        opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
-    )
+    return opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
 
 
 def _plan_key(p: Probe) -> tuple[object, ...] | None:
@@ -306,162 +296,32 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
             return ("in place",)
         case Step():
             options = (plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set)
-            same = plan.length == d.layout.length or not _uses_length(plan)
+            same = plan.length == d.layout.length or not uses_length(plan)
             fixups = tuple(sorted(f.name for f in plan.fixups))
             return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)
         case Emulate(effect):
             field = getattr(effect, "displacement", None)
-            place = None if field is None else _place(d, field)
-            if field is not None and place is None:
+            where = None if field is None else place(d, field)
+            if field is not None and where is None:
                 return None
             rest = (getattr(effect, "condition", None), getattr(effect, "register", None))
             same = plan.length == d.layout.length
             return (
-                "emulate", type(effect).__name__, *rest, place, plan.optimised, same or plan.length - d.layout.length
+                "emulate", type(effect).__name__, *rest, where, plan.optimised, same or plan.length - d.layout.length
             )  # fmt: skip
 
 
-def _uses_length(plan: Plan) -> bool:
+def uses_length(plan: Plan) -> bool:
     """Whether what the plan does depends on the length that the scheme's decoder saw."""
     if isinstance(plan, Step):
         return plan.scratch is not None or Fixup.CALL in plan.fixups
     return isinstance(plan, Emulate)
 
 
-def _place(d: Decoded, field: Field) -> str | None:
+def place(d: Decoded, field: Field) -> str | None:
     """Which field of the instruction the scheme's displacement is: disp, imm0, imm1, or none."""
     spot = (field.offset, field.size)
     if spot in d.layout.immediates:
         return f"imm{d.layout.immediates.index(spot)}"
     plain = spot == (d.layout.disp_offset, d.layout.disp_size) and d.layout.disp_scale == 1
     return "disp" if plain and d.layout.modrm_offset is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A site, the premises of its obligations, and which register numbers the premises keep apart."""
-
-    site: Site
-    premises: tuple[Term, ...]
-    distinct: tuple[tuple[Term, Term], ...]
-
-
-def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
-    """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
-    symbolic = p.key[0] != "concrete"
-    original = _instruction(p.decoded, p, symbolic, {})
-    copy: Instruction | None = original
-    distinct: list[tuple[Term, Term]] = []
-    if isinstance(p.plan, Step) and p.copy is not p.decoded:
-        copy = _copy(p, symbolic)
-        if symbolic and p.plan.scratch:
-            numbers = _operand_numbers(cast(Decoded, p.decoded), original.fields)
-            scratch = const(p.plan.scratch.register, 4)
-            distinct = [(n, scratch) for n in numbers]
-    elif not isinstance(p.copy, Decoded):
-        copy = None
-    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
-        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
-        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
-    origin, slot = var("origin", 64), var("slot", 64)
-    premises = [bits.not_(bits.eq(a, b)) for a, b in distinct]
-    premises += [_user_address(origin), _user_address(slot)]
-    length = _length(p, symbolic)
-    site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    if not isinstance(p.plan, Refuse):
-        premises += address_premises(p.plan, site)
-    return Problem(site, tuple(premises), tuple(distinct))
-
-
-def _user_address(address: Term) -> Term:
-    """One bit: between the lowest mappable page and 4 KiB and 16 bytes below the end of user space (TASK_SIZE_MAX)."""
-    low = bits.not_(bits.ult(address, const(0x1000, 64)))
-    return bits.and_(low, bits.ult(address, const((1 << 47) - 4096 - 16, 64)))
-
-
-def _length(p: Probe, symbolic: bool) -> Term:
-    real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
-    seen = getattr(p.plan, "length", real)
-    if symbolic and (seen == real or not _uses_length(p.plan)):
-        return LENGTH
-    return const(seen, 64)
-
-
-def _copy(p: Probe, symbolic: bool) -> Instruction | None:
-    if not isinstance(p.copy, Decoded):
-        return None
-    pinned: dict[str, object] = {}
-    if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
-        pinned |= {"base": const(p.plan.scratch.register, 4), "based": bits.TRUE, "indexed": bits.FALSE}
-    return _instruction(p.copy, p, symbolic, pinned)
-
-
-def _instruction(
-    decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
-) -> Instruction:
-    if not isinstance(decoded, Decoded):
-        return _undefined(decoded)
-    d, parts = decoded, fields(decoded)
-    length = const(d.layout.length, 64)
-    undefined = d.faults_ud
-    if symbolic:
-        keep = dict(pinned)
-        if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
-            keep["opcode_reg"] = parts.opcode_reg
-        if "seg_reg" in d.form.opcode.op_kinds:  # which segment register decides what happens
-            keep["reg"] = parts.reg
-        if d.form.opcode.mnemonic == "enter":
-            keep["immediates"] = (var("imm0", 16), const(_nesting_level(d), 8))
-        free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
-        parts = FreeFields(parts, d.data, keep, free)
-        real = cast(Decoded, p.decoded).layout.length
-        if getattr(p.plan, "length", real) == real or not _uses_length(p.plan):
-            length = LENGTH
-    size, segment = d.layout.address_size, d.layout.segment
-    if symbolic and _is_plain(d.form.opcode) and _has_address(d.form.addressing):
-        size, segment = 0, "any"
-    modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
-    return Instruction(
-        d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
-        d.layout.lock, modrm, parts, undefined,
-    )  # fmt: skip
-
-
-def own_values(p: Probe) -> dict[str, int]:
-    """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
-    if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
-        return {}
-    exact = fields(p.decoded)
-    values = field_values(exact)
-    layout = p.decoded.layout
-    values["small_address"] = int(layout.address_size == 4)
-    values["overridden"] = int(layout.segment is not None)
-    if layout.segment is None:
-        values["segment_base"] = 0
-    values["length"] = p.decoded.layout.length
-    return values
-
-
-def _undefined(answer: NotAnInstruction | NotModelled) -> Instruction:
-    data = b"\x0f\x0b"
-    ud2 = cast(Decoded, decode(data, Cpu.INTEL))
-    return Instruction(
-        opcode_named("UD2"), Addressing.NONE, Cpu.INTEL, const(2, 64), 8, None, None, False, None, fields(ud2),
-        answer.reason,
-    )  # fmt: skip
-
-
-def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[Field], Term]:
-    def constant(field: Field) -> Term:
-        raw = p.data[field.offset : field.offset + field.size]
-        return const(int.from_bytes(raw, "little", signed=True), 64)
-
-    def own(field: Field) -> Term:
-        place = _place(cast(Decoded, p.decoded), field)
-        if place == "disp":
-            return original.fields.disp
-        if place is None:
-            raise ValueError(f"{p.data.hex()}: {field} is no field of the instruction")
-        return bits.sext(original.fields.immediates[int(place[3:])], 64)
-
-    return own if symbolic else constant

@@ -20,9 +20,10 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
+from verify.models.problems import Problem, own_values, problem
 from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse, Scheme
-from verify.models.sites import Probe, Problem, own_values, probe, problem
+from verify.models.sites import Probe, probe
 from verify.smt.canonical import Canonical
 from verify.smt.decide import (
     EASY_TRIES,

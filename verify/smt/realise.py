@@ -17,9 +17,9 @@ from verify.models.bits import Opaque, Term, postorder
 from verify.models.evaluation import DATAPATH, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS, Access, symbolic_state
+from verify.models.problems import own_values, problem
 from verify.models.schemes.execution import displaced, in_place, initial
 from verify.models.schemes.plan import Refuse
-from verify.models.sites import own_values, problem
 from verify.smt.candidates import TYPICAL
 from verify.smt.counterexample import shown_rows
 from verify.smt.decide import default_value
