@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -22,8 +23,10 @@ from verify.smt.judge import Judge, RefutedBy
 from verify.smt.verdicts import Decision, Witness
 
 Line = tuple[int, bytes]
+Row = Mapping[str, Any]
 CHUNK = 512  # lines a task
 LONGEST = 4096
+REPEATS = 1 << 16  # encodings of which the row is kept
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -45,22 +48,27 @@ def known_of(ledger: Ledger, assumptions: frozenset[str]) -> Known:
 
 
 NOTHING: Final = Known({}, {}, {})
-_JUDGE: Judge | None = None
-_CPU = "any"
+RowOf = Callable[[bytes], Row]
+_ROW_OF: RowOf | None = None
+
+
+def row_of(judge: Judge, cpu: str) -> RowOf:
+    """What gives an encoding's row; programs repeat their instructions, so rows are kept for a while."""
+    return lru_cache(REPEATS)(partial(_row, judge, cpu))
 
 
 def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: Known) -> None:
-    global _JUDGE, _CPU
+    global _ROW_OF  # noqa: PLW0603  one judge a process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _JUDGE, _CPU = known.judge(scheme, assumptions), cpu
+    _ROW_OF = row_of(known.judge(scheme, assumptions), cpu)
 
 
-def _chunk_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    assert _JUDGE is not None
-    return [line_row(n, line, _JUDGE, _CPU) for n, line in lines]
+def _chunk_rows(lines: Sequence[Line]) -> list[Row]:
+    assert _ROW_OF is not None
+    return [line_row(n, line, _ROW_OF) for n, line in lines]
 
 
-def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]:
+def line_row(number: int, line: bytes, row: RowOf) -> Row:
     """The result of one input line; a malformed line has the verdict invalid and an `error`."""
     text = line[:80].decode("ascii", "replace").strip()
     try:
@@ -71,6 +79,10 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
         message = error.format_message()
         shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)
         return {"bytes": shown, "verdict": "invalid", "observables": [], "reason": message, "error": message}
+    return row(data)
+
+
+def _row(judge: Judge, cpu: str, data: bytes) -> Row:
     try:
         row = encoding_row(data, judge, CPUS[cpu], details=False)
     except Exception as error:
@@ -79,7 +91,7 @@ def line_row(number: int, line: bytes, judge: Judge, cpu: str) -> dict[str, Any]
     return _whole(row, data)
 
 
-def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
+def _whole(row: dict[str, Any], data: bytes) -> Row:
     """Bytes behind the instruction make the line's encoding no instruction."""
     length = row.pop("length", len(data))
     if row["verdict"] != "invalid" and length and length != len(data):
@@ -91,23 +103,23 @@ def _whole(row: dict[str, Any], data: bytes) -> dict[str, Any]:
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
     known: Known = NOTHING,
-) -> Iterator[dict[str, Any]]:  # fmt: skip
+) -> Iterator[Row]:  # fmt: skip
     """One row a line, in order, while lines are still being read."""
     iterator = iter(lines)
     first = list(islice(iterator, CHUNK))
     second = list(islice(iterator, 1)) if len(first) == CHUNK else []
     workers = jobs or os.cpu_count() or 1
     if not second or workers == 1:
-        judge = known.judge(scheme, assumptions)
-        yield from (line_row(n, line, judge, cpu) for n, line in chain(first, second, iterator))
+        row = row_of(known.judge(scheme, assumptions), cpu)
+        yield from (line_row(n, line, row) for n, line in chain(first, second, iterator))
         return
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions, known)) as pool:
         yield from _in_order(pool, chain(first, second, iterator), workers)
 
 
-def _in_order(pool: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[dict[str, Any]]:
-    waiting: list[Future[list[dict[str, Any]]]] = []
+def _in_order(pool: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[Row]:
+    waiting: list[Future[list[Row]]] = []
     while chunk := list(islice(lines, CHUNK)):
         waiting.append(pool.submit(_chunk_rows, chunk))
         if len(waiting) > 2 * workers:
