@@ -18,13 +18,12 @@ from verify.models import bits
 from verify.models.bits import Array, Term, postorder
 from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
-from verify.models.machine import FLAG_BITS, NO_FAULT, Outcome, State, symbolic_state
+from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS, Outcome, State, symbolic_state
 from verify.models.schemes.identity import SCHEME
 from verify.models.semantics.dispatch import execute
 from verify.models.semantics.run import Instruction
 from verify.models.sites import Probe, own_values, probe_of, problem
 
-PF, GP, SS = 14, 13, 12
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
 POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits

@@ -7,12 +7,10 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
+from verify.models.machine import DE
 from verify.models.semantics import flags, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RDX, Run
-
-DIVIDE_ERROR: Final = 0  # vector of #DE
-GENERAL_PROTECTION: Final = 13  # vector of #GP
 
 
 def add(run: Run) -> None:
@@ -135,7 +133,7 @@ def _divide(extend: Callable[[Term, int], Term], quotient_of: Binary, remainder_
         quotient, remainder = quotient_of(dividend, wide), remainder_of(dividend, wide)
         low = bits.extract(quotient, width - 1, 0)
         unfit = bits.not_(bits.eq(extend(low, 2 * width), quotient))
-        run.fault(bits.or_(flags.is_zero(divisor), unfit), DIVIDE_ERROR, at_ip=True)
+        run.fault(bits.or_(flags.is_zero(divisor), unfit), DE, at_ip=True)
         flags.undefine(run, dividend, divisor)
         _set_product(run, bits.concat(bits.extract(remainder, width - 1, 0), low))
 
@@ -146,16 +144,10 @@ def _atomic(result_of: Binary) -> Semantics:
     def atomic(run: Run) -> None:
         """A remote atomic operation: #GP where memory is not naturally aligned, no flag is touched (SDM vol. 2)."""
         b = operands.read_register(run, 1)
-        fault_unaligned(run, run.operand_address(), b.width // 8)
+        run.fault_unaligned(run.operand_address(), b.width // 8)
         operands.write(run, 0, result_of(operands.read(run, 0), b))
 
     return atomic
-
-
-def fault_unaligned(run: Run, address: Term, size: int) -> None:
-    """#GP(0) where the address is no multiple of size, a power of 2."""
-    low = bits.extract(address, size.bit_length() - 2, 0)
-    run.fault(bits.not_(flags.is_zero(low)), GENERAL_PROTECTION)
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {

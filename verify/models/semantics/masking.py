@@ -14,9 +14,9 @@ from verify.models import bits
 from verify.models.bits import FALSE, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.forms import Cpu
-from verify.models.machine import NO_FAULT, Access
+from verify.models.machine import GP, NO_FAULT, Access
 from verify.models.semantics import operands
-from verify.models.semantics.run import Run
+from verify.models.semantics.run import Run, is_misaligned
 
 MISALIGNED_MODE: Final = 17  # MXCSR.MM
 
@@ -67,21 +67,19 @@ def check_alignment(run: Run, size: int, chosen: Selection) -> None:
 
     An AMD processor does not check where no element is selected (measured on Zen 4).
     """
-    low = bits.extract(run.operand_address(), size.bit_length() - 2, 0)
-    misaligned = bits.not_(bits.eq(low, const(0, low.width)))
-    run.fault(bits.and_(misaligned, chosen.any) if run.insn.cpu is Cpu.AMD else misaligned, 13)
+    misaligned = is_misaligned(run.operand_address(), size)
+    run.fault(bits.and_(misaligned, chosen.any) if run.insn.cpu is Cpu.AMD else misaligned, GP)
 
 
 def check_legacy_alignment(run: Run) -> None:
     """#GP(0) for a misaligned 16-byte operand of legacy SSE; AMD's MXCSR.MM lifts it (APM vol. 1, 4.2.2)."""
     if run.insn.opcode.encoding != "LEGACY":
         return
-    low = bits.extract(run.operand_address(), 3, 0)
-    misaligned = bits.not_(bits.eq(low, const(0, 4)))
+    misaligned = is_misaligned(run.operand_address(), 16)
     if run.insn.cpu is Cpu.AMD:
         mode = bits.extract(run.get("mxcsr"), MISALIGNED_MODE, MISALIGNED_MODE)
         misaligned = bits.and_(misaligned, bits.not_(mode))
-    run.fault(misaligned, 13)
+    run.fault(misaligned, GP)
 
 
 def load(run: Run, size: int, chosen: Selection) -> Term:

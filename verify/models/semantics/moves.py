@@ -11,15 +11,12 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
+from verify.models.machine import GP, NP, SS
 from verify.models.semantics import flags, operands
-from verify.models.semantics.arithmetic import fault_unaligned
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RDX, Run
 
 STACK_SEGMENT: Final = 2  # number of SS; ES CS SS DS FS GS are 0..5 (SDM vol. 2, table B-8)
-NOT_PRESENT: Final = 11  # vector of #NP
-STACK_FAULT: Final = 12  # vector of #SS
-GENERAL_PROTECTION: Final = 13  # vector of #GP
 SEGMENT_BASES: Final[Mapping[int, str]] = {4: "fs_base", 5: "gs_base"}
 
 
@@ -67,9 +64,9 @@ def load_segment(run: Run, number: Term, value: Term) -> None:
     is_stack = bits.eq(register, const(STACK_SEGMENT, 3))
     error = bits.zext(bits.and_(value, const(0xFFFC, 16)), 32)
     absent = bits.uf("selector_not_present", 1, register, value)
-    run.fault(bits.uf("selector_fault", 1, register, value), GENERAL_PROTECTION, error)
-    run.fault(bits.and_(absent, is_stack), STACK_FAULT, error)
-    run.fault(bits.and_(absent, bits.not_(is_stack)), NOT_PRESENT, error)
+    run.fault(bits.uf("selector_fault", 1, register, value), GP, error)
+    run.fault(bits.and_(absent, is_stack), SS, error)
+    run.fault(bits.and_(absent, bits.not_(is_stack)), NP, error)
     _set_selector(run, number, value)
     for segment, name in SEGMENT_BASES.items():
         loaded = bits.uf("segment_base", 64, value, run.get(name))
@@ -156,7 +153,7 @@ def lea(run: Run) -> None:
 def movdir64b(run: Run) -> None:
     """64 bytes to the aligned address in a register, which no segment override moves (SDM vol. 2, MOVDIR64B)."""
     address = run.truncated(bits.zext(operands.read_register(run, 0), 64))
-    fault_unaligned(run, address, 64)
+    run.fault_unaligned(address, 64)
     run.store(address, operands.read(run, 1, 64))
 
 

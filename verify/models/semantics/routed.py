@@ -15,7 +15,7 @@ from verify.models.bits import FALSE, TRUE, Sort, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.forms import ImplicitMemory
 from verify.models.isa.overlay import overlay
-from verify.models.machine import NO_FAULT, STATUS, Access, component_sort
+from verify.models.machine import GP, NO_FAULT, STATUS, Access, component_sort
 from verify.models.semantics import operands
 from verify.models.semantics.operands import GPR_WIDTH, VECTOR_WIDTH
 from verify.models.semantics.run import Run
@@ -200,7 +200,7 @@ def _alignment(run: Run, index: int, size: int) -> None:
     """Legacy SSE operands of 16 bytes are aligned or #GP, but for the unaligned moves (SDM vol. 2, table 2-22)."""
     if run.insn.opcode.encoding == "LEGACY" and size == 16 and operands.kind(run, index) == "xmm_or_mem":
         low = bits.extract(run.operand_address(), 3, 0)
-        run.fault(bits.uf(f"{run.insn.opcode.name}.misaligned", 1, low), 13)
+        run.fault(bits.uf(f"{run.insn.opcode.name}.misaligned", 1, low), GP)
 
 
 def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:

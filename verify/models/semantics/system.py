@@ -12,13 +12,12 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import NO_FAULT
+from verify.models.machine import GP, UD
 from verify.models.semantics import operands
 from verify.models.semantics.kernel_entry import privileged, undefined
 from verify.models.semantics.registry import Semantics
-from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, access_fault, is_canonical
+from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
 
-GP: Final = 13
 R8: Final = const(8, 4)
 
 
@@ -41,7 +40,7 @@ def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
     """The semantics, behind a fault where the kernel has not opened the instruction to programs."""
 
     def checked(run: Run) -> None:
-        run.fault(bits.uf(f"{name}.refuses", 1), vector, at_ip=vector == 6)
+        run.fault(bits.uf(f"{name}.refuses", 1), vector, at_ip=vector == UD)
         semantics(run)
 
     return checked
@@ -97,8 +96,7 @@ def wrpkru(run: Run) -> None:
 
 def touch(run: Run) -> None:
     """CLFLUSH, CLFLUSHOPT, CLWB: faults like a read of one byte, accesses nothing (SDM vol. 2, CLFLUSH)."""
-    vector, error, where = access_fault("r", run.operand_address(), 1, run.uses_stack_segment())
-    run.faults.append((vector, error, where, bits.FALSE))
+    run.touch("r", run.operand_address(), 1, run.uses_stack_segment())
 
 
 def clzero(run: Run) -> None:
@@ -153,7 +151,7 @@ def hypercall(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         gprs = run.before.gprs
-        run.fault(bits.uf(f"{name}_opcode.refuses", 1), 6, at_ip=True)
+        run.fault(bits.uf(f"{name}_opcode.refuses", 1), UD, at_ip=True)
         run.fault(bits.uf(f"{name}.refuses", 1, gprs), GP)
         run.set_gpr(RAX, bits.uf(f"{name}_result", 64, gprs))
 
@@ -177,8 +175,7 @@ def umonitor(run: Run) -> None:
     """UMONITOR: its address register may fault like a read of one byte (SDM vol. 2, UMONITOR)."""
     value = operands.read(run, 0)
     address = run.linear(run.truncated(bits.zext(value, 64)), run.insn.segment)
-    vector, error, where = access_fault("r", address, 1, bits.FALSE)
-    run.faults.append((vector, error, where, bits.FALSE))
+    run.touch("r", address, 1)
 
 
 def user_wait(run: Run) -> None:
@@ -203,9 +200,8 @@ def armed_monitor(run: Run) -> None:
     Under a hypervisor that intercepts it no address faults (measured on a virtual Zen 4).
     """
     run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
-    vector, error, where = access_fault("r", run.linear(run.truncated(run.gpr(RAX)), run.insn.segment), 1, bits.FALSE)
-    vector = bits.ite(bits.uf("monitorx_checks", 1), vector, const(NO_FAULT, 8))
-    run.faults.append((vector, error, where, bits.FALSE))
+    address = run.linear(run.truncated(run.gpr(RAX)), run.insn.segment)
+    run.touch("r", address, 1, condition=bits.uf("monitorx_checks", 1))
 
 
 def armed_wait(run: Run) -> None:
@@ -216,7 +212,7 @@ def armed_wait(run: Run) -> None:
 
 def enclu(run: Run) -> None:
     """ENCLU: #UD without SGX; EENTER leaves the next ip in rcx and goes on inside (SDM vol. 3, EENTER, ERESUME)."""
-    run.fault(bits.uf("enclaves.refuses", 1), 6, at_ip=True)
+    run.fault(bits.uf("enclaves.refuses", 1), UD, at_ip=True)
     gprs, leaf = run.before.gprs, run.gpr(RAX, 32)
     run.fault(bits.uf("enclu.refuses", 1, gprs), GP)
     run.set("gprs", bits.uf("enclu_gprs", bits.GPRS, gprs))
@@ -251,12 +247,12 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),
     "rdtscp": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX, RCX))),
     "rdpmc": guarded("rdpmc", GP, answered("pmc", (RCX,), (RAX, RDX))),
-    "rdpru": guarded("rdpru", 6, answered("rdpru", (RCX,), (RAX, RDX))),
+    "rdpru": guarded("rdpru", UD, answered("rdpru", (RCX,), (RAX, RDX))),
     "xgetbv": xgetbv,
     "rdfsbase": read_base("fs_base"), "rdgsbase": read_base("gs_base"),
     "wrfsbase": write_base("fs_base"), "wrgsbase": write_base("gs_base"),
     "rdpid": rdpid,
-    "rdpkru": guarded("pkru", 6, rdpkru), "wrpkru": guarded("pkru", 6, wrpkru),
+    "rdpkru": guarded("pkru", UD, rdpkru), "wrpkru": guarded("pkru", UD, wrpkru),
     "clflush": touch, "clflushopt": touch, "clwb": touch, "clzero": clzero,
     "verr": verify_segment("verr"), "verw": verify_segment("verw"),
     "lar": load_attributes("lar"), "lsl": load_attributes("lsl"),

@@ -13,7 +13,7 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import FALSE, Term, const
-from verify.models.machine import STATUS
+from verify.models.machine import GP, MF, STATUS
 from verify.models.semantics import operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RDX, Run
@@ -21,8 +21,6 @@ from verify.models.semantics.run import RAX, RDX, Run
 X87: Final = 688
 CONTROL, STATUS_WORD = (15, 0), (31, 16)  # bits of State.x87
 ERROR_SUMMARY: Final = 16 + 7
-MF: Final = 16
-GP: Final = 13
 POINTERS: Final = ("fip", "fdp", "fop")
 XSAVE_BYTES: Final = 2696  # components up to PKRU, without AMX tiles: SDM vol. 1, 13.4
 
@@ -167,8 +165,7 @@ EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "other")  # wh
 def aligned(run: Run, size: int) -> Term:
     """The operand's linear address; #GP(0) where it is not a multiple of `size` (a power of two)."""
     address = run.operand_address()
-    low = bits.extract(address, size.bit_length() - 2, 0)
-    run.fault(bits.not_(bits.eq(low, const(0, low.width))), GP)
+    run.fault_unaligned(address, size)
     return address
 
 
