@@ -14,6 +14,7 @@ from verify.models import bits
 from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu, Opcode
 from verify.models.machine import STATUS
+from verify.models.semantics import flags
 from verify.models.semantics.kernel_entry import privileged
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.routed import routed
@@ -75,34 +76,14 @@ def cmps(run: Run, size: int, done: Term) -> None:
     places = [source(run), destination(run)]
     swapped = run.insn.cpu is Cpu.AMD and not (run.insn.rep == "rep" and size == 1)
     values = [run.load(a, size, condition=done) for a in (reversed(places) if swapped else places)]
-    compare(run, *(reversed(values) if swapped else values))
+    flags.subtracted(run, *(reversed(values) if swapped else values))
     advance(run, RSI, RDI, size=size)
 
 
 def scas(run: Run, size: int, done: Term) -> None:
     """SCAS: flags of the accumulator - es:[rdi]."""
-    compare(run, run.gpr(RAX, 8 * size), run.load(destination(run), size, condition=done))
+    flags.subtracted(run, run.gpr(RAX, 8 * size), run.load(destination(run), size, condition=done))
     advance(run, RDI, size=size)
-
-
-def compare(run: Run, a: Term, b: Term) -> None:
-    """Sets the status flags of a - b (SDM vol. 2, CMP; vol. 1, 3.4.3.1)."""
-    top = a.width - 1
-    difference = bits.sub(a, b)
-    overflow = bits.and_(bits.xor(a, b), bits.xor(a, difference))
-    parity = TRUE
-    for n in range(8):
-        parity = bits.xor(parity, bits.extract(difference, n, n))
-    flags = {
-        "cf": bits.ult(a, b),
-        "pf": parity,
-        "af": bits.extract(bits.xor(bits.xor(a, b), difference), 4, 4),
-        "zf": bits.eq(difference, const(0, a.width)),
-        "sf": bits.extract(difference, top, top),
-        "of": bits.extract(overflow, top, top),
-    }
-    for name, value in flags.items():
-        run.set(name, value)
 
 
 def unless_sse(semantics: Semantics, otherwise: Semantics) -> Semantics:
