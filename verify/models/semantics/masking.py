@@ -88,7 +88,7 @@ def load(run: Run, size: int, chosen: Selection) -> Term:
     if not chosen.is_partial:
         return run.load(address, size, run.uses_stack_segment())
     value = bits.and_(bits.load(run.get("memory"), address, size), chosen.lanes)
-    record(run, "r", address, value, chosen)
+    record(run, "r", address, value, chosen.any, chosen.lanes)
     return value
 
 
@@ -101,7 +101,7 @@ def store(run: Run, value: Term, chosen: Selection) -> None:
     memory = run.get("memory")
     kept = bits.and_(bits.load(memory, address, value.width // 8), bits.not_(chosen.lanes))
     written = bits.and_(value, chosen.lanes)
-    record(run, "w", address, written, chosen)
+    record(run, "w", address, written, chosen.any, chosen.lanes)
     after = bits.write(memory, address, bits.or_(written, kept))
     run.set("memory", bits.ite(chosen.any, after, memory))
 
@@ -111,13 +111,13 @@ def load_element(run: Run, size: int, chosen: Selection) -> Term:
     return run.load(run.operand_address(), size, run.uses_stack_segment(), chosen.any)
 
 
-def record(run: Run, kind: str, address: Term, value: Term, chosen: Selection) -> None:
-    """Notes a masked access and its fault."""
+def record(run: Run, kind: str, address: Term, value: Term, made: Term, *selection: Term) -> None:
+    """Notes an access that is made where the one-bit `made` is 1; its fault is a function of what selects its bytes."""
     stack = run.uses_stack_segment()
     size = value.width // 8
-    how = (address, const(size, 16), bits.bit(kind == "w"), stack, chosen.lanes)
-    vector = bits.ite(chosen.any, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
-    run.accesses.append(Access(kind, address, size, value, stack, chosen.any))
+    how = (address, const(size, 16), bits.bit(kind == "w"), stack, *selection)
+    vector = bits.ite(made, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
+    run.accesses.append(Access(kind, address, size, value, stack, made))
     run.faults.append((vector, bits.uf("access_error", 32, *how), bits.uf("access_address", 64, *how), FALSE))
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.machine import CP, PF, STATUS
-from verify.models.semantics import operands
+from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, unless
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import Run
@@ -67,8 +67,8 @@ def rstorssp(run: Run) -> None:
     token = bits.uf("shadow_entry", 64, address)
     run.fault(bits.uf("restore_token.refuses", 1, token, address), CP, const(4, 32))
     run.set("other", bits.uf("rstorssp", 64, run.get("other"), address, run.get("ssp")))
-    for name in STATUS:
-        run.set(name, bits.extract(run.get("ssp"), 2, 2) if name == "cf" else bits.FALSE)
+    flags.clear(run, *STATUS)
+    run.set("cf", bits.extract(run.get("ssp"), 2, 2))
     run.set("ssp", address)
 
 

@@ -13,7 +13,7 @@ from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
 from verify.models.machine import GP, UD
-from verify.models.semantics import operands
+from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, undefined
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
@@ -183,8 +183,7 @@ def user_wait(run: Run) -> None:
     control = operands.read(run, 0)
     reserved = bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32))
     run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
-    for name in ("pf", "af", "zf", "sf", "of"):
-        run.set(name, bits.FALSE)
+    flags.clear(run, "pf", "af", "zf", "sf", "of")
     deadline = bits.concat(run.gpr(RDX, 32), run.gpr(RAX, 32))
     run.set("cf", bits.uf("wait_limit_reached", 1, deadline, run.before.other))
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu
 from verify.models.machine import GP, STATUS
+from verify.models.semantics import flags
 from verify.models.semantics.kernel_entry import undefined
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, Run, is_canonical
@@ -67,8 +68,8 @@ def xend(run: Run) -> None:
 
 def xtest(run: Run) -> None:
     """XTEST: ZF says that no region is active, the other status flags are 0 (SDM vol. 2, XTEST)."""
-    for name in STATUS:
-        run.set(name, bits.not_(in_transaction(run)) if name == "zf" else FALSE)
+    flags.clear(run, *STATUS)
+    run.set("zf", bits.not_(in_transaction(run)))
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {
