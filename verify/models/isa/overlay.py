@@ -170,8 +170,7 @@ def _by_mnemonic() -> dict[str, Row]:
 
 
 def _is_x87(row: Opcode) -> bool:
-    first = row.op_code >> 8 if row.op_code_len == 2 else row.op_code
-    return row.encoding == "LEGACY" and row.table == "NORMAL" and 0xD8 <= first <= 0xDF
+    return row.encoding == "LEGACY" and row.table == "NORMAL" and 0xD8 <= row.main_byte <= 0xDF
 
 
 def _is_mmx(row: Opcode) -> bool:

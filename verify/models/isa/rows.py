@@ -137,6 +137,11 @@ class Opcode:
         return isinstance(other, Opcode) and self.code == other.code
 
     @property
+    def main_byte(self) -> int:
+        """The main opcode byte: the first of two where ModRM is part of the opcode."""
+        return self.op_code >> 8 if self.op_code_len == 2 else self.op_code
+
+    @property
     def has_modrm(self) -> bool:
         """Whether a ModRM byte follows (or is the second opcode byte)."""
         return self.op_code_len == 2 or self.group_index >= 0 or any(k in MODRM_KINDS for k in self.op_kinds)

@@ -33,10 +33,9 @@ def pending(run: Run) -> None:
 def opcode_field(run: Run) -> Term:
     """FOP: the low three bits of the opcode byte, then the ModRM byte as encoded (SDM vol. 1, 8.1.9), 11 bits."""
     opcode, modrm = run.insn.opcode, run.insn.modrm
-    first = opcode.op_code >> 8 if opcode.op_code_len == 2 else opcode.op_code
     if modrm is None:
         raise ValueError(f"the ModRM byte of {opcode.name} must be known")
-    return const((first & 7) << 8 | modrm, 11)
+    return const((opcode.main_byte & 7) << 8 | modrm, 11)
 
 
 def note_pointers(run: Run) -> None:
