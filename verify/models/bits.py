@@ -257,77 +257,52 @@ def _signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) else value
 
 
-def _shift(op: str, a: Term, count: Term) -> Term:
-    width = _same_width(a, count)
-    n = count.value
-    if n == 0:
-        return a
-    if n is not None and a.value is not None:
-        return const(_shifted(op, a.value, n, width), width)
-    if n is not None and n >= width and op != "ashr":
-        return const(0, width)
-    return _node(op, (a, count), (), width)
+Binary = Callable[[Term, Term], Term]
+Folded = Callable[[int, int, int], int]  # two unsigned values and their width; the result modulo 2**width
 
 
-def _shifted(op: str, value: int, n: int, width: int) -> int:
-    if op == "shl":
-        return value << n if n < width else 0
-    if op == "lshr":
-        return value >> n if n < width else 0
-    return _signed(value, width) >> min(n, width - 1)
+def _shift(op: str, folded: Folded, keeps_sign: bool = False) -> Binary:
+    def shift(a: Term, count: Term) -> Term:
+        width = _same_width(a, count)
+        n = count.value
+        if n == 0:
+            return a
+        if n is not None and a.value is not None:
+            return const(folded(a.value, min(n, width), width), width)
+        if n is not None and n >= width and not keeps_sign:
+            return const(0, width)
+        return _node(op, (a, count), (), width)
+
+    return shift
 
 
-def shl(a: Term, count: Term) -> Term:
-    """a shifted left; 0 where count >= width."""
-    return _shift("shl", a, count)
+shl: Final = _shift("shl", lambda value, n, _: value << n)  # 0 where the count >= width
+lshr: Final = _shift("lshr", lambda value, n, _: value >> n)  # logical: 0 where the count >= width
+ashr: Final = _shift("ashr", lambda value, n, width: _signed(value, width) >> n, keeps_sign=True)  # the sign everywhere
 
 
-def lshr(a: Term, count: Term) -> Term:
-    """a shifted right logically; 0 where count >= width."""
-    return _shift("lshr", a, count)
+def _divide(op: str, folded: Folded) -> Binary:
+    def divide(a: Term, b: Term) -> Term:
+        width = _same_width(a, b)
+        x, y = a.value, b.value
+        if x is not None and y:
+            return const(folded(x, y, width), width)
+        return _node(op, (a, b), (), width)
+
+    return divide
 
 
-def ashr(a: Term, count: Term) -> Term:
-    """a shifted right arithmetically; the sign everywhere where count >= width."""
-    return _shift("ashr", a, count)
+def _signed_quotient(x: int, y: int, width: int) -> int:
+    """Truncated towards zero."""
+    a, b = _signed(x, width), _signed(y, width)
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
-def _divide(op: str, a: Term, b: Term) -> Term:
-    width = _same_width(a, b)
-    x, y = a.value, b.value
-    if x is not None and y:
-        return const(_divided(op, x, y, width), width)
-    return _node(op, (a, b), (), width)
-
-
-def _divided(op: str, x: int, y: int, width: int) -> int:
-    if op == "udiv":
-        return x // y
-    if op == "urem":
-        return x % y
-    sx, sy = _signed(x, width), _signed(y, width)
-    quotient = abs(sx) // abs(sy) * (1 if (sx < 0) == (sy < 0) else -1)
-    return quotient if op == "sdiv" else sx - quotient * sy
-
-
-def udiv(a: Term, b: Term) -> Term:
-    """Unsigned quotient; SMT-LIB's value (all ones) where b is 0."""
-    return _divide("udiv", a, b)
-
-
-def urem(a: Term, b: Term) -> Term:
-    """Unsigned remainder; SMT-LIB's value (a) where b is 0."""
-    return _divide("urem", a, b)
-
-
-def sdiv(a: Term, b: Term) -> Term:
-    """Signed quotient, truncated towards zero; SMT-LIB's value where b is 0."""
-    return _divide("sdiv", a, b)
-
-
-def srem(a: Term, b: Term) -> Term:
-    """Signed remainder with the dividend's sign; SMT-LIB's value where b is 0."""
-    return _divide("srem", a, b)
+# Where the divisor is 0: SMT-LIB's values, all ones of a udiv, the dividend of a urem.
+udiv: Final = _divide("udiv", lambda x, y, _: x // y)
+urem: Final = _divide("urem", lambda x, y, _: x % y)
+sdiv: Final = _divide("sdiv", _signed_quotient)
+srem: Final = _divide("srem", lambda x, y, width: x - _signed_quotient(x, y, width) * y)  # the dividend's sign
 
 
 def extract(a: Term, high: int, low: int) -> Term:
