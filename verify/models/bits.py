@@ -8,6 +8,7 @@ evaluation on integers is `verify.models.evaluation`'s.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -191,39 +192,36 @@ def _commutative(op: str, a: Term, b: Term, width: int) -> Term:
     return _node(op, args, (), width)
 
 
+def _absorbed(
+    a: Term, b: Term, width: int, absorbing: int, neutral: int, of: Callable[[int, int], int]
+) -> Term | None:
+    """The result where operands are equal or constants decide, else None."""
+    if a is b:
+        return a
+    x, y = a.value, b.value
+    if x is not None and y is not None:
+        return const(of(x, y), width)
+    for value, constant, other in ((x, a, b), (y, b, a)):
+        if value == absorbing:
+            return constant
+        if value == neutral:
+            return other
+    return None
+
+
 def and_(a: Term, b: Term) -> Term:
     """Bitwise and."""
     width = _same_width(a, b)
-    ones = (1 << width) - 1
-    if a is b:
-        return a
-    for left, right in ((a, b), (b, a)):
-        v = left.value
-        if v is not None:
-            if right.value is not None:
-                return const(v & right.value, width)
-            if v == 0:
-                return left
-            if v == ones:
-                return right
-    return _commutative("and", a, b, width)
+    found = _absorbed(a, b, width, 0, (1 << width) - 1, operator.and_)
+    return _commutative("and", a, b, width) if found is None else found
 
 
 def or_(a: Term, b: Term) -> Term:
     """Bitwise or."""
     width = _same_width(a, b)
-    ones = (1 << width) - 1
-    if a is b:
-        return a
-    for left, right in ((a, b), (b, a)):
-        v = left.value
-        if v is not None:
-            if right.value is not None:
-                return const(v | right.value, width)
-            if v == 0:
-                return right
-            if v == ones:
-                return left
+    found = _absorbed(a, b, width, (1 << width) - 1, 0, operator.or_)
+    if found is not None:
+        return found
     if a.op == b.op == "and":  # (x & m) | (x & ~m) is x
         for x, m in (a.args, a.args[::-1]):
             if x in b.args and not_(m) in b.args:
