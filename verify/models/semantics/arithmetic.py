@@ -6,31 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import Term, const
+from verify.models.bits import FALSE, Term, const
 from verify.models.machine import DE
 from verify.models.semantics import flags, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RDX, Run
 
-
-def add(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.added(run, a, b))
+Computed = Callable[[Run, Term, Term, Term], Term]  # operands and a carry or borrow: the result, status flags set
 
 
-def adc(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.added(run, a, b, run.get("cf")))
+def _sum(computed: Computed, carried: bool = False) -> Semantics:
+    def summed(run: Run) -> None:
+        a, b = operands.read(run, 0), operands.read(run, 1)
+        operands.write(run, 0, computed(run, a, b, run.get("cf") if carried else FALSE))
 
-
-def sub(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.subtracted(run, a, b))
-
-
-def sbb(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.subtracted(run, a, b, run.get("cf")))
+    return summed
 
 
 def cmp(run: Run) -> None:
@@ -38,18 +28,14 @@ def cmp(run: Run) -> None:
     flags.subtracted(run, a, b)
 
 
-def inc(run: Run) -> None:
-    """cf is kept."""
-    a, cf = operands.read(run, 0), run.get("cf")
-    operands.write(run, 0, flags.added(run, a, const(1, a.width)))
-    run.set("cf", cf)
+def _step(computed: Computed) -> Semantics:
+    def step(run: Run) -> None:
+        """cf is kept."""
+        a, cf = operands.read(run, 0), run.get("cf")
+        operands.write(run, 0, computed(run, a, const(1, a.width), FALSE))
+        run.set("cf", cf)
 
-
-def dec(run: Run) -> None:
-    """cf is kept."""
-    a, cf = operands.read(run, 0), run.get("cf")
-    operands.write(run, 0, flags.subtracted(run, a, const(1, a.width)))
-    run.set("cf", cf)
+    return step
 
 
 def neg(run: Run) -> None:
@@ -151,13 +137,13 @@ def _atomic(result_of: Binary) -> Semantics:
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {
-    "add": add,
-    "adc": adc,
-    "sub": sub,
-    "sbb": sbb,
+    "add": _sum(flags.added),
+    "adc": _sum(flags.added, carried=True),
+    "sub": _sum(flags.subtracted),
+    "sbb": _sum(flags.subtracted, carried=True),
     "cmp": cmp,
-    "inc": inc,
-    "dec": dec,
+    "inc": _step(flags.added),
+    "dec": _step(flags.subtracted),
     "neg": neg,
     "adcx": _add_with("cf"),
     "adox": _add_with("of"),
