@@ -20,6 +20,11 @@ STACK_SEGMENT: Final = 2  # number of SS; ES CS SS DS FS GS are 0..5 (SDM vol. 2
 SEGMENT_BASES: Final[Mapping[int, str]] = {4: "fs_base", 5: "gs_base"}
 
 
+def destination_width(run: Run) -> int:
+    """Bits of operand 0, a general register of 16, 32 or 64 bits (or memory beside one), from its kind's name."""
+    return int(operands.kind(run, 0)[1:3])
+
+
 def copy(run: Run) -> None:
     """Operand 0 := operand 1."""
     operands.write(run, 0, operands.read(run, 1))
@@ -77,7 +82,7 @@ def _store_segment(run: Run) -> None:
     """Memory gets 16 bits; a register is zero-extended to its width (SDM vol. 2, MOV)."""
     value = selector(run, run.insn.fields.reg)
     if not operands.is_memory(run, 0):
-        value = bits.zext(value, int(operands.kind(run, 0)[1:3]))
+        value = bits.zext(value, destination_width(run))
     operands.write(run, 0, value)
 
 
@@ -96,7 +101,7 @@ def _load_far(segment: int) -> Semantics:
 
 def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
     def extending(run: Run) -> None:
-        operands.write(run, 0, extend(operands.read(run, 1), int(operands.kind(run, 0)[1:3])))
+        operands.write(run, 0, extend(operands.read(run, 1), destination_width(run)))
 
     return extending
 
@@ -104,7 +109,7 @@ def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
 def movsxd(run: Run) -> None:
     """With 66 a word is moved; AMD's processors read four bytes of memory for it (measured on Zen 4), Intel's two."""
     wide = run.insn.cpu is Cpu.AMD and operands.kind(run, 0) == "r16_reg"
-    value, width = operands.read(run, 1, 4 if wide else None), int(operands.kind(run, 0)[1:3])
+    value, width = operands.read(run, 1, 4 if wide else None), destination_width(run)
     operands.write(run, 0, bits.extract(value, 15, 0) if width == 16 else bits.sext(value, width))
 
 
@@ -146,7 +151,7 @@ def movbe(run: Run) -> None:
 
 def lea(run: Run) -> None:
     """The offset without a segment base, cut to the operand size or zero-extended."""
-    width = int(operands.kind(run, 0)[1:3])
+    width = destination_width(run)
     operands.write(run, 0, bits.extract(run.effective_address(), width - 1, 0))
 
 
@@ -178,7 +183,7 @@ def random_number(run: Run) -> None:
 
     No number: the destination is 0.  The other status flags are 0 (SDM vol. 2, RDRAND, RDSEED).
     """
-    mnemonic, width = run.insn.opcode.mnemonic, int(operands.kind(run, 0)[1:3])
+    mnemonic, width = run.insn.opcode.mnemonic, destination_width(run)
     ready = bits.uf(f"{mnemonic}_ready", 1, run.get("other"))
     number = bits.uf(f"{mnemonic}_{width}", width, run.get("other"))
     flags.clear(run, "of", "sf", "zf", "af", "pf")
