@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import mmap
 import os
 import platform
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, trace_request
-from verify.live.kernel_record import machine_file_name, processor
 from verify.live.kernel_registration import image
+from verify.live.results import keep, processor
 from verify.live.uprobe import Probes, missing
 
 SCHEMA: Final = "ubp-verify/live-cost"
@@ -169,9 +168,7 @@ def _jump_cycles(hits: int) -> float:
 
 
 def store(rows: Sequence[Cost], directory: Path) -> Path:
-    """Writes the costs as JSON below `directory`, named by kernel release and processor family; returns the path."""
-    path = directory / machine_file_name("cost", platform.release(), processor())
+    """Writes the costs as JSON below `directory`; returns the path."""
     content = {"schema": SCHEMA, "version": 1, "kernel": platform.release(), "processor": processor(),
                "unit": "TSC cycles beyond the unprobed site, median", "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    return path
+    return keep("cost", content, directory)

@@ -1,15 +1,12 @@
 """What the kernel said about a corpus, small enough for git: counts, and the classes of encodings that deviate.
 
 Decides nothing. A class is what decoders decide on: misplaced prefixes, opcode map and opcode; the opcodes of one map
-with the same observables stand in one row, with an example. Files are JSON under proofs/live, one a kernel release and
-processor family.
+with the same observables stand in one row, with an example.
 """
 
 from __future__ import annotations
 
-import json
 import platform
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +16,7 @@ from typing import Final
 
 from verify.live.corpus import has_modrm, registration_corpus, unique
 from verify.live.kernel import LEGACY_PREFIXES, Comparison, KernelJudge
+from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-kernel"
 VERSION: Final = 1
@@ -119,13 +117,6 @@ def opcode_ranges(opcodes: Iterable[int]) -> str:
     return " ".join(f"{a:02x}" if a == b else f"{a:02x}-{b:02x}" for a, b in runs)
 
 
-def processor() -> str:
-    """Vendor, family and model of the first processor, as /proc/cpuinfo has them."""
-    text = Path("/proc/cpuinfo").read_text()
-    fields = dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    return f"{fields['vendor_id']} family {int(fields['cpu family']):#x} model {int(fields['model']):#x}"
-
-
 def survey_encodings(judge: KernelJudge, step: int = 1) -> Iterator[bytes]:
     """The valid ones of every `step`-th encoding of the corpus, and a twentieth of the others, each once."""
     valid = judge.valid(islice(registration_corpus(), 0, None, step))
@@ -162,18 +153,6 @@ def _row(name: str, observables: tuple[str, ...], found: Sequence[Comparison]) -
     return DeviationRow(name, opcodes, observables, len(found), shortest.encoding.hex(), detail)
 
 
-def machine_file_name(kind: str, kernel: str, processor_name: str) -> str:
-    """The name of a record's file: kind, kernel release without the build's own suffix, vendor and family."""
-    release = re.match(r"[0-9.]+", kernel)
-    vendor, _, family = processor_name.split()[:3]
-    return f"{kind}-{release[0] if release else kernel}-{vendor.lower()}-{family.removeprefix('0x')}h.json"
-
-
 def store(survey: Record, directory: Path) -> Path:
-    """Writes the record below `directory` and returns its path; one row of deviations a line."""
-    path = directory / machine_file_name("kernel", survey.kernel, survey.processor)
-    fields = {"schema": SCHEMA, "version": VERSION, **asdict(survey)}
-    rows = ",\n    ".join(json.dumps(row) for row in fields.pop("deviations"))
-    head = json.dumps(fields, indent=2).removesuffix("\n}")
-    path.write_text(f'{head},\n  "deviations": [\n    {rows}\n  ]\n}}\n')
-    return path
+    """Writes the record of this machine below `directory` and returns its path; one row of deviations a line."""
+    return keep("kernel", {"schema": SCHEMA, "version": VERSION, **asdict(survey)}, directory, "deviations")
