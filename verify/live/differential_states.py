@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from verify.live.capabilities import LOADED
 from verify.live.differential_model import own_values, probe_here
-from verify.live.differential_rows import HARMLESS
+from verify.live.differential_rows import HARMLESS, is_system_call
 from verify.live.differential_selectors import align_frames, put_selectors
 from verify.live.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.records import LOG_DTYPE
@@ -78,7 +78,7 @@ def encodings(form: Form, count: int, rng: Random, cpu: Cpu, origin: int) -> lis
         if form.opcode.can_lock and form.addressing is not Addressing.REG and rng.random() < 0.3:
             data = _locked(data, form, cpu)
         decoded = decode(data, cpu)
-        if not isinstance(decoded, Decoded):
+        if not isinstance(decoded, Decoded) or is_system_call(decoded):
             continue
         aim = Aim(_target(form, rng), rng.choice((0, 0, 0x40, 0x108)))
         found.append((probe_here(_aimed(decoded, aim, origin)), aim))
