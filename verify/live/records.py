@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
+
+from verify.live.layout import CHUNK
 
 IN_XSAVE: Final = 192
 OUT_XSAVE: Final = 256
@@ -127,6 +129,15 @@ BASES: Final = 4
 LOAD_MEMORY: Final = 8
 COMPARE_MEMORY: Final = 16
 LOAD_CODE: Final = 32
+
+
+def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
+    """trial -> address -> 64 bytes, from memory log entries."""
+    found: dict[int, dict[int, bytes]] = {}
+    data = entries["chunk"].tobytes()
+    for i, (trial, address) in enumerate(zip(entries["trial"].tolist(), entries["address"].tolist(), strict=True)):
+        found.setdefault(trial, {})[address] = data[CHUNK * i : CHUNK * i + CHUNK]
+    return found
 
 
 def xsave_dtype(offsets: Mapping[int, int], size: int) -> np.dtype[Any]:
