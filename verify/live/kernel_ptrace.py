@@ -42,7 +42,8 @@ def trace_request(request: int, pid: int, address: int = 0, data: int = 0) -> in
 def map_at(address: int, size: int, protection: int, flags: int, descriptor: int, offset: int = 0) -> None:
     """Maps the file from `offset` at exactly this address; raises OSError where that is not possible."""
     if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset) != address:
-        raise OSError(ctypes.get_errno(), f"mmap at {address:#x}")
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"cannot map {size:#x} bytes at {address:#x}: {os.strerror(errno)}")
 
 
 def die_with_parent() -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from verify.live import litmus_stub as stub
+from verify.live.kernel_ptrace import die_with_parent
 from verify.live.litmus_stub import Action
 
 INT3: Final = -1
@@ -40,7 +41,6 @@ DELAYS: Final = (0, 0, 200, 2000, 20000)  # loop turns by which one side starts 
 SIGNALS: Final = (signal.SIGTRAP, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
 SYS_RT_SIGACTION: Final = 13
 SA_FLAGS: Final = 0x4400_0004  # SA_SIGINFO, SA_RESTORER, SA_NODEFER
-PR_SET_PDEATHSIG: Final = 1
 Results = tuple[int, ...]
 
 
@@ -153,7 +153,7 @@ def _write(result: int, text: bytes) -> None:
 
 def _passes(run: Run, runs: int, seconds: float) -> tuple[Counter[Results], str]:
     """Passes until there are enough runs, or no more time."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if _membarrier(stub.REGISTER_SYNC_CORE) != 0:
         return Counter(), "membarrier cannot be registered"
     ground = _Ground(run)
