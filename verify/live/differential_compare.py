@@ -20,7 +20,6 @@ from verify.live.differential_model import (
     Bytes,
     Prediction,
     environment,
-    own_values,
     prediction,
 )
 from verify.live.differential_seen import FILES, Input, Moved, Seen, x87_word
@@ -28,6 +27,7 @@ from verify.live.differential_states import Trials
 from verify.live.layout import is_the_executors
 from verify.live.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.models.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
+from verify.models.sites import own_values
 
 SUPPRESSIBLE: Final = frozenset({DE, UD, GP, MF, XM})  # what a datapath or a refusal may raise
 SEEN_OF_POINTERS: Final = (1 << 32) - 1

@@ -14,8 +14,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from verify.live.corpus import has_modrm, registration_corpus, unique
-from verify.live.kernel import LEGACY_PREFIXES, Comparison, KernelJudge
+from verify.live.corpus import PREFIX_BYTES, has_modrm, registration_corpus, unique
+from verify.live.kernel import Comparison, KernelJudge
 from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-kernel"
@@ -56,7 +56,7 @@ class Record:
 
 def encoding_class(encoding: bytes) -> tuple[str, int]:
     """(map, opcode) of an encoding as the processor reads it; the map names what stands oddly before it."""
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     prefixes = encoding[: len(encoding) - len(rest)]
     odd = "misplaced-rex " if any(0x40 <= p <= 0x4F for p in prefixes[:-1]) else ""
     name, opcode = _map_and_opcode(rest)
@@ -89,7 +89,7 @@ def addressing_class(encoding: bytes) -> str:
     """register, memory, rip-relative or none, by the ModRM byte that the encoding has or would have."""
     name, opcode = encoding_class(encoding)
     legacy_map = LEGACY_MAPS.get(name.removeprefix("misplaced-rex "), VECTOR_MAP)
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     at = OPCODE_AT.get(rest[:1], 0) if legacy_map == VECTOR_MAP else (0, 1, 2, 2)[legacy_map]
     if len(rest) < at + 2 or not (legacy_map == VECTOR_MAP or has_modrm(legacy_map, opcode)):
         return "none"
@@ -99,7 +99,7 @@ def addressing_class(encoding: bytes) -> str:
 
 def prefixes_in(encoding: bytes) -> Iterator[str]:
     """The kinds of prefixes of an encoding: each legacy prefix byte in hex, rex, misplaced-rex."""
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     prefixes = encoding[: len(encoding) - len(rest)]
     yield from {"rex" if 0x40 <= p <= 0x4F else f"{p:02x}" for p in prefixes} or {"none"}
     if encoding_class(encoding)[0].startswith("misplaced"):

@@ -210,5 +210,3 @@ class Program:
     def unmap_moved(self) -> None:
         """Unmaps what was moved."""
         system_call(SYS_MUNMAP, ELSEWHERE + SITES, PAGE)
-
-
