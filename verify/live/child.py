@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from verify.live.kernel_ptrace import die_with_parent, map_at
+from verify.live.kernel_ptrace import die_with_parent, map_at, set_handler
 from verify.live.layout import (
     ARENA_BASE,
     CONTROL_BASE,
@@ -33,7 +33,6 @@ MAP_PRIVATE: Final = 0x02
 MAP_ANONYMOUS: Final = 0x20
 MAP_POPULATE: Final = 0x8000
 
-SYS_RT_SIGACTION: Final = 13
 SYS_SETITIMER: Final = 38
 SYS_SIGALTSTACK: Final = 131
 SYS_ARCH_PRCTL: Final = 158
@@ -50,6 +49,7 @@ HANDLED: Final = (
     signal.SIGSYS,
     signal.SIGVTALRM,
 )
+UNCHANGEABLE: Final = (signal.SIGKILL, signal.SIGSTOP)
 KERNEL_MAPPINGS: Final = ("[vdso]", "[vvar]", "[vvar_vclock]", "[uprobes]")
 TICK_MICROSECONDS: Final = 10_000
 FAILED: Final = b"E"
@@ -163,8 +163,8 @@ def _reset_signals(libc: ctypes.CDLL, plan: Plan) -> None:
     """All dispositions that point into Python go; the stub's handler takes the signals of instructions."""
     for number in range(1, 65):
         wanted = plan.handler if number in HANDLED else int(number == signal.SIGINT)  # 1 is SIG_IGN
-        action = _words(wanted, SA_FLAGS, plan.restorer, 0)
-        _syscall(libc, SYS_RT_SIGACTION, number, ctypes.addressof(action), 0, 8)
+        if number not in UNCHANGEABLE:
+            set_handler(number, wanted, SA_FLAGS, plan.restorer)
     stack = _words(SIGNAL_STACK_BASE, 0, SIGNAL_STACK_SIZE)
     if _syscall(libc, SYS_SIGALTSTACK, ctypes.addressof(stack), 0):
         raise OSError("sigaltstack refused")

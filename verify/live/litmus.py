@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from verify.live import litmus_stub as stub
-from verify.live.kernel_ptrace import die_with_parent
+from verify.live.kernel_ptrace import die_with_parent, set_handler
 from verify.live.litmus_stub import Action
 
 INT3: Final = -1
@@ -39,7 +39,6 @@ FILL: Final = 0xF4  # hlt: faults in user mode
 GRACE: Final = 5.0  # seconds that a child has to come to its end
 DELAYS: Final = (0, 0, 200, 2000, 20000)  # loop turns by which one side starts late
 SIGNALS: Final = (signal.SIGTRAP, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
-SYS_RT_SIGACTION: Final = 13
 SA_FLAGS: Final = 0x4400_0004  # SA_SIGINFO, SA_RESTORER, SA_NODEFER
 Results = tuple[int, ...]
 
@@ -187,8 +186,8 @@ class _Ground:
         self.reader = _function(stub.reader_pass(run.reader, place, results))
         handler, restorer = _placed(stub.HANDLER), _placed(stub.RESTORER)
         for number in SIGNALS:
-            _handle(number, handler, restorer)
-        _handle(stub.HELD_SIGNAL, _placed(stub.HOLD), restorer)
+            set_handler(number, handler, SA_FLAGS, restorer)
+        set_handler(stub.HELD_SIGNAL, _placed(stub.HOLD), SA_FLAGS, restorer)
 
     def read(self, processor: int) -> None:
         """The reader's thread: one pass after another, for ever."""
@@ -244,12 +243,6 @@ def _placed(code: bytes) -> int:
 
 def _function(code: bytes) -> Callable[[], object]:
     return ctypes.CFUNCTYPE(None)(_placed(code))
-
-
-def _handle(number: int, handler: int, restorer: int) -> None:
-    action = struct.pack("<QQQQ", handler, SA_FLAGS, restorer, 0)
-    if ctypes.CDLL(None).syscall(SYS_RT_SIGACTION, int(number), action, None, 8):
-        raise OSError("rt_sigaction failed")
 
 
 def _membarrier(command: int) -> int:
