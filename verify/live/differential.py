@@ -129,7 +129,7 @@ def _mismatches(
     """One mismatch for each component, the first ones shrunk; a disagreement that does not come again is dropped."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in found:
-        groups.setdefault((finding.check, component_of(finding)), []).append(finding)
+        groups.setdefault((finding.check, component_of(finding.component)), []).append(finding)
     for number, ((check, component), group) in enumerate(groups.items()):
         smallest = None
         for finding in group[:SHRUNK]:
@@ -146,9 +146,8 @@ def _mismatches(
         )  # fmt: skip
 
 
-def component_of(finding: Finding) -> str:
+def component_of(name: str) -> str:
     """The component without the register's number."""
-    name = finding.component
     return name if name == "x87" else name.rstrip("0123456789")
 
 
