@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel import LAYOUT, Comparison, KernelJudge, idle_child
+from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.kernel_registration import image
 from verify.live.kernel_state import component_offsets, standard_states
 from verify.live.outcomes import MXCSR_MASK
 from verify.live.reproducer import emit, standard_situation
@@ -72,8 +71,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
 
 
 def _places() -> Places:
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+    with idle_child() as child:
         return component_offsets(child)
 
 
@@ -201,8 +199,7 @@ def write_reproducer(
 
 def _standard(data: bytes) -> tuple[Situation, str]:
     """The judge's state in which the encoding was seen to deviate, or its first one."""
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+    with idle_child() as child:
         states = standard_states(child)
     chosen = states[0]
     if not missing():

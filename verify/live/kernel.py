@@ -83,6 +83,14 @@ def code_text(encodings: Sequence[bytes]) -> bytes:
     return b"".join(slots)
 
 
+@contextlib.contextmanager
+def idle_child() -> Iterator[Tracee]:
+    """A child with a nop to run: to ask it what the machine has."""
+    text = code_text((b"\x90",))
+    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+        yield child
+
+
 class _Runner:
     """Runs slots of one code file in a child, which is replaced when it dies."""
 

@@ -15,6 +15,7 @@ from verify.models.machine import GP, NP, SS
 from verify.models.semantics import flags, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RDX, Run
+from verify.models.semantics.stack import selector_error
 
 STACK_SEGMENT: Final = 2  # number of SS; ES CS SS DS FS GS are 0..5 (SDM vol. 2, table B-8)
 SEGMENT_BASES: Final[Mapping[int, str]] = {4: "fs_base", 5: "gs_base"}
@@ -67,7 +68,7 @@ def load_segment(run: Run, number: Term, value: Term) -> None:
     """
     register = bits.extract(number, 2, 0)
     is_stack = bits.eq(register, const(STACK_SEGMENT, 3))
-    error = bits.zext(bits.and_(value, const(0xFFFC, 16)), 32)
+    error = selector_error(value)
     absent = bits.uf("selector_not_present", 1, register, value)
     run.fault(bits.uf("selector_fault", 1, register, value), GP, error)
     run.fault(bits.and_(absent, is_stack), SS, error)

@@ -72,6 +72,11 @@ class Run:
         """Address of the following instruction, 64 bits."""
         return bits.add(self.before.ip, self.insn.length)
 
+    @property
+    def address_width(self) -> int:
+        """Bits of the address size: of implicit address registers and of counters."""
+        return 8 * self.insn.address_size
+
     # general registers
 
     def gpr(self, number: Term, width: int = 64) -> Term:

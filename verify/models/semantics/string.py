@@ -30,26 +30,21 @@ def is_string(opcode: Opcode) -> bool:
     return "es_rdi" in opcode.op_kinds or "seg_rsi" in opcode.op_kinds
 
 
-def width(run: Run) -> int:
-    """Bits of the address registers and of the counter: the address size."""
-    return 8 * run.insn.address_size
-
-
 def source(run: Run) -> Term:
     """The linear address of ds:[rsi], with the segment override."""
-    return run.linear(bits.zext(run.gpr(RSI, width(run)), 64), run.insn.segment)
+    return run.linear(bits.zext(run.gpr(RSI, run.address_width), 64), run.insn.segment)
 
 
 def destination(run: Run) -> Term:
     """The linear address of es:[rdi]; no override applies (SDM vol. 1, 7.3.9.1)."""
-    return bits.zext(run.gpr(RDI, width(run)), 64)
+    return bits.zext(run.gpr(RDI, run.address_width), 64)
 
 
 def advance(run: Run, *registers: Term, size: int) -> None:
     """Moves address registers by one element, up or down by DF; a 32-bit one is zero-extended."""
-    step = bits.ite(run.get("df"), const(-size, width(run)), const(size, width(run)))
+    step = bits.ite(run.get("df"), const(-size, run.address_width), const(size, run.address_width))
     for register in registers:
-        run.set_gpr(register, bits.add(run.gpr(register, width(run)), step))
+        run.set_gpr(register, bits.add(run.gpr(register, run.address_width), step))
 
 
 def movs(run: Run, size: int, done: Term) -> None:
@@ -105,7 +100,7 @@ def string(element: Element, size: int, ends_on_zf: bool) -> Semantics:
 
 def repeat(run: Run, element: Element, size: int, ends_on_zf: bool) -> None:
     """One iteration of REP, REPE, REPNE (SDM vol. 2, REP): nothing where the counter is 0, else one element."""
-    counter = run.gpr(RCX, width(run))
+    counter = run.gpr(RCX, run.address_width)
     done = bits.not_(bits.eq(counter, const(0, counter.width)))
     element(run, size, done)
     left = bits.sub(counter, const(1, counter.width))

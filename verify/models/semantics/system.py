@@ -46,6 +46,11 @@ def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
     return checked
 
 
+def fault_unless_zero(run: Run, reserved: Term) -> None:
+    """#GP(0) where a bit is set."""
+    run.fault(bits.not_(flags.is_zero(reserved)), GP)
+
+
 def xgetbv(run: Run) -> None:
     """XGETBV: #GP(0) for an ecx that names no register; 0 and 1 are the ones there are (SDM vol. 2, XGETBV)."""
     ecx = run.gpr(RCX, 32)
@@ -82,15 +87,14 @@ def rdpid(run: Run) -> None:
 
 def rdpkru(run: Run) -> None:
     """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
-    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
+    fault_unless_zero(run, run.gpr(RCX, 32))
     run.set_gpr(RAX, bits.uf("pkru", 32, run.before.other))
     run.set_gpr(RDX, const(0, 32))
 
 
 def wrpkru(run: Run) -> None:
     """WRPKRU: #GP(0) unless ecx and edx are 0 (SDM vol. 2, WRPKRU)."""
-    high = bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32))
-    run.fault(bits.not_(bits.eq(high, const(0, 32))), GP)
+    fault_unless_zero(run, bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32)))
     run.set("other", bits.uf("wrpkru", 64, run.before.other, run.gpr(RAX, 32)))
 
 
@@ -162,7 +166,7 @@ def ldmxcsr(run: Run) -> None:
     """LDMXCSR: #GP(0) for a reserved bit; AMD has bit 17 (SDM vol. 1, 10.2.3; APM vol. 1, 4.2.2; measured)."""
     value = operands.read(run, 0, 4)
     reserved = 0xFFFD0000 if run.insn.cpu is Cpu.AMD else 0xFFFF0000
-    run.fault(bits.not_(bits.eq(bits.and_(value, const(reserved, 32)), const(0, 32))), GP)
+    fault_unless_zero(run, bits.and_(value, const(reserved, 32)))
     run.set("mxcsr", value)
 
 
@@ -181,8 +185,7 @@ def umonitor(run: Run) -> None:
 def user_wait(run: Run) -> None:
     """UMWAIT, TPAUSE: CF says whether the time limit ended it, other status flags are 0; #GP(0) for reserved bits."""
     control = operands.read(run, 0)
-    reserved = bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32))
-    run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
+    fault_unless_zero(run, bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32)))
     flags.clear(run, "pf", "af", "zf", "sf", "of")
     deadline = bits.concat(run.gpr(RDX, 32), run.gpr(RAX, 32))
     run.set("cf", bits.uf("wait_limit_reached", 1, deadline, run.before.other))
@@ -198,15 +201,14 @@ def armed_monitor(run: Run) -> None:
 
     Under a hypervisor that intercepts it no address faults (measured on a virtual Zen 4).
     """
-    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
+    fault_unless_zero(run, run.gpr(RCX, 32))
     address = run.linear(run.truncated(run.gpr(RAX)), run.insn.segment)
     run.touch("r", address, 1, condition=bits.uf("monitorx_checks", 1))
 
 
 def armed_wait(run: Run) -> None:
     """MWAITX: #GP(0) for a reserved bit of ecx, all but 0 and 1 (APM vol. 3, MWAITX; measured on Zen 4)."""
-    reserved = bits.and_(run.gpr(RCX, 32), const(0xFFFFFFFC, 32))
-    run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
+    fault_unless_zero(run, bits.and_(run.gpr(RCX, 32), const(0xFFFFFFFC, 32)))
 
 
 def enclu(run: Run) -> None:

@@ -161,6 +161,11 @@ def load_pointers(run: Run, kind: str, *inputs: Term) -> None:
 EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "other")  # what FXSAVE or XSAVE can show
 
 
+def components(masked: bool) -> tuple[str, ...]:
+    """What an image has; `masked`: of XSAVE."""
+    return EXTENDED if masked else tuple(c for c in EXTENDED if c not in {"masks", "other"})
+
+
 def aligned(run: Run, size: int) -> Term:
     """The operand's linear address; #GP(0) where it is not a multiple of `size` (a power of two)."""
     address = run.operand_address()
@@ -178,7 +183,7 @@ def save_extended(alignment: int, size: int, masked: bool) -> Semantics:
 
     def semantics(run: Run) -> None:
         address = aligned(run, alignment)
-        shown = [run.get(c) for c in EXTENDED if masked or c not in {"masks", "other"}]
+        shown = [run.get(c) for c in components(masked)]
         asked = requested(run) if masked else ()
         old = bits.load(run.get("memory"), address, size)
         image = bits.uf(f"{run.insn.opcode.name}.image", 8 * size, old, *asked, *shown)
@@ -195,10 +200,9 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
         asked = requested(run) if masked else ()
         name = run.insn.opcode.name
         run.fault(bits.uf(f"{name}_reserved_bits.refuses", 1, image, *asked), GP)
-        for component in EXTENDED:
+        for component in components(masked):
             old = run.get(component)
-            if masked or component not in {"masks", "other"}:
-                run.set(component, bits.uf(f"{name}.{component}", old.sort, old, image, *asked))
+            run.set(component, bits.uf(f"{name}.{component}", old.sort, old, image, *asked))
 
     return semantics
 
