@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
 from verify.live.kernel import Comparison, KernelJudge
 from verify.live.results import keep, processor
@@ -38,8 +39,8 @@ UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do 
 
 
 def machine_cpu() -> Cpu:
-    """The vendor whose decoder this machine has."""
-    return Cpu.AMD if processor().startswith("AuthenticAMD") else Cpu.INTEL
+    """The vendor whose decoder this machine has; Intel's where it is not known."""
+    return VENDORS.get(processor().split()[0], Cpu.INTEL)
 
 
 def predicted(judgement: Judgement) -> str | None:
