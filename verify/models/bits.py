@@ -484,7 +484,7 @@ def uf(name: str, sort: Sort, *args: Term) -> Term:
     return _node("uf", args, (name,), sort)
 
 
-_DISTINCT: set[tuple[int, int]] = set()
+_DISTINCT: set[tuple[Term, Term]] = set()
 
 
 @contextmanager
@@ -494,8 +494,7 @@ def distinct_registers(pairs: Iterable[tuple[Term, Term]]) -> Iterator[None]:
     NOTE(distinct-registers): terms built inside are equal to what they stand for only where the pairs do differ, so
     the pairs must be premises of every obligation that is built from them.
     """
-    added = {(a.key, b.key) for a, b in pairs} | {(b.key, a.key) for a, b in pairs}
-    added -= _DISTINCT
+    added = {pair for a, b in pairs for pair in ((a, b), (b, a))} - _DISTINCT
     _DISTINCT.update(added)
     try:
         yield
@@ -506,7 +505,7 @@ def distinct_registers(pairs: Iterable[tuple[Term, Term]]) -> Iterator[None]:
 def _differ(a: Term, b: Term) -> bool:
     if a.value is not None and b.value is not None:
         return a.value != b.value
-    return (a.key, b.key) in _DISTINCT
+    return (a, b) in _DISTINCT
 
 
 def select(array: Term, index: Term) -> Term:
