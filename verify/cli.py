@@ -15,11 +15,8 @@ from typing import Any, Final
 import click
 
 from verify import __version__
+from verify.cli_status import FAULT, INTERRUPTED, USAGE
 
-EXIT_UNDECIDED: Final = 2
-EXIT_USAGE: Final = 64
-EXIT_FAULT: Final = 70
-EXIT_INTERRUPTED: Final = 130
 COMMANDS: Final = {  # command -> module:attribute, imported when asked for: start-up time is part of the interface
     "opcode-range": "verify.cli_survey:opcode_range",
     "insn": "verify.cli_encodings:insn",
@@ -70,17 +67,17 @@ def status(arguments: list[str] | None = None) -> int:
         return int(stop.exit_code)
     except click.Abort:
         click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except click.ClickException as error:
         click.echo(f"ubp-verify: {' '.join(error.format_message().split())}", err=True)
-        return EXIT_USAGE
+        return USAGE
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:
         traceback.print_exc()
         click.echo(f"ubp-verify: internal fault: {type(error).__name__}: {error}", err=True)
-        return EXIT_FAULT
+        return FAULT
     return result if isinstance(result, int) else 0
 
 

@@ -12,32 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import click
 
-EXIT_MISMATCH: Final = 1
-EXIT_UNAVAILABLE: Final = 2
-EXIT_FAULT: Final = 70
-EXIT_INTERRUPTED: Final = 130
+from verify.cli_confirm_races import litmus, races
+from verify.cli_request import Request, interrupted, unavailable
+from verify.cli_status import FAULT, REFUTED, UNDECIDED
+
 FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for; modes take what concerns them."""
-
-    ranges: tuple[str, ...]
-    states: int
-    seconds: float | None
-    seed: int
-    style: str
-    store: bool
-    quiet: bool
-    step: int
-    jobs: int
-    runs: int = 1_000_000
 
 
 @click.command("confirm")
@@ -83,21 +67,15 @@ def semantics(request: Request) -> int:
     try:
         judge = available()
     except ExecutorUnavailable as error:
-        return _unavailable(str(error))
+        return unavailable(str(error))
     first = request.states if request.seconds is None else FIRST_STATES
     summary = Summary(Settings(request.states, seed=request.seed, first=first), judge, len(forms))
-    interrupted = _judged(request, forms, summary)
+    broken_off = _judged(request, forms, summary)
     click.echo(json.dumps(summary.document()) if request.style == "json" else "\n".join(lines(summary)))
-    if interrupted:
-        click.echo("ubp-verify: interrupted; these are the results so far", err=True)
-        return EXIT_INTERRUPTED
-    if request.store:
-        from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
-
-        click.echo(f"kept in {keep(summary, ledger_directory(None) / 'live')}", err=True)
-    if summary.unexplained:
-        return EXIT_MISMATCH
-    return EXIT_FAULT if summary.lost else 0
+    if broken_off:
+        return interrupted()
+    request.kept(partial(keep, summary))
+    return REFUTED if summary.unexplained else FAULT if summary.lost else 0
 
 
 def _judged(request: Request, forms: list[Any], summary: Any) -> bool:
@@ -132,11 +110,6 @@ def _forms(ranges: tuple[str, ...]) -> list[Any]:
     return forms
 
 
-def _unavailable(reason: str) -> int:
-    click.echo(f"ubp-verify: the judge is not available here: {reason}", err=True)
-    return EXIT_UNAVAILABLE
-
-
 def _progress(request: Request, summary: Any) -> None:
     """One line on a terminal, rewritten; None ends it."""
     if request.quiet or not sys.stderr.isatty():
@@ -151,13 +124,13 @@ def _progress(request: Request, summary: Any) -> None:
 def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
-    from verify.confirm_kernel import Agreement, compared  # noqa: PLC0415
+    from verify.confirm_kernel import Agreement, compared, kept  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
 
     _forms(request.ranges)
-    agreement, begun, interrupted = Agreement(), time.monotonic(), False
+    agreement, begun, broken_off = Agreement(), time.monotonic(), False
     if absent := missing():
-        return _unavailable("; ".join(absent))
+        return unavailable("; ".join(absent))
     judge = _knowing_judge()
     try:
         with closing(
@@ -166,19 +139,15 @@ def kernel(request: Request) -> int:
             for agreement in found:  # noqa: B007  the last one counts
                 pass
     except UprobesUnavailable as error:
-        return _unavailable(str(error))
+        return unavailable(str(error))
     except KeyboardInterrupt:
-        interrupted = True
+        broken_off = True
     document = {**agreement.document(), "seconds": round(time.monotonic() - begun, 1)}
     click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
-    if interrupted:
-        click.echo("ubp-verify: interrupted; these are the results so far", err=True)
-        return EXIT_INTERRUPTED
-    if request.store:
-        _keep_predictions(document)
-    if document["unsound"]:
-        return EXIT_MISMATCH
-    return EXIT_FAULT if document["lost"] else 0
+    if broken_off:
+        return interrupted()
+    request.kept(partial(kept, document))
+    return REFUTED if document["unsound"] else FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:
@@ -210,19 +179,6 @@ def _agreement_lines(document: Any) -> list[str]:
     ]
 
 
-def _keep_predictions(document: Any) -> None:
-    import platform  # noqa: PLC0415  start-up time
-
-    from verify.cli_options import ledger_directory  # noqa: PLC0415
-    from verify.live.kernel_record import machine_file_name  # noqa: PLC0415
-
-    folder = ledger_directory(None) / "live"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / machine_file_name("predictions", platform.release(), document["processor"])
-    path.write_text(json.dumps({"kernel": platform.release(), **document}, indent=1) + "\n", encoding="utf-8")
-    click.echo(f"kept in {path}", err=True)
-
-
 def cost(request: Request) -> int:
     """Medians of what a probe hit costs, beside the figures of the original discussion."""
     from verify.live.cost import costs, store  # noqa: PLC0415  start-up time
@@ -232,25 +188,8 @@ def cost(request: Request) -> int:
         shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"
         line = f"{row.name:<36} {shown}; the discussion said about {row.discussed}"
         click.echo(json.dumps({"name": row.name, "cycles": row.cycles}) if request.style == "json" else line)
-    if request.store:
-        from verify.cli_options import ledger_directory  # noqa: PLC0415
-
-        click.echo(f"kept in {store(rows, ledger_directory(None) / 'live')}", err=True)
-    return EXIT_UNAVAILABLE if any(row.cycles is None for row in rows) else 0
-
-
-def litmus(request: Request) -> int:
-    """The processors judge the model of code that is modified while it runs."""
-    from verify import cli_confirm_races  # noqa: PLC0415  start-up time
-
-    return cli_confirm_races.litmus(request)
-
-
-def races(request: Request) -> int:
-    """The running kernel judges the protocols."""
-    from verify import cli_confirm_races  # noqa: PLC0415  start-up time
-
-    return cli_confirm_races.races(request)
+    request.kept(partial(store, rows))
+    return UNDECIDED if any(row.cycles is None for row in rows) else 0
 
 
 MODES: Final[dict[str, Callable[[Request], int]]] = {

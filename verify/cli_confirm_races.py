@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from verify.cli_confirm import Request
+from verify.cli_request import Request, unavailable
+from verify.cli_status import REFUTED, UNDECIDED
 
-EXIT_DISAGREEMENT: Final = 1
-EXIT_UNAVAILABLE: Final = 2
+Named = TypeVar("Named", bound=Any)
+
+
+def chosen(what: str, names: Sequence[str], known: Sequence[Named]) -> tuple[Named, ...]:
+    """Those of the known ones that have these names, all where there is none.  A usage error for an unknown name."""
+    by_name = {item.name: item for item in known}
+    for name in names:
+        if name not in by_name:
+            raise click.UsageError(f"there is no {what} {name!r}; there are {', '.join(by_name)}")
+    return tuple(by_name[name] for name in names) or tuple(known)
 
 
 def litmus(request: Request) -> int:
-    """The processors judge the fetch model: every litmus test, or those named."""
+    """The processors judge the model of code that is modified while it runs: every litmus test, or those named."""
     from verify import confirm_litmus  # noqa: PLC0415  start-up time
-    from verify.live.litmus import unavailable  # noqa: PLC0415
+    from verify.concurrency.litmus.catalogue import CATALOGUE  # noqa: PLC0415
+    from verify.live import litmus as judge  # noqa: PLC0415
 
-    try:
-        tests = confirm_litmus.chosen(request.ranges)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if reason := unavailable():
-        return _unavailable(reason)
+    tests = chosen("litmus test", request.ranges, CATALOGUE)
+    if reason := judge.unavailable():
+        return unavailable(reason)
     rows = []
     for row in confirm_litmus.confirmed(tests, request.runs, request.seconds, request.seed):
         rows.append(row)
@@ -37,22 +45,17 @@ def litmus(request: Request) -> int:
             click.echo("\n".join([confirm_litmus.line(row), *confirm_litmus.defects(row)]))
     found = confirm_litmus.document(rows, request.runs, request.seed)
     click.echo(json.dumps(found) if request.style == "json" else confirm_litmus.summary(found))
-    if request.store:
-        from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
-
-        click.echo(f"kept in {confirm_litmus.keep(found, ledger_directory(None) / 'live')}", err=True)
-    return EXIT_DISAGREEMENT if found["defects"] else EXIT_UNAVAILABLE if found["unfinished"] else 0
+    request.kept(partial(confirm_litmus.kept, found))
+    return REFUTED if found["defects"] else UNDECIDED if found["unfinished"] else 0
 
 
 def races(request: Request) -> int:
     """The running kernel judges the protocols: every scenario, or those named."""
     from verify import confirm_races  # noqa: PLC0415  start-up time
+    from verify.live.results import keep  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
-    try:
-        scenarios = confirm_races.chosen(request.ranges)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    scenarios = chosen("scenario", request.ranges, confirm_races.SCENARIOS)
     outcomes, begun = [], time.monotonic()
     try:
         for outcome in confirm_races.confirmed(scenarios, request.seconds, request.seed):
@@ -60,16 +63,8 @@ def races(request: Request) -> int:
             if request.style == "text":
                 click.echo("\n".join(confirm_races.lines(outcome)))
     except UprobesUnavailable as error:
-        return _unavailable(str(error))
+        return unavailable(str(error))
     found = confirm_races.document(outcomes, time.monotonic() - begun, request.seed)
     click.echo(json.dumps(found) if request.style == "json" else confirm_races.summary(found))
-    if request.store:
-        from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
-
-        click.echo(f"kept in {confirm_races.keep(found, ledger_directory(None) / 'live')}", err=True)
-    return EXIT_DISAGREEMENT if found["disagree"] else EXIT_UNAVAILABLE if found["not_run"] else 0
-
-
-def _unavailable(reason: str) -> int:
-    click.echo(f"ubp-verify: the judge is not available here: {reason}", err=True)
-    return EXIT_UNAVAILABLE
+    request.kept(partial(keep, "races", found))
+    return REFUTED if found["disagree"] else UNDECIDED if found["not_run"] else 0

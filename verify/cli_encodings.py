@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 import click
 
 from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, parsed_hex, scheme_named
+from verify.cli_status import REFUTED, UNDECIDED, USAGE
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
-STATUS = {"unknown": 2, "vacuous": 2}
+OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
 
 
 @click.command()
@@ -49,8 +50,8 @@ def insn(
     if status:
         return status
     if check and row["verdict"] == "refuted":
-        return 1
-    return STATUS.get(row["verdict"], 0)
+        return REFUTED
+    return UNDECIDED if row["verdict"] in OPEN else 0
 
 
 def _encoded(text: str) -> bytes:
@@ -89,8 +90,8 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
         row["kernel"] = confirmation(data, judgement, judge.assumptions, row["verdict"])
     except UprobesUnavailable as error:
         row["kernel"] = f"not available here: {error}"
-        return 2
-    return 1 if row["kernel"].startswith("contradicted") else 0
+        return UNDECIDED
+    return REFUTED if row["kernel"].startswith("contradicted") else 0
 
 
 def _print_insn(row: Mapping[str, Any]) -> None:
@@ -148,10 +149,10 @@ def classify(
     if not any_line:
         raise click.UsageError(f"{file.name}: no encodings: the file is empty")
     if wrong:
-        return 64
+        return USAGE
     if check and "refuted" in seen:
-        return 1
-    return 2 if seen & STATUS.keys() else 0
+        return REFUTED
+    return UNDECIDED if seen & OPEN else 0
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -212,7 +213,7 @@ def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int)
         row = {"form": form.name, "bytes": data.hex(), "difference": said, "known": difference.why}
         why = f"known: {difference.why}" if difference.why else "UNKNOWN"
         click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
-    return 2 if unknown else 0
+    return UNDECIDED if unknown else 0
 
 
 @click.command()

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import click
 
+from verify.cli_status import REFUTED, UNDECIDED, USAGE
 from verify.concurrency import manifest
 from verify.concurrency.explored import Explored
 from verify.concurrency.language import Protocol
 
-UNDECIDED, REFUTED, USAGE = 2, 1, 64
+__all__ = ["UNDECIDED", "USAGE", "Manifests", "label", "worse"]
 SEVERITY: Final = (0, UNDECIDED, REFUTED)
 
 

@@ -41,12 +41,12 @@ def scheme_named(name: str | None) -> Scheme:
 
 def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
     """The assumptions in force.  A usage error for an unknown name."""
-    from verify.explain import chosen_assumptions  # noqa: PLC0415  start-up time
+    from verify.models.schemes.execution import ASSUMPTIONS  # noqa: PLC0415  start-up time
 
-    try:
-        return chosen_assumptions(dropped)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    for name in dropped:
+        if name not in ASSUMPTIONS:
+            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(ASSUMPTIONS))}")
+    return ASSUMPTIONS - set(dropped)
 
 
 def ledger_directory(given: str | None) -> Path:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, scheme_named
+from verify.cli_status import REFUTED, UNDECIDED
 from verify.ledger import Ledger, fingerprint
 from verify.models.isa.forms import all_forms
 from verify.rows import document
@@ -58,8 +59,8 @@ def opcode_range(
     _show(result, style, all_findings, quiet)
     counts = result["totals"]
     if check and counts["refuted"]:
-        return 1
-    return 2 if counts["unknown"] or counts["vacuous"] else 0
+        return REFUTED
+    return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
 
 
 class _Survey:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, code_text
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel import LAYOUT, Comparison, KernelJudge, idle_child
+from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.kernel_registration import image
 from verify.live.kernel_state import component_offsets, standard_states
+from verify.live.outcomes import MXCSR_MASK
 from verify.live.reproducer import emit, standard_situation
+from verify.live.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
@@ -26,9 +27,6 @@ from verify.smt.judge import Judgement
 from verify.smt.realise import STACK, Realised, realised
 from verify.smt.verdicts import Verdict
 
-GPRS: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16)))
-FIXED_FLAGS: Final = 0x202
-MXCSR_BITS: Final = 0xFFFF
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
 Places = Mapping[str, tuple[int, int]]  # component -> offset and size in the xsave image
 
@@ -73,8 +71,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
 
 
 def _places() -> Places:
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+    with idle_child() as child:
         return component_offsets(child)
 
 
@@ -82,9 +79,9 @@ def situation_of(encoding: bytes, state: Realised, places: Places, spare: bool) 
     """The state as the kernel's judge takes it; `spare`: with the memory that only the displaced copy accesses."""
     values = state.values
     flags = sum(values.get(n, 0) << position for n, position in FLAG_BITS.items())
-    registers = {"eflags": flags | FIXED_FLAGS, **{n: values.get(n, 0) for n in ("fs_base", "gs_base")}}
-    anything = tuple(STACK if name == "rsp" else 0x1100 * (i + 1) for i, name in enumerate(GPRS))
-    registers |= dict(zip(GPRS, values.get("gprs", anything), strict=True))
+    registers = {"eflags": flags | RFLAGS_FIXED, **{n: values.get(n, 0) for n in ("fs_base", "gs_base")}}
+    anything = tuple(STACK if name == "rsp" else 0x1100 * (i + 1) for i, name in enumerate(GPR_NAMES))
+    registers |= dict(zip(GPR_NAMES, values.get("gprs", anything), strict=True))
     pieces = (*state.memory, *(state.spare if spare else ()))
     memory = dict(sorted(pieces, key=lambda piece: len(piece[1])))  # the longest of those at one address
     return Situation(encoding, values["origin"], registers, memory, dict(_image(values, places)))
@@ -93,7 +90,7 @@ def situation_of(encoding: bytes, state: Realised, places: Places, spare: bool) 
 def _image(values: Mapping[str, Any], places: Places) -> Iterator[tuple[int, bytes]]:
     """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
     if "mxcsr" in values:
-        yield 24, (values["mxcsr"] & MXCSR_BITS).to_bytes(4, "little")
+        yield 24, (values["mxcsr"] & MXCSR_MASK).to_bytes(4, "little")
     if "x87" in values:
         yield from _x87(values["x87"])
     if "masks" in values and "mask" in places:
@@ -202,8 +199,7 @@ def write_reproducer(
 
 def _standard(data: bytes) -> tuple[Situation, str]:
     """The judge's state in which the encoding was seen to deviate, or its first one."""
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+    with idle_child() as child:
         states = standard_states(child)
     chosen = states[0]
     if not missing():

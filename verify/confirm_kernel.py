@@ -6,6 +6,7 @@ What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted 
 
 from __future__ import annotations
 
+import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -13,11 +14,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
+from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
 from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_record import processor
+from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
@@ -36,8 +39,8 @@ UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do 
 
 
 def machine_cpu() -> Cpu:
-    """The vendor whose decoder this machine has."""
-    return Cpu.AMD if processor().startswith("AuthenticAMD") else Cpu.INTEL
+    """The vendor whose decoder this machine has; Intel's where it is not known."""
+    return VENDORS.get(processor().split()[0], Cpu.INTEL)
 
 
 def predicted(judgement: Judgement) -> str | None:
@@ -112,6 +115,11 @@ class Agreement:
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
             "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
+
+
+def kept(document: dict[str, Any], folder: Path) -> Path:
+    """Writes a document of `Agreement`, a disagreement a line; the file's path."""
+    return keep("predictions", {"kernel": platform.release(), **document}, folder, "disagreements")
 
 
 def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> Iterator[bytes]:

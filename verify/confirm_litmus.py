@@ -6,17 +6,15 @@ never seen is none: processors may be stronger than the axioms, and a run is fin
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from verify.concurrency.litmus.catalogue import CATALOGUE
 from verify.concurrency.litmus.fetch import INT3, OTHER, Litmus, Results, outcomes, permits
-from verify.live.kernel_record import machine_file_name, processor
 from verify.live.litmus import Observed, Run, observe
+from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-litmus"
 SECONDS_A_TEST: Final = 60.0
@@ -44,15 +42,6 @@ class Row:
     def of_interest(self) -> int:
         """How often the test's own outcome was seen."""
         return sum(number for results, number in self.seen if results == self.test.outcome)
-
-
-def chosen(names: Sequence[str]) -> tuple[Litmus, ...]:
-    """The tests of these names, all where there is none; raises ValueError for an unknown name."""
-    known = {test.name: test for test in CATALOGUE}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"there is no litmus test {name!r}; there are {', '.join(known)}")
-    return tuple(known[name] for name in names) or CATALOGUE
 
 
 def judged(test: Litmus, seen: Observed) -> Row:
@@ -137,14 +126,9 @@ def summary(found: dict[str, Any]) -> str:
     )
 
 
-def keep(found: dict[str, Any], folder: Path) -> Path:
+def kept(found: dict[str, Any], folder: Path) -> Path:
     """Writes the run's document, one test a line; the file's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / machine_file_name("litmus", platform.release(), processor())
-    head = json.dumps({name: value for name, value in found.items() if name != "rows"}, indent=1).removesuffix("\n}")
-    rows = ",\n  ".join(json.dumps(_brief(row)) for row in found["rows"])
-    path.write_text(f'{head},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
-    return path
+    return keep("litmus", {**found, "rows": [_brief(row) for row in found["rows"]]}, folder)
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:

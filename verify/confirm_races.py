@@ -6,33 +6,22 @@ is held to these elsewhere). A scenario that names a property or verdict that no
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from verify.concurrency.domains import ProtocolError
 from verify.concurrency.protocols import protocol
-from verify.live.kernel_record import machine_file_name, processor
 from verify.live.races import Check, Claim, Outcome, Scenario, outcomes
 from verify.live.races_forks import SCENARIOS as OF_FORKS
 from verify.live.races_sites import SCENARIOS as AT_SITES
 from verify.live.races_steps import SCENARIOS as OF_STEPS
 from verify.live.races_unmap import SCENARIOS as OF_MAPPINGS
+from verify.live.results import processor
 
 SCHEMA: Final = "ubp-verify/live-races"
 SECONDS: Final = 20.0
 SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_MAPPINGS, *OF_FORKS, *AT_SITES)
-
-
-def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
-    """The scenarios of these names, all where there is none; raises ValueError for an unknown name."""
-    known = {scenario.name: scenario for scenario in SCENARIOS}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"there is no scenario {name!r}; there are {', '.join(known)}")
-    return tuple(known[name] for name in names) or SCENARIOS
 
 
 def check_claim(claim: Claim) -> None:
@@ -118,13 +107,3 @@ def summary(found: dict[str, Any]) -> str:
         f"{len(found['disagree'])} disagree, {len(found['not_run'])} not run, "
         f"{len(found['does_not_apply'])} do not apply to this kernel"
     )
-
-
-def keep(found: dict[str, Any], folder: Path) -> Path:
-    """Writes the run's document, one scenario a line; the file's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / machine_file_name("races", platform.release(), processor())
-    head = json.dumps({name: value for name, value in found.items() if name != "rows"}, indent=1).removesuffix("\n}")
-    rows = ",\n  ".join(json.dumps(row) for row in found["rows"])
-    path.write_text(f'{head},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
-    return path

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from verify.live.differential import FormResult, Mismatch, Settings
+from verify.live.differential import FormResult, Mismatch, Settings, component_of
 from verify.models.semantics.dispatch import is_exact
 
 SCHEMA: Final = 1
@@ -47,7 +47,7 @@ class Summary:
         self.executed[result.form] = self.executed.get(result.form, False) or result.completed > 0
         new = []
         for m in result.mismatches:
-            key = (m.form, m.check, m.component.rstrip("0123456789"))
+            key = (m.form, m.check, component_of(m.component))
             if key not in self.mismatches:
                 self.mismatches[key] = m
                 new.append(m)

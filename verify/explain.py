@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from verify.models.isa import memory_style
 from verify.models.isa.decode import Decoded, text
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
-from verify.models.schemes.execution import ASSUMPTIONS
-from verify.models.schemes.plan import Emulate, Refuse, Scheme, Step
+from verify.models.schemes.plan import Emulate, Refuse, Step
 from verify.models.sites import probes
 from verify.rows import counterexample_row
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
 
-Row = Mapping[str, Any]
 
-
-def plan_text(scheme: Scheme, data: bytes, judgement: Judgement) -> str:
+def plan_text(judgement: Judgement) -> str:
     """The scheme's plan in a line."""
     plan = judgement.probe.plan
     match plan:
@@ -57,12 +53,12 @@ def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], details: bool
         verdict=verdict.value, observables=[o for o in OBSERVABLES if o in refuted],
         reason="; ".join(reasons) or _why(valid),
     )  # fmt: skip
-    return {**row, **_details(data, judge, valid)} if details else row
+    return {**row, **_details(judge, valid)} if details else row
 
 
 def _decoded_length(judgement: Judgement) -> int:
-    layout = getattr(judgement.probe.decoded, "layout", None)
-    return layout.length if layout is not None else 0
+    decoded = judgement.probe.decoded
+    return decoded.layout.length if isinstance(decoded, Decoded) else 0
 
 
 def _why(valid: list[Judgement]) -> str:
@@ -74,13 +70,13 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
-def _details(data: bytes, judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
+def _details(judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
     first = valid[0]
     decoded = first.probe.decoded
     worst_one = next((j for j in valid if j.deviations), first)
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
-        "plan": plan_text(judge.scheme, data, first),
+        "plan": plan_text(first),
         "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
         if first.verdict is not Verdict.REFUSED else {},
         "assumptions": sorted(judge.assumptions),
@@ -88,21 +84,9 @@ def _details(data: bytes, judge: Judge, valid: list[Judgement]) -> dict[str, Any
     if isinstance(decoded, Decoded):
         more.update(
             text=text(decoded), form=decoded.form.name,
-            memory_styles=_styles(decoded),
+            memory_styles=[s.value for s in memory_style.styles(decoded.form)],
             undefined=decoded.faults_ud,
         )  # fmt: skip
     if worst_one.deviations:
         more["counterexample"] = counterexample_row(counterexample(worst_one, judge.assumptions))
     return more
-
-
-def _styles(decoded: Decoded) -> list[str]:
-    return [s.value for s in memory_style.styles(decoded.form)]
-
-
-def chosen_assumptions(dropped: tuple[str, ...]) -> frozenset[str]:
-    """The default assumptions without the dropped ones.  Raises ValueError for a name that there is not."""
-    for name in dropped:
-        if name not in ASSUMPTIONS:
-            raise ValueError(f"unknown assumption {name!r}; there are {', '.join(sorted(ASSUMPTIONS))}")
-    return ASSUMPTIONS - set(dropped)

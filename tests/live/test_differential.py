@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from verify.live import differential_masks, differential_model
-from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential import FormResult, Settings, judged, survey
 from verify.live.differential_rows import skip_reason
 from verify.live.executor import Executor
@@ -21,16 +20,6 @@ pytestmark = pytest.mark.live
 SETTINGS = Settings(states=128)
 REFUSALS = ("code_selector.refuses", "stack_selector.refuses", "selector_fault", "data_selector.refuses")
 EDGES = Settings(states=512, encodings=64)  # an encoding of a rip-relative form has one address
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    try:
-        opened = Executor()
-    except ExecutorUnavailable as error:
-        pytest.skip(f"no executor here: {error}")
-    with opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -2,26 +2,15 @@
 
 import signal
 import struct
-from collections.abc import Iterator
 
 import pytest
 
-from verify.live.capabilities import ExecutorUnavailable
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Region
 from verify.live.state import GPR_NAMES, RF, TF, X87, Kind, Outcome, State
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    try:
-        with Executor(patience=0.5) as made:
-            yield made
-    except ExecutorUnavailable as error:
-        pytest.skip(str(error))
-
+PATIENCE = 0.5
 CF, PF, AF, ZF, SF, DF, OF = 1, 4, 16, 64, 128, 1024, 2048
 FLAGS = CF | PF | AF | ZF | SF | OF
 MIDDLE = STACK.address + STACK.size // 2

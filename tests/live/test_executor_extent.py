@@ -1,26 +1,16 @@
 """Access extents measured at page edges against the operand sizes of the manuals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from verify.live.capabilities import ExecutorUnavailable
 from verify.live.executor import Executor
 from verify.live.extent import Extent, access_extent
 from verify.live.layout import SECOND, STACK
 from verify.live.state import GPR_NAMES, State
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    try:
-        with Executor(patience=0.5) as made:
-            yield made
-    except ExecutorUnavailable as error:
-        pytest.skip(str(error))
-
+PATIENCE = 0.5
 MIDDLE = STACK.address + STACK.size // 2
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +18,7 @@ from verify.live.records import LOG_DTYPE
 from verify.live.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    try:
-        with Executor(patience=0.5) as made:
-            yield made
-    except ExecutorUnavailable as error:
-        pytest.skip(str(error))
-
+PATIENCE = 0.5
 ADD, UD2 = bytes.fromhex("4801d8"), bytes.fromhex("0f0b")
 MIDDLE = STACK.address + STACK.size // 2
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from verify.live.kernel import LAYOUT, code_text
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel import LAYOUT, idle_child
+from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation
-from verify.live.kernel_registration import image
 from verify.live.kernel_state import State, standard_states
 from verify.live.reproducer import emit, standard_situation
 from verify.live.uprobe import missing
@@ -24,8 +23,7 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing
 
 @pytest.fixture(name="states", scope="module")
 def _states() -> dict[str, State]:
-    text = code_text((b"\x90",))
-    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+    with idle_child() as child:
         return {state.name: state for state in standard_states(child)}
 
 

@@ -46,10 +46,22 @@ WITNESSES = [(path.stem, text) for path in FILES for text in loaded(path).WITNES
 
 def test_every_mutation_that_the_issue_names_is_there():
     stems = {path.stem for path in FILES}
+    assert len(stems) >= 15
     assert stems >= {
         "no_scratch_restore", "scratch_ignores_vvvv", "scratch_is_rax", "no_ip_fixup", "no_call_fixup",
         "tf_not_cleared", "rex_b_not_cleared", "abort_forgets_scratch", "condition_swapped", "opcode_map_forgotten",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_mutant_changes_the_plan_of_its_witnesses_and_not_of_a_nop(path):
+    mutant = loaded(path)
+    reference = getattr(mutant, "CORRECTED", REAL)
+    for text in mutant.WITNESSES:
+        data = bytes.fromhex(text).ljust(16, b"\x90")
+        assert mutant.SCHEME.plan(data) != reference.plan(data), text
+    untouched = bytes.fromhex("0f1f440000").ljust(16, b"\x90")
+    assert mutant.SCHEME.plan(untouched) == REAL.plan(untouched)
 
 
 @pytest.mark.parametrize(("stem", "text"), WITNESSES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 from verify import cli, confirm_litmus
+from verify.cli_confirm_races import chosen
 from verify.concurrency.litmus.catalogue import CATALOGUE
 from verify.concurrency.litmus.fetch import INT3, OTHER
-from verify.confirm_litmus import chosen, confirmed, defects, document, judged, keep, line, shown, summary
+from verify.confirm_litmus import confirmed, defects, document, judged, kept, line, shown, summary
 from verify.live.litmus import Observed, Run
 
 BY_NAME = {test.name: test for test in CATALOGUE}
@@ -58,17 +60,18 @@ def test_outcomes_in_words() -> None:
 def test_the_kept_file_has_every_test_and_is_small(tmp_path: Path) -> None:
     rows = [judged(test, seen((next(iter(judged(test, seen()).allowed)), 10**6))) for test in CATALOGUE]
     found = document(rows, 10**6, 1)
-    path = keep(found, tmp_path / "live")
-    kept = json.loads(path.read_text())
-    assert [row["name"] for row in kept["rows"]] == [test.name for test in CATALOGUE]
+    path = kept(found, tmp_path / "live")
+    written = json.loads(path.read_text())
+    assert [row["name"] for row in written["rows"]] == [test.name for test in CATALOGUE]
     assert path.stat().st_size < 100_000 and path.name.startswith("litmus-")
     assert f"{len(CATALOGUE)} tests" in summary(found)
 
 
 def test_names_choose_tests() -> None:
-    assert chosen(("dword-torn",)) == (BY_NAME["dword-torn"],) and chosen(()) == CATALOGUE
-    with pytest.raises(ValueError, match="no litmus test 'dword'"):
-        chosen(("dword",))
+    assert chosen("test", ("dword-torn",), CATALOGUE) == (BY_NAME["dword-torn"],)
+    assert chosen("test", (), CATALOGUE) == CATALOGUE
+    with pytest.raises(click.UsageError, match=r"no test 'dword'; there are .*dword-torn"):
+        chosen("test", ("dword",), CATALOGUE)
 
 
 @pytest.mark.parametrize(

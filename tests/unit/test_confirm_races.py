@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from verify import confirm_races
-from verify.confirm_races import SCENARIOS, behind, check_claim, chosen, document, lines, summary
+from verify.confirm_races import SCENARIOS, behind, check_claim, document, lines, summary
 from verify.live.races import Check, Claim, Outcome, Rounds, Scenario, between, checked_rounds, equal, wait_status
 from verify.live.races_code import BASE, FUNCTION_AT, SITE_AT, UNWINDING_ENTRIES, UNWINDING_RETURNS, image
 from verify.live.races_program import Board
@@ -70,13 +70,6 @@ def test_the_document_lists_what_disagrees() -> None:
     assert found["disagree"] == ["named"] and found["does_not_apply"] == {"other": "why"} and found["not_run"] == {}
     assert found["rows"][0]["checks"][0]["agrees"] is False
     assert "1 disagree" in summary(found) and "7 calls" in summary(found)
-
-
-def test_an_unknown_scenario_is_refused() -> None:
-    with pytest.raises(ValueError, match="no scenario 'x'"):
-        chosen(("x",))
-    assert chosen(()) == SCENARIOS
-    assert chosen((SCENARIOS[1].name,)) == SCENARIOS[1:2]
 
 
 def test_claims_are_checked_before_anything_runs() -> None:

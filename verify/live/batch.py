@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.capabilities import LOADED
-from verify.live.layout import EXIT_JUMP, MAX_LENGTH, SLOT
+from verify.live.layout import SLOT, slot
 from verify.live.outcomes import CRASHED, HUNG, MXCSR_MASK, classify
 from verify.live.records import LOG_DTYPE
 from verify.live.session import Ending, Session
@@ -32,11 +32,7 @@ class Batch:
 
 def slots(codes: Sequence[bytes]) -> NDArray[np.uint8]:
     """One 32-byte slot a row: the instruction, the exit jump, int3; ValueError unless 1..15 bytes each."""
-    lengths = np.fromiter(map(len, codes), dtype=np.int64, count=len(codes))
-    if len(codes) and not (lengths.min() >= 1 and lengths.max() <= MAX_LENGTH):
-        raise ValueError(f"an instruction has 1..{MAX_LENGTH} bytes, got {lengths.min()}..{lengths.max()}")
-    text = b"".join([(code + EXIT_JUMP).ljust(SLOT, b"\xcc") for code in codes])
-    return np.frombuffer(text, dtype=np.uint8).reshape(-1, SLOT)
+    return np.frombuffer(b"".join(map(slot, codes)), dtype=np.uint8).reshape(-1, SLOT)
 
 
 def check_loadable(states: NDArray[Any]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from verify.models.isa.rows import Cpu
+
 # void cpuid(u32 leaf, u32 subleaf, u32 out[4])
 _CPUID: Final = bytes.fromhex(
     "53"  # push rbx
@@ -35,6 +37,7 @@ _XGETBV: Final = bytes.fromhex(
     "4809d0"  # or rax, rdx
     "c3"  # ret
 )
+VENDORS: Final = {"AuthenticAMD": Cpu.AMD, "HygonGenuine": Cpu.AMD, "GenuineIntel": Cpu.INTEL}  # whose semantics
 AT_HWCAP2: Final = 26
 HWCAP2_FSGSBASE: Final = 2  # Linux 5.9 and later, arch/x86/include/uapi/asm/hwcap2.h
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from verify.live.kernel_ptrace import die_with_parent, map_at, set_handler
 from verify.live.layout import (
     ARENA_BASE,
     CONTROL_BASE,
@@ -31,15 +32,11 @@ MAP_SHARED: Final = 0x01
 MAP_PRIVATE: Final = 0x02
 MAP_ANONYMOUS: Final = 0x20
 MAP_POPULATE: Final = 0x8000
-MAP_FIXED_NOREPLACE: Final = 0x10_0000  # Linux 4.17 and later
 
-SYS_RT_SIGACTION: Final = 13
 SYS_SETITIMER: Final = 38
 SYS_SIGALTSTACK: Final = 131
-SYS_PRCTL: Final = 157
 SYS_ARCH_PRCTL: Final = 158
 SYS_RSEQ: Final = 334
-PR_SET_PDEATHSIG: Final = 1
 ARCH_GET_FS: Final = 0x1003
 RSEQ_SIGNATURE: Final = 0x5305_3053  # of the C library; an unregistration must repeat it
 SA_FLAGS: Final = 0x5C00_0004  # SIGINFO, RESTORER, ONSTACK, RESTART, NODEFER
@@ -52,6 +49,7 @@ HANDLED: Final = (
     signal.SIGSYS,
     signal.SIGVTALRM,
 )
+UNCHANGEABLE: Final = (signal.SIGKILL, signal.SIGSTOP)
 KERNEL_MAPPINGS: Final = ("[vdso]", "[vvar]", "[vvar_vclock]", "[uprobes]")
 TICK_MICROSECONDS: Final = 10_000
 FAILED: Final = b"E"
@@ -109,10 +107,10 @@ def spawn(plan: Plan) -> int:
 
 def _become(plan: Plan) -> NoReturn:
     libc = ctypes.CDLL(None, use_errno=True)
-    _syscall(libc, SYS_PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     mappings = _mappings(plan)
     for mapping in mappings:
-        _map(libc, mapping)
+        map_at(mapping.address, mapping.size, mapping.protection, mapping.flags, mapping.fd, mapping.offset)
     _reset_signals(libc, plan)
     _close_other_files(plan)
     _unregister_rseq(libc)
@@ -152,15 +150,6 @@ def _code_mapping(plan: Plan) -> _Mapping:
     return _Mapping(layout.code_base, layout.code_size, PROT_RX, fd, plan.code_file.offset, MAP_PRIVATE)
 
 
-def _map(libc: ctypes.CDLL, row: _Mapping) -> None:
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    got = libc.mmap(row.address, row.size, row.protection, row.flags | MAP_FIXED_NOREPLACE, row.fd, row.offset)
-    if got != row.address:
-        reason = os.strerror(ctypes.get_errno())
-        raise OSError(f"cannot map {row.size:#x} bytes at {row.address:#x}: {reason}")
-
-
 def _syscall(libc: ctypes.CDLL, number: int, *arguments: int) -> int:
     libc.syscall.restype = ctypes.c_long
     return int(libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in arguments)))
@@ -174,8 +163,8 @@ def _reset_signals(libc: ctypes.CDLL, plan: Plan) -> None:
     """All dispositions that point into Python go; the stub's handler takes the signals of instructions."""
     for number in range(1, 65):
         wanted = plan.handler if number in HANDLED else int(number == signal.SIGINT)  # 1 is SIG_IGN
-        action = _words(wanted, SA_FLAGS, plan.restorer, 0)
-        _syscall(libc, SYS_RT_SIGACTION, number, ctypes.addressof(action), 0, 8)
+        if number not in UNCHANGEABLE:
+            set_handler(number, wanted, SA_FLAGS, plan.restorer)
     stack = _words(SIGNAL_STACK_BASE, 0, SIGNAL_STACK_SIZE)
     if _syscall(libc, SYS_SIGALTSTACK, ctypes.addressof(stack), 0):
         raise OSError("sigaltstack refused")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import mmap
 import os
 import platform
@@ -21,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, trace_request
-from verify.live.kernel_record import machine_file_name, processor
+from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, set_handler, trace_request
 from verify.live.kernel_registration import image
+from verify.live.results import keep, processor
 from verify.live.uprobe import Probes, missing
 
 SCHEMA: Final = "ubp-verify/live-cost"
@@ -37,7 +36,6 @@ STAMP: Final = "0faee8 0f31 48c1e220 4809d0"        # lfence; rdtsc; rax := edx:
 HEAD: Final = bytes.fromhex(STAMP + "4989c0")       # start: r8
 TAIL: Final = bytes.fromhex(STAMP + "4c29c0 488907 4883c708 48ffce")    # store the difference, advance, count down
 SITE: Final = len(HEAD)
-SYS_RT_SIGACTION: Final = 13
 SA_SIGINFO, SA_RESTORER = 4, 0x04000000
 RIP_IN_CONTEXT: Final = 0xA8                        # of the ucontext_t in rdx; uc_mcontext.gregs[REG_RIP]
 JUMPS: Final = 128
@@ -72,10 +70,8 @@ def loop(site: bytes, sites: int = 1) -> bytes:
 
 
 def _take_traps() -> None:
-    """Makes the loop's own handler take SIGTRAP, by the raw system call: libc would put its restorer in."""
-    action = struct.pack("<QQQQ", BASE + HANDLER, SA_SIGINFO | SA_RESTORER, BASE + RESTORER, 0)
-    buffer = ctypes.create_string_buffer(action, len(action))
-    ctypes.CDLL(None).syscall(SYS_RT_SIGACTION, signal.SIGTRAP, buffer, None, 8)
+    """Makes the loop's own handler take SIGTRAP."""
+    set_handler(signal.SIGTRAP, BASE + HANDLER, SA_SIGINFO | SA_RESTORER, BASE + RESTORER)
 
 
 def _child(descriptor: int, results: mmap.mmap, hits: int, before: Callable[[], None]) -> None:
@@ -169,9 +165,7 @@ def _jump_cycles(hits: int) -> float:
 
 
 def store(rows: Sequence[Cost], directory: Path) -> Path:
-    """Writes the costs as JSON below `directory`, named by kernel release and processor family; returns the path."""
-    path = directory / machine_file_name("cost", platform.release(), processor())
+    """Writes the costs as JSON below `directory`; returns the path."""
     content = {"schema": SCHEMA, "version": 1, "kernel": platform.release(), "processor": processor(),
                "unit": "TSC cycles beyond the unprobed site, median", "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    return path
+    return keep("cost", content, directory)

@@ -13,7 +13,7 @@ CODE_32, DATA, CODE_64, NODE = 4, 5, 6, 15  # indices of descriptors with DPL 3
 CODE: Final = frozenset({CODE_32, CODE_64})  # readable, not conforming
 READABLE: Final = CODE | {DATA, NODE}
 STACK_REGISTER: Final = 2  # ss among es, cs, ss, ds, fs, gs
-CS_64, SS = 0x33, 0x2B
+CODE_SELECTOR, STACK_SELECTOR = 0x33, 0x2B  # cs and ss of a program: __USER_CS, __USER_DS
 
 
 def refuses_code(selector: int, target: int) -> bool:
@@ -30,7 +30,7 @@ def is_32_bit(selector: int) -> bool:
 
 def refuses_stack(selector: int) -> bool:
     """Whether loading ss at CPL 3 raises #GP: only the writable data segment with RPL 3 is taken."""
-    return selector != SS
+    return selector != STACK_SELECTOR
 
 
 def refuses_data(register: int, selector: int) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from verify.live.capabilities import FEATURES, Capabilities, ExecutorUnavailable
+from verify.live.capabilities import FEATURES, VENDORS, Capabilities, ExecutorUnavailable
 from verify.live.differential_attack import changed_trials, disagreements
 from verify.live.differential_compare import Comparison, Finding
 from verify.live.differential_rows import ALWAYS_THERE, SLOW, is_repeatable, known, skip_reason
@@ -74,11 +74,9 @@ class FormResult:
 
 def vendor(caps: Capabilities) -> Cpu:
     """The vendor whose semantics this processor has; ValueError for one that is not modelled."""
-    if caps.vendor in {"AuthenticAMD", "HygonGenuine"}:
-        return Cpu.AMD
-    if caps.vendor == "GenuineIntel":
-        return Cpu.INTEL
-    raise ValueError(f"no semantics for processors of {caps.vendor}")
+    if caps.vendor not in VENDORS:
+        raise ValueError(f"no semantics for processors of {caps.vendor}")
+    return VENDORS[caps.vendor]
 
 
 def judged(executor: Executor, form: Form, settings: Settings, round_number: int = 0) -> FormResult:
@@ -129,7 +127,7 @@ def _mismatches(
     """One mismatch for each component, the first ones shrunk; a disagreement that does not come again is dropped."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in found:
-        groups.setdefault((finding.check, component_of(finding)), []).append(finding)
+        groups.setdefault((finding.check, component_of(finding.component)), []).append(finding)
     for number, ((check, component), group) in enumerate(groups.items()):
         smallest = None
         for finding in group[:SHRUNK]:
@@ -146,9 +144,8 @@ def _mismatches(
         )  # fmt: skip
 
 
-def component_of(finding: Finding) -> str:
+def component_of(name: str) -> str:
     """The component without the register's number."""
-    name = finding.component
     return name if name == "x87" else name.rstrip("0123456789")
 
 

@@ -65,7 +65,7 @@ class Kept:
 def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator) -> Trials:
     """The trials with everything changed that is not read."""
     old, kept = comparison.trials, Kept(comparison)
-    states = generated.blank(executor, len(old.states))
+    states = executor.blank_states(len(old.states))
     generated.randomized(states, form, rng)
     kept.gprs[kept.rows("gprs")] = ALL
     kept.masks[kept.rows("masks")] = ALL

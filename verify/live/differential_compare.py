@@ -16,24 +16,20 @@ from verify.live.differential_expect import Expected, expect, unknown_bits, writ
 from verify.live.differential_masks import broken, memory_verdicts, register_trials, store_verdicts
 from verify.live.differential_model import (
     FLAGS,
-    GP,
-    PF,
     POINTERS,
-    SS,
     Bytes,
     Prediction,
     environment,
-    own_values,
     prediction,
 )
 from verify.live.differential_seen import FILES, Input, Moved, Seen, x87_word
 from verify.live.differential_states import Trials
 from verify.live.layout import is_the_executors
 from verify.live.outcomes import CRASHED, FAULT, HUNG, TRAPPED
-from verify.models.machine import FLAG_BITS, NO_FAULT
+from verify.models.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
+from verify.models.problems import own_values
 
-SUPPRESSIBLE: Final = frozenset({0, 6, 13, 16, 19})  # what a datapath or a refusal may raise: #DE #UD #GP #MF #XM
-UD, XM = 6, 19
+SUPPRESSIBLE: Final = frozenset({DE, UD, GP, MF, XM})  # what a datapath or a refusal may raise
 SEEN_OF_POINTERS: Final = (1 << 32) - 1
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
 
@@ -181,7 +177,7 @@ class Comparison:
             return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the first part decides
-        if model.unsized and number in {PF, 13, 12}:
+        if model.unsized and number in {PF, GP, SS}:
             return True
         if model.excepts and expected.vectors[0] == NO_FAULT and number in SUPPRESSIBLE - {UD}:
             return True

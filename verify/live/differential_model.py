@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
+from verify.live import descriptors
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
 from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
-from verify.models.machine import FLAG_BITS, NO_FAULT, Outcome, State, symbolic_state
-from verify.models.problems import own_values, problem
+from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS, Outcome, symbolic_state
+from verify.models.problems import problem
 from verify.models.schemes.identity import SCHEME
 from verify.models.semantics.dispatch import execute
 from verify.models.semantics.run import Instruction
 from verify.models.sites import Probe, probe_of
 
-PF, GP, SS = 14, 13, 12
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
 POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
@@ -35,12 +34,12 @@ COMPARED: Final = (
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
-    "code_selector.refuses": refuses_code,
-    "code_selector.is_32_bit": is_32_bit,
-    "stack_selector.refuses": refuses_stack,
-    "selector_fault": refuses_data,
+    "code_selector.refuses": descriptors.refuses_code,
+    "code_selector.is_32_bit": descriptors.is_32_bit,
+    "stack_selector.refuses": descriptors.refuses_stack,
+    "selector_fault": descriptors.refuses_data,
     "selector_not_present": lambda register, selector: False,
-    "data_selector.refuses": lambda selector: refuses_data(FS, selector),
+    "data_selector.refuses": lambda selector: descriptors.refuses_data(FS, selector),
 }
 Value = Any
 
@@ -405,5 +404,5 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
 
 
 _FLAG_PLACES: Final = tuple(FLAG_BITS.items())
-SELECTORS: Final = 0x33 << 16 | 0x2B << 32  # es, cs, ss, ds, fs, gs of a 64-bit program under Linux
-__all__ = ["ALWAYS", "Bytes", "Given", "Prediction", "State", "environment", "own_values", "prediction", "probe_here"]
+# es, cs, ss, ds, fs, gs of a 64-bit program under Linux
+SELECTORS: Final = descriptors.CODE_SELECTOR << 16 | descriptors.STACK_SELECTOR << 32

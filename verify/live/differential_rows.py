@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Opcode
 from verify.models.isa.overlay import overlay
 
@@ -25,7 +26,7 @@ SKIPPED: Final = (
     Skipped("vmcall vmmcall vmgexit vmfunc", "asks the hypervisor of the machine"),
     Skipped("enclu encls enclv", "enters an enclave"),
 )
-INT_80: Final = 0x80  # int 80h is a system call
+SYSTEM_CALL: Final = b"\xcd\x80"  # int 80h, which enters the kernel with random arguments
 HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdir64b", "enqcmd", "enqcmds", "xlatb"})
 # Answers that change from run to run, by the overlay's names, and mnemonics whose answer the kernel may change.
 UNREPEATABLE: Final = frozenset({"tsc", "random", "pmc", "cpuid", "tsc_aux"})
@@ -57,6 +58,11 @@ def skip_reason(opcode: Opcode) -> str | None:
         if opcode.mnemonic in row.mnemonics.split():
             return row.reason
     return None
+
+
+def is_system_call(decoded: Decoded) -> bool:
+    """Whether one encoding of an opcode that is executed must not be."""
+    return decoded.data.endswith(SYSTEM_CALL) and decoded.form.opcode.mnemonic == "int"
 
 
 def is_repeatable(opcode: Opcode) -> bool:

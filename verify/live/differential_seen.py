@@ -12,15 +12,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.descriptors import CS_64, SS
+from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.differential_model import POINTERS, Bytes, Given, VectorRow
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK, REGIONS
+from verify.live.records import chunks_by_trial
 from verify.live.state import State
 
 FILES: Final = ("gprs", "vectors", "masks")
 NO_MASKS: Final = [0] * 8
-_number: Final = int.from_bytes
 
 
 def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
@@ -55,15 +55,6 @@ def x87_word(area: Any) -> int:
     for i in range(8):
         tag |= (0 if abridged >> i & 1 else 3) << 2 * i
     return value << 48 | tag << 32 | int(area["fsw"]) << 16 | int(area["fcw"])
-
-
-def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
-    """trial -> address -> 64 bytes."""
-    found: dict[int, dict[int, bytes]] = {}
-    data = entries["chunk"].tobytes()
-    for i, (trial, address) in enumerate(zip(entries["trial"].tolist(), entries["address"].tolist(), strict=True)):
-        found.setdefault(trial, {})[address] = data[CHUNK * i : CHUNK * i + CHUNK]
-    return found
 
 
 class Records:
@@ -194,7 +185,8 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
         "mxcsr": area["mxcsr"] != saved["mxcsr"],
         "fs_base": rows["fs_base"] != after.rows["fs_base"],
         "gs_base": rows["gs_base"] != after.rows["gs_base"],
-        "selectors": (after.rows["selectors"] != 0).any(axis=1) | (after.rows["code_stack"] != (CS_64, SS)).any(axis=1),
+        "selectors": (after.rows["selectors"] != 0).any(axis=1)
+        | (after.rows["code_stack"] != (CODE_SELECTOR, STACK_SELECTOR)).any(axis=1),
         "x87": (area["st"][:, :, 0] != saved["st"][:, :, 0]).any(axis=1)
         | ((area["st"][:, :, 1] ^ saved["st"][:, :, 1]) & np.uint64(0xFFFF) != 0).any(axis=1)
         | (area["fcw"] != saved["fcw"]) | (area["fsw"] != saved["fsw"]) | (area["ftw"] != saved["ftw"]),

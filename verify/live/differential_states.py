@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.capabilities import LOADED
-from verify.live.differential_model import own_values, probe_here
-from verify.live.differential_rows import HARMLESS
+from verify.live.differential_model import probe_here
+from verify.live.differential_rows import HARMLESS, is_system_call
 from verify.live.differential_selectors import align_frames, put_selectors
 from verify.live.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.records import LOG_DTYPE
@@ -78,7 +78,7 @@ def encodings(form: Form, count: int, rng: Random, cpu: Cpu, origin: int) -> lis
         if form.opcode.can_lock and form.addressing is not Addressing.REG and rng.random() < 0.3:
             data = _locked(data, form, cpu)
         decoded = decode(data, cpu)
-        if not isinstance(decoded, Decoded):
+        if not isinstance(decoded, Decoded) or is_system_call(decoded):
             continue
         aim = Aim(_target(form, rng), rng.choice((0, 0, 0x40, 0x108)))
         found.append((probe_here(_aimed(decoded, aim, origin)), aim))
@@ -132,12 +132,6 @@ def _aimed(decoded: Decoded, aim: Aim, origin: int) -> Decoded:
 
 def _fields(probe: Probe) -> Any:
     return fields(cast(Decoded, probe.decoded))
-
-
-def blank(executor: Any, count: int) -> NDArray[Any]:
-    """Input records with vector state, everything default."""
-    states: NDArray[Any] = executor.blank_states(count)
-    return states
 
 
 def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
@@ -319,13 +313,10 @@ def trials(
 ) -> Trials:
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding
-    states = blank(executor, count)
+    states = executor.blank_states(count)
     randomized(states, form, rng)
     which = np.repeat(np.arange(len(chosen)), per_encoding)
     for i, (probe, aim) in enumerate(chosen):
         point(states[i * per_encoding : (i + 1) * per_encoding], probe, aim, rng)
     targets = [chosen[i][1].target % (1 << 64) for i in which.tolist()]
     return Trials(tuple(p for p, _ in chosen), which, states, memory_entries(states, targets, form, rng))
-
-
-__all__ = ["Aim", "Trials", "blank", "encodings", "memory_entries", "own_values", "point", "randomized", "trials"]

@@ -26,7 +26,7 @@ from verify.live.outcomes import (
     outcome,
     pack_state,
 )
-from verify.live.records import LOG_DTYPE
+from verify.live.records import LOG_DTYPE, chunks_by_trial
 from verify.live.session import Session
 from verify.live.state import OBSERVABLES, RFLAGS_FIXED, Outcome, State
 
@@ -113,11 +113,11 @@ class Executor:
         """The outcomes of many (code, state), each as `run` would give it, in few calls; not with a code file."""
         states, log = self.records(items, observe)
         batch = self.run_batch(None, states, log, origin, observe)
-        before = _before(log, len(items))
+        before = chunks_by_trial(log)
         bounds = np.searchsorted(batch.memory["trial"], np.arange(len(items) + 1))
         out = []
         for i, (_, state) in enumerate(items):
-            changed = self._changed(before[i], batch.memory[bounds[i] : bounds[i + 1]])
+            changed = self._changed(before.get(i, {}), batch.memory[bounds[i] : bounds[i + 1]])
             out.append(self._outcome(batch.outcomes[i], state, changed))
         return out
 
@@ -236,14 +236,6 @@ def _log(trials: dict[int, dict[int, bytes]]) -> NDArray[Any]:
         for address, chunk in memory.items()
     ]
     return np.frombuffer(b"".join(entries), dtype=LOG_DTYPE)
-
-
-def _before(log: NDArray[Any], trials: int) -> list[dict[int, bytes]]:
-    """For each trial, chunk address -> 64 bytes, from sorted memory entries."""
-    before: list[dict[int, bytes]] = [{} for _ in range(trials)]
-    for entry in log:
-        before[int(entry["trial"])][int(entry["address"])] = entry["chunk"].tobytes()
-    return before
 
 
 def _ended(kind: int, origin: int, status: int) -> Outcome:

@@ -10,10 +10,9 @@ from typing import Final
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, Region
 from verify.live.state import Kind, Outcome, State
+from verify.models.machine import GP, PF
 
 ALIGNMENTS: Final = (1, 2, 4, 8, 16, 32, 64)
-PAGE_FAULT: Final = 14
-GENERAL_PROTECTION: Final = 13
 WRITE: Final = 2  # page-fault error code bit 1, SDM vol. 3, 4.7
 
 
@@ -49,21 +48,21 @@ def access_extent(
     above = _least(steps, lambda n: _inside(run(region.end - n * alignment), region)) * alignment
     below = _least(steps, lambda n: _inside(run(region.address + n * alignment), region)) * alignment
     refused = run(READ_ONLY.address + READ_ONLY.size // 2)
-    writes = refused.trapno == PAGE_FAULT and bool(refused.error_code & WRITE) and refused.kind is Kind.FAULT
+    writes = refused.trapno == PF and bool(refused.error_code & WRITE) and refused.kind is Kind.FAULT
     return Extent(below, above, writes, alignment)
 
 
 def _alignment(run: Callable[[int], Outcome], middle: int) -> int:
     """The smallest alignment that the processor accepts: `middle` itself is aligned to a page."""
     for alignment in ALIGNMENTS:
-        if run(middle + alignment % PAGE).trapno != GENERAL_PROTECTION:
+        if run(middle + alignment % PAGE).trapno != GP:
             return alignment
     raise ValueError(f"general protection at every alignment up to {ALIGNMENTS[-1]}")
 
 
 def _inside(outcome: Outcome, region: Region) -> bool:
     """Whether the access stayed inside; ValueError if the instruction ended in a way that does not tell."""
-    if outcome.kind is Kind.FAULT and outcome.trapno == PAGE_FAULT:
+    if outcome.kind is Kind.FAULT and outcome.trapno == PF:
         if region.address - PAGE <= outcome.cr2 < region.end + PAGE:
             return region.address <= outcome.cr2 < region.end
         raise ValueError(f"page fault elsewhere, at {outcome.cr2:#x}")

@@ -16,7 +16,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
-from verify.live.corpus import Layout, place
+from verify.live.corpus import PREFIX_BYTES, Layout, place
 from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
 from verify.live.kernel_outcome import Difference, Outcome, Setting, differences, kind
 from verify.live.kernel_ptrace import RIP
@@ -27,7 +27,6 @@ from verify.live.uprobe import Probes, UprobesUnavailable, missing
 LAYOUT: Final = Layout(CODE, TARGET)
 BATCH: Final = 2000
 X87_EPILOGUE: Final = b"\xd9\x34\x25" + X87_AREA.to_bytes(4, "little")     # fnstenv [area]
-LEGACY_PREFIXES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
 X87_POINTERS: Final = "x87-pointers"
 UNDEFINED: Final = "undefined"
 LOST: Final = -1                                    # signal number of a run that killed the child
@@ -73,8 +72,8 @@ class Comparison:
 
 
 def is_x87(encoding: bytes) -> bool:
-    """Whether the opcode behind the legacy prefixes is d8..df or 9b: then the environment is stored behind it."""
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    """Whether the opcode behind the prefixes is d8..df or 9b: then the environment is stored behind it."""
+    rest = encoding.lstrip(PREFIX_BYTES)
     return bool(rest) and (0xD8 <= rest[0] <= 0xDF or rest[0] == 0x9B)
 
 
@@ -82,6 +81,14 @@ def code_text(encodings: Sequence[bytes]) -> bytes:
     """The code region: one encoding a slot, x87 ones followed by fnstenv, everything else hlt."""
     slots = ((e + X87_EPILOGUE * is_x87(e)).ljust(LAYOUT.stride, bytes((HLT,))) for e in encodings)
     return b"".join(slots)
+
+
+@contextlib.contextmanager
+def idle_child() -> Iterator[Tracee]:
+    """A child with a nop to run: to ask it what the machine has."""
+    text = code_text((b"\x90",))
+    with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
+        yield child
 
 
 class _Runner:

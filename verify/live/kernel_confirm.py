@@ -7,7 +7,7 @@ of this machine can have: addresses outside user space, memory that overlaps the
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -91,9 +91,8 @@ def compared_in(situation: Situation, hits: int = 3) -> Comparison:
         deviations: tuple[Deviation, ...] = ()
         if not errno:
             with Probes(1) as probes, probes.attached(path, (offset,)):
-                hit = _probed(child, state, probes, plain, setting)
-                deviations = tuple(d for number in range(1, hits + 1) for d in hit(number)
-                                   if d.difference.observable not in varying)
+                seen = (d for number in range(1, hits + 1) for d in _seen(child, state, probes, plain, setting, number))
+                deviations = tuple(d for d in seen if d.difference.observable not in varying)
     return Comparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
 
 
@@ -116,14 +115,9 @@ def _run(child: Tracee, state: State, origin: int) -> Outcome:
     return Outcome(stop, child.data[:])
 
 
-def _probed(child: Tracee, state: State, probes: Probes, plain: Outcome,
-            at: Setting) -> Callable[[int], list[Deviation]]:
+def _seen(child: Tracee, state: State, probes: Probes, plain: Outcome, at: Setting, number: int) -> list[Deviation]:
     """What the program sees of the n-th run with the probe."""
-
-    def hit(number: int) -> list[Deviation]:
-        before = probes.hits(0)
-        outcome = _run(child, state, at.origin)
-        counted = replace(outcome, hits=probes.hits(0) - before)
-        return [Deviation(state.name, number, d) for d in differences(plain, counted, at)]
-
-    return hit
+    before = probes.hits(0)
+    outcome = _run(child, state, at.origin)
+    counted = replace(outcome, hits=probes.hits(0) - before)
+    return [Deviation(state.name, number, d) for d in differences(plain, counted, at)]

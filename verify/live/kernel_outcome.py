@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from verify.live.corpus import PREFIX_BYTES
 from verify.live.kernel_child import HLT, LANDING_SIZE, STANDARD, Space, Stop
 from verify.live.kernel_ptrace import REGISTERS, RIP
 from verify.live.kernel_state import TRAP_FLAG, X87_AREA
@@ -31,7 +32,6 @@ X87_POINTERS: Final = ((6, 24),)                        # FOP, FIP, FDP
 VECTOR_STATE: Final = ((24, 28), (160, 416), (576, 16384))  # MXCSR; XMM; the components behind the header
 ENVIRONMENT: Final = range(12, 28)                      # FIP, FOP and FDP in a 32-bit environment
 PAGE: Final = 4096
-PREFIXES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E, 0x36, 0x3E, 0xF0, 0xF2, 0xF3))
 BRANCHES: Final = (  # first and last opcode byte, what is before it, bytes of displacement; SDM vol. 2, appendix A
     (0x70, 0x7F, b"", 1), (0xE0, 0xE3, b"", 1), (0xEB, 0xEB, b"", 1), (0xE8, 0xE9, b"", 4),
     (0x80, 0x8F, b"\x0f", 4),
@@ -178,7 +178,7 @@ def _memory(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference
 def is_own_target(at: Setting) -> bool:
     """Whether the instruction is a relative branch to itself: then a run of it has as many hits as it has turns."""
     text = at.code[at.origin - at.space.code :][:15]
-    rest = text.lstrip(PREFIXES)
+    rest = text.lstrip(PREFIX_BYTES)
     before = len(text) - len(rest)
     for first, last, opcode, size in BRANCHES:
         if rest[: len(opcode)] == opcode and len(rest) > len(opcode) and first <= rest[len(opcode)] <= last:
@@ -191,5 +191,3 @@ def is_own_target(at: Setting) -> bool:
 def _hits(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
     if probed.hits not in (None, 1) and kind(plain.stop, at) != "runaway" and not is_own_target(at):
         yield Difference("hits", f"{probed.hits} hits in one run")
-
-

@@ -1,4 +1,4 @@
-"""The ptrace(2) and mmap(2) calls behind the tool's own children, through ctypes; decides nothing.
+"""The ptrace(2), mmap(2) and signal calls behind the tool's own children, through ctypes; decides nothing.
 
 Sources: include/uapi/linux/ptrace.h; struct user_regs_struct, arch/x86/include/asm/user_64.h; x86-64 only.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,6 +22,7 @@ SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204,
 EXITKILL: Final = 0x100000
 NT_X86_XSTATE: Final = 0x202
 PR_SET_PDEATHSIG: Final = 1
+SYS_RT_SIGACTION: Final = 13
 MAP_FIXED_NOREPLACE: Final = 0x100000
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -42,7 +44,19 @@ def trace_request(request: int, pid: int, address: int = 0, data: int = 0) -> in
 def map_at(address: int, size: int, protection: int, flags: int, descriptor: int, offset: int = 0) -> None:
     """Maps the file from `offset` at exactly this address; raises OSError where that is not possible."""
     if _libc.mmap(address, size, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset) != address:
-        raise OSError(ctypes.get_errno(), f"mmap at {address:#x}")
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"cannot map {size:#x} bytes at {address:#x}: {os.strerror(errno)}")
+
+
+def set_handler(number: int, handler: int, flags: int, restorer: int) -> None:
+    """Gives a signal a handler by the raw system call, since libc would put its own restorer in; addresses 64 bits.
+
+    Raises OSError.
+    """
+    action = struct.pack("<QQQQ", handler, flags, restorer, 0)
+    if _libc.syscall(SYS_RT_SIGACTION, int(number), ctypes.create_string_buffer(action, len(action)), None, 8):
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"rt_sigaction of signal {number}: {os.strerror(errno)}")
 
 
 def die_with_parent() -> None:

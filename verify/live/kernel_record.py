@@ -1,15 +1,12 @@
 """What the kernel said about a corpus, small enough for git: counts, and the classes of encodings that deviate.
 
 Decides nothing. A class is what decoders decide on: misplaced prefixes, opcode map and opcode; the opcodes of one map
-with the same observables stand in one row, with an example. Files are JSON under proofs/live, one a kernel release and
-processor family.
+with the same observables stand in one row, with an example.
 """
 
 from __future__ import annotations
 
-import json
 import platform
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,8 +14,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from verify.live.corpus import has_modrm, registration_corpus, unique
-from verify.live.kernel import LEGACY_PREFIXES, Comparison, KernelJudge
+from verify.live.corpus import PREFIX_BYTES, has_modrm, registration_corpus, unique
+from verify.live.kernel import Comparison, KernelJudge
+from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-kernel"
 VERSION: Final = 1
@@ -58,7 +56,7 @@ class Record:
 
 def encoding_class(encoding: bytes) -> tuple[str, int]:
     """(map, opcode) of an encoding as the processor reads it; the map names what stands oddly before it."""
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     prefixes = encoding[: len(encoding) - len(rest)]
     odd = "misplaced-rex " if any(0x40 <= p <= 0x4F for p in prefixes[:-1]) else ""
     name, opcode = _map_and_opcode(rest)
@@ -91,7 +89,7 @@ def addressing_class(encoding: bytes) -> str:
     """register, memory, rip-relative or none, by the ModRM byte that the encoding has or would have."""
     name, opcode = encoding_class(encoding)
     legacy_map = LEGACY_MAPS.get(name.removeprefix("misplaced-rex "), VECTOR_MAP)
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     at = OPCODE_AT.get(rest[:1], 0) if legacy_map == VECTOR_MAP else (0, 1, 2, 2)[legacy_map]
     if len(rest) < at + 2 or not (legacy_map == VECTOR_MAP or has_modrm(legacy_map, opcode)):
         return "none"
@@ -101,7 +99,7 @@ def addressing_class(encoding: bytes) -> str:
 
 def prefixes_in(encoding: bytes) -> Iterator[str]:
     """The kinds of prefixes of an encoding: each legacy prefix byte in hex, rex, misplaced-rex."""
-    rest = encoding.lstrip(LEGACY_PREFIXES)
+    rest = encoding.lstrip(PREFIX_BYTES)
     prefixes = encoding[: len(encoding) - len(rest)]
     yield from {"rex" if 0x40 <= p <= 0x4F else f"{p:02x}" for p in prefixes} or {"none"}
     if encoding_class(encoding)[0].startswith("misplaced"):
@@ -117,13 +115,6 @@ def opcode_ranges(opcodes: Iterable[int]) -> str:
         else:
             runs.append([opcode, opcode])
     return " ".join(f"{a:02x}" if a == b else f"{a:02x}-{b:02x}" for a, b in runs)
-
-
-def processor() -> str:
-    """Vendor, family and model of the first processor, as /proc/cpuinfo has them."""
-    text = Path("/proc/cpuinfo").read_text()
-    fields = dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    return f"{fields['vendor_id']} family {int(fields['cpu family']):#x} model {int(fields['model']):#x}"
 
 
 def survey_encodings(judge: KernelJudge, step: int = 1) -> Iterator[bytes]:
@@ -162,18 +153,6 @@ def _row(name: str, observables: tuple[str, ...], found: Sequence[Comparison]) -
     return DeviationRow(name, opcodes, observables, len(found), shortest.encoding.hex(), detail)
 
 
-def machine_file_name(kind: str, kernel: str, processor_name: str) -> str:
-    """The name of a record's file: kind, kernel release without the build's own suffix, vendor and family."""
-    release = re.match(r"[0-9.]+", kernel)
-    vendor, _, family = processor_name.split()[:3]
-    return f"{kind}-{release[0] if release else kernel}-{vendor.lower()}-{family.removeprefix('0x')}h.json"
-
-
 def store(survey: Record, directory: Path) -> Path:
-    """Writes the record below `directory` and returns its path; one row of deviations a line."""
-    path = directory / machine_file_name("kernel", survey.kernel, survey.processor)
-    fields = {"schema": SCHEMA, "version": VERSION, **asdict(survey)}
-    rows = ",\n    ".join(json.dumps(row) for row in fields.pop("deviations"))
-    head = json.dumps(fields, indent=2).removesuffix("\n}")
-    path.write_text(f'{head},\n  "deviations": [\n    {rows}\n  ]\n}}\n')
-    return path
+    """Writes the record of this machine below `directory` and returns its path; one row of deviations a line."""
+    return keep("kernel", {"schema": SCHEMA, "version": VERSION, **asdict(survey)}, directory, "deviations")

@@ -12,25 +12,13 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from verify.live.uprobe import Probes
 
 INT3: Final = 0xCC
 COPIED: Final = 16                                  # bytes that the kernel's decoder is given: MAX_UINSN_BYTES
-BATCH: Final = 100_000
 STRIDE: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One encoding, the 16 bytes that the kernel was shown, and the errno of its refusal (0: accepted)."""
-
-    encoding: bytes
-    shown: bytes
-    errno: int
 
 
 @contextlib.contextmanager
@@ -63,11 +51,3 @@ def refusals(shown: Sequence[bytes]) -> list[int]:
     for index, errno in zip(doubtful, answers, strict=True):
         result[index] = errno
     return result
-
-
-def registrations(encodings: Iterator[bytes], filler: bytes = b"\x90") -> Iterator[Registration]:
-    """The kernel's answer for each encoding, padded to 16 bytes with the filler; works in batches, keeps the order."""
-    while batch := list(islice(encodings, BATCH)):
-        shown = [(encoding + filler * COPIED)[:COPIED] for encoding in batch]
-        for encoding, text, errno in zip(batch, shown, refusals(shown), strict=True):
-            yield Registration(encoding, text, errno)

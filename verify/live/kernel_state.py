@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Tracee
 from verify.live.kernel_ptrace import REGISTERS, RIP
 
@@ -20,8 +21,6 @@ STACK: Final = DATA + 0x6000
 X87_AREA: Final = DATA + 0x7F00                     # where the x87 epilogue stores the environment
 NOWHERE: Final = 0x3100_0000                        # nothing is mapped here
 TRAP_FLAG: Final = 0x100
-STACK_SELECTOR: Final = 0x2B                        # the program's ss, which any selector register may hold
-CODE_SELECTOR: Final = 0x33
 NO_SYSTEM_CALL: Final = 24                          # sched_yield; by int 80 getuid16: harmless, always the same
 FCW, MXCSR = 0x037F, 0x1F80
 COMPONENTS: Final = {"ymm": 2, "mask": 5, "zmm-low": 6, "zmm-high": 7}
@@ -61,13 +60,13 @@ FILLINGS: Final = ((0x120, False), (0x5A5, True))
 def data_words(first: int, far: bool) -> bytes:
     """The data region: differing landing addresses, as quadwords or as 32-bit far pointers to segment 33."""
     places = (LANDING + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
-    return b"".join(struct.pack("<II", p, 0x33) if far else struct.pack("<Q", p) for p in places)
+    return b"".join(struct.pack("<II", p, CODE_SELECTOR) if far else struct.pack("<Q", p) for p in places)
 
 
 def _interrupt_frame(wide: bool, flags: int) -> bytes:
     """What iret finds on the stack: rip (as flags: TF set in the wide one), cs, flags, rsp, ss."""
     ip = LANDING + (0x340 if wide else 0x240)
-    return struct.pack("<5Q" if wide else "<5I", ip, 0x33, flags, STACK + 0x80, STACK_SELECTOR)
+    return struct.pack("<5Q" if wide else "<5I", ip, CODE_SELECTOR, flags, STACK + 0x80, STACK_SELECTOR)
 
 
 def _data(first: int, far: bool, flags: int) -> bytes:
@@ -113,9 +112,10 @@ def _xstate(initial: bytes, offsets: Mapping[str, tuple[int, int]], seed: int) -
 
 def _registers(flags: int, step: int, **special: int) -> tuple[int, ...]:
     table = {name: DATA + 0x1000 + step * i for i, name in enumerate(REGISTERS)}
-    segments = {"cs": 0x33, "ss": 0x2B, "ds": 0, "es": 0, "fs": 0, "gs": 0, "fs_base": 0x800, "gs_base": 0x1000}
+    segments = {"cs": CODE_SELECTOR, "ss": STACK_SELECTOR, "ds": 0, "es": 0, "fs": 0, "gs": 0}
+    bases = {"fs_base": 0x800, "gs_base": 0x1000}
     fixed = {"eflags": flags, "rsp": STACK, "rip": 0, "orig_rax": (1 << 64) - 1}
-    return tuple((table | segments | fixed | special).values())
+    return tuple((table | segments | bases | fixed | special).values())
 
 
 def standard_states(child: Tracee) -> tuple[State, ...]:

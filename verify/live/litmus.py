@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from verify.live import litmus_stub as stub
+from verify.live.kernel_ptrace import die_with_parent, set_handler
 from verify.live.litmus_stub import Action
 
 INT3: Final = -1
@@ -38,9 +39,7 @@ FILL: Final = 0xF4  # hlt: faults in user mode
 GRACE: Final = 5.0  # seconds that a child has to come to its end
 DELAYS: Final = (0, 0, 200, 2000, 20000)  # loop turns by which one side starts late
 SIGNALS: Final = (signal.SIGTRAP, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
-SYS_RT_SIGACTION: Final = 13
 SA_FLAGS: Final = 0x4400_0004  # SA_SIGINFO, SA_RESTORER, SA_NODEFER
-PR_SET_PDEATHSIG: Final = 1
 Results = tuple[int, ...]
 
 
@@ -153,7 +152,7 @@ def _write(result: int, text: bytes) -> None:
 
 def _passes(run: Run, runs: int, seconds: float) -> tuple[Counter[Results], str]:
     """Passes until there are enough runs, or no more time."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if _membarrier(stub.REGISTER_SYNC_CORE) != 0:
         return Counter(), "membarrier cannot be registered"
     ground = _Ground(run)
@@ -187,8 +186,8 @@ class _Ground:
         self.reader = _function(stub.reader_pass(run.reader, place, results))
         handler, restorer = _placed(stub.HANDLER), _placed(stub.RESTORER)
         for number in SIGNALS:
-            _handle(number, handler, restorer)
-        _handle(stub.HELD_SIGNAL, _placed(stub.HOLD), restorer)
+            set_handler(number, handler, SA_FLAGS, restorer)
+        set_handler(stub.HELD_SIGNAL, _placed(stub.HOLD), SA_FLAGS, restorer)
 
     def read(self, processor: int) -> None:
         """The reader's thread: one pass after another, for ever."""
@@ -244,12 +243,6 @@ def _placed(code: bytes) -> int:
 
 def _function(code: bytes) -> Callable[[], object]:
     return ctypes.CFUNCTYPE(None)(_placed(code))
-
-
-def _handle(number: int, handler: int, restorer: int) -> None:
-    action = struct.pack("<QQQQ", handler, SA_FLAGS, restorer, 0)
-    if ctypes.CDLL(None).syscall(SYS_RT_SIGACTION, int(number), action, None, 8):
-        raise OSError("rt_sigaction failed")
 
 
 def _membarrier(command: int) -> int:

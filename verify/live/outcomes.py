@@ -16,12 +16,12 @@ from verify.live.capabilities import LOADED, Capabilities
 from verify.live.layout import CHUNK, MAX_LENGTH, PAGE, STUB_BASE, Layout
 from verify.live.records import IN_XSAVE, OUT_OFFSETS, OUT_XSAVE
 from verify.live.state import RF, X87, Kind, Outcome, State
+from verify.models.machine import BP, DB, PF
 
 KINDS: Final = (Kind.COMPLETED, Kind.TRAPPED, Kind.FAULT, Kind.CRASHED, Kind.HUNG)
 COMPLETED, TRAPPED, FAULT, CRASHED, HUNG = range(5)
 SIGTRAP: Final = 5
 SIGVTALRM: Final = 26
-DB, BP, PF = 1, 3, 14  # exception vectors, SDM vol. 3, table 6-1
 DELIVERED: Final = ("si_code", "si_addr", "error_code", "trapno", "cr2")
 MXCSR_MASK: Final = 0xFFFF
 _M128: Final = (1 << 128) - 1

@@ -19,8 +19,6 @@ SITES: Final = 2 * PAGE
 RETURNS: Final = 3 * PAGE
 HELD: Final = 0x2100_0000
 """A page of zeros that `held` reads; a thread that finds it missing stays in its slot."""
-FAULTED: Final = 0xFFFF_FFFF_FFFF_FFFF
-"""What `fault` leaves in rax for a call that ended in a page fault."""
 
 FIELDS: Final = ("calls", "wrong", "limit", "function", "stop", "stack", "faults", "gate")
 """Words of a block: calls done; wrong results; calls wanted; the function; address of the flag that ends the loop;
@@ -35,7 +33,7 @@ _ROWS: Final[tuple[tuple[str, str], ...]] = (
      "48896328 ff5318"),            # stack := rsp; call [function]
     ("resume",
      "488b0b 488d544907 4839d0 7410"  # calls * 3 + 7 == rax: next
-     "4883f8ff 7506 48ff4330 eb04"  # rax == FAULTED: faults += 1, next
+     "4883f8ff 7506 48ff4330 eb04"  # rax == -1: a page fault: faults += 1, next
      "48ff4308"                     # wrong += 1
      "48ff03 ebc5 5b c3"),          # next: calls += 1; jmp again; out: pop rbx; ret
     ("entry",                       # of the ELF file: a block on the stack, 64 calls of the first function
@@ -48,7 +46,7 @@ _ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("cloned",                      # (block, end of a stack): the same with clone(CLONE_VM | SIGCHLD)
      "53 4889fb bf11010000 31d2 4531d2 4531c0 b838000000 0f05 85c0 751f"
      "4889df e810ffffff 488b7b08 480b7b30 400f95c7 400fb6ff b83c000000 0f05 5b c3"),
-    ("fault",                       # handler: a fault in SITES ends the call with FAULTED; elsewhere ud2
+    ("fault",                       # handler: a fault in SITES ends the call with -1 in rax; elsewhere ud2
      "488b82a8000000 482d00200020 483d00100000 7328"
      "488b82a0000000 488b08 48898aa8000000 4883c008 488982a0000000 48c78290000000ffffffff c3 0f0b"),
     ("counted",                     # handler: [rax] += 1; calls [rax + 8] with 5; a wrong result: [rax + 16] += 1

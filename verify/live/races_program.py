@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from verify.live.kernel_ptrace import die_with_parent, map_at
+from verify.live.kernel_ptrace import die_with_parent, map_at, set_handler
 from verify.live.races_code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, HELD, PAGE, SITES, SIZE
 from verify.live.uprobe_syscalls import system_call
 
@@ -29,7 +29,7 @@ MESSAGE: Final = 1024  # bytes of the board for the message of a child that fail
 FOREVER: Final = 1 << 62
 COUNTED_SIGNAL: Final = signal.SIGRTMIN + 5
 SA_FLAGS: Final = 0x1400_0004  # SA_SIGINFO, SA_RESTORER, SA_RESTART
-SYS_RT_SIGACTION, SYS_MUNMAP, SYS_MREMAP = 13, 11, 25
+SYS_MUNMAP, SYS_MREMAP = 11, 25
 MREMAP_MAYMOVE_FIXED: Final = 3
 SYS_USERFAULTFD: Final = 323
 UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04  # include/uapi/linux/userfaultfd.h
@@ -146,8 +146,7 @@ class Program:
 
     def handle(self, number: int, handler: str) -> None:
         """Sets a machine-code handler for a signal, for all threads."""
-        action = struct.pack("<QQQQ", BASE + DRIVER_AT[handler], SA_FLAGS, BASE + DRIVER_AT["restorer"], 0)
-        system_call(SYS_RT_SIGACTION, int(number), ctypes.create_string_buffer(action, len(action)), 0, 8)
+        set_handler(number, BASE + DRIVER_AT[handler], SA_FLAGS, BASE + DRIVER_AT["restorer"])
 
     def forked(self, body: Callable[[], int]) -> int:
         """The pid of a child of this child; it ends with what `body` returns, 99 on an exception."""
@@ -210,5 +209,3 @@ class Program:
     def unmap_moved(self) -> None:
         """Unmaps what was moved."""
         system_call(SYS_MUNMAP, ELSEWHERE + SITES, PAGE)
-
-

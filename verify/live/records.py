@@ -9,60 +9,40 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
+
+from verify.live.layout import CHUNK
 
 IN_XSAVE: Final = 192
 OUT_XSAVE: Final = 256
-IN_OFFSETS: Final[Mapping[str, int]] = {
-    "gprs": 0,
-    "rflags": 128,
-    "fs_base": 136,
-    "gs_base": 144,
-    "length": 152,
-    "slot": 160,
+Fields = Mapping[str, tuple[int, DTypeLike]]  # offset in bytes and format
+IN_FIELDS: Final[Fields] = {
+    "gprs": (0, ("<u8", 16)),
+    "rflags": (128, "<u8"),
+    "fs_base": (136, "<u8"),
+    "gs_base": (144, "<u8"),
+    "length": (152, "<u8"),
+    "slot": (160, ("u1", 32)),
 }
-OUT_OFFSETS: Final[Mapping[str, int]] = {
-    "gprs": 0,
-    "rflags": 128,
-    "fs_base": 136,
-    "gs_base": 144,
-    "ip": 152,
-    "signal": 160,  # 0: left by the exit jump
-    "kind": 164,
-    "si_code": 168,
-    "trapno": 172,
-    "si_addr": 176,
-    "error_code": 184,
-    "cr2": 192,
-    "selectors": 200,  # es ds fs gs
-    "code_stack": 208,  # cs ss
-    "environment": 216,  # FNSTENV's 28 bytes, SDM vol. 1, figure 8-9; only where left by the exit jump
+OUT_FIELDS: Final[Fields] = {
+    "gprs": (0, ("<u8", 16)),
+    "rflags": (128, "<u8"),
+    "fs_base": (136, "<u8"),
+    "gs_base": (144, "<u8"),
+    "ip": (152, "<u8"),
+    "signal": (160, "<u4"),  # 0: left by the exit jump
+    "kind": (164, "<u4"),
+    "si_code": (168, "<i4"),
+    "trapno": (172, "<u4"),
+    "si_addr": (176, "<u8"),
+    "error_code": (184, "<u8"),
+    "cr2": (192, "<u8"),
+    "selectors": (200, ("<u2", 4)),  # es ds fs gs
+    "code_stack": (208, ("<u2", 2)),  # cs ss
+    "environment": (216, ("<u4", 7)),  # FNSTENV, SDM vol. 1, figure 8-9; only where left by the exit jump
 }
-IN_FORMATS: Final[Mapping[str, DTypeLike]] = {
-    "gprs": ("<u8", 16),
-    "rflags": "<u8",
-    "fs_base": "<u8",
-    "gs_base": "<u8",
-    "length": "<u8",
-    "slot": ("u1", 32),
-}
-OUT_FORMATS: Final[Mapping[str, DTypeLike]] = {
-    "gprs": ("<u8", 16),
-    "rflags": "<u8",
-    "fs_base": "<u8",
-    "gs_base": "<u8",
-    "ip": "<u8",
-    "signal": "<u4",
-    "kind": "<u4",
-    "si_code": "<i4",
-    "trapno": "<u4",
-    "si_addr": "<u8",
-    "error_code": "<u8",
-    "cr2": "<u8",
-    "selectors": ("<u2", 4),
-    "code_stack": ("<u2", 2),
-    "environment": ("<u4", 7),
-}
+IN_OFFSETS: Final = {name: offset for name, (offset, _) in IN_FIELDS.items()}
+OUT_OFFSETS: Final = {name: offset for name, (offset, _) in OUT_FIELDS.items()}
 LOG_DTYPE: Final = np.dtype([("trial", "<u8"), ("address", "<u8"), ("chunk", "u1", 64)])
 
 # Component bit of XCR0 -> (field, format); the offset comes from CPUID leaf 0xd (SDM vol. 1, 13.5)
@@ -129,6 +109,15 @@ COMPARE_MEMORY: Final = 16
 LOAD_CODE: Final = 32
 
 
+def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
+    """trial -> address -> 64 bytes, from memory log entries."""
+    found: dict[int, dict[int, bytes]] = {}
+    data = entries["chunk"].tobytes()
+    for i, (trial, address) in enumerate(zip(entries["trial"].tolist(), entries["address"].tolist(), strict=True)):
+        found.setdefault(trial, {})[address] = data[CHUNK * i : CHUNK * i + CHUNK]
+    return found
+
+
 def xsave_dtype(offsets: Mapping[int, int], size: int) -> np.dtype[Any]:
     """Structured view of an XSAVE area of `size` bytes; `offsets` gives each extended component's offset."""
     fields = list(LEGACY) + [(*EXTENDED[bit], offset) for bit, offset in offsets.items() if bit in EXTENDED]
@@ -138,23 +127,20 @@ def xsave_dtype(offsets: Mapping[int, int], size: int) -> np.dtype[Any]:
 
 def in_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     """Input record, without or with an XSAVE area."""
-    return _record(IN_OFFSETS, IN_FORMATS, IN_XSAVE, xsave)
+    return _record(IN_FIELDS, IN_XSAVE, xsave)
 
 
 def out_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     """Output record, without or with an XSAVE area."""
     if xsave is None:
-        offsets = {name: offset for name, offset in OUT_OFFSETS.items() if name != "environment"}
-        return _record(offsets, OUT_FORMATS, OUT_OFFSETS["environment"], None)
-    return _record(OUT_OFFSETS, OUT_FORMATS, OUT_XSAVE, xsave)
+        fields = {name: row for name, row in OUT_FIELDS.items() if name != "environment"}
+        return _record(fields, OUT_OFFSETS["environment"], None)
+    return _record(OUT_FIELDS, OUT_XSAVE, xsave)
 
 
-def _record(
-    offsets: Mapping[str, int], formats: Mapping[str, DTypeLike], at: int, xsave: np.dtype[Any] | None
-) -> np.dtype[Any]:
-    names, places, kinds = list(offsets), list(offsets.values()), [formats[n] for n in offsets]
-    size = at
+def _record(fields: Fields, at: int, xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     if xsave is not None:
-        names, places, kinds = [*names, "xsave"], [*places, at], [*kinds, xsave]
-        size = at + (xsave.itemsize + 63) // 64 * 64
-    return np.dtype({"names": names, "formats": kinds, "offsets": places, "itemsize": size})
+        fields = {**fields, "xsave": (at, xsave)}
+        at += (xsave.itemsize + 63) // 64 * 64
+    offsets, formats = zip(*fields.values(), strict=True)
+    return np.dtype({"names": list(fields), "formats": list(formats), "offsets": list(offsets), "itemsize": at})

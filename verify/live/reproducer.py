@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from verify.live.descriptors import CODE_SELECTOR
 from verify.live.kernel_child import DATA, DATA_SIZE, LANDING_SIZE
 from verify.live.kernel_confirm import CODE_PAGES, PAGE, Situation, instruction_text, space
 from verify.live.kernel_ptrace import REGISTERS, RIP
-from verify.live.kernel_state import CODE_SELECTOR, FILLINGS, State, data_words
+from verify.live.kernel_state import FILLINGS, State, data_words
 from verify.live.reproducer_template import PROGRAM, SCRIPT
 
 #: registers of ucontext_t.uc_mcontext.gregs, by the names of <sys/ucontext.h>

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from verify.live import records
 from verify.live.capabilities import LOADED, Capabilities, ExecutorUnavailable
 from verify.live.child import READY, CodeFile, Plan, spawn
+from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
 from verify.live.stub import assemble
 from verify.live.stub_rows import CONSTANTS, table
 
-USER_CS: Final = 0x33  # Linux x86-64, arch/x86/include/asm/segment.h: __USER_CS and __USER_DS
-USER_SS: Final = 0x2B
 POLL_MILLISECONDS: Final = 100
 NO_TICK: Final = (1 << 64) - 1
 FIELDS: Final = {name: i for i, name in enumerate(records.CONTROL)}
@@ -125,7 +124,7 @@ class Session:
         request, self._requests = os.pipe2(os.O_CLOEXEC)
         self._responses, response = os.pipe2(os.O_CLOEXEC)
         self._set(request_fd=request, response_fd=response, answer=READY[0], active=0)
-        self._set(exit_pointer=self._labels["exit"], iret_cs=USER_CS, iret_ss=USER_SS)
+        self._set(exit_pointer=self._labels["exit"], iret_cs=CODE_SELECTOR, iret_ss=STACK_SELECTOR)
         mask = self.caps.xcr0 & LOADED
         self._set(xmask_low=mask, xmask_high=0, xsave_quads=self.caps.xsave_size // 8)
         labels = self._labels

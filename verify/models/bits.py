@@ -8,6 +8,7 @@ evaluation on integers is `verify.models.evaluation`'s.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -191,39 +192,36 @@ def _commutative(op: str, a: Term, b: Term, width: int) -> Term:
     return _node(op, args, (), width)
 
 
+def _absorbed(
+    a: Term, b: Term, width: int, absorbing: int, neutral: int, of: Callable[[int, int], int]
+) -> Term | None:
+    """The result where operands are equal or constants decide, else None."""
+    if a is b:
+        return a
+    x, y = a.value, b.value
+    if x is not None and y is not None:
+        return const(of(x, y), width)
+    for value, constant, other in ((x, a, b), (y, b, a)):
+        if value == absorbing:
+            return constant
+        if value == neutral:
+            return other
+    return None
+
+
 def and_(a: Term, b: Term) -> Term:
     """Bitwise and."""
     width = _same_width(a, b)
-    ones = (1 << width) - 1
-    if a is b:
-        return a
-    for left, right in ((a, b), (b, a)):
-        v = left.value
-        if v is not None:
-            if right.value is not None:
-                return const(v & right.value, width)
-            if v == 0:
-                return left
-            if v == ones:
-                return right
-    return _commutative("and", a, b, width)
+    found = _absorbed(a, b, width, 0, (1 << width) - 1, operator.and_)
+    return _commutative("and", a, b, width) if found is None else found
 
 
 def or_(a: Term, b: Term) -> Term:
     """Bitwise or."""
     width = _same_width(a, b)
-    ones = (1 << width) - 1
-    if a is b:
-        return a
-    for left, right in ((a, b), (b, a)):
-        v = left.value
-        if v is not None:
-            if right.value is not None:
-                return const(v | right.value, width)
-            if v == 0:
-                return right
-            if v == ones:
-                return left
+    found = _absorbed(a, b, width, (1 << width) - 1, 0, operator.or_)
+    if found is not None:
+        return found
     if a.op == b.op == "and":  # (x & m) | (x & ~m) is x
         for x, m in (a.args, a.args[::-1]):
             if x in b.args and not_(m) in b.args:
@@ -257,77 +255,52 @@ def _signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) else value
 
 
-def _shift(op: str, a: Term, count: Term) -> Term:
-    width = _same_width(a, count)
-    n = count.value
-    if n == 0:
-        return a
-    if n is not None and a.value is not None:
-        return const(_shifted(op, a.value, n, width), width)
-    if n is not None and n >= width and op != "ashr":
-        return const(0, width)
-    return _node(op, (a, count), (), width)
+Binary = Callable[[Term, Term], Term]
+Folded = Callable[[int, int, int], int]  # two unsigned values and their width; the result modulo 2**width
 
 
-def _shifted(op: str, value: int, n: int, width: int) -> int:
-    if op == "shl":
-        return value << n if n < width else 0
-    if op == "lshr":
-        return value >> n if n < width else 0
-    return _signed(value, width) >> min(n, width - 1)
+def _shift(op: str, folded: Folded, keeps_sign: bool = False) -> Binary:
+    def shift(a: Term, count: Term) -> Term:
+        width = _same_width(a, count)
+        n = count.value
+        if n == 0:
+            return a
+        if n is not None and a.value is not None:
+            return const(folded(a.value, min(n, width), width), width)
+        if n is not None and n >= width and not keeps_sign:
+            return const(0, width)
+        return _node(op, (a, count), (), width)
+
+    return shift
 
 
-def shl(a: Term, count: Term) -> Term:
-    """a shifted left; 0 where count >= width."""
-    return _shift("shl", a, count)
+shl: Final = _shift("shl", lambda value, n, _: value << n)  # 0 where the count >= width
+lshr: Final = _shift("lshr", lambda value, n, _: value >> n)  # logical: 0 where the count >= width
+ashr: Final = _shift("ashr", lambda value, n, width: _signed(value, width) >> n, keeps_sign=True)  # the sign everywhere
 
 
-def lshr(a: Term, count: Term) -> Term:
-    """a shifted right logically; 0 where count >= width."""
-    return _shift("lshr", a, count)
+def _divide(op: str, folded: Folded) -> Binary:
+    def divide(a: Term, b: Term) -> Term:
+        width = _same_width(a, b)
+        x, y = a.value, b.value
+        if x is not None and y:
+            return const(folded(x, y, width), width)
+        return _node(op, (a, b), (), width)
+
+    return divide
 
 
-def ashr(a: Term, count: Term) -> Term:
-    """a shifted right arithmetically; the sign everywhere where count >= width."""
-    return _shift("ashr", a, count)
+def _signed_quotient(x: int, y: int, width: int) -> int:
+    """Truncated towards zero."""
+    a, b = _signed(x, width), _signed(y, width)
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
-def _divide(op: str, a: Term, b: Term) -> Term:
-    width = _same_width(a, b)
-    x, y = a.value, b.value
-    if x is not None and y:
-        return const(_divided(op, x, y, width), width)
-    return _node(op, (a, b), (), width)
-
-
-def _divided(op: str, x: int, y: int, width: int) -> int:
-    if op == "udiv":
-        return x // y
-    if op == "urem":
-        return x % y
-    sx, sy = _signed(x, width), _signed(y, width)
-    quotient = abs(sx) // abs(sy) * (1 if (sx < 0) == (sy < 0) else -1)
-    return quotient if op == "sdiv" else sx - quotient * sy
-
-
-def udiv(a: Term, b: Term) -> Term:
-    """Unsigned quotient; SMT-LIB's value (all ones) where b is 0."""
-    return _divide("udiv", a, b)
-
-
-def urem(a: Term, b: Term) -> Term:
-    """Unsigned remainder; SMT-LIB's value (a) where b is 0."""
-    return _divide("urem", a, b)
-
-
-def sdiv(a: Term, b: Term) -> Term:
-    """Signed quotient, truncated towards zero; SMT-LIB's value where b is 0."""
-    return _divide("sdiv", a, b)
-
-
-def srem(a: Term, b: Term) -> Term:
-    """Signed remainder with the dividend's sign; SMT-LIB's value where b is 0."""
-    return _divide("srem", a, b)
+# Where the divisor is 0: SMT-LIB's values, all ones of a udiv, the dividend of a urem.
+udiv: Final = _divide("udiv", lambda x, y, _: x // y)
+urem: Final = _divide("urem", lambda x, y, _: x % y)
+sdiv: Final = _divide("sdiv", _signed_quotient)
+srem: Final = _divide("srem", lambda x, y, width: x - _signed_quotient(x, y, width) * y)  # the dividend's sign
 
 
 def extract(a: Term, high: int, low: int) -> Term:
@@ -511,7 +484,7 @@ def uf(name: str, sort: Sort, *args: Term) -> Term:
     return _node("uf", args, (name,), sort)
 
 
-_DISTINCT: set[tuple[int, int]] = set()
+_DISTINCT: set[tuple[Term, Term]] = set()
 
 
 @contextmanager
@@ -521,8 +494,7 @@ def distinct_registers(pairs: Iterable[tuple[Term, Term]]) -> Iterator[None]:
     NOTE(distinct-registers): terms built inside are equal to what they stand for only where the pairs do differ, so
     the pairs must be premises of every obligation that is built from them.
     """
-    added = {(a.key, b.key) for a, b in pairs} | {(b.key, a.key) for a, b in pairs}
-    added -= _DISTINCT
+    added = {pair for a, b in pairs for pair in ((a, b), (b, a))} - _DISTINCT
     _DISTINCT.update(added)
     try:
         yield
@@ -533,7 +505,7 @@ def distinct_registers(pairs: Iterable[tuple[Term, Term]]) -> Iterator[None]:
 def _differ(a: Term, b: Term) -> bool:
     if a.value is not None and b.value is not None:
         return a.value != b.value
-    return (a.key, b.key) in _DISTINCT
+    return (a, b) in _DISTINCT
 
 
 def select(array: Term, index: Term) -> Term:

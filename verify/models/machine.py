@@ -14,6 +14,7 @@ from verify.models import bits
 from verify.models.bits import Term, const, var
 
 NO_FAULT: Final = 0xFF  # fault vector of an outcome without a fault
+DE, DB, BP, OF, UD, NP, SS, GP, PF, MF, AC, XM, CP = 0, 1, 3, 4, 6, 11, 12, 13, 14, 16, 17, 19, 21  # SDM vol. 3, 6.1
 FLAG_BITS: Final = {
     "cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "tf": 8, "df": 10, "of": 11, "nt": 14, "ac": 18, "id": 21,
 }  # fmt: skip

@@ -1,10 +1,16 @@
 """What the judge does not hold against the semantics: strays into the executor's own memory, state images in parts."""
 
+from random import Random
+
 import pytest
 
 from verify.live.differential_model import _is_in_parts
+from verify.live.differential_states import encodings
 from verify.live.layout import ARENA_BASE, CODE_BASE, DATA, PAGE, SIGNAL_STACK_BASE, STACK, is_the_executors
 from verify.models.bits import FALSE, const, uf
+from verify.models.isa.encode import random_encoding
+from verify.models.isa.forms import Cpu
+from verify.models.isa.forms import form as form_named
 
 
 @pytest.mark.parametrize("address", [SIGNAL_STACK_BASE + 0x364, CODE_BASE, ARENA_BASE])
@@ -15,6 +21,14 @@ def test_the_executors_own_memory_is_known(address: int) -> None:
 @pytest.mark.parametrize("address", [DATA.address - 1, DATA.address, STACK.end, 0x1000, DATA.address - PAGE])
 def test_what_the_instruction_may_use_and_its_guard_pages_are_not(address: int) -> None:
     assert not is_the_executors(address)
+
+
+def test_no_encoding_is_a_system_call() -> None:
+    """INT imm8 is executed with random vectors, int 80h among what is drawn."""
+    form, cpu = form_named("INT_IMM8/none"), Cpu.AMD
+    drawn = {random_encoding(form, Random(seed), cpu)[-2:] for seed in range(2000)}
+    chosen = {p.decoded.data[-2:] for seed in range(2000) for p, _ in encodings(form, 1, Random(seed), cpu, CODE_BASE)}
+    assert drawn - chosen == {b"\xcd\x80"}
 
 
 @pytest.mark.parametrize("size", [1, 8, 10, 16, 64, 28, 108, 512])

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.layout import shape
-from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
+from verify.models.isa.rows import Addressing, Cpu, Form, Opcode
 
 _ESCAPES: Final = {"NORMAL": b"", "0F": b"\x0f", "0F38": b"\x0f\x38", "0F3A": b"\x0f\x3a"}
 _MAPS: Final = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6, "MAP8": 8, "MAP9": 9, "MAP10": 10}
@@ -80,9 +80,7 @@ def _legacy(form: Form, parts: Parts) -> bytes:
     r, x, b = _extensions(form, parts)
     bits = parts.w << 3 | (parts.rex or 0) & 8 | r << 2 | x << 1 | b
     rex = b"" if parts.rex is None and not bits else bytes((0x40 | bits,))
-    main = row.op_code >> 8 if row.op_code_len == 2 else row.op_code
-    if row.encoding == "3DNOW":
-        main = 0x0F
+    main = 0x0F if row.encoding == "3DNOW" else row.main_byte
     low = parts.rm & 7 if _register_in_opcode(row) and row.op_code_len == 1 else 0
     return parts.prefixes + rex + _ESCAPES[row.table] + bytes((main + low,))
 
@@ -91,19 +89,17 @@ def _vex(form: Form, parts: Parts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
     last = (~parts.vvvv & 15) << 3 | (parts.ll & 1) << 2 | _PP[row.mandatory_prefix]
-    main = row.op_code >> 8 if row.op_code_len == 2 else row.op_code
     if row.encoding == "VEX" and row.table == "0F" and not (x or b or parts.w or parts.vex3):
-        return parts.prefixes + bytes((0xC5, (r ^ 1) << 7 | last, main))
+        return parts.prefixes + bytes((0xC5, (r ^ 1) << 7 | last, row.main_byte))
     first = 0xC4 if row.encoding == "VEX" else 0x8F
     maps = (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | _MAPS[row.table]
-    return parts.prefixes + bytes((first, maps, parts.w << 7 | last, main))
+    return parts.prefixes + bytes((first, maps, parts.w << 7 | last, row.main_byte))
 
 
 def _evex(form: Form, parts: Parts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
-    vector_index = any(k in VSIB_KINDS for k in row.op_kinds)
-    v = (parts.index_register or 0) >> 4 & 1 if vector_index else parts.vvvv >> 4 & 1
+    v = (parts.index_register or 0) >> 4 & 1 if row.is_vsib else parts.vvvv >> 4 & 1
     p0 = (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (parts.reg >> 4 & 1 ^ 1) << 4 | _MAPS[row.table]
     p1 = parts.w << 7 | (~parts.vvvv & 15) << 3 | 4 | _PP[row.mandatory_prefix]
     p2 = parts.z << 7 | parts.ll << 5 | parts.broadcast << 4 | (v ^ 1) << 3 | parts.aaa
@@ -114,7 +110,7 @@ def _operand(form: Form, parts: Parts) -> bytes:
     """ModRM, SIB and displacement, or an absolute offset."""
     row = form.opcode
     if row.op_code_len == 2:
-        low = parts.rm & 7 if _register_in_opcode(row) or row.op_code >> 8 in {0xA6, 0xA7} else 0
+        low = parts.rm & 7 if _register_in_opcode(row) or row.main_byte in {0xA6, 0xA7} else 0
         return bytes(((row.op_code & 0xFF) + low,))
     if not row.has_modrm:
         if shape(row.code).moffs:
@@ -164,10 +160,9 @@ def _plain(form: Form) -> Iterator[Parts]:
     sizes = (b"",) if vector else ((b"\x66", b"") if row.operand_size == 16 else (b"", b"\x66"))
     addresses = (b"\x67", b"") if row.address_size == 32 else (b"", b"\x67")
     widths = (row.w, 1 - row.w) if vector else ((1, 0) if row.operand_size == 64 and not row.default_64 else (0, 1))
-    vsib = any(k in VSIB_KINDS for k in row.op_kinds)
     base = Parts(
         ll=row.l, mod=3 if form.addressing is Addressing.REG else 0,
-        index_register=2 if vsib or "sibmem" in row.op_kinds else None,
+        index_register=2 if row.is_vsib or "sibmem" in row.op_kinds else None,
         reg=1, rm=3,
         vvvv=4 if any("vvvv" in k for k in row.op_kinds) else 0,
         aaa=1 if row.requires_mask else 0,

@@ -113,7 +113,7 @@ def _needs_more(data: bytes) -> bool:
 def _undefined_on(form: Form, cpu: Cpu) -> str | None:
     """Why a vendor's processors raise #UD for every encoding of a form that the decoder library accepts."""
     row = form.opcode
-    if row.table == "0F" and row.op_code_len == 2 and row.op_code >> 8 in {0xA6, 0xA7}:
+    if row.table == "0F" and row.op_code_len == 2 and row.main_byte in {0xA6, 0xA7}:
         return "VIA PadLock: undefined on Intel and AMD processors"
     if cpu is Cpu.AMD and row.name.startswith("RESERVEDNOP") and row.op_code == 0x0D:
         return "0F 0D with a register: undefined on AMD processors"  # measured on Zen 4

@@ -17,7 +17,7 @@ from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
 from verify.models.isa.decode import Decoded
 from verify.models.isa.layout import shape
 from verify.models.isa.patch import with_fields
-from verify.models.isa.rows import VSIB_KINDS, Addressing, Cpu, Form, Opcode
+from verify.models.isa.rows import Addressing, Cpu, Form, Opcode
 
 __all__ = [
     "decoded_representatives", "irregular_representatives", "random_encoding", "representatives", "with_fields",
@@ -158,7 +158,7 @@ def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
 
 
 def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
-    vector = any(k in VSIB_KINDS for k in form.opcode.op_kinds) or "sibmem" in form.opcode.op_kinds
+    vector = form.opcode.is_vsib or "sibmem" in form.opcode.op_kinds
     index = plain.index_register if vector else None
     for mod, disp in ((0, 0), (1, 0), (1, 1), (1, -128), (2, 0), (2, -1)):
         yield plain._replace(mod=mod, disp=disp)

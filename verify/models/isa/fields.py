@@ -13,7 +13,7 @@ from typing import Final
 from verify.models.bits import FALSE, Term, bit, concat, const, eq, extract, mul, not_, or_, sext, zext
 from verify.models.isa.decode import Decoded
 from verify.models.isa.layout import Layout
-from verify.models.isa.rows import VSIB_KINDS, Addressing, Opcode
+from verify.models.isa.rows import Addressing, Opcode
 
 # Kind -> (register class, source field).  rm: ModRM.rm, reg: ModRM.reg, opcode: low opcode bits.  SDM vol. 2, 3.1.1.1.
 # Class gpr8h: the 8-bit registers without REX, where 4..7 are ah, ch, dh, bh.
@@ -124,7 +124,7 @@ class Fields:
         sib = self.layout.sib_offset
         if sib is None:
             return False
-        if any(k in VSIB_KINDS for k in self.opcode.op_kinds):
+        if self.opcode.is_vsib:
             return True
         concrete = Fields(self.opcode, self.addressing, self._data, self.layout, lambda i: const(self._data[i], 8))
         return self._data[sib] >> 3 & 7 != 4 or concrete.x.value == 1
@@ -150,7 +150,7 @@ class Fields:
     def index(self) -> Term:
         """The number of the index register: BV4; BV5 with V' on top where it is a vector."""
         low = concat(self.x, extract(self._at(self.layout.sib_offset, "SIB"), 5, 3))
-        if not any(k in VSIB_KINDS for k in self.opcode.op_kinds):
+        if not self.opcode.is_vsib:
             return low
         return concat(not_(_bit(self._prefix(3), 3)), low) if self._evex else zext(low, 5)
 

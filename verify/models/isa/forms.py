@@ -8,14 +8,12 @@ from __future__ import annotations
 from functools import cache
 
 from verify.models.isa import metadata
-from verify.models.isa.rows import Addressing, Cpu, Flags, Form, FpuStack, ImplicitMemory, Opcode, addressings
+from verify.models.isa.rows import Addressing, Cpu, Flags, Form, ImplicitMemory, Opcode, addressings
 
 __all__ = [
-    "Addressing", "Cpu", "Flags", "Form", "FpuStack", "ImplicitMemory", "Opcode",
-    "all_forms", "all_opcodes", "form", "form_of", "forms_of", "opcode", "opcode_named",
+    "Addressing", "Cpu", "Flags", "Form", "ImplicitMemory", "Opcode",
+    "all_forms", "all_opcodes", "form", "form_of", "forms_of", "opcode_named",
 ]  # fmt: skip
-
-opcode = metadata.row
 
 
 def opcode_named(name: str) -> Opcode:

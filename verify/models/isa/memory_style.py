@@ -45,7 +45,7 @@ _STATE_IMAGES: Final = frozenset(
 )  # fmt: skip
 _BIT_OPS: Final = frozenset(["bt", "bts", "btr", "btc"])
 # VEX instructions whose mask is a vector register.  SDM vol. 2C, VMASKMOV, VPMASKMOV
-_VECTOR_MASKED: Final = frozenset(["vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"])
+VECTOR_MASKED: Final = frozenset(["vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"])
 # What is selected by a mask may be nothing at all.
 _CONDITIONAL: Final = {"READ": "COND_READ", "WRITE": "COND_WRITE", "READ_WRITE": "READ_COND_WRITE"}
 
@@ -80,7 +80,7 @@ def _operand(row: Opcode, position: int, kind: str) -> Access:
         style, size = Style.IMPLICIT, 0
     elif row.mnemonic in _BIT_OPS and row.op_kinds[1].endswith("_reg"):
         style = Style.BIT_OP
-    elif row.can_mask or row.mnemonic in _VECTOR_MASKED:
+    elif row.can_mask or row.mnemonic in VECTOR_MASKED:
         style = Style.MASKED
     access = row.op_access[position]
     if style in {Style.VSIB, Style.MASKED}:

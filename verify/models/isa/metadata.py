@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import iced_x86
 
-from verify.models.isa.rows import VSIB_KINDS, Flags, FpuStack, ImplicitMemory, Opcode
+from verify.models.isa.rows import VSIB_KINDS, Flags, ImplicitMemory, Opcode
 
 iced: Any = iced_x86  # its stubs type plain integers as enumerations
 
@@ -285,7 +285,6 @@ def row(code: int) -> Opcode:
 
 def _row(info: Any, uses: _Uses, sample: Any) -> Opcode:
     broadcast = info.broadcast_memory_size
-    fpu = sample.fpu_stack_increment_info()
     mnemonic = _names(iced.Mnemonic)[info.mnemonic].lower()
     return Opcode(
         info.code, _names(iced.Code)[info.code], mnemonic,
@@ -296,15 +295,12 @@ def _row(info: Any, uses: _Uses, sample: Any) -> Opcode:
         iced.MemorySizeExt.element_size(broadcast) if broadcast else 0, _names(iced.TupleType)[info.tuple_type],
         any(k in VSIB_KINDS for k in op_kinds(info.code)), info.can_broadcast, info.can_use_rounding_control,
         info.can_suppress_all_exceptions, info.can_use_op_mask_register, info.can_use_zeroing_masking,
-        info.require_op_mask_register, info.requires_unique_reg_nums, info.requires_unique_dest_reg_num,
-        info.ignores_mod_bits, info.ignores_segment, info.can_use_lock_prefix, info.amd_lock_reg_bit,
-        info.can_use_rep_prefix, info.can_use_repne_prefix, info.can_use_bnd_prefix, info.can_use_notrack_prefix,
-        info.default_op_size64, info.force_op_size64, info.intel_force_op_size64, uses.implicit_registers(mnemonic),
+        info.require_op_mask_register, info.ignores_mod_bits, info.ignores_segment, info.can_use_lock_prefix,
+        info.amd_lock_reg_bit, info.default_op_size64, uses.implicit_registers(mnemonic),
         uses.implicit_memory(mnemonic), Flags(*(_flag_names(m) for m in uses.flags)),
-        _names(iced.FlowControl)[sample.flow_control], sample.stack_pointer_increment,
-        FpuStack(fpu.increment, fpu.conditional, fpu.writes_top), info.is_stack_instruction,
+        _names(iced.FlowControl)[sample.flow_control], sample.stack_pointer_increment, info.is_stack_instruction,
         sample.is_string_instruction, info.is_save_restore, info.must_be_cpl0, info.may_require_cpl0,
-        info.is_privileged, info.is_input_output, info.is_nop, info.is_reserved_nop, info.is_non_temporal,
+        info.is_privileged, info.is_nop, info.is_reserved_nop, info.is_non_temporal,
         info.is_serializing_intel, info.is_serializing_amd, info.intel_decoder64, info.amd_decoder64,
         tuple(_names(iced.CpuidFeature)[f] for f in sample.cpuid_features()),
     )  # fmt: skip

@@ -35,8 +35,11 @@ class Row(NamedTuple):
 
 
 _X87: Final = "x87_stack x87_status x87_control x87_tag"
-_ENVIRONMENT: Final = f"{_X87} fip fdp fop"
-_XSAVED: Final = f"{_ENVIRONMENT} mxcsr pkru tiles tile_config xcr0 vectors masks"
+_POINTERS: Final = "fip fdp fop"
+_ENVIRONMENT: Final = f"{_X87} {_POINTERS}"
+_WORDS: Final = f"x87_status x87_control x87_tag {_POINTERS}"  # the environment without the stack
+_TILES: Final = "tile_config tiles"
+_XSAVED: Final = f"{_ENVIRONMENT} mxcsr pkru {_TILES} xcr0 vectors masks"
 _SUPERVISOR: Final = "msr ssp"
 
 ROWS: Final = (
@@ -67,10 +70,9 @@ ROWS: Final = (
     Row("fnstcw", "x87_control", "", "SDM vol. 2A, FSTCW"),
     Row("fnstsw", "x87_status", "", "SDM vol. 2A, FSTSW"),
     Row("fnclex", "x87_status", "x87_status", "SDM vol. 2A, FCLEX"),
-    Row("fninit", "", "x87_status x87_control x87_tag fip fdp fop", "SDM vol. 2A, FINIT"),
-    Row("fnstenv", "x87_status x87_control x87_tag fip fdp fop", "x87_control",
-        "SDM vol. 2A, FSTENV; masks all exceptions"),
-    Row("fldenv", "x87_status", "x87_status x87_control x87_tag fip fdp fop", "SDM vol. 2A, FLDENV"),
+    Row("fninit", "", _WORDS, "SDM vol. 2A, FINIT"),
+    Row("fnstenv", _WORDS, "x87_control", "SDM vol. 2A, FSTENV; masks all exceptions"),
+    Row("fldenv", "x87_status", _WORDS, "SDM vol. 2A, FLDENV"),
     Row("fnsave", _ENVIRONMENT, _ENVIRONMENT, "SDM vol. 2A, FSAVE; initialises like FNINIT"),
     Row("frstor", "x87_status", _ENVIRONMENT, "SDM vol. 2A, FRSTOR"),
     Row("wait", "x87_status x87_control", "", "SDM vol. 2B, WAIT"),
@@ -128,13 +130,12 @@ ROWS: Final = (
     Row("wrmsr wrmsrns wrmsrlist hreset", "msr", "msr fs_base gs_base kernel_gs_base", "SDM vol. 2C, WRMSR; HRESET"),
     Row("in insb insw insd out outsb outsw outsd", "tr", "", "SDM vol. 1, 19.5; the I/O permission bitmap"),
     # AMX, key locker, user interrupts, lightweight profiling
-    Row("ldtilecfg", "", "tile_config tiles", "SDM vol. 2A, LDTILECFG"),
+    Row("ldtilecfg", "", _TILES, "SDM vol. 2A, LDTILECFG"),
     Row("sttilecfg", "tile_config", "", "SDM vol. 2B, STTILECFG"),
-    Row("tilerelease", "", "tile_config tiles", "SDM vol. 2B, TILERELEASE"),
-    Row("tileloadd tileloaddt1 tilezero", "tile_config tiles", "tiles tile_config",
-        "SDM vol. 2B, TILELOADD; start row"),
-    Row("tilestored", "tile_config tiles", "tile_config", "SDM vol. 2B, TILESTORED; start row"),
-    Row("tdpbf16ps tdpbssd tdpbsud tdpbusd tdpbuud tdpfp16ps tcmmimfp16ps tcmmrlfp16ps", "tile_config tiles", "tiles",
+    Row("tilerelease", "", _TILES, "SDM vol. 2B, TILERELEASE"),
+    Row("tileloadd tileloaddt1 tilezero", _TILES, _TILES, "SDM vol. 2B, TILELOADD; start row"),
+    Row("tilestored", _TILES, "tile_config", "SDM vol. 2B, TILESTORED; start row"),
+    Row("tdpbf16ps tdpbssd tdpbsud tdpbusd tdpbuud tdpfp16ps tcmmimfp16ps tcmmrlfp16ps", _TILES, "tiles",
         "SDM vol. 2B, TDPBF16PS; rounding is fixed, MXCSR is not used"),
     Row("loadiwkey", "", "key", "SDM vol. 2A, LOADIWKEY"),
     Row("encodekey128 encodekey256", "key", "", "SDM vol. 2A, ENCODEKEY128"),
@@ -170,8 +171,7 @@ def _by_mnemonic() -> dict[str, Row]:
 
 
 def _is_x87(row: Opcode) -> bool:
-    first = row.op_code >> 8 if row.op_code_len == 2 else row.op_code
-    return row.encoding == "LEGACY" and row.table == "NORMAL" and 0xD8 <= first <= 0xDF
+    return row.encoding == "LEGACY" and row.table == "NORMAL" and 0xD8 <= row.main_byte <= 0xDF
 
 
 def _is_mmx(row: Opcode) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from verify.models.isa.assemble import decoded_as
 from verify.models.isa.decode import Decoded
 from verify.models.isa.fields import fields
-from verify.models.isa.rows import VSIB_KINDS
 
 
 def with_fields(
@@ -43,7 +42,6 @@ class _Patch:
     def __init__(self, decoded: Decoded) -> None:
         self.decoded = decoded
         self.data = bytearray(decoded.data)
-        self.vector_index = any(k in VSIB_KINDS for k in decoded.form.opcode.op_kinds)
 
     def _bits(self, offset: int | None, low: int, width: int, value: int) -> None:
         if offset is None:
@@ -83,7 +81,7 @@ class _Patch:
     def index(self, number: int) -> None:
         self._bits(self.decoded.layout.sib_offset, 3, 3, number)
         self._extension(1, 6, number >> 3 & 1)
-        if self.vector_index and self.decoded.layout.vex == "evex":
+        if self.decoded.form.opcode.is_vsib and self.decoded.layout.vex == "evex":
             self._payload(3, 3, 1, number >> 4)
 
     def vvvv(self, number: int) -> None:

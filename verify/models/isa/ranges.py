@@ -37,12 +37,7 @@ class OpcodeRange:
             return False
         if self.table is not None and row.table.lower() != self.table:
             return False
-        return self.first <= main_byte(row) <= self.last
-
-
-def main_byte(opcode: Opcode) -> int:
-    """The main opcode byte (the first of two where ModRM is part of the opcode)."""
-    return opcode.op_code >> 8 if opcode.op_code_len == 2 else opcode.op_code
+        return self.first <= row.main_byte <= self.last
 
 
 def parsed(text: str) -> OpcodeRange:

@@ -48,15 +48,6 @@ class Flags:
     undefined: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FpuStack:
-    """How the x87 top-of-stack pointer moves."""
-
-    increment: int  # of TOP, signed: a push is -1
-    conditional: bool
-    writes_top: bool
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Opcode:
     """What one opcode is, over all values of its fields (distinct registers, non-zero shift counts).
@@ -92,32 +83,22 @@ class Opcode:
     can_mask: bool
     can_zero: bool
     requires_mask: bool
-    unique_registers: bool
-    unique_destination: bool
     ignores_mod: bool
     ignores_segment: bool
     can_lock: bool
     amd_lock_register_bit: bool
-    can_rep: bool
-    can_repne: bool
-    can_bnd: bool
-    can_notrack: bool
     default_64: bool  # operand size is 64 without REX.W
-    force_64: bool  # operand size is 64 whatever the prefixes say
-    intel_force_64: bool
     implicit_registers: tuple[tuple[str, str], ...]  # (name, access), fixed operands such as cl included
     implicit_memory: tuple[ImplicitMemory, ...]
     flags: Flags
     flow_control: str
     stack_pointer_increment: int  # bytes, without what an immediate or a loaded value adds
-    fpu_stack: FpuStack
     is_stack: bool
     is_string: bool
     is_save_restore: bool
     must_be_cpl0: bool
     may_require_cpl0: bool
     is_privileged: bool
-    is_io: bool
     is_nop: bool
     is_reserved_nop: bool
     is_non_temporal: bool
@@ -135,6 +116,11 @@ class Opcode:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Opcode) and self.code == other.code
+
+    @property
+    def main_byte(self) -> int:
+        """The main opcode byte: the first of two where ModRM is part of the opcode."""
+        return self.op_code >> 8 if self.op_code_len == 2 else self.op_code
 
     @property
     def has_modrm(self) -> bool:

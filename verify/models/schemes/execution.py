@@ -72,10 +72,12 @@ def in_place(site: Site, state: State) -> Behaviour:
 
 def premises(plan: Emulate | Step | InPlace, site: Site) -> tuple[Term, ...]:
     """What the assumptions say of the addresses."""
-    field = getattr(getattr(plan, "effect", None), "displacement", None)
-    if field is None or "canonical-targets" not in site.assumptions:
+    if "canonical-targets" not in site.assumptions or not isinstance(plan, Emulate):
         return ()
-    return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
+    match plan.effect:
+        case Jump(Field() as field) | JumpIf(_, Field() as field) | Call(Field() as field):
+            return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
+    return ()
 
 
 def initial(site: Site, state: State) -> State:

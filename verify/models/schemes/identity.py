@@ -25,5 +25,4 @@ SCHEME: Final = Scheme(
     summary="the instruction runs in place; slot = origin, nothing changed",
     source="none: a check of the prover",
     plan=plan,
-    slot_address=0,
 )

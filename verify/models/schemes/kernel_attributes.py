@@ -6,7 +6,7 @@ Source: arch/x86/lib/inat.c and arch/x86/include/asm/inat.h of Linux 6.18 (escap
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,20 +72,21 @@ def columns(rows: Sequence[str], size: int) -> Columns:
 
 def by_variant(tables: Columns) -> Columns:
     """What a look-up finds for each last prefix: its own column where the entry has variants, else the first."""
-    none, *others = tables
-    found = [none] + [
-        tuple(own if first & VARIANT else first for first, own in zip(none, other, strict=True)) for other in others
-    ]
-    return found[0], found[1], found[2], found[3]
+    return _found(tables, lambda first: bool(first & VARIANT))
 
 
 def by_pp(tables: Columns) -> Columns:
     """What a VEX look-up finds for each pp: groups in the first column, everything else in pp's own."""
+    return _found(tables, lambda first: first < GROUP)
+
+
+def _found(tables: Columns, has_own: Callable[[int], bool]) -> Columns:
+    """The first column, and the others where the first one's entry says that they have their own."""
     none, *others = tables
-    found = [none] + [
-        tuple(first if first >= GROUP else own for first, own in zip(none, other, strict=True)) for other in others
-    ]
-    return found[0], found[1], found[2], found[3]
+    second, third, fourth = (
+        tuple(own if has_own(first) else first for first, own in zip(none, other, strict=True)) for other in others
+    )
+    return none, second, third, fourth
 
 
 @dataclass(frozen=True, slots=True)

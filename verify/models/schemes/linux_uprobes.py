@@ -263,6 +263,5 @@ SCHEME: Final = Scheme(
     summary="int3, then emulation or a single step of a copy in a slot; 5-byte nops become calls",
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
-    slot_address=0x7FFFFFFFE080,  # second slot of the page that is asked for at the top of user space
     unrestricted=unrestricted,
 )

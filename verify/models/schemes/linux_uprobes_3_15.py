@@ -163,5 +163,4 @@ SCHEME: Final = Scheme(
     summary="int3, then a single step of a copy in a slot; scratch register RAX or RCX without displacement",
     source="Linux 3.15, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c; opcode map of 3.7 with MPX",
     plan=plan,
-    slot_address=0x7FFFFFFFE080,
 )

@@ -141,7 +141,6 @@ class Scheme:
     summary: str
     source: str  # what was transcribed, with version
     plan: Callable[[bytes], Plan]  # takes at least 16 bytes: the instruction and what follows it
-    slot_address: int  # a typical slot, for counterexamples
     unrestricted: Callable[[bytes], Plan] | None = None  # the plan if nothing that decodes were refused
 
 

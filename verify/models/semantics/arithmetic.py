@@ -6,33 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import Term, const
+from verify.models.bits import FALSE, Term, const
+from verify.models.machine import DE
 from verify.models.semantics import flags, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RDX, Run
 
-DIVIDE_ERROR: Final = 0  # vector of #DE
-GENERAL_PROTECTION: Final = 13  # vector of #GP
+Computed = Callable[[Run, Term, Term, Term], Term]  # operands and a carry or borrow: the result, status flags set
 
 
-def add(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.added(run, a, b))
+def _sum(computed: Computed, carried: bool = False) -> Semantics:
+    def summed(run: Run) -> None:
+        a, b = operands.read(run, 0), operands.read(run, 1)
+        operands.write(run, 0, computed(run, a, b, run.get("cf") if carried else FALSE))
 
-
-def adc(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.added(run, a, b, run.get("cf")))
-
-
-def sub(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.subtracted(run, a, b))
-
-
-def sbb(run: Run) -> None:
-    a, b = operands.read(run, 0), operands.read(run, 1)
-    operands.write(run, 0, flags.subtracted(run, a, b, run.get("cf")))
+    return summed
 
 
 def cmp(run: Run) -> None:
@@ -40,18 +28,14 @@ def cmp(run: Run) -> None:
     flags.subtracted(run, a, b)
 
 
-def inc(run: Run) -> None:
-    """cf is kept."""
-    a, cf = operands.read(run, 0), run.get("cf")
-    operands.write(run, 0, flags.added(run, a, const(1, a.width)))
-    run.set("cf", cf)
+def _step(computed: Computed) -> Semantics:
+    def step(run: Run) -> None:
+        """cf is kept."""
+        a, cf = operands.read(run, 0), run.get("cf")
+        operands.write(run, 0, computed(run, a, const(1, a.width), FALSE))
+        run.set("cf", cf)
 
-
-def dec(run: Run) -> None:
-    """cf is kept."""
-    a, cf = operands.read(run, 0), run.get("cf")
-    operands.write(run, 0, flags.subtracted(run, a, const(1, a.width)))
-    run.set("cf", cf)
+    return step
 
 
 def neg(run: Run) -> None:
@@ -135,7 +119,7 @@ def _divide(extend: Callable[[Term, int], Term], quotient_of: Binary, remainder_
         quotient, remainder = quotient_of(dividend, wide), remainder_of(dividend, wide)
         low = bits.extract(quotient, width - 1, 0)
         unfit = bits.not_(bits.eq(extend(low, 2 * width), quotient))
-        run.fault(bits.or_(flags.is_zero(divisor), unfit), DIVIDE_ERROR, at_ip=True)
+        run.fault(bits.or_(flags.is_zero(divisor), unfit), DE, at_ip=True)
         flags.undefine(run, dividend, divisor)
         _set_product(run, bits.concat(bits.extract(remainder, width - 1, 0), low))
 
@@ -146,26 +130,20 @@ def _atomic(result_of: Binary) -> Semantics:
     def atomic(run: Run) -> None:
         """A remote atomic operation: #GP where memory is not naturally aligned, no flag is touched (SDM vol. 2)."""
         b = operands.read_register(run, 1)
-        fault_unaligned(run, run.operand_address(), b.width // 8)
+        run.fault_unaligned(run.operand_address(), b.width // 8)
         operands.write(run, 0, result_of(operands.read(run, 0), b))
 
     return atomic
 
 
-def fault_unaligned(run: Run, address: Term, size: int) -> None:
-    """#GP(0) where the address is no multiple of size, a power of 2."""
-    low = bits.extract(address, size.bit_length() - 2, 0)
-    run.fault(bits.not_(flags.is_zero(low)), GENERAL_PROTECTION)
-
-
 SEMANTICS: Final[Mapping[str, Semantics]] = {
-    "add": add,
-    "adc": adc,
-    "sub": sub,
-    "sbb": sbb,
+    "add": _sum(flags.added),
+    "adc": _sum(flags.added, carried=True),
+    "sub": _sum(flags.subtracted),
+    "sbb": _sum(flags.subtracted, carried=True),
     "cmp": cmp,
-    "inc": inc,
-    "dec": dec,
+    "inc": _step(flags.added),
+    "dec": _step(flags.subtracted),
     "neg": neg,
     "adcx": _add_with("cf"),
     "adox": _add_with("of"),

@@ -11,7 +11,6 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term
 from verify.models.semantics import flags, operands
-from verify.models.semantics.arithmetic import fault_unaligned
 from verify.models.semantics.conditions import holds
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run
@@ -53,7 +52,7 @@ def _exchange_pair(width: int) -> Semantics:
         """Registers of `width` bits; memory is always written, the pair rdx:rax only where it differs."""
         address = run.operand_address()
         if width == 64:
-            fault_unaligned(run, address, 16)
+            run.fault_unaligned(address, 16)
         value = run.load(address, width // 4, run.uses_stack_segment())
         expected = bits.concat(run.gpr(RDX, width), run.gpr(RAX, width))
         desired = bits.concat(run.gpr(RCX, width), run.gpr(RBX, width))
@@ -72,7 +71,7 @@ def _chosen_sum(code: int) -> Semantics:
     def chosen_sum(run: Run) -> None:
         """Flags as cmp; memory is always written, and must be naturally aligned."""
         expected, addend = operands.read_register(run, 1), operands.read_register(run, 2)
-        fault_unaligned(run, run.operand_address(), expected.width // 8)
+        run.fault_unaligned(run.operand_address(), expected.width // 8)
         value = operands.read(run, 0)
         flags.subtracted(run, value, expected)
         total: Term = bits.add(value, addend)

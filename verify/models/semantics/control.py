@@ -39,13 +39,8 @@ def jcc(code: int) -> Semantics:
     return lambda run: run.jump(relative_target(run), holds(code, run.get))
 
 
-def counter_width(run: Run) -> int:
-    """Bits of the count register, by the address size: rcx or ecx (SDM vol. 2, LOOP, Jcc)."""
-    return 8 * run.insn.address_size
-
-
 def loop(wanted_zf: bool | None) -> Semantics:
-    """LOOP, LOOPE (True), LOOPNE (False): the count goes down by 1, flags stay.
+    """LOOP, LOOPE (True), LOOPNE (False): rcx or ecx, by the address size, goes down by 1, flags stay.
 
     An AMD processor takes the sense of ZF from the last F2 or F3 prefix, if there is one (measured on Zen 4).
     """
@@ -53,7 +48,8 @@ def loop(wanted_zf: bool | None) -> Semantics:
     def semantics(run: Run) -> None:
         by_prefix = wanted_zf is not None and run.insn.cpu is Cpu.AMD and run.insn.rep is not None
         sense = run.insn.rep == "rep" if by_prefix else wanted_zf
-        count = bits.sub(run.gpr(RCX, counter_width(run)), const(1, counter_width(run)))
+        width = run.address_width
+        count = bits.sub(run.gpr(RCX, width), const(1, width))
         run.set_gpr(RCX, count)
         taken = bits.not_(bits.eq(count, const(0, count.width)))
         if sense is not None:
@@ -66,7 +62,7 @@ def loop(wanted_zf: bool | None) -> Semantics:
 
 def jrcxz(run: Run) -> None:
     """JRCXZ, JECXZ: taken where the count register is 0; nothing is written."""
-    width = counter_width(run)
+    width = run.address_width
     run.jump(relative_target(run), bits.eq(run.gpr(RCX, width), const(0, width)))
 
 

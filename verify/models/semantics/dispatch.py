@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Final
 
 from verify.models.bits import TRUE
-from verify.models.machine import Outcome, State
+from verify.models.machine import GP, UD, Outcome, State
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.routed import routed
 from verify.models.semantics.run import Instruction, Run
@@ -46,9 +46,9 @@ def execute(instruction: Instruction, state: State) -> Outcome:
     """The outcome of one instruction (one iteration of a repeated one) from a state whose ip is the instruction's."""
     run = Run(instruction, state)
     if instruction.undefined is not None:
-        run.fault(TRUE, 6, at_ip=True)
+        run.fault(TRUE, UD, at_ip=True)
     elif instruction.opcode.must_be_cpl0:
-        run.fault(TRUE, 13)
+        run.fault(TRUE, GP)
     else:
         exact().get(instruction.opcode.mnemonic, routed)(run)
     return run.outcome()

@@ -13,6 +13,7 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu
+from verify.models.machine import GP
 from verify.models.semantics import control, operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RSP, Run
@@ -33,7 +34,7 @@ def far_pointer(run: Run) -> tuple[Term, Term]:
 
 def enter_code_segment(run: Run, new: Term, target: Term) -> None:
     """Checks and loads cs, with RPL := CPL, and rip (SDM vol. 2, JMP, far; vol. 3, 5.8.1)."""
-    run.fault(bits.uf("code_selector.refuses", 1, new, target), 13, selector_error(new))
+    run.fault(bits.uf("code_selector.refuses", 1, new, target), GP, selector_error(new))
     run.jump(target)
     set_selector(run, "cs", bits.or_(new, const(3, 16)))
     run.set_gpr(RSP, stack_pointer(new, run.gpr(RSP)))
@@ -78,6 +79,11 @@ def shadow_return(run: Run, cs: Term, target: Term) -> None:
     run.set("ssp", bits.ite(run.get("cet"), saved, run.before.ssp))
 
 
+def is_of_another_level(cs: Term) -> Term:
+    """One bit: the RPL of a code selector is not 3."""
+    return bits.not_(bits.eq(bits.extract(cs, 1, 0), const(3, 2)))
+
+
 def retf(run: Run) -> None:
     """RET far, to the same privilege level: rip, cs, then imm16 bytes are released."""
     size = run.insn.opcode.operand_size // 8
@@ -86,10 +92,10 @@ def retf(run: Run) -> None:
     released = run.gpr(RSP)
     if run.insn.fields.immediates:
         released = bits.add(released, bits.zext(run.insn.fields.immediates[0], 64))
-    other_level = bits.not_(bits.eq(bits.extract(cs, 1, 0), const(3, 2)))
+    other_level = is_of_another_level(cs)
     if run.insn.cpu is Cpu.AMD:
         read_outer_stack(run, released, size, other_level)
-    run.fault(other_level, 13, selector_error(cs))
+    run.fault(other_level, GP, selector_error(cs))
     enter_code_segment(run, cs, target)
     shadow_return(run, cs, target)
     run.set_gpr(RSP, stack_pointer(cs, released))
@@ -107,12 +113,12 @@ def iret(run: Run) -> None:
     SDM vol. 2, IRET, IA-32e mode; rsp is zero-extended from the operand size (measured on Zen 4).
     """
     size = run.insn.opcode.operand_size // 8
-    run.fault(run.get("nt"), 13)
+    run.fault(run.get("nt"), GP)
     target, cs, image, rsp, ss = (run.pop(size) for _ in range(5))
     new_cs, new_ss = bits.extract(cs, 15, 0), bits.extract(ss, 15, 0)
-    run.fault(bits.not_(bits.eq(bits.extract(new_cs, 1, 0), const(3, 2))), 13, selector_error(new_cs))
+    run.fault(is_of_another_level(new_cs), GP, selector_error(new_cs))
     enter_code_segment(run, new_cs, bits.zext(target, 64))
-    run.fault(bits.uf("stack_selector.refuses", 1, new_ss), 13, selector_error(new_ss))
+    run.fault(bits.uf("stack_selector.refuses", 1, new_ss), GP, selector_error(new_ss))
     shadow_return(run, new_cs, bits.zext(target, 64))
     load_flags(run, image)
     run.set_gpr(RSP, stack_pointer(new_cs, bits.zext(rsp, 64)))

@@ -14,14 +14,13 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import MEMORY, TRUE, Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import NO_FAULT, flags_word
+from verify.models.machine import BP, DB, GP, NO_FAULT, OF, UD, flags_word
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RCX, Run
 
 R11: Final = const(11, 4)
 RT_SIGRETURN: Final = 15  # arch/x86/entry/syscalls/syscall_64.tbl
-UD, GP, BREAKPOINT, OVERFLOW, DEBUG = 6, 13, 3, 4, 1
-USER_VECTORS: Final = (BREAKPOINT, OVERFLOW)  # gates of DPL 3 besides 0x80: arch/x86/kernel/idt.c, Linux 6.18
+USER_VECTORS: Final = (BP, OF)  # gates of DPL 3 besides 0x80: arch/x86/kernel/idt.c, Linux 6.18
 IA32_SYSCALL: Final = 0x80
 
 
@@ -103,12 +102,12 @@ def int_n(run: Run) -> None:
 
 def int3(run: Run) -> None:
     """INT3: vector 3, ip behind the instruction, no address (SDM vol. 2, INT3; exc_int3, Linux 6.18)."""
-    gate(run, const(BREAKPOINT, 8))
+    gate(run, const(BP, 8))
 
 
 def int1(run: Run) -> None:
     """INT1: vector 1, ip behind the instruction, DPL not checked (SDM vol. 2, INT1)."""
-    run.fault(TRUE, DEBUG)
+    run.fault(TRUE, DB)
     run.fault_state = replace(run.before, ip=run.next_ip)
 
 

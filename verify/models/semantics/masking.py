@@ -14,9 +14,9 @@ from verify.models import bits
 from verify.models.bits import FALSE, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.forms import Cpu
-from verify.models.machine import NO_FAULT, Access
+from verify.models.machine import GP, NO_FAULT, Access
 from verify.models.semantics import operands
-from verify.models.semantics.run import Run
+from verify.models.semantics.run import Run, is_misaligned
 
 MISALIGNED_MODE: Final = 17  # MXCSR.MM
 
@@ -67,21 +67,19 @@ def check_alignment(run: Run, size: int, chosen: Selection) -> None:
 
     An AMD processor does not check where no element is selected (measured on Zen 4).
     """
-    low = bits.extract(run.operand_address(), size.bit_length() - 2, 0)
-    misaligned = bits.not_(bits.eq(low, const(0, low.width)))
-    run.fault(bits.and_(misaligned, chosen.any) if run.insn.cpu is Cpu.AMD else misaligned, 13)
+    misaligned = is_misaligned(run.operand_address(), size)
+    run.fault(bits.and_(misaligned, chosen.any) if run.insn.cpu is Cpu.AMD else misaligned, GP)
 
 
 def check_legacy_alignment(run: Run) -> None:
     """#GP(0) for a misaligned 16-byte operand of legacy SSE; AMD's MXCSR.MM lifts it (APM vol. 1, 4.2.2)."""
     if run.insn.opcode.encoding != "LEGACY":
         return
-    low = bits.extract(run.operand_address(), 3, 0)
-    misaligned = bits.not_(bits.eq(low, const(0, 4)))
+    misaligned = is_misaligned(run.operand_address(), 16)
     if run.insn.cpu is Cpu.AMD:
         mode = bits.extract(run.get("mxcsr"), MISALIGNED_MODE, MISALIGNED_MODE)
         misaligned = bits.and_(misaligned, bits.not_(mode))
-    run.fault(misaligned, 13)
+    run.fault(misaligned, GP)
 
 
 def load(run: Run, size: int, chosen: Selection) -> Term:
@@ -90,7 +88,7 @@ def load(run: Run, size: int, chosen: Selection) -> Term:
     if not chosen.is_partial:
         return run.load(address, size, run.uses_stack_segment())
     value = bits.and_(bits.load(run.get("memory"), address, size), chosen.lanes)
-    record(run, "r", address, value, chosen)
+    record(run, "r", address, value, chosen.any, chosen.lanes)
     return value
 
 
@@ -103,7 +101,7 @@ def store(run: Run, value: Term, chosen: Selection) -> None:
     memory = run.get("memory")
     kept = bits.and_(bits.load(memory, address, value.width // 8), bits.not_(chosen.lanes))
     written = bits.and_(value, chosen.lanes)
-    record(run, "w", address, written, chosen)
+    record(run, "w", address, written, chosen.any, chosen.lanes)
     after = bits.write(memory, address, bits.or_(written, kept))
     run.set("memory", bits.ite(chosen.any, after, memory))
 
@@ -113,13 +111,13 @@ def load_element(run: Run, size: int, chosen: Selection) -> Term:
     return run.load(run.operand_address(), size, run.uses_stack_segment(), chosen.any)
 
 
-def record(run: Run, kind: str, address: Term, value: Term, chosen: Selection) -> None:
-    """Notes a masked access and its fault."""
+def record(run: Run, kind: str, address: Term, value: Term, made: Term, *selection: Term) -> None:
+    """Notes an access that is made where the one-bit `made` is 1; its fault is a function of what selects its bytes."""
     stack = run.uses_stack_segment()
     size = value.width // 8
-    how = (address, const(size, 16), bits.bit(kind == "w"), stack, chosen.lanes)
-    vector = bits.ite(chosen.any, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
-    run.accesses.append(Access(kind, address, size, value, stack, chosen.any))
+    how = (address, const(size, 16), bits.bit(kind == "w"), stack, *selection)
+    vector = bits.ite(made, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
+    run.accesses.append(Access(kind, address, size, value, stack, made))
     run.faults.append((vector, bits.uf("access_error", 32, *how), bits.uf("access_address", 64, *how), FALSE))
 
 

@@ -11,16 +11,19 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
+from verify.models.machine import GP, NP, SS
 from verify.models.semantics import flags, operands
-from verify.models.semantics.arithmetic import fault_unaligned
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RDX, Run
+from verify.models.semantics.stack import selector_error
 
 STACK_SEGMENT: Final = 2  # number of SS; ES CS SS DS FS GS are 0..5 (SDM vol. 2, table B-8)
-NOT_PRESENT: Final = 11  # vector of #NP
-STACK_FAULT: Final = 12  # vector of #SS
-GENERAL_PROTECTION: Final = 13  # vector of #GP
 SEGMENT_BASES: Final[Mapping[int, str]] = {4: "fs_base", 5: "gs_base"}
+
+
+def destination_width(run: Run) -> int:
+    """Bits of operand 0, a general register of 16, 32 or 64 bits (or memory beside one), from its kind's name."""
+    return int(operands.kind(run, 0)[1:3])
 
 
 def copy(run: Run) -> None:
@@ -65,11 +68,11 @@ def load_segment(run: Run, number: Term, value: Term) -> None:
     """
     register = bits.extract(number, 2, 0)
     is_stack = bits.eq(register, const(STACK_SEGMENT, 3))
-    error = bits.zext(bits.and_(value, const(0xFFFC, 16)), 32)
+    error = selector_error(value)
     absent = bits.uf("selector_not_present", 1, register, value)
-    run.fault(bits.uf("selector_fault", 1, register, value), GENERAL_PROTECTION, error)
-    run.fault(bits.and_(absent, is_stack), STACK_FAULT, error)
-    run.fault(bits.and_(absent, bits.not_(is_stack)), NOT_PRESENT, error)
+    run.fault(bits.uf("selector_fault", 1, register, value), GP, error)
+    run.fault(bits.and_(absent, is_stack), SS, error)
+    run.fault(bits.and_(absent, bits.not_(is_stack)), NP, error)
     _set_selector(run, number, value)
     for segment, name in SEGMENT_BASES.items():
         loaded = bits.uf("segment_base", 64, value, run.get(name))
@@ -80,7 +83,7 @@ def _store_segment(run: Run) -> None:
     """Memory gets 16 bits; a register is zero-extended to its width (SDM vol. 2, MOV)."""
     value = selector(run, run.insn.fields.reg)
     if not operands.is_memory(run, 0):
-        value = bits.zext(value, int(operands.kind(run, 0)[1:3]))
+        value = bits.zext(value, destination_width(run))
     operands.write(run, 0, value)
 
 
@@ -99,7 +102,7 @@ def _load_far(segment: int) -> Semantics:
 
 def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
     def extending(run: Run) -> None:
-        operands.write(run, 0, extend(operands.read(run, 1), int(operands.kind(run, 0)[1:3])))
+        operands.write(run, 0, extend(operands.read(run, 1), destination_width(run)))
 
     return extending
 
@@ -107,7 +110,7 @@ def _extending(extend: Callable[[Term, int], Term]) -> Semantics:
 def movsxd(run: Run) -> None:
     """With 66 a word is moved; AMD's processors read four bytes of memory for it (measured on Zen 4), Intel's two."""
     wide = run.insn.cpu is Cpu.AMD and operands.kind(run, 0) == "r16_reg"
-    value, width = operands.read(run, 1, 4 if wide else None), int(operands.kind(run, 0)[1:3])
+    value, width = operands.read(run, 1, 4 if wide else None), destination_width(run)
     operands.write(run, 0, bits.extract(value, 15, 0) if width == 16 else bits.sext(value, width))
 
 
@@ -149,14 +152,14 @@ def movbe(run: Run) -> None:
 
 def lea(run: Run) -> None:
     """The offset without a segment base, cut to the operand size or zero-extended."""
-    width = int(operands.kind(run, 0)[1:3])
+    width = destination_width(run)
     operands.write(run, 0, bits.extract(run.effective_address(), width - 1, 0))
 
 
 def movdir64b(run: Run) -> None:
     """64 bytes to the aligned address in a register, which no segment override moves (SDM vol. 2, MOVDIR64B)."""
     address = run.truncated(bits.zext(operands.read_register(run, 0), 64))
-    fault_unaligned(run, address, 64)
+    run.fault_unaligned(address, 64)
     run.store(address, operands.read(run, 1, 64))
 
 
@@ -181,7 +184,7 @@ def random_number(run: Run) -> None:
 
     No number: the destination is 0.  The other status flags are 0 (SDM vol. 2, RDRAND, RDSEED).
     """
-    mnemonic, width = run.insn.opcode.mnemonic, int(operands.kind(run, 0)[1:3])
+    mnemonic, width = run.insn.opcode.mnemonic, destination_width(run)
     ready = bits.uf(f"{mnemonic}_ready", 1, run.get("other"))
     number = bits.uf(f"{mnemonic}_{width}", width, run.get("other"))
     flags.clear(run, "of", "sf", "zf", "af", "pf")

@@ -14,9 +14,10 @@ from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Sort, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.forms import ImplicitMemory
+from verify.models.isa.memory_style import VECTOR_MASKED
 from verify.models.isa.overlay import overlay
-from verify.models.machine import NO_FAULT, STATUS, Access, component_sort
-from verify.models.semantics import operands
+from verify.models.machine import GP, NO_FAULT, STATUS, component_sort
+from verify.models.semantics import masking, operands
 from verify.models.semantics.operands import GPR_WIDTH, VECTOR_WIDTH
 from verify.models.semantics.run import Run
 
@@ -41,7 +42,6 @@ COMPONENTS: Final = {  # overlay name -> state component
 MXCSR_FLAGS: Final = 6  # IE DE ZE OE UE PE, SDM vol. 1, figure 10-3
 X87_CONTROL: Final = 16  # bits of the control word, the lowest of the component
 MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
-VECTOR_MASKED: Final = frozenset({"vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq"})  # SDM vol. 2C, VMASKMOV
 BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
 NAMED: Final = MERGING | VECTOR_MASKED | BYTE_MASKED  # every mnemonic that something here asks for
 
@@ -96,10 +96,7 @@ def _mask_inputs(run: Run) -> list[Term]:
     if run.insn.opcode.encoding != "EVEX":
         return []
     f = run.insn.fields
-    selected = bits.select(run.get("masks"), f.aaa)
-    unmasked = bits.eq(f.aaa, const(0, 3))
-    mask = bits.ite(unmasked, const(-1, 64), selected) if run.insn.opcode.can_mask else const(-1, 64)
-    return [mask, f.z, f.broadcast, f.ll]
+    return [masking.mask_bits(run), f.z, f.broadcast, f.ll]
 
 
 def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
@@ -165,12 +162,8 @@ def _masked(run: Run, kind: str, address: Term, value: Term, mask: Term) -> Term
     Which bytes a mask selects, and whether a fault in one that it does not select is suppressed, differs between
     exception classes (SDM vol. 2, 2.8, types E4 and E4NF; measured on Zen 4): functions of address and mask.
     """
-    opcode, size = run.insn.opcode, value.width // 8
-    how = (address, const(size, 16), bits.bit(kind == "w"), run.uses_stack_segment(), mask, FALSE)
-    made = bits.uf(f"{opcode.name}.made{kind}", 1, mask)
-    vector = bits.ite(made, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
-    run.accesses.append(Access(kind, address, size, value, run.uses_stack_segment(), made))
-    run.faults.append((vector, bits.uf("access_error", 32, *how), bits.uf("access_address", 64, *how), FALSE))
+    made = bits.uf(f"{run.insn.opcode.name}.made{kind}", 1, mask)
+    masking.record(run, kind, address, value, made, mask, FALSE)
     return made
 
 
@@ -201,7 +194,7 @@ def _alignment(run: Run, index: int, size: int) -> None:
     """Legacy SSE operands of 16 bytes are aligned or #GP, but for the unaligned moves (SDM vol. 2, table 2-22)."""
     if run.insn.opcode.encoding == "LEGACY" and size == 16 and operands.kind(run, index) == "xmm_or_mem":
         low = bits.extract(run.operand_address(), 3, 0)
-        run.fault(bits.uf(f"{run.insn.opcode.name}.misaligned", 1, low), 13)
+        run.fault(bits.uf(f"{run.insn.opcode.name}.misaligned", 1, low), GP)
 
 
 def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:

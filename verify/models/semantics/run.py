@@ -13,7 +13,7 @@ from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Term, const, var
 from verify.models.isa.fields import Fields
 from verify.models.isa.forms import Addressing, Cpu, Opcode
-from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
+from verify.models.machine import AC, CP, GP, NO_FAULT, Access, Outcome, ShadowEvent, State
 
 SMALL_ADDRESS: Final = var("small_address", 1)  # the address size is 4 bytes
 SEGMENT_BASE: Final = var("segment_base", 64)  # what is added to the offset
@@ -71,6 +71,11 @@ class Run:
     def next_ip(self) -> Term:
         """Address of the following instruction, 64 bits."""
         return bits.add(self.before.ip, self.insn.length)
+
+    @property
+    def address_width(self) -> int:
+        """Bits of the address size: of implicit address registers and of counters."""
+        return 8 * self.insn.address_size
 
     # general registers
 
@@ -158,13 +163,22 @@ class Run:
         self.accesses.append(Access(kind, address, size, value, stack, condition))
         vector, error, where = access_fault(kind, address, size, stack)
         unaligned = bits.and_(self.before.ac, is_misaligned(address, size))
-        vector = bits.ite(unaligned, const(17, 8), vector)
+        vector = bits.ite(unaligned, const(AC, 8), vector)
         self.faults.append((bits.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     def fault(self, condition: Term, vector: int, error: Term | None = None, at_ip: bool = False) -> None:
         """A fault other than an access fault, in its place in the order of checks."""
         chosen = bits.ite(condition, const(vector, 8), const(NO_FAULT, 8))
         self.faults.append((chosen, error or const(0, 32), const(0, 64), bits.bit(at_ip)))
+
+    def fault_unaligned(self, address: Term, size: int) -> None:
+        """#GP(0) where the address is no multiple of size, a power of 2."""
+        self.fault(is_misaligned(address, size), GP)
+
+    def touch(self, kind: str, address: Term, size: int, stack: Term = FALSE, condition: Term = TRUE) -> None:
+        """The fault of an access that is checked and not made."""
+        vector, error, where = access_fault(kind, address, size, stack)
+        self.faults.append((bits.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     # the stack
 
@@ -192,7 +206,7 @@ class Run:
         """Pops the shadow stack where it is on; #CP where the entry differs."""
         self.shadow.append(ShadowEvent("pop", expected))
         entry = bits.uf("shadow_entry", 64, self.get("ssp"))
-        self.fault(bits.and_(self.get("cet"), bits.not_(bits.eq(entry, expected))), 21, const(1, 32))
+        self.fault(bits.and_(self.get("cet"), bits.not_(bits.eq(entry, expected))), CP, const(1, 32))
         moved = bits.add(self.get("ssp"), const(8, 64))
         self.set("ssp", bits.ite(self.get("cet"), moved, self.get("ssp")))
 
@@ -201,7 +215,7 @@ class Run:
     def jump(self, target: Term, condition: Term = TRUE) -> None:
         """ip := target where the condition holds; a non-canonical target raises #GP(0) before anything is written."""
         bad = bits.and_(condition, bits.not_(is_canonical(target)))
-        self.fault(bad, 13)
+        self.fault(bad, GP)
         self.set("ip", bits.ite(condition, target, self.get("ip")))
 
     def outcome(self) -> Outcome:

@@ -11,13 +11,11 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
-from verify.models.machine import STATUS
-from verify.models.semantics import operands
+from verify.models.machine import CP, PF, STATUS
+from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, unless
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import Run
-
-CP: Final = 21
 
 
 def rdssp(run: Run) -> None:
@@ -43,14 +41,14 @@ def incssp(run: Run) -> None:
 
 def shadow_access(run: Run, name: str, *addresses: Term) -> None:
     """#PF where the environment says that this use of shadow-stack addresses is not allowed."""
-    run.fault(bits.uf(f"{name}_address.refuses", 1, *addresses), 14)
+    run.fault(bits.uf(f"{name}_address.refuses", 1, *addresses), PF)
 
 
 def saveprevssp(run: Run) -> None:
     """SAVEPREVSSP: leaves a restore token on the previous shadow stack and pops 8 bytes (SDM vol. 2, SAVEPREVSSP)."""
     unless(run, run.get("cet"))
     ssp = run.get("ssp")
-    run.fault(bits.not_(bits.eq(bits.extract(ssp, 2, 0), const(0, 3))), 13)
+    run.fault_unaligned(ssp, 8)
     shadow_access(run, "saveprevssp", ssp)
     run.set("other", bits.uf("saveprevssp", 64, run.get("other"), ssp))
     run.set("ssp", bits.add(ssp, const(8, 64)))
@@ -64,13 +62,13 @@ def rstorssp(run: Run) -> None:
     """
     unless(run, run.get("cet"))
     address = run.operand_address()
-    run.fault(bits.not_(bits.eq(bits.extract(address, 2, 0), const(0, 3))), 13)
+    run.fault_unaligned(address, 8)
     shadow_access(run, "rstorssp", address)
     token = bits.uf("shadow_entry", 64, address)
     run.fault(bits.uf("restore_token.refuses", 1, token, address), CP, const(4, 32))
     run.set("other", bits.uf("rstorssp", 64, run.get("other"), address, run.get("ssp")))
-    for name in STATUS:
-        run.set(name, bits.extract(run.get("ssp"), 2, 2) if name == "cf" else bits.FALSE)
+    flags.clear(run, *STATUS)
+    run.set("cf", bits.extract(run.get("ssp"), 2, 2))
     run.set("ssp", address)
 
 
@@ -78,7 +76,7 @@ def wrss(run: Run) -> None:
     """WRSSD, WRSSQ: a shadow-stack write, #UD unless enabled (SDM vol. 2, WRSS); the address must be 4-byte aligned."""
     unless(run, bits.and_(run.get("cet"), bits.uf("wrss_is_on", 1)))
     address, value = run.operand_address(), operands.read(run, 1)
-    run.fault(bits.not_(bits.eq(bits.extract(address, 1, 0), const(0, 2))), 13)
+    run.fault_unaligned(address, 4)
     shadow_access(run, "wrss", address)
     run.set("other", bits.uf("wrss", 64, run.get("other"), address, value))
 

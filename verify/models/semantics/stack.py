@@ -12,10 +12,10 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import MEMORY, TRUE, Term, const
-from verify.models.machine import FLAG_BITS, flags_word
+from verify.models.machine import FLAG_BITS, GP, flags_word
 from verify.models.semantics import operands
 from verify.models.semantics.registry import Semantics
-from verify.models.semantics.run import RBP, RSP, Run, access_fault
+from verify.models.semantics.run import RBP, RSP, Run
 
 SELECTOR: Final = {"es": 0, "cs": 16, "ss": 32, "ds": 48, "fs": 64, "gs": 80}  # lowest bit in State.selectors
 IMAGE_16: Final = ("cf", "pf", "af", "zf", "sf", "tf", "df", "of", "nt")  # SDM vol. 2, POPF, table 4-16, CPL 3
@@ -46,7 +46,7 @@ def selector_error(value: Term) -> Term:
 
 def load_segment(run: Run, name: str, value: Term) -> None:
     """Loads fs or gs: what the descriptor tables say of the selector decides on fault and base (SDM vol. 3, 3.4.4)."""
-    run.fault(bits.uf("data_selector.refuses", 1, value), 13, selector_error(value))
+    run.fault(bits.uf("data_selector.refuses", 1, value), GP, selector_error(value))
     set_selector(run, name, value)
     run.set(f"{name}_base", bits.uf("segment_load_base", 64, value, run.get(f"{name}_base")))
 
@@ -107,8 +107,7 @@ def enter(run: Run) -> None:
     display(run, nesting.value % 32, size, frame)
     run.set_gpr(RBP, bits.extract(frame, 8 * size - 1, 0))
     run.set_gpr(RSP, bits.sub(run.gpr(RSP), bits.zext(allocated, 64)))
-    vector, error, where = access_fault("w", run.gpr(RSP), size, TRUE)
-    run.faults.append((vector, error, where, bits.FALSE))
+    run.touch("w", run.gpr(RSP), size, TRUE)
 
 
 def display(run: Run, level: int, size: int, frame: Term) -> None:

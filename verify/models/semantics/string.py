@@ -14,6 +14,7 @@ from verify.models import bits
 from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu, Opcode
 from verify.models.machine import STATUS
+from verify.models.semantics import flags
 from verify.models.semantics.kernel_entry import privileged
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.routed import routed
@@ -29,26 +30,21 @@ def is_string(opcode: Opcode) -> bool:
     return "es_rdi" in opcode.op_kinds or "seg_rsi" in opcode.op_kinds
 
 
-def width(run: Run) -> int:
-    """Bits of the address registers and of the counter: the address size."""
-    return 8 * run.insn.address_size
-
-
 def source(run: Run) -> Term:
     """The linear address of ds:[rsi], with the segment override."""
-    return run.linear(bits.zext(run.gpr(RSI, width(run)), 64), run.insn.segment)
+    return run.linear(bits.zext(run.gpr(RSI, run.address_width), 64), run.insn.segment)
 
 
 def destination(run: Run) -> Term:
     """The linear address of es:[rdi]; no override applies (SDM vol. 1, 7.3.9.1)."""
-    return bits.zext(run.gpr(RDI, width(run)), 64)
+    return bits.zext(run.gpr(RDI, run.address_width), 64)
 
 
 def advance(run: Run, *registers: Term, size: int) -> None:
     """Moves address registers by one element, up or down by DF; a 32-bit one is zero-extended."""
-    step = bits.ite(run.get("df"), const(-size, width(run)), const(size, width(run)))
+    step = bits.ite(run.get("df"), const(-size, run.address_width), const(size, run.address_width))
     for register in registers:
-        run.set_gpr(register, bits.add(run.gpr(register, width(run)), step))
+        run.set_gpr(register, bits.add(run.gpr(register, run.address_width), step))
 
 
 def movs(run: Run, size: int, done: Term) -> None:
@@ -75,34 +71,14 @@ def cmps(run: Run, size: int, done: Term) -> None:
     places = [source(run), destination(run)]
     swapped = run.insn.cpu is Cpu.AMD and not (run.insn.rep == "rep" and size == 1)
     values = [run.load(a, size, condition=done) for a in (reversed(places) if swapped else places)]
-    compare(run, *(reversed(values) if swapped else values))
+    flags.subtracted(run, *(reversed(values) if swapped else values))
     advance(run, RSI, RDI, size=size)
 
 
 def scas(run: Run, size: int, done: Term) -> None:
     """SCAS: flags of the accumulator - es:[rdi]."""
-    compare(run, run.gpr(RAX, 8 * size), run.load(destination(run), size, condition=done))
+    flags.subtracted(run, run.gpr(RAX, 8 * size), run.load(destination(run), size, condition=done))
     advance(run, RDI, size=size)
-
-
-def compare(run: Run, a: Term, b: Term) -> None:
-    """Sets the status flags of a - b (SDM vol. 2, CMP; vol. 1, 3.4.3.1)."""
-    top = a.width - 1
-    difference = bits.sub(a, b)
-    overflow = bits.and_(bits.xor(a, b), bits.xor(a, difference))
-    parity = TRUE
-    for n in range(8):
-        parity = bits.xor(parity, bits.extract(difference, n, n))
-    flags = {
-        "cf": bits.ult(a, b),
-        "pf": parity,
-        "af": bits.extract(bits.xor(bits.xor(a, b), difference), 4, 4),
-        "zf": bits.eq(difference, const(0, a.width)),
-        "sf": bits.extract(difference, top, top),
-        "of": bits.extract(overflow, top, top),
-    }
-    for name, value in flags.items():
-        run.set(name, value)
 
 
 def unless_sse(semantics: Semantics, otherwise: Semantics) -> Semantics:
@@ -124,7 +100,7 @@ def string(element: Element, size: int, ends_on_zf: bool) -> Semantics:
 
 def repeat(run: Run, element: Element, size: int, ends_on_zf: bool) -> None:
     """One iteration of REP, REPE, REPNE (SDM vol. 2, REP): nothing where the counter is 0, else one element."""
-    counter = run.gpr(RCX, width(run))
+    counter = run.gpr(RCX, run.address_width)
     done = bits.not_(bits.eq(counter, const(0, counter.width)))
     element(run, size, done)
     left = bits.sub(counter, const(1, counter.width))

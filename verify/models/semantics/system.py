@@ -12,13 +12,12 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import NO_FAULT
-from verify.models.semantics import operands
+from verify.models.machine import GP, UD
+from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, undefined
 from verify.models.semantics.registry import Semantics
-from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, access_fault, is_canonical
+from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
 
-GP: Final = 13
 R8: Final = const(8, 4)
 
 
@@ -41,10 +40,15 @@ def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
     """The semantics, behind a fault where the kernel has not opened the instruction to programs."""
 
     def checked(run: Run) -> None:
-        run.fault(bits.uf(f"{name}.refuses", 1), vector, at_ip=vector == 6)
+        run.fault(bits.uf(f"{name}.refuses", 1), vector, at_ip=vector == UD)
         semantics(run)
 
     return checked
+
+
+def fault_unless_zero(run: Run, reserved: Term) -> None:
+    """#GP(0) where a bit is set."""
+    run.fault(bits.not_(flags.is_zero(reserved)), GP)
 
 
 def xgetbv(run: Run) -> None:
@@ -83,22 +87,20 @@ def rdpid(run: Run) -> None:
 
 def rdpkru(run: Run) -> None:
     """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
-    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
+    fault_unless_zero(run, run.gpr(RCX, 32))
     run.set_gpr(RAX, bits.uf("pkru", 32, run.before.other))
     run.set_gpr(RDX, const(0, 32))
 
 
 def wrpkru(run: Run) -> None:
     """WRPKRU: #GP(0) unless ecx and edx are 0 (SDM vol. 2, WRPKRU)."""
-    high = bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32))
-    run.fault(bits.not_(bits.eq(high, const(0, 32))), GP)
+    fault_unless_zero(run, bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32)))
     run.set("other", bits.uf("wrpkru", 64, run.before.other, run.gpr(RAX, 32)))
 
 
 def touch(run: Run) -> None:
     """CLFLUSH, CLFLUSHOPT, CLWB: faults like a read of one byte, accesses nothing (SDM vol. 2, CLFLUSH)."""
-    vector, error, where = access_fault("r", run.operand_address(), 1, run.uses_stack_segment())
-    run.faults.append((vector, error, where, bits.FALSE))
+    run.touch("r", run.operand_address(), 1, run.uses_stack_segment())
 
 
 def clzero(run: Run) -> None:
@@ -153,7 +155,7 @@ def hypercall(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         gprs = run.before.gprs
-        run.fault(bits.uf(f"{name}_opcode.refuses", 1), 6, at_ip=True)
+        run.fault(bits.uf(f"{name}_opcode.refuses", 1), UD, at_ip=True)
         run.fault(bits.uf(f"{name}.refuses", 1, gprs), GP)
         run.set_gpr(RAX, bits.uf(f"{name}_result", 64, gprs))
 
@@ -164,7 +166,7 @@ def ldmxcsr(run: Run) -> None:
     """LDMXCSR: #GP(0) for a reserved bit; AMD has bit 17 (SDM vol. 1, 10.2.3; APM vol. 1, 4.2.2; measured)."""
     value = operands.read(run, 0, 4)
     reserved = 0xFFFD0000 if run.insn.cpu is Cpu.AMD else 0xFFFF0000
-    run.fault(bits.not_(bits.eq(bits.and_(value, const(reserved, 32)), const(0, 32))), GP)
+    fault_unless_zero(run, bits.and_(value, const(reserved, 32)))
     run.set("mxcsr", value)
 
 
@@ -177,17 +179,14 @@ def umonitor(run: Run) -> None:
     """UMONITOR: its address register may fault like a read of one byte (SDM vol. 2, UMONITOR)."""
     value = operands.read(run, 0)
     address = run.linear(run.truncated(bits.zext(value, 64)), run.insn.segment)
-    vector, error, where = access_fault("r", address, 1, bits.FALSE)
-    run.faults.append((vector, error, where, bits.FALSE))
+    run.touch("r", address, 1)
 
 
 def user_wait(run: Run) -> None:
     """UMWAIT, TPAUSE: CF says whether the time limit ended it, other status flags are 0; #GP(0) for reserved bits."""
     control = operands.read(run, 0)
-    reserved = bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32))
-    run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
-    for name in ("pf", "af", "zf", "sf", "of"):
-        run.set(name, bits.FALSE)
+    fault_unless_zero(run, bits.and_(bits.extract(control, 31, 0), const(0xFFFFFFFE, 32)))
+    flags.clear(run, "pf", "af", "zf", "sf", "of")
     deadline = bits.concat(run.gpr(RDX, 32), run.gpr(RAX, 32))
     run.set("cf", bits.uf("wait_limit_reached", 1, deadline, run.before.other))
 
@@ -202,21 +201,19 @@ def armed_monitor(run: Run) -> None:
 
     Under a hypervisor that intercepts it no address faults (measured on a virtual Zen 4).
     """
-    run.fault(bits.not_(bits.eq(run.gpr(RCX, 32), const(0, 32))), GP)
-    vector, error, where = access_fault("r", run.linear(run.truncated(run.gpr(RAX)), run.insn.segment), 1, bits.FALSE)
-    vector = bits.ite(bits.uf("monitorx_checks", 1), vector, const(NO_FAULT, 8))
-    run.faults.append((vector, error, where, bits.FALSE))
+    fault_unless_zero(run, run.gpr(RCX, 32))
+    address = run.linear(run.truncated(run.gpr(RAX)), run.insn.segment)
+    run.touch("r", address, 1, condition=bits.uf("monitorx_checks", 1))
 
 
 def armed_wait(run: Run) -> None:
     """MWAITX: #GP(0) for a reserved bit of ecx, all but 0 and 1 (APM vol. 3, MWAITX; measured on Zen 4)."""
-    reserved = bits.and_(run.gpr(RCX, 32), const(0xFFFFFFFC, 32))
-    run.fault(bits.not_(bits.eq(reserved, const(0, 32))), GP)
+    fault_unless_zero(run, bits.and_(run.gpr(RCX, 32), const(0xFFFFFFFC, 32)))
 
 
 def enclu(run: Run) -> None:
     """ENCLU: #UD without SGX; EENTER leaves the next ip in rcx and goes on inside (SDM vol. 3, EENTER, ERESUME)."""
-    run.fault(bits.uf("enclaves.refuses", 1), 6, at_ip=True)
+    run.fault(bits.uf("enclaves.refuses", 1), UD, at_ip=True)
     gprs, leaf = run.before.gprs, run.gpr(RAX, 32)
     run.fault(bits.uf("enclu.refuses", 1, gprs), GP)
     run.set("gprs", bits.uf("enclu_gprs", bits.GPRS, gprs))
@@ -251,12 +248,12 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),
     "rdtscp": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX, RCX))),
     "rdpmc": guarded("rdpmc", GP, answered("pmc", (RCX,), (RAX, RDX))),
-    "rdpru": guarded("rdpru", 6, answered("rdpru", (RCX,), (RAX, RDX))),
+    "rdpru": guarded("rdpru", UD, answered("rdpru", (RCX,), (RAX, RDX))),
     "xgetbv": xgetbv,
     "rdfsbase": read_base("fs_base"), "rdgsbase": read_base("gs_base"),
     "wrfsbase": write_base("fs_base"), "wrgsbase": write_base("gs_base"),
     "rdpid": rdpid,
-    "rdpkru": guarded("pkru", 6, rdpkru), "wrpkru": guarded("pkru", 6, wrpkru),
+    "rdpkru": guarded("pkru", UD, rdpkru), "wrpkru": guarded("pkru", UD, wrpkru),
     "clflush": touch, "clflushopt": touch, "clwb": touch, "clzero": clzero,
     "verr": verify_segment("verr"), "verw": verify_segment("verw"),
     "lar": load_attributes("lar"), "lsl": load_attributes("lsl"),

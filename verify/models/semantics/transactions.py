@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import STATUS
+from verify.models.machine import GP, STATUS
+from verify.models.semantics import flags
 from verify.models.semantics.kernel_entry import undefined
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, Run, is_canonical
 
-STATUS_XABORT, STATUS_DEBUG = 1 << 0, 1 << 4  # SDM vol. 1, table 16-1
+STATUS_DEBUG: Final = 1 << 4  # SDM vol. 1, table 16-1
 
 
 def intel_only(semantics: Semantics) -> Semantics:
@@ -43,7 +44,7 @@ def xbegin(run: Run) -> None:
     The displacement is never cut to 16 bits in 64-bit mode (SDM vol. 2, XBEGIN).
     """
     fallback = bits.add(run.next_ip, bits.sext(run.insn.fields.immediates[0], 64))
-    run.fault(bits.not_(is_canonical(fallback)), 13)
+    run.fault(bits.not_(is_canonical(fallback)), GP)
     tf, other = run.get("tf"), run.before.other
     aborts = bits.or_(tf, bits.uf("xbegin_aborts", 1, other))
     status = bits.ite(tf, const(STATUS_DEBUG, 32), bits.uf("xbegin_status", 32, other))
@@ -61,14 +62,14 @@ def xabort(run: Run) -> None:
 
 def xend(run: Run) -> None:
     """XEND: #GP(0) outside a region (SDM vol. 2, XEND)."""
-    run.fault(bits.not_(in_transaction(run)), 13)
+    run.fault(bits.not_(in_transaction(run)), GP)
     run.set("other", bits.uf("transaction_left", 64, run.before.other))
 
 
 def xtest(run: Run) -> None:
     """XTEST: ZF says that no region is active, the other status flags are 0 (SDM vol. 2, XTEST)."""
-    for name in STATUS:
-        run.set(name, bits.not_(in_transaction(run)) if name == "zf" else FALSE)
+    flags.clear(run, *STATUS)
+    run.set("zf", bits.not_(in_transaction(run)))
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {

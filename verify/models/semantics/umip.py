@@ -14,12 +14,11 @@ from verify.models import bits
 from verify.models.bits import FALSE, MEMORY, TRUE, Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.isa.layout import Layout
-from verify.models.machine import NO_FAULT, Access
+from verify.models.machine import GP, NO_FAULT, PF, Access
 from verify.models.semantics import operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import Run, access_fault
 
-GP, PF = 13, 14
 USER_WRITE: Final = 6  # page-fault error code
 DUMMY: Final[Mapping[str, int]] = {  # what Linux answers a 64-bit program
     "sgdt": 0xFFFFFFFFFFFE0000 << 16,

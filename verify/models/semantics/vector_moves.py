@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, Term, const
+from verify.models.bits import Term, const
 from verify.models.isa.fields import operand_register
 from verify.models.machine import STATUS
-from verify.models.semantics import masking, operands
+from verify.models.semantics import flags, masking, operands
 from verify.models.semantics.masking import Selection
 from verify.models.semantics.operands import GPR_WIDTH, VECTOR_WIDTH
 from verify.models.semantics.registry import Semantics
@@ -205,8 +205,7 @@ def mask_test(width: int) -> Semantics:
 
     def semantics(run: Run) -> None:
         both = bits.or_(mask_value(run, 0, width), mask_value(run, 1, width))
-        for name in STATUS:
-            run.set(name, FALSE)
+        flags.clear(run, *STATUS)
         run.set("zf", bits.eq(both, const(0, width)))
         run.set("cf", bits.eq(both, const(-1, width)))
 

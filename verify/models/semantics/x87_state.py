@@ -13,7 +13,7 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import FALSE, Term, const
-from verify.models.machine import STATUS
+from verify.models.machine import GP, MF, STATUS
 from verify.models.semantics import operands
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RDX, Run
@@ -21,8 +21,6 @@ from verify.models.semantics.run import RAX, RDX, Run
 X87: Final = 688
 CONTROL, STATUS_WORD = (15, 0), (31, 16)  # bits of State.x87
 ERROR_SUMMARY: Final = 16 + 7
-MF: Final = 16
-GP: Final = 13
 POINTERS: Final = ("fip", "fdp", "fop")
 XSAVE_BYTES: Final = 2696  # components up to PKRU, without AMX tiles: SDM vol. 1, 13.4
 
@@ -35,10 +33,9 @@ def pending(run: Run) -> None:
 def opcode_field(run: Run) -> Term:
     """FOP: the low three bits of the opcode byte, then the ModRM byte as encoded (SDM vol. 1, 8.1.9), 11 bits."""
     opcode, modrm = run.insn.opcode, run.insn.modrm
-    first = opcode.op_code >> 8 if opcode.op_code_len == 2 else opcode.op_code
     if modrm is None:
         raise ValueError(f"the ModRM byte of {opcode.name} must be known")
-    return const((first & 7) << 8 | modrm, 11)
+    return const((opcode.main_byte & 7) << 8 | modrm, 11)
 
 
 def note_pointers(run: Run) -> None:
@@ -164,11 +161,15 @@ def load_pointers(run: Run, kind: str, *inputs: Term) -> None:
 EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "other")  # what FXSAVE or XSAVE can show
 
 
+def components(masked: bool) -> tuple[str, ...]:
+    """What an image has; `masked`: of XSAVE."""
+    return EXTENDED if masked else tuple(c for c in EXTENDED if c not in {"masks", "other"})
+
+
 def aligned(run: Run, size: int) -> Term:
     """The operand's linear address; #GP(0) where it is not a multiple of `size` (a power of two)."""
     address = run.operand_address()
-    low = bits.extract(address, size.bit_length() - 2, 0)
-    run.fault(bits.not_(bits.eq(low, const(0, low.width))), GP)
+    run.fault_unaligned(address, size)
     return address
 
 
@@ -182,7 +183,7 @@ def save_extended(alignment: int, size: int, masked: bool) -> Semantics:
 
     def semantics(run: Run) -> None:
         address = aligned(run, alignment)
-        shown = [run.get(c) for c in EXTENDED if masked or c not in {"masks", "other"}]
+        shown = [run.get(c) for c in components(masked)]
         asked = requested(run) if masked else ()
         old = bits.load(run.get("memory"), address, size)
         image = bits.uf(f"{run.insn.opcode.name}.image", 8 * size, old, *asked, *shown)
@@ -199,10 +200,9 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
         asked = requested(run) if masked else ()
         name = run.insn.opcode.name
         run.fault(bits.uf(f"{name}_reserved_bits.refuses", 1, image, *asked), GP)
-        for component in EXTENDED:
+        for component in components(masked):
             old = run.get(component)
-            if masked or component not in {"masks", "other"}:
-                run.set(component, bits.uf(f"{name}.{component}", old.sort, old, image, *asked))
+            run.set(component, bits.uf(f"{name}.{component}", old.sort, old, image, *asked))
 
     return semantics
 
