@@ -31,7 +31,8 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+from verify.concurrency.protocols import _fetch
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 BOUNDARY = Parameter("BOUNDARY", True)  # the old code has an instruction boundary inside the site
 CALL = Parameter("CALL", False)  # its first instruction is a call: a return address lies inside the site
@@ -42,24 +43,23 @@ SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail
 SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after the first byte
 
+SITE = Site(Region("first", ("old", "int3", "new")), Region("tail", ("old", "new")))  # byte 0; bytes 1 to 4
+serialise, may_fetch = SITE.serialise, SITE.may_fetch
+fetches_memory, fetches_only_memory = SITE.fetches_memory, SITE.fetches_only_memory
+
 patch = Description(
     "int3-patch",
     "Is a mix of old and new bytes ever executed while five bytes are replaced under running threads?",
     shared={
         "target": Enum("old", "new"),  # what is being written, or was written last
         "patcher": Enum("done", "int3", "quiet", "tail", "first"),  # what was done last
-        "first": Enum("old", "int3", "new"),  # memory: byte 0
-        "tail": Enum("old", "new"),  # memory: bytes 1 to 4
+        **SITE.memory,
         "record": Bool(),  # the breakpoint handler knows the site
     },
     local={
         "pc": Enum("at", "trap", "callee", "inside", "torn", "killed"),
         "pending": Bool(),  # the patcher waits for this thread
-        "first_old": Bool(initial=True),  # byte 0 as it may be fetched
-        "first_int3": Bool(),
-        "first_new": Bool(),
-        "tail_old": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
-        "tail_new": Bool(),
+        **SITE.fetched,
     },
     assumptions=(
         *FETCH_AXIOMS,
@@ -92,11 +92,7 @@ def fetch_new(s: Shared, t: Thread) -> None:
         pass
 
 
-@patch.step()
-def fetch_int3(s: Shared, t: Thread) -> None:
-    """The breakpoint is executed, whatever follows it."""
-    if t.pc == "at" and t.first_int3:
-        t.pc = "trap"
+fetch_int3 = patch.step()(_fetch.fetch_int3)  # at the site, where int3 may be fetched: on to the trap
 
 
 @patch.step(fair=None)
@@ -146,14 +142,17 @@ def answer(s: Shared, t: Thread) -> None:
     """
     if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
         t.pending = False
-        t.first_old = s.first == "old"
-        t.first_int3 = s.first == "int3"
-        t.first_new = s.first == "new"
-        t.tail_old = s.tail == "old"
-        t.tail_new = s.tail == "new"
+        serialise(s, t)
 
 
 # --- the patcher ------------------------------------------------------------------------------------------------------
+def written(s: Shared, sync: Claim) -> None:
+    """After a write: each processor may fetch what memory holds now, too, and is asked to serialise."""
+    for t in threads:
+        may_fetch(s, t)
+        t.pending = sync
+
+
 @patch.step(actor="patcher")
 def write_int3(s: Shared) -> None:
     """The record is published, then int3 is written over byte 0."""
@@ -163,15 +162,13 @@ def write_int3(s: Shared) -> None:
         s.patcher = "int3"
         if INT3:
             s.first = "int3"
-            for t in threads:
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+            written(s, SYNC_INT3)
 
 
 @patch.step(actor="patcher")
 def wait_until_quiet(s: Shared) -> None:
     """Each thread must be seen outside the site once, now that none can enter the old code any more."""
-    if s.patcher == "int3" and all(not t.pending for t in threads):
+    if s.patcher == "int3" and answered():
         s.patcher = "quiet"
         for t in threads:
             t.pending = QUIET and s.target == "new"
@@ -180,50 +177,32 @@ def wait_until_quiet(s: Shared) -> None:
 @patch.step(actor="patcher")
 def write_tail(s: Shared) -> None:
     """Bytes 1 to 4 are written."""
-    if s.patcher == "quiet" and all(not t.pending for t in threads):
+    if s.patcher == "quiet" and answered():
         s.patcher = "tail"
         s.tail = s.target
-        for t in threads:
-            t.pending = SYNC_TAIL
-            if s.target == "old":
-                t.tail_old = True
-            else:
-                t.tail_new = True
+        written(s, SYNC_TAIL)
 
 
 @patch.step(actor="patcher")
 def write_first(s: Shared) -> None:
     """Byte 0 is written."""
-    if s.patcher == "tail" and all(not t.pending for t in threads):
+    if s.patcher == "tail" and answered():
         s.patcher = "first"
         s.first = "old" if s.target == "old" else "new"
-        for t in threads:
-            t.pending = SYNC_FIRST
-            if s.target == "old":
-                t.first_old = True
-            else:
-                t.first_new = True
+        written(s, SYNC_FIRST)
 
 
 @patch.step(actor="patcher")
 def forget(s: Shared) -> None:
     """The record is withdrawn: from now on an int3 here is somebody else's."""
-    if s.patcher == "first" and all(not t.pending for t in threads):
+    if s.patcher == "first" and answered():
         s.patcher = "done"
         s.record = False
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@patch.always
-def no_torn_instruction(s: Shared, t: Thread) -> Claim:
-    """No thread executes old and new bytes together, nor the middle of the new instruction."""
-    return t.pc != "torn"
-
-
-@patch.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread dies of the patcher's int3."""
-    return t.pc != "killed"
+patch.always(_fetch.no_torn_instruction)  # neither old and new bytes together, nor the middle of the new instruction
+patch.always(_fetch.no_sigtrap)  # no thread dies of the patcher's int3
 
 
 @patch.always
@@ -247,16 +226,13 @@ def int3_stands_while_patching(s: Shared) -> Claim:
 @patch.always
 def answered_is_serialised(s: Shared, t: Thread) -> Claim:
     """A processor that owes no answer fetches what memory holds, and nothing else."""
-    first = (not t.first_old or s.first == "old") and (not t.first_int3 or s.first == "int3")
-    rest = (not t.first_new or s.first == "new") and (not t.tail_old or s.tail == "old")
-    return implies(not t.pending, first and rest and (not t.tail_new or s.tail == "new"))
+    return implies(not t.pending, fetches_only_memory(s, t))
 
 
 @patch.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
-    first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
-    return first and (t.tail_old if s.tail == "old" else t.tail_new)
+    return fetches_memory(s, t)
 
 
 @patch.sometimes
@@ -290,10 +266,7 @@ def old_code_is_at_the_site(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and t.first_old
 
 
-@patch.precondition(fetch_int3)
-def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
-    """A thread traps at the site where it may fetch int3."""
-    return t.pc == "at" and t.first_int3
+patch.precondition(fetch_int3)(_fetch.a_trap_is_at_the_site)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
@@ -384,18 +357,6 @@ weak = patch.variant(
     expected={"patching_ends": "refuted"},
     threads=2,
 )
-
-
-@weak.step(replaces="answer", fair="weak")
-def answer_if_ready(s: Shared, t: Thread) -> None:
-    """As `answer`, but nothing says that it ever comes at the right moment."""
-    if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
-        t.pending = False
-        t.first_old = s.first == "old"
-        t.first_int3 = s.first == "int3"
-        t.first_new = s.first == "new"
-        t.tail_old = s.tail == "old"
-        t.tail_new = s.tail == "new"
-
+weak.step(replaces="answer", fair="weak")(answer)  # nothing says that it ever comes at the right moment
 
 PROTOCOL = patch.protocol()
