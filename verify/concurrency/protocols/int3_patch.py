@@ -270,91 +270,49 @@ patch.precondition(fetch_int3)(_fetch.a_trap_is_at_the_site)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
+patch.known_wrong(
+    ("preempted-inside", "Two old instructions and no wait for quiescence: a thread preempted at the boundary goes on "
+     "in the new tail.", [QUIET], "no_torn_instruction"),
+    ("returns-inside", "The first old instruction is a call: quiescence sees the thread in the callee, which returns "
+     "into the new tail.", [CALL], "no_torn_instruction"),
+    ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.",
+     [BOUNDARY, QUIET, SYNC_INT3], "answered_is_serialised no_torn_instruction a_thread_is_preempted_inside"),
+    ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.",
+     [SYNC_TAIL], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-first", "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
+     [SYNC_FIRST], "answered_is_serialised no_sigtrap no_trap_when_done"),
+    ("no-syncs", "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
+     [BOUNDARY, QUIET, SYNC_INT3, SYNC_TAIL, SYNC_FIRST],
+     "answered_is_serialised no_torn_instruction no_sigtrap patched_text_is_fetched no_trap_when_done "
+     "a_thread_is_preempted_inside"),
+    threads=1,
+)  # fmt: skip
+patch.known_wrong(
+    ("emulates-old", "On the way back the handler emulates the first old instruction: the thread meets a tail that is "
+     "not yet old.", [EMULATE_OLD], "no_torn_instruction"),
+    threads=1,
+    source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
+)  # fmt: skip
 patch.variant(
     "one-instruction",
     "The old code is one five-byte instruction: quiescence is not needed.",
     constants={"BOUNDARY": False, "QUIET": False},
-    expected={"a_thread_is_preempted_inside": "refuted"},
-)
-patch.variant(
-    "preempted-inside",
-    "Two old instructions and no wait for quiescence: a thread preempted at the boundary goes on in the new tail.",
-    constants={"QUIET": False},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "returns-inside",
-    "The first old instruction is a call: quiescence sees the thread in the callee, which returns into the new tail.",
-    constants={"CALL": True},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-int3",
-    "The tail is written while a processor may still fetch the old first byte.",
-    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False},
-    expected={
-        "answered_is_serialised": "refuted",
-        "no_torn_instruction": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-    },
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-tail",
-    "The first byte is written while a processor may still fetch the old tail.",
-    constants={"SYNC_TAIL": False},
-    expected={"answered_is_serialised": "refuted", "no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-first",
-    "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
-    constants={"SYNC_FIRST": False},
-    expected={"answered_is_serialised": "refuted", "no_sigtrap": "refuted", "no_trap_when_done": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-syncs",
-    "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
-    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False, "SYNC_TAIL": False, "SYNC_FIRST": False},
-    expected={
-        "answered_is_serialised": "refuted",
-        "no_torn_instruction": "refuted",
-        "no_sigtrap": "refuted",
-        "patched_text_is_fetched": "refuted",
-        "no_trap_when_done": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-    },
-    threads=1,
+    refutes=["a_thread_is_preempted_inside"],
 )
 patch.variant(
     "no-int3",
     "The tail, sync, then the first byte, with no int3 before: the old first byte meets the new tail.",
     constants={"BOUNDARY": False, "QUIET": False, "INT3": False},
-    expected={
-        "int3_stands_while_patching": "refuted",
-        "no_torn_instruction": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-        "a_thread_traps_on_the_new_tail": "refuted",
-        "a_trapped_thread_goes_on": "vacuous",
-        "a_trap_is_at_the_site": "vacuous",
-    },
+    drop=["fetch_int3", "handle"],
+    refutes=["int3_stands_while_patching", "no_torn_instruction", "a_thread_is_preempted_inside",
+             "a_thread_traps_on_the_new_tail"],
+    moot=["a_trapped_thread_goes_on"],
     threads=1,
-)
-patch.variant(
-    "emulates-old",
-    "On the way back the handler emulates the first old instruction: the thread meets a tail that is not yet old.",
-    constants={"EMULATE_OLD": True},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-    source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
-)
+)  # fmt: skip
 weak = patch.variant(
     "interrupt-lost-in-handler",
     "An interrupt that finds interrupts off is not kept pending: a thread that traps again and again never answers.",
-    expected={"patching_ends": "refuted"},
+    refutes=["patching_ends"],
     threads=2,
 )
 weak.step(replaces="answer", fair="weak")(answer)  # nothing says that it ever comes at the right moment
