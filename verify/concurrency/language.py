@@ -287,12 +287,15 @@ class Description:
         return self.variants[-1]
 
     def known_wrong(
-        self, *rows: tuple[str, str, Sequence[Parameter], str], threads: int | None = None, source: str = ""
+        self,
+        *rows: tuple[str, str, Sequence[Parameter], str] | tuple[str, str, Sequence[Parameter], str, str],
+        threads: int | None = None,
     ) -> None:
-        """Declares variants by a table: name, question, the flags that are turned, the properties that it refutes."""
-        for name, question, flags, refuted in rows:
+        """Declares variants by a table: name, question, flags that are turned, properties refuted, and a source."""
+        for name, question, flags, refuted, *source in rows:
             turned = {flag.name: not flag.default for flag in flags}
-            self.variant(name, question, constants=turned, refutes=refuted.split(), threads=threads, source=source)
+            wrong = refuted.split()
+            self.variant(name, question, constants=turned, refutes=wrong, threads=threads, source="".join(source))
 
     def protocol(self) -> Protocol:
         """The finished record."""

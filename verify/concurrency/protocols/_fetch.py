@@ -108,7 +108,7 @@ def answered() -> Claim:
     return all(not t.pending for t in threads)
 
 
-# --- what the protocols with `first_int3`, `at`, `trap`, `torn` and `killed` have in common ---------------------------
+# --- steps and properties whose words are the same in several protocols -----------------------------------------------
 def fetch_int3(s: Shared, t: Thread) -> None:
     """Step: the breakpoint is executed, whatever follows it."""
     if t.pc == "at" and t.first_int3:
@@ -125,6 +125,11 @@ def no_torn_instruction(s: Shared, t: Thread) -> Claim:
     return t.pc != "torn"
 
 
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """Invariant: no thread dies of the patcher's int3."""
-    return t.pc != "killed"
+def no_call_into_nothing(s: Shared, t: Thread) -> Claim:
+    """Invariant: where the call is executed the trampoline is mapped, and stays while a thread is in it."""
+    return t.pc != "segv"
+
+
+def going_back_waits_for_syncs(s: Shared) -> Claim:
+    """Precondition of going back: an optimised site goes back when every processor has seen it."""
+    return s.kernel == "optimised" and answered()

@@ -24,6 +24,7 @@ from verify.concurrency.language import (
     ThreadId,
     leads_to,
 )
+from verify.concurrency.protocols import _breakpoint
 
 STOP = Parameter("STOP", True)  # all other threads are stopped while one steps
 ONE = Parameter("ONE", True)  # one thread steps at a time
@@ -40,7 +41,7 @@ inline = Description(
     },
     local={"pc": Enum("at", "trap", "step", "stepped", "missed", "twice")},
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
+        _breakpoint.SINGLE_BYTE_WRITE,
         Assumption("stop-is-complete", "a stopped thread executes nothing, and stopping reaches every thread"),
     ),
     source="GDB documentation, Displaced Stepping",
@@ -152,10 +153,7 @@ def a_trapped_thread_steps(s: Shared, t: Thread) -> Claim:
 
 
 # --- what must hold whenever a step is taken --------------------------------------------------------------------------
-@inline.precondition(exec_int3)
-def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
-    """A thread hits where the breakpoint stands."""
-    return t.pc == "at" and s.byte == "int3"
+inline.precondition(exec_int3)(_breakpoint.a_hit_is_of_int3)
 
 
 @inline.precondition(take_out)

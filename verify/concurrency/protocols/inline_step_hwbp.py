@@ -33,6 +33,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
+from verify.concurrency.protocols import _breakpoint
 
 D = Parameter("D", 2)  # debug registers; a processor has four: variant `four-registers`
 IPI = Parameter("IPI", True)  # the int3 is taken out only when every processor has loaded the register
@@ -53,7 +54,7 @@ hwbp = Description(
         "behind": Bool(),  # this processor has not yet loaded the claimer's register
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
+        _breakpoint.SINGLE_BYTE_WRITE,
         Assumption("ipi-loads", "the interrupt loads DR and DR7 before the processor executes anything else"),
         Assumption("thread-is-processor", "every thread has a processor of its own"),
     ),

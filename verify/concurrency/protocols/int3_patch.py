@@ -31,7 +31,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols import _fetch
+from verify.concurrency.protocols import _breakpoint, _fetch
 from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 BOUNDARY = Parameter("BOUNDARY", True)  # the old code has an instruction boundary inside the site
@@ -202,7 +202,7 @@ def forget(s: Shared) -> None:
 
 # --- properties -------------------------------------------------------------------------------------------------------
 patch.always(_fetch.no_torn_instruction)  # neither old and new bytes together, nor the middle of the new instruction
-patch.always(_fetch.no_sigtrap)  # no thread dies of the patcher's int3
+patch.always(_breakpoint.no_sigtrap)  # no thread dies of the patcher's int3
 
 
 @patch.always
@@ -285,13 +285,10 @@ patch.known_wrong(
      [BOUNDARY, QUIET, SYNC_INT3, SYNC_TAIL, SYNC_FIRST],
      "answered_is_serialised no_torn_instruction no_sigtrap patched_text_is_fetched no_trap_when_done "
      "a_thread_is_preempted_inside"),
-    threads=1,
-)  # fmt: skip
-patch.known_wrong(
     ("emulates-old", "On the way back the handler emulates the first old instruction: the thread meets a tail that is "
-     "not yet old.", [EMULATE_OLD], "no_torn_instruction"),
+     "not yet old.", [EMULATE_OLD], "no_torn_instruction",
+     "Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead"),
     threads=1,
-    source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
 )  # fmt: skip
 patch.variant(
     "one-instruction",

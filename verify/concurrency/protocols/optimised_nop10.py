@@ -28,7 +28,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols import _fetch
+from verify.concurrency.protocols import _breakpoint, _fetch
 from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
@@ -240,13 +240,8 @@ def free_trampoline(s: Shared) -> None:
 
 # --- properties -------------------------------------------------------------------------------------------------------
 nop10.always(_fetch.no_torn_instruction)  # nor anything but the call behind the lea
-nop10.always(_fetch.no_sigtrap)  # no thread dies of the kernel's int3
-
-
-@nop10.always
-def no_call_into_nothing(s: Shared, t: Thread) -> Claim:
-    """Where the call is executed the trampoline is mapped, and stays while a thread is in it."""
-    return t.pc != "segv"
+nop10.always(_breakpoint.no_sigtrap)  # no thread dies of the kernel's int3
+nop10.always(_fetch.no_call_into_nothing)  # the trampoline is there for all
 
 
 @nop10.always
@@ -321,10 +316,7 @@ def the_call_follows_the_lea(s: Shared, t: Thread) -> Claim:
     return t.pc == "between" and t.last_call
 
 
-@nop10.precondition(look_up)
-def only_a_trap_looks_up(s: Shared, t: Thread) -> Claim:
-    """The handler is looked up for a thread that has trapped."""
-    return t.pc == "trap"
+nop10.precondition(look_up)(_breakpoint.only_a_trap_looks_up)
 
 
 @nop10.precondition(fork)
@@ -339,10 +331,7 @@ def the_child_calls_by_its_copy(s: Shared, t: Thread) -> Claim:
     return t.pc == "child" and s.child == "call"
 
 
-@nop10.precondition(write_int3_back)
-def going_back_waits_for_syncs(s: Shared) -> Claim:
-    """An optimised site goes back when every processor has seen the lea."""
-    return s.kernel == "optimised" and answered()
+nop10.precondition(write_int3_back)(_fetch.going_back_waits_for_syncs)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols import _fetch
+from verify.concurrency.protocols import _breakpoint, _fetch
 from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
@@ -264,21 +264,15 @@ def forget(s: Shared) -> None:
 @nop5.step(actor="kernel", fair=None)
 def free_trampoline(s: Shared) -> None:
     """The parent's trampoline is unmapped (never, unless FREED)."""
-    if FREED and s.trampoline and s.kernel == "idle" and (
-        not CHECKED or all(t.child or t.pc != "trampoline" for t in threads)
-    ):  # fmt: skip
+    empty = all(t.child or t.pc != "trampoline" for t in threads)
+    if FREED and s.trampoline and s.kernel == "idle" and (empty or not CHECKED):
         s.trampoline = False
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
 nop5.always(_fetch.no_torn_instruction)  # neither of nop and call together
-nop5.always(_fetch.no_sigtrap)  # no thread dies of the kernel's int3
-
-
-@nop5.always
-def no_call_into_nothing(s: Shared, t: Thread) -> Claim:
-    """Where the call is executed the trampoline is mapped, and stays while a thread is in it."""
-    return t.pc != "segv"
+nop5.always(_breakpoint.no_sigtrap)  # no thread dies of the kernel's int3
+nop5.always(_fetch.no_call_into_nothing)  # the trampoline is there for all
 
 
 @nop5.always
@@ -345,10 +339,7 @@ def a_call_is_at_the_site(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and t.first_call and t.tail_call
 
 
-@nop5.precondition(look_up)
-def only_a_trap_looks_up(s: Shared, t: Thread) -> Claim:
-    """The handler is looked up for a thread that has trapped."""
-    return t.pc == "trap"
+nop5.precondition(look_up)(_breakpoint.only_a_trap_looks_up)
 
 
 @nop5.precondition(fork)
@@ -375,10 +366,7 @@ def taking_out_waits_for_syncs(s: Shared) -> Claim:
     return s.kernel == "armed" and answered()
 
 
-@nop5.precondition(write_int3_back)
-def going_back_waits_for_syncs(s: Shared) -> Claim:
-    """An optimised site goes back when every processor has seen the call."""
-    return s.kernel == "optimised" and answered()
+nop5.precondition(write_int3_back)(_fetch.going_back_waits_for_syncs)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
@@ -393,14 +381,11 @@ nop5.known_wrong(
      "SIGTRAP.", [RECHECK], "no_sigtrap"),
     ("trampoline-freed-at-once", "The trampoline is unmapped after unregistering: the last sync says nothing about a "
      "thread preempted in it.", [FREED, CHECKED], "no_call_into_nothing"),
-    threads=1,
-)  # fmt: skip
-nop5.known_wrong(
     ("trampoline-not-inherited", "The trampoline mapping is not copied by fork, the patched text is: the child calls "
      "into nothing, and its text is not put back.",
-     [INHERITED], "no_call_into_nothing no_call_remains no_torn_instruction"),
+     [INHERITED], "no_call_into_nothing no_call_remains no_torn_instruction",
+     "Linux 6.18 arch/x86/kernel/uprobes.c, VM_DONTCOPY, is_optimized; seen on 6.18.44"),
     threads=1,
-    source="Linux 6.18 arch/x86/kernel/uprobes.c, VM_DONTCOPY, is_optimized; seen on 6.18.44",
 )  # fmt: skip
 nop5.variant(
     "trampoline-freed-after-check",

@@ -32,6 +32,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
+from verify.concurrency.protocols import _breakpoint
 
 LOCK = Parameter("LOCK", True)  # joining or leaving the consumers and writing the byte are under one lock
 LAST_ONLY = Parameter("LAST_ONLY", True)  # only the last consumer takes the breakpoint out
@@ -55,7 +56,7 @@ refs = Description(
         "writes": Bool(),  # has decided under the lock to write the byte
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
+        _breakpoint.SINGLE_BYTE_WRITE,
         Assumption("lookup-lock", "finding the object, taking a reference and reading the byte back are one step"),
         Assumption("one-hitter", "hits do not disturb each other: one thread of the program stands for all"),
     ),

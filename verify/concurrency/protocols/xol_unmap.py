@@ -31,6 +31,7 @@ from verify.concurrency.language import (
     implies,
     leads_to,
 )
+from verify.concurrency.protocols import _breakpoint
 
 SEALED = Parameter("SEALED", True)  # the program can neither unmap nor move the slot area
 BY_FILE = Parameter("BY_FILE", True)  # a probe is looked up by file and offset of the mapping, not by address
@@ -57,14 +58,10 @@ unmap = Description(
         "stale": Bool(),  # the instruction that is to be displaced was not mapped when its probe was found
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
-        Assumption(
-            "lookup-lock",
-            "looking the mapping and the probe up and reading the byte back are atomic against mapping and writing",
-            "Linux 6.18 kernel/events/uprobes.c, find_active_uprobe_rcu",
-        ),
+        _breakpoint.SINGLE_BYTE_WRITE,
+        _breakpoint.LOOKUP_LOCK,
         Assumption("own-breakpoints", "no other mapping has an int3 of its own at this address"),
-        Assumption("one-slot", "an area has one slot; the number of slots is the matter of xol-step"),
+        _breakpoint.ONE_SLOT,
     ),
     source="Linux 6.18 kernel/events/uprobes.c",
 )
@@ -192,10 +189,7 @@ def remove_uprobe(s: Shared) -> None:
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@unmap.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread dies of the prober's int3."""
-    return t.pc != "killed"
+unmap.always(_breakpoint.no_sigtrap)
 
 
 @unmap.always
@@ -259,10 +253,7 @@ def a_hit_ends(s: Shared, t: Thread) -> Claim:
 
 
 # --- what must hold whenever a step is taken --------------------------------------------------------------------------
-@unmap.precondition(exec_int3)
-def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
-    """A thread hits where the breakpoint stands."""
-    return t.pc == "at" and s.byte == "int3"
+unmap.precondition(exec_int3)(_breakpoint.a_hit_is_of_int3)
 
 
 @unmap.precondition(fault)
@@ -271,10 +262,7 @@ def a_fault_is_of_no_page(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and s.page == "nothing"
 
 
-@unmap.precondition(get_slot)
-def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """A slot is for a thread whose probe was found."""
-    return t.pc == "wait"
+unmap.precondition(get_slot)(_breakpoint.only_a_hit_gets_a_slot)
 
 
 @unmap.precondition(unmap_text)
@@ -295,10 +283,7 @@ def the_program_maps_the_text(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and s.page == "nothing"
 
 
-@unmap.precondition(insert_uprobe)
-def registering_begins_once(s: Shared) -> Claim:
-    """Registering begins when nothing is registered."""
-    return s.prober == "idle" and not s.registered
+unmap.precondition(insert_uprobe)(_breakpoint.registering_begins_once)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
