@@ -6,7 +6,7 @@ They are about `pc` with the labels `at`, `trap`, `wait`, `slot`, `stepped` and 
 
 from __future__ import annotations
 
-from verify.concurrency.language import Assumption, Claim, Shared, Thread
+from verify.concurrency.language import Assumption, Claim, Shared, Thread, leads_to
 
 SINGLE_BYTE_WRITE = Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch")
 ONE_PROBER = Assumption("one-prober", "registering and unregistering are serialised")
@@ -17,6 +17,12 @@ LOOKUP_LOCK = Assumption(
     "of the mappings, comes between them",
     "Linux 6.18 kernel/events/uprobes.c, find_active_uprobe_rcu",
 )
+
+
+def exec_int3(s: Shared, t: Thread) -> None:
+    """Step: the breakpoint is executed."""
+    if t.pc == "at" and s.byte == "int3":
+        t.pc = "trap"
 
 
 def step(s: Shared, t: Thread) -> None:
@@ -48,3 +54,8 @@ def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
 def registering_begins_once(s: Shared) -> Claim:
     """Precondition of registering: it begins when nothing is registered."""
     return s.prober == "idle" and not s.registered
+
+
+def a_waiting_thread_gets_a_slot(s: Shared, t: Thread) -> Claim:
+    """Liveness: waiting for a slot ends."""
+    return leads_to(t.pc == "wait", t.pc == "slot")

@@ -42,6 +42,7 @@ EMULATE_OLD = Parameter("EMULATE_OLD", False)  # on the way back the handler emu
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail
 SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after the first byte
+ONLY_BACK = Parameter("ONLY_BACK", False)  # a sync that is left out is left out on the way back only
 
 SITE = Site(Region("first", ("old", "int3", "new")), Region("tail", ("old", "new")))  # byte 0; bytes 1 to 4
 serialise, may_fetch = SITE.serialise, SITE.may_fetch
@@ -150,7 +151,7 @@ def written(s: Shared, sync: Claim) -> None:
     """After a write: each processor may fetch what memory holds now, too, and is asked to serialise."""
     for t in threads:
         may_fetch(s, t)
-        t.pending = sync
+        t.pending = sync or (ONLY_BACK and s.target == "new")
 
 
 @patch.step(actor="patcher")
@@ -285,6 +286,12 @@ patch.known_wrong(
      [BOUNDARY, QUIET, SYNC_INT3, SYNC_TAIL, SYNC_FIRST],
      "answered_is_serialised no_torn_instruction no_sigtrap patched_text_is_fetched no_trap_when_done "
      "a_thread_is_preempted_inside"),
+    ("no-sync-after-int3-back", "On the way back: the old tail is written while a processor may still fetch the new "
+     "first byte.", [SYNC_INT3, ONLY_BACK], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-tail-back", "On the way back: the old first byte is written while a processor may still fetch the "
+     "new tail.", [SYNC_TAIL, ONLY_BACK], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-first-back", "On the way back: the record is withdrawn while a processor may still fetch int3.",
+     [SYNC_FIRST, ONLY_BACK], "answered_is_serialised no_sigtrap no_trap_when_done"),
     ("emulates-old", "On the way back the handler emulates the first old instruction: the thread meets a tail that is "
      "not yet old.", [EMULATE_OLD], "no_torn_instruction",
      "Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead"),
@@ -306,6 +313,60 @@ patch.variant(
     moot=["a_trapped_thread_goes_on"],
     threads=1,
 )  # fmt: skip
+tail_early = patch.variant(
+    "tail-before-int3",
+    "The tail, sync, int3, sync, the first byte, sync: the old first byte meets the new tail.",
+    refutes=["no_torn_instruction", "int3_stands_while_patching", "a_thread_is_preempted_inside", "patching_ends"],
+    threads=1,
+)
+
+
+@tail_early.step(replaces="write_int3", actor="patcher")
+def write_tail_at_once(s: Shared) -> None:
+    """The record is published, then bytes 1 to 4 are written."""
+    if s.patcher == "done":
+        s.target = "new" if s.target == "old" else "old"
+        s.record = True
+        s.patcher = "int3"
+        s.tail = s.target
+        written(s, SYNC_INT3)
+
+
+@tail_early.step(replaces="write_tail", actor="patcher")
+def write_int3_later(s: Shared) -> None:
+    """int3 is written over byte 0."""
+    if s.patcher == "quiet" and answered():
+        s.patcher = "tail"
+        s.first = "int3"
+        written(s, SYNC_TAIL)
+
+
+first_early = patch.variant(
+    "first-before-tail",
+    "int3, sync, the first byte, sync, the tail, sync: the new first byte meets the old tail.",
+    refutes=["no_torn_instruction", "int3_stands_while_patching"],
+    threads=1,
+)
+
+
+@first_early.step(replaces="write_tail", actor="patcher")
+def write_first_at_once(s: Shared) -> None:
+    """Byte 0 is written, where the tail should be."""
+    if s.patcher == "quiet" and answered():
+        s.patcher = "tail"
+        s.first = "old" if s.target == "old" else "new"
+        written(s, SYNC_TAIL)
+
+
+@first_early.step(replaces="write_first", actor="patcher")
+def write_tail_last(s: Shared) -> None:
+    """Bytes 1 to 4 are written at last."""
+    if s.patcher == "tail" and answered():
+        s.patcher = "first"
+        s.tail = s.target
+        written(s, SYNC_FIRST)
+
+
 weak = patch.variant(
     "interrupt-lost-in-handler",
     "An interrupt that finds interrupts off is not kept pending: a thread that traps again and again never answers.",

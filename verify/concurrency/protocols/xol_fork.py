@@ -293,10 +293,7 @@ def unregistering_ends(s: Shared) -> Claim:
     return leads_to(s.prober == "armed", s.prober == "idle")
 
 
-@fork.eventually
-def a_waiting_thread_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """Waiting for a slot ends."""
-    return leads_to(t.pc == "wait", t.pc == "slot")
+fork.eventually(_breakpoint.a_waiting_thread_gets_a_slot)
 
 
 @fork.eventually

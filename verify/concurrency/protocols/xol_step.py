@@ -18,7 +18,6 @@ uprobe_deny_signal, uprobe_free_utask).
 
 from verify.concurrency.language import (
     Array,
-    Assumption,
     Bool,
     Bounded,
     Claim,
@@ -222,10 +221,7 @@ def signal_is_deferred(s: Shared, t: Thread) -> Claim:
     return t.pc == "signal"
 
 
-@xol.eventually
-def a_waiting_thread_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """Waiting for a slot ends."""
-    return leads_to(t.pc == "wait", t.pc == "slot")
+xol.eventually(_breakpoint.a_waiting_thread_gets_a_slot)
 
 
 @xol.eventually
