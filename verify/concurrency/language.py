@@ -275,7 +275,7 @@ class Description:
         """
         if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
-        if unknown := set(moot) - {prop.name for prop in self.properties}:
+        if unknown := set(moot) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
             raise ProtocolError(f"variant {name} does not ask unknown properties {sorted(unknown)}")
         verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
