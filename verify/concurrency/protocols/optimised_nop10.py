@@ -133,15 +133,20 @@ def answer(s: Shared, t: Thread) -> None:
         serialise(s, t)
 
 
+def become_child(s: Shared, t: Thread) -> None:
+    """The thread goes on in the child: text copied as memory holds it, processor serialised, mappings as declared."""
+    s.child = "nop" if s.first == "nop" else "int3" if s.first == "int3" else "call"
+    s.child_trampoline = s.trampoline and INHERITED
+    t.pc = "child"
+    t.pending = False
+    fetch_nothing(t)
+
+
 @nop10.step(fair=None)
 def fork(s: Shared, t: Thread) -> None:
     """The thread becomes the child, with a copy of the text in a stable state."""
     if t.pc == "at" and s.child == "none" and s.kernel in ("idle", "armed", "optimised"):
-        s.child = "nop" if s.first == "nop" else "int3" if s.first == "int3" else "call"
-        s.child_trampoline = s.trampoline and INHERITED
-        t.pc = "child"
-        t.pending = False
-        fetch_nothing(t)
+        become_child(s, t)
 
 
 @nop10.step()
@@ -263,6 +268,12 @@ def no_missed_hit(s: Shared, t: Thread) -> Claim:
 
 
 @nop10.always
+def child_is_probed(s: Shared) -> Claim:
+    """From registering until the handler is forgotten, the child's copy is not the bare nop."""
+    return implies(s.child == "nop", s.kernel == "idle")
+
+
+@nop10.always
 def optimised_site_has_its_lea(s: Shared) -> Claim:
     """What counts as optimised is: byte 0 is the lea's."""
     return implies(s.kernel == "optimised", s.first == "lea")
@@ -354,5 +365,20 @@ nop10.known_wrong(
      "reading the byte back.", [SYNC_FIRST], "no_probe_remains"),
     threads=1,
 )  # fmt: skip
+
+unlocked = nop10.variant(
+    "fork-while-patching",
+    "Fork does not wait for the writer: the child's copy is of a state between two writes.",
+    refutes=["child_is_probed", "text_is_copied_between_writes"],
+    threads=1,
+)
+
+
+@unlocked.step(replaces="fork", fair=None)
+def fork_at_once(s: Shared, t: Thread) -> None:
+    """The thread becomes the child, with a copy of whatever is there."""
+    if t.pc == "at" and s.child == "none":
+        become_child(s, t)
+
 
 PROTOCOL = nop10.protocol()
