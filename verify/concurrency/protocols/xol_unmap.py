@@ -305,7 +305,7 @@ area_moved = unmap.variant(
     "mremap moves the area and may move it back: threads are still sent to where it was, and fault there.",
     refutes=IN_SLOT.split(),
     threads=2,
-    source="Linux 6.18 kernel/events/uprobes.c, xol_mremap, refuses it",
+    source="Linux before 6.13 (kernel/events/uprobes.c before commit c16e2fdd746c, which refuses it)",
 )
 
 
