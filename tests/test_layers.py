@@ -50,11 +50,6 @@ LONG_FUNCTIONS = {  # module:function -> lines that it may have
 LONG_MODULES = {  # module -> lines that it may have
     "verify.models.bits": 620,  # one constructor an operation
     "verify.live.differential_model": 410,
-    "verify.concurrency.protocols.optimised_nop5": 450,  # one protocol, one file
-    "verify.concurrency.protocols.optimised_nop10": 445,
-    "verify.concurrency.protocols.xol_fork": 445,
-    "verify.concurrency.protocols.xol_unmap": 445,
-    "verify.concurrency.protocols.int3_patch": 405,
 }
 
 

@@ -42,10 +42,14 @@ A protocol is one module under `protocols`; reading that file is enough to under
     @p.eventually                                       # return leads_to(premise, claim), under the steps' fairness
     @p.terminal                                         # states that may be final; all others must have a successor
 
-    v = p.variant("no-sync", "what goes wrong", constants={"SYNC": False}, drop=["take"],
-                  expected={"owned": "refuted"}, threads=2, source="...")
+    v = p.variant("no-sync", "what goes wrong", constants={"SYNC": False}, drop=["take"], refutes=["owned"],
+                  moot=["..."],                         # what the variant makes meaningless is not asked
+                  local={"place": Bounded(0, 3)},       # a variable that only the variant has
+                  threads=2, source="...")
     @v.step(replaces="write")                           # or, without `replaces`, a step of its own name
     def early_write(s: Shared) -> None: ...
+
+    p.known_wrong(("unsynced", "what goes wrong", [SYNC], "owned"), threads=2)   # flags turned, properties refuted
 
     PROTOCOL = p.protocol()                             # the last line
 

@@ -5,7 +5,7 @@ Decides what a protocol is; how it is explored is decided elsewhere. See the pac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -56,7 +56,9 @@ class Assumption:
 class Variant:
     """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
 
-    `threads` is the number of threads at which the expected verdicts hold (None: the protocol's).
+    `shared` and `local` are variables that only the variant has. `moot` are properties that it does not ask, because
+    what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
+    (None: the protocol's).
     """
 
     name: str
@@ -65,6 +67,9 @@ class Variant:
     drop: tuple[str, ...] = ()
     steps: tuple[StepTerm, ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
+    moot: tuple[str, ...] = ()
+    shared: tuple[tuple[str, Domain], ...] = ()
+    local: tuple[tuple[str, Domain], ...] = ()
     threads: int | None = None
     source: str = ""
 
@@ -130,12 +135,15 @@ class Protocol:
             raise ProtocolError(f"{self.name} has no variant {name!r}; there are {known}")
         replaced = {step.name: step for step in found.steps}
         kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
+        asked = (prop for prop in self.properties if prop.step not in found.drop and prop.name not in found.moot)
         return replace(
             self.with_parameters(**dict(found.constants)),
             variant=name,
             question=found.question,
+            shared=(*self.shared, *found.shared),
+            local=(*self.local, *found.local),
             steps=(*kept, *replaced.values()),
-            properties=tuple(prop for prop in self.properties if not prop.step or prop.step not in found.drop),
+            properties=tuple(asked),
             expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
             threads=found.threads or self.threads,
         )
@@ -151,6 +159,7 @@ class VariantDescription:
 
     variant: Variant
     description: Description
+    reader: Reader
     steps: list[StepTerm] = field(default_factory=list)
 
     def step(
@@ -166,7 +175,7 @@ class VariantDescription:
             if replaces is not None and replaces not in {step.name for step in self.description.steps}:
                 raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
             name = replaces or function.__name__
-            self.steps.append(self.description.reader.step(function, name, actor, _fair(fair), choose or {}))
+            self.steps.append(self.reader.step(function, name, actor, _fair(fair), choose or {}))
             return function
 
         return register
@@ -190,9 +199,8 @@ class Description:
         self.name, self.question, self.threads, self.source = name, question, threads, source
         self.shared, self.local = dict(shared), dict(local)
         self.assumptions, self.expected = tuple(assumptions), dict(expected or {})
-        for variable, domain in (*self.shared.items(), *self.local.items()):
-            _check_variable(variable, domain, variable in self.shared)
         self.reader = Reader(self.shared, self.local)
+        self._check(self.shared.items(), self.local.items())
         self.steps: list[StepTerm] = []
         self.properties: list[PropertyTerm] = []
         self.variants: list[VariantDescription] = []
@@ -253,29 +261,47 @@ class Description:
         *,
         constants: Mapping[str, int | bool] | None = None,
         drop: Sequence[str] = (),
+        refutes: Sequence[str] = (),
         expected: Mapping[str, str] | None = None,
+        moot: Sequence[str] = (),
+        shared: Mapping[str, Domain] | None = None,
+        local: Mapping[str, Domain] | None = None,
         threads: int | None = None,
         source: str = "",
     ) -> VariantDescription:
-        """Declares a variant; decorate its changed steps with the result's `step`."""
-        unknown = set(drop) - {step.name for step in self.steps}
-        if unknown:
+        """Declares a variant; decorate its changed steps with the result's `step`.
+
+        `refutes` names the properties that it refutes; `expected` gives other verdicts.
+        """
+        if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
+        if unknown := set(moot) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
+            raise ProtocolError(f"variant {name} does not ask unknown properties {sorted(unknown)}")
+        verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
-            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple((expected or {}).items()),
-            threads, source,
+            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(moot),
+            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
         )  # fmt: skip
-        self.variants.append(VariantDescription(record, self))
+        self._check(record.shared, record.local)
+        self.variants.append(VariantDescription(record, self, self.reader.beside(shared or {}, local or {})))
         return self.variants[-1]
+
+    def known_wrong(
+        self,
+        *rows: tuple[str, str, Sequence[Parameter], str] | tuple[str, str, Sequence[Parameter], str, str],
+        threads: int | None = None,
+    ) -> None:
+        """Declares variants by a table: name, question, flags that are turned, properties refuted, and a source."""
+        for name, question, flags, refuted, *source in rows:
+            turned = {flag.name: not flag.default for flag in flags}
+            wrong = refuted.split()
+            self.variant(name, question, constants=turned, refutes=wrong, threads=threads, source="".join(source))
 
     def protocol(self) -> Protocol:
         """The finished record."""
         properties = list(self.properties)
         if not any(prop.name == DEADLOCK for prop in properties):
             properties.append(PropertyTerm(DEADLOCK, "deadlock", (), TRUE, FALSE))
-        for domain in (*self.shared.values(), *self.local.values()):
-            for size in _sizes(domain):
-                self.reader.parameter(size)
         return Protocol(
             self.name,
             self.question,
@@ -290,6 +316,14 @@ class Description:
             self.threads,
             source=self.source,
         )
+
+    def _check(self, shared: Iterable[tuple[str, Domain]], local: Iterable[tuple[str, Domain]]) -> None:
+        """Raises ProtocolError for a variable that is not finite; the parameters in domains become the protocol's."""
+        for is_shared, variables in ((True, shared), (False, local)):
+            for variable, domain in variables:
+                _check_variable(variable, domain, is_shared)
+                for size in _sizes(domain):
+                    self.reader.parameter(size)
 
     def _property(self, function: _Function, kind: str) -> _Function:
         self.properties.append(self.reader.property(function, function.__name__, kind))

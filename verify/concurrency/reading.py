@@ -11,10 +11,12 @@ grammar, expanded where they are called.
 from __future__ import annotations
 
 import ast
+import inspect
+import linecache
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from verify.concurrency.domains import INT, THREAD, Parameter, ProtocolError
+from verify.concurrency.domains import INT, THREAD, Domain, Parameter, ProtocolError
 from verify.concurrency.expressions import (
     ARITHMETIC,
     SHARED,
@@ -25,6 +27,7 @@ from verify.concurrency.expressions import (
     implies,
     leads_to,
     statements,
+    threads,
 )
 from verify.concurrency.terms import (
     TRUE,
@@ -45,6 +48,15 @@ from verify.concurrency.terms import (
 
 class Reader(Declarations):
     """Reads the functions of one protocol."""
+
+    def beside(self, shared: Mapping[str, Domain], local: Mapping[str, Domain]) -> Reader:
+        """A reader that knows more variables, with the same parameters. Raises ProtocolError for a known name."""
+        for name in (*shared, *local):
+            if name in self.shared or name in self.local:
+                raise ProtocolError(f"variable {name} of a variant is one of the protocol's")
+        found = Reader({**self.shared, **shared}, {**self.local, **local})
+        found.parameters = self.parameters
+        return found
 
     def step(
         self, function: Callable[..., Any], name: str, actor: str, fair: str | None, choose: Mapping[str, Any]
@@ -70,6 +82,19 @@ class Reader(Declarations):
         else:
             claim = returned
         return PropertyTerm(name, kind, threads_, premise, claim, text)
+
+
+def helper(text: str) -> Callable[..., Any]:
+    """The helper function that `text` defines, for helpers that a table of names writes; read like any other.
+
+    `threads` is the only name that it sees.
+    """
+    place = f"<helper {hash(text):x}>"
+    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
+    names: dict[str, Any] = {"threads": threads}
+    exec(compile(text, place, "exec"), names)
+    found: Callable[..., Any] = next(value for value in names.values() if inspect.isfunction(value))
+    return found
 
 
 class _Scope(Expressions):

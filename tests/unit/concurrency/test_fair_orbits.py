@@ -77,7 +77,7 @@ def test_bounded_liveness_is_settled_on_orbits(threads: int, monkeypatch: pytest
 
 
 def test_premise_that_is_never_met_is_vacuous() -> None:
-    model = ground(protocol("int3-patch").with_variant("no-int3"), 1)
+    model = ground(protocol("int3-patch").with_parameters(BOUNDARY=False, QUIET=False, INT3=False), 1)
     assert lasso.judge(model, Limits())["a_trapped_thread_goes_on"].name == "vacuous"
 
 

@@ -26,6 +26,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
+from verify.concurrency.reading import helper
 
 K = Parameter("K", 2)
 ENGINES = ["python", "numpy", "c", "bdd"]
@@ -131,6 +132,91 @@ def test_unknown_parameter_variant_and_expectation_are_refused() -> None:
     p.variant("w", "q", expected={"nothing": "refuted"})
     with pytest.raises(ProtocolError, match="names nothing"):
         p.protocol().with_variant("w")
+
+
+def test_variables_of_a_variant_are_its_own() -> None:
+    p = description()
+
+    @p.step()
+    def count(s: Shared, t: Thread) -> None:
+        if t.pc == "idle":
+            s.count = 0
+
+    v = p.variant("v", "q", shared={"extra": Bounded(0, 1)}, local={"mine": Bool()})
+
+    @v.step(replaces="count")
+    def count_twice(s: Shared, t: Thread) -> None:
+        if t.pc == "idle" and not t.mine:
+            s.extra = 1
+            t.mine = True
+
+    with pytest.raises(ProtocolError, match=r"undeclared name t\.mine"):
+
+        @p.step()
+        def g(s: Shared, t: Thread) -> None:
+            if t.mine:
+                s.count = 0
+
+    with pytest.raises(ProtocolError, match="is one of the protocol's"):
+        p.variant("w", "q", local={"count": Bool()})
+    base = p.protocol()
+    own = {name for name, _ in (*base.with_variant("v").shared, *base.with_variant("v").local)}
+    assert own - {name for name, _ in (*base.shared, *base.local)} == {"extra", "mine"}
+    assert explore(base.with_variant("v"), 2).states == 4
+    assert explore(base, 2).states == 1
+
+
+def test_table_of_variants_turns_flags() -> None:
+    p = description()
+    on, off = Parameter("ON", True), Parameter("OFF", False)
+
+    @p.step()
+    def f(s: Shared, t: Thread) -> None:
+        if t.pc == "idle" and (on or off):
+            s.count = 0
+
+    @p.always
+    def counted(s: Shared) -> Claim:
+        return s.count == 0
+
+    p.known_wrong(("both", "q", [on, off], "counted", "a source"), ("one", "r", [off], ""), threads=2)
+    both, one = p.protocol().variants
+    assert both.constants == (("ON", False), ("OFF", True))
+    assert (both.expected, both.threads, both.source) == ((("counted", "refuted"),), 2, "a source")
+    assert (one.constants, one.expected, one.source) == ((("OFF", True),), (), "")
+
+
+def test_what_a_variant_does_not_ask_must_exist() -> None:
+    p = description()
+
+    @p.terminal
+    def rest(s: Shared) -> Claim:
+        return s.count == 0
+
+    with pytest.raises(ProtocolError, match=r"does not ask unknown properties \['nothing'\]"):
+        p.variant("v", "q", moot=["nothing"])
+    with pytest.raises(ProtocolError, match="no_deadlock"):
+        p.variant("w", "q", moot=["no_deadlock"])
+
+
+def test_helper_from_text_is_read_like_any_other() -> None:
+    p = description()
+    ready = helper("def ready(t):\n    return all(u == t or u.pc == 'idle' for u in threads)\n")
+
+    @p.step()
+    def f(s: Shared, t: Thread) -> None:
+        if ready(t):
+            s.count = 0
+
+    (step,) = p.protocol().steps
+    assert type(step.guard).__name__ == "Quantified"
+    with pytest.raises(ProtocolError, match=r"undeclared name t\.nothing"):
+        wrong = helper("def wrong(t):\n    return t.nothing\n")
+
+        @p.step()
+        def h(s: Shared, t: Thread) -> None:
+            if wrong(t):
+                s.count = 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -33,6 +33,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
+from verify.concurrency.protocols import _breakpoint
 
 D = Parameter("D", 2)  # debug registers; a processor has four: variant `four-registers`
 IPI = Parameter("IPI", True)  # the int3 is taken out only when every processor has loaded the register
@@ -53,7 +54,7 @@ hwbp = Description(
         "behind": Bool(),  # this processor has not yet loaded the claimer's register
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
+        _breakpoint.SINGLE_BYTE_WRITE,
         Assumption("ipi-loads", "the interrupt loads DR and DR7 before the processor executes anything else"),
         Assumption("thread-is-processor", "every thread has a processor of its own"),
     ),
@@ -205,53 +206,61 @@ hwbp.variant(
     constants={"D": 4},
     threads=5,
 )
+UNWATCHED = ("no_missed_hit", "no_missed_hit_of_its_own", "gap_is_watched")
 hwbp.variant(
     "fifth-thread",
     "Four debug registers, and a fifth thread that steps without one: its probe is out and nobody watches.",
     constants={"D": 4, "WAIT": False},
-    expected={
-        "no_missed_hit": "refuted",
-        "no_missed_hit_of_its_own": "refuted",
-        "gap_is_watched": "refuted",
-        "register_has_one_owner": "refuted",
-    },
+    refutes=[*UNWATCHED, "register_has_one_owner"],
     threads=5,
 )
 hwbp.variant(
     "one-too-many",
     "The same with one register and two threads.",
     constants={"D": 1, "WAIT": False},
-    expected={
-        "no_missed_hit": "refuted",
-        "no_missed_hit_of_its_own": "refuted",
-        "gap_is_watched": "refuted",
-        "register_has_one_owner": "refuted",
-    },
+    refutes=[*UNWATCHED, "register_has_one_owner"],
     threads=2,
 )
 hwbp.variant(
     "stolen-register",
     "A thread that finds no free register takes one whose owner's int3 is still out.",
     constants={"D": 1, "STEAL": True},
-    expected={
-        "no_missed_hit": "refuted",
-        "no_missed_hit_of_its_own": "refuted",
-        "gap_is_watched": "refuted",
-        "register_has_one_owner": "refuted",
-    },
+    refutes=[*UNWATCHED, "register_has_one_owner"],
     threads=2,
 )
 hwbp.variant(
     "no-ipi",
     "The int3 is taken out before the other processors have loaded the register: one of them runs through the gap.",
     constants={"IPI": False},
-    expected={
-        "no_missed_hit": "refuted",
-        "no_missed_hit_of_its_own": "refuted",
-        "gap_is_watched": "refuted",
-        "registers_run_out": "refuted",
-    },
+    refutes=[*UNWATCHED, "registers_run_out"],
     threads=2,
 )
+hwbp.variant(
+    "int3-never-back",
+    "The int3 is not re-inserted at all: the registers stay taken, and the next thread waits for ever.",
+    drop=["put_back"],
+    refutes=["a_trapped_thread_steps", "no_deadlock"],
+)
+late = hwbp.variant(
+    "int3-back-too-late",
+    "The register is freed before the int3 is re-inserted: for a while the probe is out and nobody watches.",
+    refutes=[*UNWATCHED, "register_has_one_owner"],
+)
+
+
+@late.step(replaces="put_back", actor="kernel")
+def free_register(s: Shared, t: Thread) -> None:
+    """The register is freed; the int3 will be written again, lazily."""
+    if nothing_missed() and t.out and t.pc == "at" and s.claimer != t and s.register[t.mine] == t:
+        s.register[t.mine] = None
+
+
+@late.step(actor="kernel")
+def write_int3_lazily(s: Shared, t: Thread) -> None:
+    """Later: the int3 is written again."""
+    if nothing_missed() and t.out and t.pc == "at" and s.register[t.mine] != t:
+        t.out = False
+        t.mine = 0
+
 
 PROTOCOL = hwbp.protocol()

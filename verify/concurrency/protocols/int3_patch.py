@@ -31,7 +31,8 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+from verify.concurrency.protocols import _breakpoint, _fetch
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 BOUNDARY = Parameter("BOUNDARY", True)  # the old code has an instruction boundary inside the site
 CALL = Parameter("CALL", False)  # its first instruction is a call: a return address lies inside the site
@@ -41,6 +42,11 @@ EMULATE_OLD = Parameter("EMULATE_OLD", False)  # on the way back the handler emu
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail
 SYNC_FIRST = Parameter("SYNC_FIRST", True)  # sync after the first byte
+ONLY_BACK = Parameter("ONLY_BACK", False)  # a sync that is left out is left out on the way back only
+
+SITE = Site(Region("first", ("old", "int3", "new")), Region("tail", ("old", "new")))  # byte 0; bytes 1 to 4
+serialise, may_fetch = SITE.serialise, SITE.may_fetch
+fetches_memory, fetches_only_memory = SITE.fetches_memory, SITE.fetches_only_memory
 
 patch = Description(
     "int3-patch",
@@ -48,18 +54,13 @@ patch = Description(
     shared={
         "target": Enum("old", "new"),  # what is being written, or was written last
         "patcher": Enum("done", "int3", "quiet", "tail", "first"),  # what was done last
-        "first": Enum("old", "int3", "new"),  # memory: byte 0
-        "tail": Enum("old", "new"),  # memory: bytes 1 to 4
+        **SITE.memory,
         "record": Bool(),  # the breakpoint handler knows the site
     },
     local={
         "pc": Enum("at", "trap", "callee", "inside", "torn", "killed"),
         "pending": Bool(),  # the patcher waits for this thread
-        "first_old": Bool(initial=True),  # byte 0 as it may be fetched
-        "first_int3": Bool(),
-        "first_new": Bool(),
-        "tail_old": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
-        "tail_new": Bool(),
+        **SITE.fetched,
     },
     assumptions=(
         *FETCH_AXIOMS,
@@ -92,11 +93,7 @@ def fetch_new(s: Shared, t: Thread) -> None:
         pass
 
 
-@patch.step()
-def fetch_int3(s: Shared, t: Thread) -> None:
-    """The breakpoint is executed, whatever follows it."""
-    if t.pc == "at" and t.first_int3:
-        t.pc = "trap"
+fetch_int3 = patch.step()(_fetch.fetch_int3)  # at the site, where int3 may be fetched: on to the trap
 
 
 @patch.step(fair=None)
@@ -146,14 +143,17 @@ def answer(s: Shared, t: Thread) -> None:
     """
     if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
         t.pending = False
-        t.first_old = s.first == "old"
-        t.first_int3 = s.first == "int3"
-        t.first_new = s.first == "new"
-        t.tail_old = s.tail == "old"
-        t.tail_new = s.tail == "new"
+        serialise(s, t)
 
 
 # --- the patcher ------------------------------------------------------------------------------------------------------
+def written(s: Shared, sync: Claim) -> None:
+    """After a write: each processor may fetch what memory holds now, too, and is asked to serialise."""
+    for t in threads:
+        may_fetch(s, t)
+        t.pending = sync or (ONLY_BACK and s.target == "new")
+
+
 @patch.step(actor="patcher")
 def write_int3(s: Shared) -> None:
     """The record is published, then int3 is written over byte 0."""
@@ -163,15 +163,13 @@ def write_int3(s: Shared) -> None:
         s.patcher = "int3"
         if INT3:
             s.first = "int3"
-            for t in threads:
-                t.first_int3 = True
-                t.pending = SYNC_INT3
+            written(s, SYNC_INT3)
 
 
 @patch.step(actor="patcher")
 def wait_until_quiet(s: Shared) -> None:
     """Each thread must be seen outside the site once, now that none can enter the old code any more."""
-    if s.patcher == "int3" and all(not t.pending for t in threads):
+    if s.patcher == "int3" and answered():
         s.patcher = "quiet"
         for t in threads:
             t.pending = QUIET and s.target == "new"
@@ -180,50 +178,32 @@ def wait_until_quiet(s: Shared) -> None:
 @patch.step(actor="patcher")
 def write_tail(s: Shared) -> None:
     """Bytes 1 to 4 are written."""
-    if s.patcher == "quiet" and all(not t.pending for t in threads):
+    if s.patcher == "quiet" and answered():
         s.patcher = "tail"
         s.tail = s.target
-        for t in threads:
-            t.pending = SYNC_TAIL
-            if s.target == "old":
-                t.tail_old = True
-            else:
-                t.tail_new = True
+        written(s, SYNC_TAIL)
 
 
 @patch.step(actor="patcher")
 def write_first(s: Shared) -> None:
     """Byte 0 is written."""
-    if s.patcher == "tail" and all(not t.pending for t in threads):
+    if s.patcher == "tail" and answered():
         s.patcher = "first"
         s.first = "old" if s.target == "old" else "new"
-        for t in threads:
-            t.pending = SYNC_FIRST
-            if s.target == "old":
-                t.first_old = True
-            else:
-                t.first_new = True
+        written(s, SYNC_FIRST)
 
 
 @patch.step(actor="patcher")
 def forget(s: Shared) -> None:
     """The record is withdrawn: from now on an int3 here is somebody else's."""
-    if s.patcher == "first" and all(not t.pending for t in threads):
+    if s.patcher == "first" and answered():
         s.patcher = "done"
         s.record = False
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@patch.always
-def no_torn_instruction(s: Shared, t: Thread) -> Claim:
-    """No thread executes old and new bytes together, nor the middle of the new instruction."""
-    return t.pc != "torn"
-
-
-@patch.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread dies of the patcher's int3."""
-    return t.pc != "killed"
+patch.always(_fetch.no_torn_instruction)  # neither old and new bytes together, nor the middle of the new instruction
+patch.always(_breakpoint.no_sigtrap)  # no thread dies of the patcher's int3
 
 
 @patch.always
@@ -247,16 +227,13 @@ def int3_stands_while_patching(s: Shared) -> Claim:
 @patch.always
 def answered_is_serialised(s: Shared, t: Thread) -> Claim:
     """A processor that owes no answer fetches what memory holds, and nothing else."""
-    first = (not t.first_old or s.first == "old") and (not t.first_int3 or s.first == "int3")
-    rest = (not t.first_new or s.first == "new") and (not t.tail_old or s.tail == "old")
-    return implies(not t.pending, first and rest and (not t.tail_new or s.tail == "new"))
+    return implies(not t.pending, fetches_only_memory(s, t))
 
 
 @patch.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
-    first = t.first_old if s.first == "old" else t.first_int3 if s.first == "int3" else t.first_new
-    return first and (t.tail_old if s.tail == "old" else t.tail_new)
+    return fetches_memory(s, t)
 
 
 @patch.sometimes
@@ -290,112 +267,112 @@ def old_code_is_at_the_site(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and t.first_old
 
 
-@patch.precondition(fetch_int3)
-def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
-    """A thread traps at the site where it may fetch int3."""
-    return t.pc == "at" and t.first_int3
+patch.precondition(fetch_int3)(_fetch.a_trap_is_at_the_site)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
+patch.known_wrong(
+    ("preempted-inside", "Two old instructions and no wait for quiescence: a thread preempted at the boundary goes on "
+     "in the new tail.", [QUIET], "no_torn_instruction"),
+    ("returns-inside", "The first old instruction is a call: quiescence sees the thread in the callee, which returns "
+     "into the new tail.", [CALL], "no_torn_instruction"),
+    ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.",
+     [BOUNDARY, QUIET, SYNC_INT3], "answered_is_serialised no_torn_instruction a_thread_is_preempted_inside"),
+    ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.",
+     [SYNC_TAIL], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-first", "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
+     [SYNC_FIRST], "answered_is_serialised no_sigtrap no_trap_when_done"),
+    ("no-syncs", "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
+     [BOUNDARY, QUIET, SYNC_INT3, SYNC_TAIL, SYNC_FIRST],
+     "answered_is_serialised no_torn_instruction no_sigtrap patched_text_is_fetched no_trap_when_done "
+     "a_thread_is_preempted_inside"),
+    ("no-sync-after-int3-back", "On the way back: the old tail is written while a processor may still fetch the new "
+     "first byte.", [SYNC_INT3, ONLY_BACK], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-tail-back", "On the way back: the old first byte is written while a processor may still fetch the "
+     "new tail.", [SYNC_TAIL, ONLY_BACK], "answered_is_serialised no_torn_instruction"),
+    ("no-sync-after-first-back", "On the way back: the record is withdrawn while a processor may still fetch int3.",
+     [SYNC_FIRST, ONLY_BACK], "answered_is_serialised no_sigtrap no_trap_when_done"),
+    ("emulates-old", "On the way back the handler emulates the first old instruction: the thread meets a tail that is "
+     "not yet old.", [EMULATE_OLD], "no_torn_instruction",
+     "Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead"),
+    threads=1,
+)  # fmt: skip
 patch.variant(
     "one-instruction",
     "The old code is one five-byte instruction: quiescence is not needed.",
     constants={"BOUNDARY": False, "QUIET": False},
-    expected={"a_thread_is_preempted_inside": "refuted"},
-)
-patch.variant(
-    "preempted-inside",
-    "Two old instructions and no wait for quiescence: a thread preempted at the boundary goes on in the new tail.",
-    constants={"QUIET": False},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "returns-inside",
-    "The first old instruction is a call: quiescence sees the thread in the callee, which returns into the new tail.",
-    constants={"CALL": True},
-    expected={"no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-int3",
-    "The tail is written while a processor may still fetch the old first byte.",
-    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False},
-    expected={
-        "answered_is_serialised": "refuted",
-        "no_torn_instruction": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-    },
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-tail",
-    "The first byte is written while a processor may still fetch the old tail.",
-    constants={"SYNC_TAIL": False},
-    expected={"answered_is_serialised": "refuted", "no_torn_instruction": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-sync-after-first",
-    "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
-    constants={"SYNC_FIRST": False},
-    expected={"answered_is_serialised": "refuted", "no_sigtrap": "refuted", "no_trap_when_done": "refuted"},
-    threads=1,
-)
-patch.variant(
-    "no-syncs",
-    "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
-    constants={"BOUNDARY": False, "QUIET": False, "SYNC_INT3": False, "SYNC_TAIL": False, "SYNC_FIRST": False},
-    expected={
-        "answered_is_serialised": "refuted",
-        "no_torn_instruction": "refuted",
-        "no_sigtrap": "refuted",
-        "patched_text_is_fetched": "refuted",
-        "no_trap_when_done": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-    },
-    threads=1,
+    refutes=["a_thread_is_preempted_inside"],
 )
 patch.variant(
     "no-int3",
     "The tail, sync, then the first byte, with no int3 before: the old first byte meets the new tail.",
     constants={"BOUNDARY": False, "QUIET": False, "INT3": False},
-    expected={
-        "int3_stands_while_patching": "refuted",
-        "no_torn_instruction": "refuted",
-        "a_thread_is_preempted_inside": "refuted",
-        "a_thread_traps_on_the_new_tail": "refuted",
-        "a_trapped_thread_goes_on": "vacuous",
-        "a_trap_is_at_the_site": "vacuous",
-    },
+    drop=["fetch_int3", "handle"],
+    refutes=["int3_stands_while_patching", "no_torn_instruction", "a_thread_is_preempted_inside",
+             "a_thread_traps_on_the_new_tail"],
+    moot=["a_trapped_thread_goes_on"],
+    threads=1,
+)  # fmt: skip
+tail_early = patch.variant(
+    "tail-before-int3",
+    "The tail, sync, int3, sync, the first byte, sync: the old first byte meets the new tail.",
+    refutes=["no_torn_instruction", "int3_stands_while_patching", "a_thread_is_preempted_inside", "patching_ends"],
     threads=1,
 )
-patch.variant(
-    "emulates-old",
-    "On the way back the handler emulates the first old instruction: the thread meets a tail that is not yet old.",
-    constants={"EMULATE_OLD": True},
-    expected={"no_torn_instruction": "refuted"},
+
+
+@tail_early.step(replaces="write_int3", actor="patcher")
+def write_tail_at_once(s: Shared) -> None:
+    """The record is published, then bytes 1 to 4 are written."""
+    if s.patcher == "done":
+        s.target = "new" if s.target == "old" else "old"
+        s.record = True
+        s.patcher = "int3"
+        s.tail = s.target
+        written(s, SYNC_INT3)
+
+
+@tail_early.step(replaces="write_tail", actor="patcher")
+def write_int3_later(s: Shared) -> None:
+    """int3 is written over byte 0."""
+    if s.patcher == "quiet" and answered():
+        s.patcher = "tail"
+        s.first = "int3"
+        written(s, SYNC_TAIL)
+
+
+first_early = patch.variant(
+    "first-before-tail",
+    "int3, sync, the first byte, sync, the tail, sync: the new first byte meets the old tail.",
+    refutes=["no_torn_instruction", "int3_stands_while_patching"],
     threads=1,
-    source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, setup_detour_execution, goes behind the site instead",
 )
+
+
+@first_early.step(replaces="write_tail", actor="patcher")
+def write_first_at_once(s: Shared) -> None:
+    """Byte 0 is written, where the tail should be."""
+    if s.patcher == "quiet" and answered():
+        s.patcher = "tail"
+        s.first = "old" if s.target == "old" else "new"
+        written(s, SYNC_TAIL)
+
+
+@first_early.step(replaces="write_first", actor="patcher")
+def write_tail_last(s: Shared) -> None:
+    """Bytes 1 to 4 are written at last."""
+    if s.patcher == "tail" and answered():
+        s.patcher = "first"
+        s.tail = s.target
+        written(s, SYNC_FIRST)
+
+
 weak = patch.variant(
     "interrupt-lost-in-handler",
     "An interrupt that finds interrupts off is not kept pending: a thread that traps again and again never answers.",
-    expected={"patching_ends": "refuted"},
+    refutes=["patching_ends"],
     threads=2,
 )
-
-
-@weak.step(replaces="answer", fair="weak")
-def answer_if_ready(s: Shared, t: Thread) -> None:
-    """As `answer`, but nothing says that it ever comes at the right moment."""
-    if t.pending and t.pc != "trap" and not (s.patcher == "quiet" and t.pc == "inside"):
-        t.pending = False
-        t.first_old = s.first == "old"
-        t.first_int3 = s.first == "int3"
-        t.first_new = s.first == "new"
-        t.tail_old = s.tail == "old"
-        t.tail_new = s.tail == "new"
-
+weak.step(replaces="answer", fair="weak")(answer)  # nothing says that it ever comes at the right moment
 
 PROTOCOL = patch.protocol()

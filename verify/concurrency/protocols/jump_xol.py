@@ -30,7 +30,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 SYNC_IN = Parameter("SYNC_IN", True)  # syncs while the jump is installed
 SYNC_OUT = Parameter("SYNC_OUT", True)  # sync after the jump has been replaced by int3
@@ -39,21 +39,22 @@ WAIT = Parameter("WAIT", True)  # the patcher waits until each thread has been s
 FRAMES = Parameter("FRAMES", True)  # a thread in a signal handler counts as inside if its frame leads back
 CALL = Parameter("CALL", False)  # the displaced code calls a function, which returns into the copy
 
+SITE = Site(Region("site", ("original", "int3", "jump"), bits="sees"))  # byte 0, which says what the site is
+serialise, may_fetch, fetches_memory = SITE.serialise, SITE.may_fetch, SITE.fetches_memory
+
 jump = Description(
     "jump-xol",
     "Can the out-of-line copy behind a jump be freed while a thread may still be in it, or come back to it?",
     shared={
         "patcher": Enum("removed", "int3-in", "jumping", "int3-out", "original", "waiting"),
-        "site": Enum("original", "int3", "jump"),  # memory: byte 0
+        **SITE.memory,
         "copy": Bool(),  # the copy is there
     },
     local={
         "pc": Enum("at", "trap", "copy", "callee", "wild"),
         "signal": Bool(),  # a signal handler runs on top of pc
         "pending": Bool(),  # a sync or the grace period waits for this thread
-        "sees_original": Bool(initial=True),  # byte 0 as it may be fetched
-        "sees_int3": Bool(),
-        "sees_jump": Bool(),
+        **SITE.fetched,
     },
     assumptions=(
         *FETCH_AXIOMS,
@@ -136,12 +137,17 @@ def answer(s: Shared, t: Thread) -> None:
     inside = t.pc == "copy" and (FRAMES or not t.signal)
     if t.pending and not (s.patcher == "waiting" and inside):
         t.pending = False
-        t.sees_original = s.site == "original"
-        t.sees_int3 = s.site == "int3"
-        t.sees_jump = s.site == "jump"
+        serialise(s, t)
 
 
 # --- the patcher ------------------------------------------------------------------------------------------------------
+def written(s: Shared, sync: Claim) -> None:
+    """After a write: each processor may fetch what memory holds now, too, and is asked to serialise."""
+    for t in threads:
+        may_fetch(s, t)
+        t.pending = sync
+
+
 @jump.step(actor="patcher")
 def install_int3(s: Shared) -> None:
     """The copy is made, int3 is written, sync."""
@@ -149,48 +155,40 @@ def install_int3(s: Shared) -> None:
         s.patcher = "int3-in"
         s.copy = True
         s.site = "int3"
-        for t in threads:
-            t.sees_int3 = True
-            t.pending = SYNC_IN
+        written(s, SYNC_IN)
 
 
 @jump.step(actor="patcher")
 def install_jump(s: Shared) -> None:
     """The jump is complete, sync."""
-    if s.patcher == "int3-in" and all(not t.pending for t in threads):
+    if s.patcher == "int3-in" and answered():
         s.patcher = "jumping"
         s.site = "jump"
-        for t in threads:
-            t.sees_jump = True
-            t.pending = SYNC_IN
+        written(s, SYNC_IN)
 
 
 @jump.step(actor="patcher")
 def remove_jump(s: Shared) -> None:
     """int3 is written over the jump, sync."""
-    if s.patcher == "jumping" and all(not t.pending for t in threads):
+    if s.patcher == "jumping" and answered():
         s.patcher = "int3-out"
         s.site = "int3"
-        for t in threads:
-            t.sees_int3 = True
-            t.pending = SYNC_OUT
+        written(s, SYNC_OUT)
 
 
 @jump.step(actor="patcher")
 def restore(s: Shared) -> None:
     """The original byte is written, sync."""
-    if s.patcher == "int3-out" and all(not t.pending for t in threads):
+    if s.patcher == "int3-out" and answered():
         s.patcher = "original"
         s.site = "original"
-        for t in threads:
-            t.sees_original = True
-            t.pending = SYNC_END
+        written(s, SYNC_END)
 
 
 @jump.step(actor="patcher")
 def wait_for_threads(s: Shared) -> None:
     """Each thread must be seen once where no way leads back into the copy."""
-    if s.patcher == "original" and all(not t.pending for t in threads):
+    if s.patcher == "original" and answered():
         s.patcher = "waiting"
         for t in threads:
             t.pending = WAIT
@@ -199,7 +197,7 @@ def wait_for_threads(s: Shared) -> None:
 @jump.step(actor="patcher")
 def free_copy(s: Shared) -> None:
     """The copy is freed."""
-    if s.patcher == "waiting" and all(not t.pending for t in threads):
+    if s.patcher == "waiting" and answered():
         s.patcher = "removed"
         s.copy = False
 
@@ -241,7 +239,7 @@ def removed_is_original(s: Shared, t: Thread) -> Claim:
 @jump.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
-    return t.sees_original if s.site == "original" else t.sees_int3 if s.site == "int3" else t.sees_jump
+    return fetches_memory(s, t)
 
 
 @jump.sometimes
@@ -302,50 +300,28 @@ def a_trap_defers_signals(s: Shared, t: Thread) -> Claim:
 @jump.precondition(remove_jump)
 def removing_waits_for_syncs(s: Shared) -> Claim:
     """Removing begins when every processor has seen the jump."""
-    return s.patcher == "jumping" and all(not t.pending for t in threads)
+    return s.patcher == "jumping" and answered()
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
-jump.variant(
-    "no-grace-period",
-    "The copy is freed after the last sync: a thread preempted in it goes on in freed memory.",
-    constants={"WAIT": False},
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted"},
-    threads=1,
-)
-jump.variant(
-    "no-syncs",
-    "No sync in the removal, and no serialising wait: a processor may still fetch the jump.",
-    constants={"SYNC_OUT": False, "SYNC_END": False, "WAIT": False},
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted",
-              "copy_outlives_the_jump": "refuted", "removed_is_original": "refuted"},
+jump.known_wrong(
+    ("no-grace-period", "The copy is freed after the last sync: a thread preempted in it goes on in freed memory.",
+     [WAIT], "no_thread_in_freed_copy copy_outlives_its_threads"),
+    ("no-syncs", "No sync in the removal, and no serialising wait: a processor may still fetch the jump.",
+     [SYNC_OUT, SYNC_END, WAIT],
+     "no_thread_in_freed_copy copy_outlives_its_threads copy_outlives_the_jump removed_is_original"),
+    ("no-sync-at-install", "The jump counts as installed while a processor may still execute the original: its hits "
+     "are missed.", [SYNC_IN], "no_missed_hit"),
+    ("signal-frame-overlooked", "Only the ip of a thread is looked at: a signal handler returns into the freed copy.",
+     [FRAMES], "no_thread_in_freed_copy copy_outlives_its_threads"),
+    ("call-in-copy", "The displaced instruction is a call: its callee returns into the freed copy.",
+     [CALL], "no_thread_in_freed_copy copy_outlives_its_threads"),
     threads=1,
 )  # fmt: skip
-jump.variant(
-    "no-sync-at-install",
-    "The jump counts as installed while a processor may still execute the original: its hits are missed.",
-    constants={"SYNC_IN": False},
-    expected={"no_missed_hit": "refuted"},
-    threads=1,
-)
-jump.variant(
-    "signal-frame-overlooked",
-    "Only the ip of a thread is looked at: a signal handler returns into the freed copy.",
-    constants={"FRAMES": False},
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted"},
-    threads=1,
-)
-jump.variant(
-    "call-in-copy",
-    "The displaced instruction is a call: its callee returns into the freed copy.",
-    constants={"CALL": True},
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted"},
-    threads=1,
-)
 late = jump.variant(
     "jump-before-copy",
     "The jump is written before the copy is made.",
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_the_jump": "refuted"},
+    refutes=["no_thread_in_freed_copy", "copy_outlives_the_jump"],
     threads=1,
 )
 
@@ -356,9 +332,7 @@ def install_int3_only(s: Shared) -> None:
     if s.patcher == "removed":
         s.patcher = "int3-in"
         s.site = "int3"
-        for t in threads:
-            t.sees_int3 = True
-            t.pending = True
+        written(s, True)
 
 
 @late.step(actor="patcher")
@@ -371,7 +345,7 @@ def make_copy(s: Shared) -> None:
 early = jump.variant(
     "grace-period-too-early",
     "Threads are looked at before the jump is out of every processor: one enters the copy after it was seen outside.",
-    expected={"no_thread_in_freed_copy": "refuted", "copy_outlives_its_threads": "refuted"},
+    refutes=["no_thread_in_freed_copy", "copy_outlives_its_threads"],
     threads=1,
 )
 
@@ -382,15 +356,13 @@ def look_then_remove(s: Shared) -> None:
     if s.patcher == "jumping" and all(not t.pending and t.pc != "copy" for t in threads):
         s.patcher = "int3-out"
         s.site = "int3"
-        for t in threads:
-            t.sees_int3 = True
-            t.pending = True
+        written(s, True)
 
 
 @early.step(replaces="wait_for_threads", actor="patcher")
 def do_not_wait(s: Shared) -> None:
     """The threads have been looked at before."""
-    if s.patcher == "original" and all(not t.pending for t in threads):
+    if s.patcher == "original" and answered():
         s.patcher = "waiting"
 
 

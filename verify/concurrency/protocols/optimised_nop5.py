@@ -32,7 +32,8 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS
+from verify.concurrency.protocols import _breakpoint, _fetch
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
 
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail has been written
@@ -42,13 +43,16 @@ FREED = Parameter("FREED", False)  # the trampoline is unmapped after unregister
 CHECKED = Parameter("CHECKED", True)  # ... and then only when no thread is in it
 RECHECK = Parameter("RECHECK", True)  # a thread whose trap finds no handler reads the byte back
 
+SITE = Site(Region("first", ("nop", "int3", "call")), Region("tail", ("nop", "call")))  # byte 0; bytes 1 to 4
+serialise, may_fetch = SITE.serialise, SITE.may_fetch
+fetch_nothing, fetches_memory = SITE.fetch_nothing, SITE.fetches_memory
+
 nop5 = Description(
     "optimised-nop5",
     "Can a five-byte nop become a call to a trampoline, and go back, under running and forking threads?",
     shared={
         "kernel": Enum("idle", "armed", "ready", "tail", "optimised", "int3-back", "tail-back", "nop-back"),
-        "first": Enum("nop", "int3", "call"),  # memory: byte 0
-        "tail": Enum("nop", "call"),  # memory: bytes 1 to 4
+        **SITE.memory,
         "registered": Bool(),
         "trampoline": Bool(),  # is mapped in the parent
         # the child's copy of the site; int3-call and nop-call: the nop's first byte, or int3, and the call's tail
@@ -59,11 +63,7 @@ nop5 = Description(
         "pc": Enum("at", "trap", "trampoline", "torn", "killed", "segv"),
         "child": Bool(),  # runs in the forked process
         "pending": Bool(),  # a sync waits for this thread's processor
-        "first_nop": Bool(initial=True),  # byte 0 as it may be fetched in the parent; the child has none of these
-        "first_int3": Bool(),
-        "first_call": Bool(),
-        "tail_nop": Bool(initial=True),  # bytes 1 to 4 as they may be fetched; both: any mix
-        "tail_call": Bool(),
+        **SITE.fetched,  # in the parent; the child has none of these
     },
     assumptions=(
         *FETCH_AXIOMS,
@@ -87,11 +87,7 @@ def fetch_nop(s: Shared, t: Thread) -> None:
         pass
 
 
-@nop5.step()
-def fetch_int3(s: Shared, t: Thread) -> None:
-    """The breakpoint is executed, whatever follows it."""
-    if t.pc == "at" and t.first_int3:
-        t.pc = "trap"
+fetch_int3 = nop5.step()(_fetch.fetch_int3)  # at the site, where int3 may be fetched: on to the trap
 
 
 @nop5.step()
@@ -129,11 +125,7 @@ def answer(s: Shared, t: Thread) -> None:
     """The sync interrupt: the processor serialises."""
     if t.pending:
         t.pending = False
-        t.first_nop = s.first == "nop"
-        t.first_int3 = s.first == "int3"
-        t.first_call = s.first == "call"
-        t.tail_nop = s.tail == "nop"
-        t.tail_call = s.tail == "call"
+        serialise(s, t)
 
 
 @nop5.step(fair=None)
@@ -144,11 +136,7 @@ def fork(s: Shared, t: Thread) -> None:
         s.child_trampoline = s.trampoline and INHERITED
         t.child = True
         t.pending = False
-        t.first_nop = False
-        t.first_int3 = False
-        t.first_call = False
-        t.tail_nop = False
-        t.tail_call = False
+        fetch_nothing(t)
 
 
 @nop5.step()
@@ -177,11 +165,7 @@ def written(s: Shared, sync: Claim) -> None:
     """After a write: each processor of the parent may fetch what memory holds now, too, and is asked to serialise."""
     for t in threads:
         if not t.child:
-            t.first_nop = t.first_nop or s.first == "nop"
-            t.first_int3 = t.first_int3 or s.first == "int3"
-            t.first_call = t.first_call or s.first == "call"
-            t.tail_nop = t.tail_nop or s.tail == "nop"
-            t.tail_call = t.tail_call or s.tail == "call"
+            may_fetch(s, t)
             t.pending = sync
 
 
@@ -202,7 +186,7 @@ def register(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def make_trampoline(s: Shared) -> None:
     """Optimising begins: every processor has seen int3, and the trampoline is mapped."""
-    if s.kernel == "armed" and all(not t.pending for t in threads):
+    if s.kernel == "armed" and answered():
         s.kernel = "ready"
         s.trampoline = True
 
@@ -219,7 +203,7 @@ def write_displacement(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def write_call(s: Shared) -> None:
     """Byte 0 becomes e8."""
-    if s.kernel == "tail" and all(not t.pending for t in threads):
+    if s.kernel == "tail" and answered():
         s.kernel = "optimised"
         s.first = "call"
         written(s, SYNC_FIRST)
@@ -228,7 +212,7 @@ def write_call(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def unregister_unoptimised(s: Shared) -> None:
     """Byte 0 becomes 0f again at once: the tail is the nop's."""
-    if s.kernel == "armed" and all(not t.pending for t in threads):
+    if s.kernel == "armed" and answered():
         s.kernel = "nop-back"
         s.first = "nop"
         written(s, SYNC_FIRST)
@@ -237,7 +221,7 @@ def unregister_unoptimised(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def write_int3_back(s: Shared) -> None:
     """Byte 0 of the call becomes int3."""
-    if s.kernel == "optimised" and all(not t.pending for t in threads):
+    if s.kernel == "optimised" and answered():
         s.kernel = "int3-back"
         s.first = "int3"
         written(s, SYNC_INT3)
@@ -246,7 +230,7 @@ def write_int3_back(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def write_nop_tail(s: Shared) -> None:
     """Bytes 1 to 4 become the nop's again."""
-    if s.kernel == "int3-back" and all(not t.pending for t in threads):
+    if s.kernel == "int3-back" and answered():
         s.kernel = "tail-back"
         s.tail = "nop"
         written(s, SYNC_TAIL)
@@ -255,7 +239,7 @@ def write_nop_tail(s: Shared) -> None:
 @nop5.step(actor="kernel")
 def write_nop(s: Shared) -> None:
     """Byte 0 becomes 0f again."""
-    if s.kernel == "tail-back" and all(not t.pending for t in threads):
+    if s.kernel == "tail-back" and answered():
         s.kernel = "nop-back"
         s.first = "nop"
         written(s, SYNC_FIRST)
@@ -268,7 +252,7 @@ def forget(s: Shared) -> None:
     A call is known by the trampoline that it leads to: where the child has none, what is not an int3 is left alone, and
     of an int3 only the one byte is put back.
     """
-    if s.kernel == "nop-back" and all(not t.pending for t in threads):
+    if s.kernel == "nop-back" and answered():
         s.kernel = "idle"
         s.registered = False
         if s.child_text == "int3" or (s.child_text == "call" and s.child_trampoline):
@@ -280,29 +264,15 @@ def forget(s: Shared) -> None:
 @nop5.step(actor="kernel", fair=None)
 def free_trampoline(s: Shared) -> None:
     """The parent's trampoline is unmapped (never, unless FREED)."""
-    if FREED and s.trampoline and s.kernel == "idle" and (
-        not CHECKED or all(t.child or t.pc != "trampoline" for t in threads)
-    ):  # fmt: skip
+    empty = all(t.child or t.pc != "trampoline" for t in threads)
+    if FREED and s.trampoline and s.kernel == "idle" and (empty or not CHECKED):
         s.trampoline = False
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@nop5.always
-def no_torn_instruction(s: Shared, t: Thread) -> Claim:
-    """No thread executes a first byte and a tail that do not belong together."""
-    return t.pc != "torn"
-
-
-@nop5.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread dies of the kernel's int3."""
-    return t.pc != "killed"
-
-
-@nop5.always
-def no_call_into_nothing(s: Shared, t: Thread) -> Claim:
-    """Where the call is executed the trampoline is mapped, and stays while a thread is in it."""
-    return t.pc != "segv"
+nop5.always(_fetch.no_torn_instruction)  # neither of nop and call together
+nop5.always(_breakpoint.no_sigtrap)  # no thread dies of the kernel's int3
+nop5.always(_fetch.no_call_into_nothing)  # the trampoline is there for all
 
 
 @nop5.always
@@ -326,8 +296,7 @@ def optimised_site_has_its_call(s: Shared) -> Claim:
 @nop5.always
 def memory_may_be_fetched(s: Shared, t: Thread) -> Claim:
     """The model itself: what memory holds is among what a processor may fetch."""
-    first = t.first_nop if s.first == "nop" else t.first_int3 if s.first == "int3" else t.first_call
-    return implies(not t.child, first and (t.tail_nop if s.tail == "nop" else t.tail_call))
+    return implies(not t.child, fetches_memory(s, t))
 
 
 @nop5.sometimes
@@ -361,10 +330,7 @@ def a_hit_ends(s: Shared, t: Thread) -> Claim:
 
 
 # --- what must hold whenever a step is taken --------------------------------------------------------------------------
-@nop5.precondition(fetch_int3)
-def a_trap_is_at_the_site(s: Shared, t: Thread) -> Claim:
-    """A thread traps at the site where it may fetch int3."""
-    return t.pc == "at" and t.first_int3
+nop5.precondition(fetch_int3)(_fetch.a_trap_is_at_the_site)
 
 
 @nop5.precondition(fetch_call)
@@ -373,10 +339,7 @@ def a_call_is_at_the_site(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and t.first_call and t.tail_call
 
 
-@nop5.precondition(look_up)
-def only_a_trap_looks_up(s: Shared, t: Thread) -> Claim:
-    """The handler is looked up for a thread that has trapped."""
-    return t.pc == "trap"
+nop5.precondition(look_up)(_breakpoint.only_a_trap_looks_up)
 
 
 @nop5.precondition(fork)
@@ -400,47 +363,34 @@ def the_child_calls_by_its_copy(s: Shared, t: Thread) -> Claim:
 @nop5.precondition(unregister_unoptimised)
 def taking_out_waits_for_syncs(s: Shared) -> Claim:
     """An unoptimised site goes back when every processor has seen int3."""
-    return s.kernel == "armed" and all(not t.pending for t in threads)
+    return s.kernel == "armed" and answered()
 
 
-@nop5.precondition(write_int3_back)
-def going_back_waits_for_syncs(s: Shared) -> Claim:
-    """An optimised site goes back when every processor has seen the call."""
-    return s.kernel == "optimised" and all(not t.pending for t in threads)
+nop5.precondition(write_int3_back)(_fetch.going_back_waits_for_syncs)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
-nop5.variant(
-    "trampoline-not-inherited",
-    "The trampoline mapping is not copied by fork, the patched text is: the child calls into nothing, and its text is "
-    "not put back.",
-    constants={"INHERITED": False},
-    expected={"no_call_into_nothing": "refuted", "no_call_remains": "refuted", "no_torn_instruction": "refuted"},
-    threads=1,
-    source="Linux 6.18 arch/x86/kernel/uprobes.c, VM_DONTCOPY, is_optimized; seen on 6.18.44",
-)
-for _name, _question, _constant, _refuted in (
-    ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.", "SYNC_INT3",
-     ("no_torn_instruction", "no_missed_hit")),
-    ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.", "SYNC_TAIL",
-     ("no_torn_instruction",)),
+nop5.known_wrong(
+    ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.",
+     [SYNC_INT3], "no_torn_instruction no_missed_hit"),
+    ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.",
+     [SYNC_TAIL], "no_torn_instruction"),
     ("no-sync-after-first", "The site counts as patched while processors may still fetch int3; a late trap is saved by "
-     "reading the byte back.", "SYNC_FIRST", ("no_call_remains",)),
+     "reading the byte back.", [SYNC_FIRST], "no_call_remains"),
     ("no-recheck", "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: "
-     "SIGTRAP.", "RECHECK", ("no_sigtrap",)),
-):  # fmt: skip
-    nop5.variant(_name, _question, constants={_constant: False}, expected=dict.fromkeys(_refuted, "refuted"), threads=1)
+     "SIGTRAP.", [RECHECK], "no_sigtrap"),
+    ("trampoline-freed-at-once", "The trampoline is unmapped after unregistering: the last sync says nothing about a "
+     "thread preempted in it.", [FREED, CHECKED], "no_call_into_nothing"),
+    ("trampoline-not-inherited", "The trampoline mapping is not copied by fork, the patched text is: the child calls "
+     "into nothing, and its text is not put back.",
+     [INHERITED], "no_call_into_nothing no_call_remains no_torn_instruction",
+     "Linux 6.18 arch/x86/kernel/uprobes.c, VM_DONTCOPY, is_optimized; seen on 6.18.44"),
+    threads=1,
+)  # fmt: skip
 nop5.variant(
     "trampoline-freed-after-check",
     "The trampoline is unmapped after unregistering, when no thread is in it.",
     constants={"FREED": True},
-)
-nop5.variant(
-    "trampoline-freed-at-once",
-    "The trampoline is unmapped after unregistering: the last sync says nothing about a thread preempted in it.",
-    constants={"FREED": True, "CHECKED": False},
-    expected={"no_call_into_nothing": "refuted"},
-    threads=1,
 )
 
 PROTOCOL = nop5.protocol()

@@ -235,61 +235,37 @@ def a_return_is_by_a_running_thread(s: Shared, t: Thread) -> Claim:
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
-ret.variant(
-    "instances-dropped",
-    "Unregistering drops the instances: an outstanding frame returns to a trampoline that knows nothing.",
-    constants={"KEEP": False},
-    expected={"no_return_is_lost": "refuted", "no_return_goes_astray": "refuted",
-              "hijacked_frame_has_instance": "refuted", "trampoline_is_left": "refuted"},
+GONE = "no_return_is_lost no_return_goes_astray hijacked_frame_has_instance trampoline_is_left"
+ret.known_wrong(
+    ("instances-dropped", "Unregistering drops the instances: an outstanding frame returns to a trampoline that knows "
+     "nothing.", [KEEP], GONE),
+    ("no-cleanup", "Instances that longjmp left behind are taken for those of the frame that returns.",
+     [CLEAN_CALL, CLEAN_RETURN], "no_return_goes_astray trampoline_is_left"),
+    ("no-cleanup-at-return", "Only calls drop dead instances: a return takes the newest one, of a frame that longjmp "
+     "left.", [CLEAN_RETURN], "no_return_goes_astray trampoline_is_left"),
+    ("fork-without-instances", "The child has the changed return addresses and no instances.", [DUP], GONE,
+     "Linux before 3.14 (kernel/events/uprobes.c before commit 248d3a7b2f10)"),
+    ("fork-without-page", "The child has instances, but no page at the trampoline's address.",
+     [PAGE], "no_return_is_lost",
+     "Linux before 3.14 (kernel/events/uprobes.c, uprobe_copy_process without dup_xol_work)"),
     threads=1,
 )  # fmt: skip
-ret.variant(
-    "no-cleanup",
-    "Instances that longjmp left behind are taken for those of the frame that returns.",
-    constants={"CLEAN_CALL": False, "CLEAN_RETURN": False},
-    expected={"no_return_goes_astray": "refuted", "trampoline_is_left": "refuted"},
-    threads=1,
-)
-ret.variant(
-    "no-cleanup-at-return",
-    "Only calls drop dead instances: a return takes the newest one, of a frame that longjmp left.",
-    constants={"CLEAN_RETURN": False},
-    expected={"no_return_goes_astray": "refuted", "trampoline_is_left": "refuted"},
-    threads=1,
-)
 ret.variant(
     "shadow-stack-not-updated",
-    "Only the stack is changed: the return faults where shadow stacks are on.",
+    "Only the stack is changed: the return faults where shadow stacks are on, before the trampoline is entered.",
     constants={"SHADOW": False},
-    expected={"shadow_stack_agrees": "refuted", "trampoline_is_left": "vacuous"},
+    refutes=["shadow_stack_agrees"],
+    moot=["trampoline_is_left"],
     threads=1,
     source="Linux before 6.9 (arch/x86/kernel/uprobes.c without a shadow-stack update)",
-)
-ret.variant(
-    "fork-without-instances",
-    "The child has the changed return addresses and no instances.",
-    constants={"DUP": False},
-    expected={"no_return_is_lost": "refuted", "no_return_goes_astray": "refuted",
-              "hijacked_frame_has_instance": "refuted", "trampoline_is_left": "refuted"},
-    threads=1,
-    source="Linux before 3.14 (kernel/events/uprobes.c before commit 248d3a7b2f10)",
-)  # fmt: skip
-ret.variant(
-    "fork-without-page",
-    "The child has instances, but no page at the trampoline's address.",
-    constants={"PAGE": False},
-    expected={"no_return_is_lost": "refuted", "trampoline_is_left": "proved"},
-    threads=1,
-    source="Linux before 3.14 (kernel/events/uprobes.c, uprobe_copy_process without dup_xol_work)",
 )
 alternate = ret.variant(
     "alternate-stack",
     "A signal handler on an alternate stack above the stack calls the probed function: all frames seem left.",
-    expected={"no_return_is_lost": "refuted", "no_return_goes_astray": "refuted",
-              "hijacked_frame_has_instance": "refuted", "trampoline_is_left": "refuted"},
+    refutes=GONE.split(),
     threads=1,
     source="Linux 6.18 kernel/events/uprobes.c, uprobe_handle_trampoline (its note on sigaltstack)",
-)  # fmt: skip
+)
 
 
 @alternate.step(fair=None)

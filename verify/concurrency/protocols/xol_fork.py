@@ -33,6 +33,7 @@ from verify.concurrency.language import (
     leads_to,
     threads,
 )
+from verify.concurrency.protocols import _breakpoint
 
 R = Parameter("R", 1)  # rounds of register and unregister
 DUP_LOCK = Parameter("DUP_LOCK", True)  # fork and the prober's pass over the address spaces exclude each other
@@ -61,14 +62,10 @@ fork = Description(
         "vchild": Bool(),  # borrows its parent's address space
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
-        Assumption(
-            "lookup-lock",
-            "finding the uprobe and reading the byte back are atomic against the prober's writes",
-            "Linux 6.18 kernel/events/uprobes.c, find_active_uprobe_rcu",
-        ),
-        Assumption("one-prober", "registering and unregistering are serialised"),
-        Assumption("one-slot", "an area has one slot; the number of slots is the matter of xol-step"),
+        _breakpoint.SINGLE_BYTE_WRITE,
+        _breakpoint.LOOKUP_LOCK,
+        _breakpoint.ONE_PROBER,
+        _breakpoint.ONE_SLOT,
         Assumption("one-fork", "one fork and, at any time, one vfork"),
     ),
     source="Linux 6.18 kernel/events/uprobes.c, kernel/fork.c",
@@ -76,6 +73,11 @@ fork = Description(
 
 
 # --- the threads ------------------------------------------------------------------------------------------------------
+def calls(t: Thread) -> Claim:
+    """Whether the thread executes the call that creates a task: in the program, or displaced in its slot."""
+    return (t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT)
+
+
 @fork.step()
 def exec_int3(s: Shared, t: Thread) -> None:
     """The breakpoint is fetched."""
@@ -100,11 +102,7 @@ def get_slot(s: Shared, t: Thread) -> None:
         t.pc = "slot"
 
 
-@fork.step()
-def step(s: Shared, t: Thread) -> None:
-    """The displaced instruction runs in the slot."""
-    if t.pc == "slot":
-        t.pc = "stepped"
+fork.step()(_breakpoint.step)  # the displaced instruction runs in the slot
 
 
 @fork.step()
@@ -126,13 +124,7 @@ def foreign_slot(s: Shared, t: Thread) -> None:
 def fork_process(s: Shared, t: Thread, u: Thread) -> None:
     """A new address space with a copy of the text, without the area; `u` is its only thread."""
     free = not DUP_LOCK or s.prober in ("idle", "armed")
-    if (
-        ((t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT))
-        and u.pc == "unborn"
-        and not s.forked
-        and not t.vchild
-        and free
-    ):
+    if calls(t) and u.pc == "unborn" and not s.forked and not t.vchild and free:
         s.forked = True
         s.byte[1] = s.byte[0]
         u.space = 1
@@ -147,7 +139,7 @@ def fork_process(s: Shared, t: Thread, u: Thread) -> None:
 @fork.step(fair=None)
 def clone_thread(s: Shared, t: Thread, u: Thread) -> None:
     """CLONE_VM: a second thread in the same address space, with no slot of its own."""
-    if ((t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT)) and u.pc == "unborn" and not t.vchild:
+    if calls(t) and u.pc == "unborn" and not t.vchild:
         u.space = t.space
         u.pc = "stepped" if IN_SLOT and not CHILD_FIXED else "at"
         if IN_SLOT:
@@ -157,12 +149,7 @@ def clone_thread(s: Shared, t: Thread, u: Thread) -> None:
 @fork.step(fair=None)
 def vfork(s: Shared, t: Thread, u: Thread) -> None:
     """The child borrows the address space; the parent is blocked."""
-    if (
-        ((t.pc == "at" and not IN_SLOT) or (t.pc == "slot" and IN_SLOT))
-        and u.pc == "unborn"
-        and not t.vchild
-        and not s.vforking
-    ):
+    if calls(t) and u.pc == "unborn" and not t.vchild and not s.vforking:
         u.space = t.space
         u.vchild = True
         s.vforking = True
@@ -243,10 +230,7 @@ def write_original_child(s: Shared) -> None:
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@fork.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread of either process dies of the prober's int3 or of a debug trap that nobody expects."""
-    return t.pc != "killed"
+fork.always(_breakpoint.no_sigtrap)
 
 
 @fork.always
@@ -309,10 +293,7 @@ def unregistering_ends(s: Shared) -> Claim:
     return leads_to(s.prober == "armed", s.prober == "idle")
 
 
-@fork.eventually
-def a_waiting_thread_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """Waiting for a slot ends."""
-    return leads_to(t.pc == "wait", t.pc == "slot")
+fork.eventually(_breakpoint.a_waiting_thread_gets_a_slot)
 
 
 @fork.eventually
@@ -324,11 +305,8 @@ def a_vfork_parent_goes_on(s: Shared, t: Thread) -> Claim:
 @fork.terminal
 def all_done(s: Shared) -> Claim:
     """The last round is over, and every thread is in the program, was never born, or is gone."""
-    return (
-        s.prober == "idle"
-        and s.rounds == R
-        and all(t.pc in ("unborn", "at", "gone", "killed", "segv") for t in threads)
-    )
+    ended = all(t.pc in ("unborn", "at", "gone", "killed", "segv") for t in threads)
+    return s.prober == "idle" and s.rounds == R and ended
 
 
 # --- what must hold whenever a step is taken --------------------------------------------------------------------------
@@ -338,10 +316,7 @@ def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and s.byte[t.space] == "int3"
 
 
-@fork.precondition(get_slot)
-def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """A slot is for a thread whose probe was found."""
-    return t.pc == "wait"
+fork.precondition(get_slot)(_breakpoint.only_a_hit_gets_a_slot)
 
 
 @fork.precondition(fixup)
@@ -374,69 +349,51 @@ def a_parent_waits_for_its_child(s: Shared, t: Thread) -> Claim:
     return t.pc == "blocked" and not s.vforking
 
 
-@fork.precondition(insert_uprobe)
-def registering_begins_once(s: Shared) -> Claim:
-    """Registering begins when nothing is registered."""
-    return s.prober == "idle" and not s.registered
+fork.precondition(insert_uprobe)(_breakpoint.registering_begins_once)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
-fork.variant(
-    "no-dup-lock",
-    "Register and unregister race with the copy of the address space: it is copied after the list was made.",
-    constants={"DUP_LOCK": False},
-    expected={"no_sigtrap": "refuted", "child_is_probed": "refuted", "no_int3_remains": "refuted"},
+fork.known_wrong(
+    ("no-dup-lock", "Register and unregister race with the copy of the address space: it is copied after the list was "
+     "made.", [DUP_LOCK], "no_sigtrap child_is_probed no_int3_remains",
+     "Linux before 3.8 (kernel/events/uprobes.c without dup_mmap_sem)"),
+    ("mark-not-copied", "The child's address space is not marked as one that may hold breakpoints: its traps are not "
+     "looked up.", [FLAG_COPIED], "no_sigtrap both_processes_step",
+     "Linux 6.18 kernel/events/uprobes.c, uprobe_dup_mmap and uprobe_pre_sstep_notifier"),
     threads=2,
-    source="Linux before 3.8 (kernel/events/uprobes.c without dup_mmap_sem)",
-)
+)  # fmt: skip
+fork.known_wrong(
+    ("area-copied", "The area is inherited with its owners: the child waits for a slot whose owner lives in another "
+     "process.", [AREA_COPIED], "no_deadlock a_waiting_thread_gets_a_slot"),
+)  # fmt: skip
+OF_MORE_CALLS = ("a_vfork_child_steps", "both_processes_step", "two_threads_want_one_slot")  # goals
+OF_VFORK = ("blocked_parent_owns_no_slot", "a_vfork_parent_goes_on")
 fork.variant(
     "fork-in-slot",
     "The fork itself runs in the slot: the child wakes up in a slot that its address space does not have.",
     constants={"IN_SLOT": True},
-    drop=["vfork", "clone_thread"],
-    expected={"a_parent_waits_for_its_child": "vacuous", "only_a_vfork_child_leaves": "vacuous",
-              "a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
-              "no_fault_in_slot": "refuted", "slot_is_owned": "refuted", "both_processes_step": "refuted",
-              "blocked_parent_owns_no_slot": "vacuous", "a_vfork_parent_goes_on": "vacuous"},
+    drop=["vfork", "clone_thread", "leave", "resume"],
+    refutes=["no_fault_in_slot", "slot_is_owned", *OF_MORE_CALLS],
+    moot=OF_VFORK,
     threads=2,
-)  # fmt: skip
+)
 fork.variant(
     "clone-in-slot",
     "The clone itself runs in the slot: two threads are in one slot, and the new one owns none.",
     constants={"IN_SLOT": True},
-    drop=["vfork", "fork_process"],
-    expected={"a_parent_waits_for_its_child": "vacuous", "only_a_vfork_child_leaves": "vacuous",
-              "a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
-              "slot_is_owned": "refuted", "no_sigtrap": "refuted", "both_processes_step": "refuted",
-              "blocked_parent_owns_no_slot": "vacuous", "child_is_probed": "vacuous",
-              "a_vfork_parent_goes_on": "vacuous"},
+    drop=["vfork", "fork_process", "leave", "resume"],
+    refutes=["slot_is_owned", "no_sigtrap", *OF_MORE_CALLS],
+    moot=[*OF_VFORK, "child_is_probed"],
     threads=2,
-)  # fmt: skip
+)
 fork.variant(
     "vfork-in-slot",
     "The vfork itself runs in the slot; the child is moved out, but its parent keeps the slot that the child needs.",
     constants={"IN_SLOT": True, "CHILD_FIXED": True},
     drop=["fork_process", "clone_thread"],
-    expected={"a_vfork_child_steps": "refuted", "two_threads_want_one_slot": "refuted",
-              "blocked_parent_owns_no_slot": "refuted", "no_deadlock": "refuted", "both_processes_step": "refuted",
-              "a_waiting_thread_gets_a_slot": "refuted", "a_vfork_parent_goes_on": "refuted",
-              "child_is_probed": "vacuous"},
+    refutes=[*OF_VFORK, "no_deadlock", "a_waiting_thread_gets_a_slot", *OF_MORE_CALLS],
+    moot=["child_is_probed"],
     threads=2,
-)  # fmt: skip
-fork.variant(
-    "area-copied",
-    "The area is inherited with its owners: the child waits for a slot whose owner lives in another process.",
-    constants={"AREA_COPIED": True},
-    expected={"no_deadlock": "refuted", "a_waiting_thread_gets_a_slot": "refuted"},
-    threads=3,
-)
-fork.variant(
-    "mark-not-copied",
-    "The child's address space is not marked as one that may hold breakpoints: its traps are not looked up.",
-    constants={"FLAG_COPIED": False},
-    expected={"no_sigtrap": "refuted", "both_processes_step": "refuted"},
-    threads=2,
-    source="Linux 6.18 kernel/events/uprobes.c, uprobe_dup_mmap and uprobe_pre_sstep_notifier",
 )
 
 PROTOCOL = fork.protocol()

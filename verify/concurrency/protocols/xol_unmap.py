@@ -31,6 +31,7 @@ from verify.concurrency.language import (
     implies,
     leads_to,
 )
+from verify.concurrency.protocols import _breakpoint, _mapping_races
 
 SEALED = Parameter("SEALED", True)  # the program can neither unmap nor move the slot area
 BY_FILE = Parameter("BY_FILE", True)  # a probe is looked up by file and offset of the mapping, not by address
@@ -49,7 +50,6 @@ unmap = Description(
         "area": Bool(initial=True),  # the slot area is mapped where threads were sent
         "slot": ThreadId(),  # owner of the one slot
         "registered": Bool(),
-        "mark": Bool(initial=True),  # the address space is known to have breakpoints; cleared in a variant only
         "prober": Enum("idle", "listed", "armed", "removing"),
     },
     local={
@@ -57,25 +57,17 @@ unmap = Description(
         "stale": Bool(),  # the instruction that is to be displaced was not mapped when its probe was found
     },
     assumptions=(
-        Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch"),
-        Assumption(
-            "lookup-lock",
-            "looking the mapping and the probe up and reading the byte back are atomic against mapping and writing",
-            "Linux 6.18 kernel/events/uprobes.c, find_active_uprobe_rcu",
-        ),
+        _breakpoint.SINGLE_BYTE_WRITE,
+        _breakpoint.LOOKUP_LOCK,
         Assumption("own-breakpoints", "no other mapping has an int3 of its own at this address"),
-        Assumption("one-slot", "an area has one slot; the number of slots is the matter of xol-step"),
+        _breakpoint.ONE_SLOT,
     ),
     source="Linux 6.18 kernel/events/uprobes.c",
 )
 
 
 # --- the threads in a hit ---------------------------------------------------------------------------------------------
-@unmap.step()
-def exec_int3(s: Shared, t: Thread) -> None:
-    """The breakpoint is fetched."""
-    if t.pc == "at" and s.byte == "int3":
-        t.pc = "trap"
+exec_int3 = unmap.step()(_breakpoint.exec_int3)  # the breakpoint is fetched: on to the trap
 
 
 @unmap.step(fair=None)
@@ -192,10 +184,7 @@ def remove_uprobe(s: Shared) -> None:
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
-@unmap.always
-def no_sigtrap(s: Shared, t: Thread) -> Claim:
-    """No thread dies of the prober's int3."""
-    return t.pc != "killed"
+unmap.always(_breakpoint.no_sigtrap)
 
 
 @unmap.always
@@ -259,10 +248,7 @@ def a_hit_ends(s: Shared, t: Thread) -> Claim:
 
 
 # --- what must hold whenever a step is taken --------------------------------------------------------------------------
-@unmap.precondition(exec_int3)
-def a_hit_is_of_int3(s: Shared, t: Thread) -> Claim:
-    """A thread hits where the breakpoint stands."""
-    return t.pc == "at" and s.byte == "int3"
+unmap.precondition(exec_int3)(_breakpoint.a_hit_is_of_int3)
 
 
 @unmap.precondition(fault)
@@ -271,10 +257,7 @@ def a_fault_is_of_no_page(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and s.page == "nothing"
 
 
-@unmap.precondition(get_slot)
-def only_a_hit_gets_a_slot(s: Shared, t: Thread) -> Claim:
-    """A slot is for a thread whose probe was found."""
-    return t.pc == "wait"
+unmap.precondition(get_slot)(_breakpoint.only_a_hit_gets_a_slot)
 
 
 @unmap.precondition(unmap_text)
@@ -295,149 +278,61 @@ def the_program_maps_the_text(s: Shared, t: Thread) -> Claim:
     return t.pc == "at" and s.page == "nothing"
 
 
-@unmap.precondition(insert_uprobe)
-def registering_begins_once(s: Shared) -> Claim:
-    """Registering begins when nothing is registered."""
-    return s.prober == "idle" and not s.registered
+unmap.precondition(insert_uprobe)(_breakpoint.registering_begins_once)
 
 
 # --- variants ---------------------------------------------------------------------------------------------------------
-unmap.variant(
-    "area-not-sealed",
-    "The program may unmap or move the area: a thread faults in its slot.",
-    constants={"SEALED": False},
-    expected={"no_fault_in_slot": "refuted", "slot_is_mapped": "refuted", "a_hit_ends": "refuted"},
-    threads=2,
-    source="Linux before 6.15 (kernel/events/uprobes.c, xol_add_vma without VM_SEALED_SYSMAP); its configuration since",
-)
-unmap.variant(
-    "area-dies-with-text",
-    "The area belongs to the text mapping and goes with it: a thread faults in its slot.",
-    constants={"AREA_OF_TEXT": True},
-    expected={"no_fault_in_slot": "refuted", "slot_is_mapped": "refuted", "a_hit_ends": "refuted"},
-    threads=2,
-)
-unmap.variant(
-    "lookup-by-address",
-    "The probe is looked up by address: a thread whose text was replaced executes the old instruction.",
-    constants={"BY_FILE": False},
-    expected={"displaced_instruction_was_mapped": "refuted"},
-    threads=2,
-)
-unmap.variant(
-    "unchecked-write",
-    "The prober does not look at the mapping again under the lock: int3 is written into another mapping.",
-    constants={"CHECKED": False},
-    expected={"only_probed_text_is_patched": "refuted", "no_int3_remains": "refuted", "no_sigtrap": "refuted",
-              "a_hit_ends": "refuted"},
+IN_SLOT = "no_fault_in_slot slot_is_mapped a_hit_ends"  # refuted where a thread loses the area under it
+unmap.known_wrong(
+    ("area-not-sealed", "The program may unmap or move the area: a thread faults in its slot.", [SEALED], IN_SLOT,
+     "Linux before 6.15 (kernel/events/uprobes.c, xol_add_vma without VM_SEALED_SYSMAP); its configuration since"),
+    ("area-dies-with-text", "The area belongs to the text mapping and goes with it: a thread faults in its slot.",
+     [AREA_OF_TEXT], IN_SLOT),
+    ("lookup-by-address", "The probe is looked up by address: a thread whose text was replaced executes the old "
+     "instruction.", [BY_FILE], "displaced_instruction_was_mapped"),
+    ("unchecked-write", "The prober does not look at the mapping again under the lock: int3 is written into another "
+     "mapping.", [CHECKED], "only_probed_text_is_patched no_int3_remains no_sigtrap a_hit_ends"),
+    ("no-restart", "A trap whose probe is not found is a SIGTRAP without a look at the byte or the page.",
+     [RESTART], "no_sigtrap a_hit_ends"),
+    ("mmap-forgets", "Text that is mapped after registering gets no breakpoint: its hits are missed.",
+     [ON_MMAP], "mapped_text_is_probed"),
+    ("slot-given-twice", "A slot is given to a second thread while the first steps in it.",
+     [ONE_OWNER], "slot_is_owned"),
     threads=2,
 )  # fmt: skip
-unmap.variant(
-    "no-restart",
-    "A trap whose probe is not found is a SIGTRAP without a look at the byte or the page.",
-    constants={"RESTART": False},
-    expected={"no_sigtrap": "refuted", "a_hit_ends": "refuted"},
+area_moved = unmap.variant(
+    "area-moved",
+    "mremap moves the area and may move it back: threads are still sent to where it was, and fault there.",
+    refutes=IN_SLOT.split(),
     threads=2,
-)
-unmap.variant(
-    "mmap-forgets",
-    "Text that is mapped after registering gets no breakpoint: its hits are missed.",
-    constants={"ON_MMAP": False},
-    expected={"mapped_text_is_probed": "refuted"},
-    threads=2,
-)
-unmap.variant(
-    "slot-given-twice",
-    "A slot is given to a second thread while the first steps in it.",
-    constants={"ONE_OWNER": False},
-    expected={"slot_is_owned": "refuted"},
-    threads=2,
-)
-page_first = unmap.variant(
-    "page-before-breakpoint",
-    "mmap makes the page reachable, then writes the breakpoint: hits in between are missed.",
-    expected={"mapped_text_is_probed": "refuted"},
-    threads=2,
-    source="Linux 6.18 kernel/events/uprobes.c, uprobe_write: the copied page is mapped before it is written; 6.18.44",
+    source="Linux before 6.13 (kernel/events/uprobes.c before commit c16e2fdd746c, which refuses it)",
 )
 
 
-@page_first.step(replaces="map_text", fair=None)
-def map_page(s: Shared, t: Thread) -> None:
-    """The text is mapped again as it is in the file."""
-    if t.pc == "at" and s.page == "nothing":
-        s.page = "text"
+@area_moved.step(replaces="unmap_area", fair=None)
+def move_area(s: Shared, t: Thread) -> None:
+    """mremap of the slot area: away from where threads are sent, or back."""
+    if t.pc == "at":
+        s.area = not s.area
 
 
-@page_first.step(actor="kernel")
-def write_int3_of_mmap(s: Shared) -> None:
-    """Still in mmap: the breakpoint is written."""
-    if s.page == "text" and s.byte == "original" and s.prober in ("listed", "armed"):
-        s.byte = "int3"
-
-
-mark_cleared = unmap.variant(
-    "mark-cleared-early",
-    "A trap that finds no mapping clears the mark of the address space while the page can still be executed: SIGTRAP.",
-    expected={"no_sigtrap": "refuted"},
+both_unmapped = unmap.variant(
+    "both-unmapped",
+    "One munmap takes the text and the area while another thread is in a hit: it faults in its slot.",
+    refutes=IN_SLOT.split(),
     threads=2,
-    source="Linux 6.18 kernel/events/uprobes.c, mmf_recalc_uprobes; mm/vma.c, munmap downgrades its lock; 6.18.44",
 )
 
 
-@mark_cleared.step(replaces="exec_int3")
-def exec_reachable_int3(s: Shared, t: Thread) -> None:
-    """The breakpoint is fetched; without the mark it counts as the program's own."""
-    if t.pc == "at" and s.byte == "int3":
-        t.pc = "trap" if s.mark else "killed"
-
-
-@mark_cleared.step(replaces="look_up")
-def look_up_and_clear(s: Shared, t: Thread) -> None:
-    """The probe is found, or the instruction starts anew; where no mapping has a probe the mark goes."""
-    if t.pc == "trap":
-        gone = s.page == "nothing" or s.byte == "original"
-        t.pc = "wait" if s.registered and s.page == "text" else "at" if gone else "killed"
-        s.mark = s.mark and s.page == "text"
-
-
-@mark_cleared.step(replaces="unmap_text", fair=None)
-def remove_mapping(s: Shared, t: Thread) -> None:
-    """munmap takes the mapping out; the page tables still lead to the page with the int3."""
+@both_unmapped.step(replaces="unmap_text", fair=None)
+def unmap_both(s: Shared, t: Thread) -> None:
+    """munmap of a range with the page and the slot area."""
     if t.pc == "at" and s.page != "nothing":
         s.page = "nothing"
-
-
-@mark_cleared.step(actor="kernel")
-def clear_page_tables(s: Shared) -> None:
-    """munmap goes on: the page cannot be reached any more."""
-    if s.page == "nothing" and s.byte == "int3":
         s.byte = "original"
+        s.area = False
 
 
-@mark_cleared.step(replaces="write_original", actor="prober")
-def write_original_after(s: Shared) -> None:
-    """Under the lock, which munmap has until it ends."""
-    if s.prober == "armed" and (s.page != "nothing" or s.byte == "original"):
-        s.prober = "removing"
-        s.byte = "original"
-
-
-@mark_cleared.step(replaces="map_other", fair=None)
-def map_other_after(s: Shared, t: Thread) -> None:
-    """Another mapping takes the address, when munmap has ended."""
-    if t.pc == "at" and s.page == "nothing" and s.byte == "original":
-        s.page = "other"
-
-
-@mark_cleared.step(replaces="map_text", fair=None)
-def map_text_after(s: Shared, t: Thread) -> None:
-    """The text is mapped again, when munmap has ended; writing the breakpoint sets the mark."""
-    if t.pc == "at" and s.page == "nothing" and s.byte == "original":
-        s.page = "text"
-        if s.registered and s.prober != "removing":
-            s.byte = "int3"
-            s.mark = True
-
+_mapping_races.declare(unmap)  # races with the inside of mmap, munmap and mremap, in finer steps
 
 PROTOCOL = unmap.protocol()

@@ -51,6 +51,28 @@ RACES = {
     ("xol-unmap", "page-before-breakpoint", "mapped_text_is_probed"): ("insert_uprobe", "map_text"),
     # the call in the child is not known as one: it stays, and another round of registering leaves half of it
     ("optimised-nop5", "trampoline-not-inherited", "no_torn_instruction"): ("fork", "forget", "register", "child_torn"),
+    # the prober has listed a place; the text is moved away, not written, and moved back with its int3
+    ("xol-unmap", "text-moved-after-listing", "no_sigtrap"): (
+        "list_place", "move_text", "write_original", "move_text_back", "exec_int3", "look_up",
+    ),
+    # the area is moved, or goes with the text: the slot that a thread is sent to is not there
+    ("xol-unmap", "area-moved", "no_fault_in_slot"): ("unmap_area", "get_slot", "step"),
+    ("xol-unmap", "both-unmapped", "no_fault_in_slot"): ("unmap_text", "get_slot", "step"),
+    # thread traps, another removes the probe, lookup fails, SIGTRAP
+    ("xol-step", "no-recheck", "no_sigtrap"): ("exec_int3", "write_original", "remove_uprobe", "miss", "sigtrap"),
+    # the thread is gone, its slot is not free; and the reverse
+    ("xol-step", "exit-keeps-slot", "no_deadlock"): ("get_slot", "exit_with_slot", "hit"),
+    ("xol-step", "exec-keeps-step", "slot_is_owned"): ("get_slot", "exec_in_slot"),
+    # the register is given away while the int3 is still out
+    ("inline-step-hwbp", "int3-back-too-late", "no_missed_hit"): ("take_out", "put_back", "exec_other_gap"),
+    # new over old is right, old over new is not
+    ("int3-patch", "no-sync-after-int3-back", "no_torn_instruction"): (
+        "forget", "write_int3", "write_tail", "fetch_torn",
+    ),
+    ("int3-patch", "no-sync-after-tail-back", "no_torn_instruction"): ("forget", "write_first", "fetch_torn"),
+    ("int3-patch", "no-sync-after-first-back", "no_sigtrap"): ("forget", "write_first", "fetch_int3", "handle"),
+    ("int3-patch", "tail-before-int3", "no_torn_instruction"): ("write_int3", "fetch_torn"),
+    ("int3-patch", "first-before-tail", "no_torn_instruction"): ("write_int3", "write_tail", "fetch_torn"),
     ("xol-unmap", "lookup-by-address", "displaced_instruction_was_mapped"): ("exec_int3", "unmap_text", "look_up"),
 }
 

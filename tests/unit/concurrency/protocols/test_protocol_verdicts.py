@@ -104,6 +104,18 @@ def test_nothing_is_vacuous_in_the_correct_version(name: str) -> None:
     assert not any(isinstance(verdict, Vacuous) for _, verdict in explored(case, case.threads).properties)
 
 
+@pytest.mark.parametrize("name", names())
+def test_what_a_variant_does_not_ask_cannot_happen_in_it(name: str) -> None:
+    base = protocol(name)
+    for variant in base.variants:
+        case = base.with_variant(variant.name)
+        assert not set(variant.moot) & {prop.name for prop in case.properties}
+        asked = tuple(prop for prop in base.properties if prop.name in variant.moot)
+        if asked:
+            found = explored(replace(case, properties=(*case.properties, *asked)), case.threads)
+            assert {prop for prop, verdict in found.properties if isinstance(verdict, Vacuous)} == set(variant.moot)
+
+
 @CORRECT
 def test_every_invariant_is_broken_by_a_variant(name: str) -> None:
     case = protocol(name)
