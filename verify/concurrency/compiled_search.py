@@ -1,7 +1,7 @@
 """Text of the C engine that is the same for every model: memory, the table of visited states, and the search.
 
-Complete: a visited state is stored as its image under a bijection, so none is taken for another. The text needs the
-definitions that `compiled_text` puts before it: `state`, FACTOR, BITS (24..127), MASK, MOVES, SYMMETRIC, `initial`, `expand`,
+Complete: a visited state is stored as its image under a bijection, so none is taken for another. The text needs what
+`compiled_text` defines before it: `state`, FACTOR, BITS (24..127), MASK, MOVES, SYMMETRIC, `initial`, `expand`,
 `broken`, `observe`, `terminal`, `representative`, `orbit_size`.
 """
 
