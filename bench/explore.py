@@ -114,9 +114,9 @@ def best_table(program: Path, tables: list[int]) -> int:
     return min(tables, key=lambda table: spin_run(program, table).seconds) if len(tables) > 1 else tables[0]
 
 
-def c_run(program: Path, symmetric: bool) -> Run:
+def c_run(program: Path) -> Run:
     """One run of the generated C, as a whole process."""
-    seconds, output = cpu([str(program), str(1 << 62), "0", "0", "s" if symmetric else "f"])
+    seconds, output = cpu([str(program), str(1 << 62), "0", "0"])
     fields = next(line for line in output.splitlines() if line.startswith("result")).split()
     return Run(seconds, int(fields[2]), int(fields[6]) / int(fields[1]))
 
@@ -160,7 +160,7 @@ def candidates(model: Model, scratch: Path, tables: list[int], engines: list[str
             shown = name + (", symmetric" if symmetric else "")
             if name == "c":
                 program = compiled.program(model, symmetric)
-                runs[shown] = lambda p=program, s=symmetric: c_run(p, s)  # type: ignore[misc]
+                runs[shown] = lambda p=program: c_run(p)  # type: ignore[misc]
             elif name != "bdd" or not symmetric:
                 runs[shown] = lambda n=name, s=symmetric: engine_run(threads, n, s)  # type: ignore[misc]
     return runs

@@ -119,7 +119,7 @@ class _Run:
     def one(self, chosen: Protocol, threads: int, position: int) -> Explored:
         """Explores one protocol, prints the result and writes its files."""
         try:
-            found = explore(chosen, threads, self.engine, None, self.limits)
+            found = explore(chosen, threads, self.engine, None, self.limits, lambda trace: self.early(chosen, trace))
         except ValueError as error:
             raise _usage(f"{_stem(chosen)}: {error}") from error
         shown = _traces(chosen, found, self.count)
@@ -133,6 +133,12 @@ class _Run:
         except (OSError, ValueError) as error:
             raise _usage(f"{_stem(chosen)}: {error}") from error
         return found
+
+    def early(self, chosen: Protocol, trace: Trace) -> None:
+        """Tells on standard error of a counterexample while the other properties are being decided."""
+        if self.form == "text":
+            head = f"{_stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
+            click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
 
 
 def _any_number(chosen: list[Protocol], form: str, limits: Limits, check: bool, traces: Path | None) -> int:

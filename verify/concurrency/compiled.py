@@ -66,7 +66,7 @@ def program(model: Model, symmetric: bool) -> Path:
     text = source(model, symmetric)
     command = compiler()
     assert command is not None
-    options = ("-O2", "-march=native", "-w", "-x", "c")
+    options = ("-O3", "-march=native", "-w", "-x", "c")
     name = hashlib.sha256("\0".join((text, *command, *options)).encode()).hexdigest()[:32]
     place = _cache() / name
     if not place.exists():
@@ -99,7 +99,7 @@ def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> 
     if reason:
         raise ValueError(f"the C engine cannot explore this model: {reason}")
     memory = limits.memory if limits.memory is not None else (1 << 63)
-    arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0), "s" if symmetric else "f"]
+    arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0)]
     try:
         place = program(model, symmetric)
     except KeyboardInterrupt:

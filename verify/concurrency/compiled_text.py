@@ -1,219 +1,126 @@
-"""Text of the C engine: the search, the same for every model, and the functions that are generated for one model."""
+"""Text of the C engine: what is generated for one model, and with it the whole program."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from math import factorial
+from typing import Final
 
 from verify.concurrency.circuit import Node
+from verify.concurrency.compiled_search import HEAD, LOOP, MEMORY, TABLE
 from verify.concurrency.ground import Model, Transition
-from verify.concurrency.text import C_WITHOUT_BRANCHES, C, Writer, grouped, outcomes, shared
+from verify.concurrency.text import C_WITHOUT_BRANCHES, C, Group, Writer, grouped, outcomes, shared
 from verify.concurrency.vectors import sorting_network
 
-SEARCH = r"""
-typedef unsigned __int128 count_t;
-static uint64_t hash_of(state s) {
-  uint64_t h = (uint64_t)s;
-  if (sizeof(state) > 8) h ^= (uint64_t)((unsigned __int128)s >> 64) * 0x9e3779b97f4a7c15ull;
-  h *= 0x9e3779b97f4a7c15ull; return h ^ (h >> 32);
-}
-static state *table, *queue;
-static uint64_t stored, room, slots;
-static volatile sig_atomic_t interrupted;
-static void on_signal(int number) { (void)number; interrupted = 1; }
-static void put_state(state s) {
-  printf("%llx%016llx", (unsigned long long)((unsigned __int128)s >> 64), (unsigned long long)s);
-}
-static void put_count(count_t c) {
-  char text[48]; int i = 47; text[i] = 0;
-  do { text[--i] = (char)('0' + (int)(c % 10)); c /= 10; } while (c);
-  fputs(text + i, stdout);
-}
-#ifdef __linux__ /* large pages: a table of random accesses misses the translation buffer far less */
-static state *zeroed(uint64_t count) {
-  void *place = mmap(0, count * sizeof(state), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (place == MAP_FAILED) return 0;
-  madvise(place, count * sizeof(state), MADV_HUGEPAGE);
-  return place;
-}
-static void give_back(state *place, uint64_t count) { munmap(place, count * sizeof(state)); }
-static state *resized(state *place, uint64_t count, uint64_t more) {
-  void *moved = mremap(place, count * sizeof(state), more * sizeof(state), MREMAP_MAYMOVE);
-  if (moved == MAP_FAILED) return 0;
-  madvise(moved, more * sizeof(state), MADV_HUGEPAGE);
-  return moved;
-}
-#else
-static state *zeroed(uint64_t count) { return calloc(count, sizeof(state)); }
-static void give_back(state *place, uint64_t count) { (void)count; free(place); }
-static state *resized(state *place, uint64_t count, uint64_t more) {
-  (void)count; return realloc(place, more * sizeof(state));
-}
-#endif
-static int grow(uint64_t limit) {
-  uint64_t wider = slots * 4;
-  if ((wider + room) * sizeof(state) > limit) wider = slots * 2;
-  if ((wider + room) * sizeof(state) > limit) return 0;
-  give_back(table, slots);
-  table = zeroed(wider);
-  if (!table) return 0;
-  slots = wider;
-  for (uint64_t i = 0; i < stored; i++) {
-    uint64_t at = hash_of(queue[i]) & (slots - 1);
-    while (table[at]) at = (at + 1) & (slots - 1);
-    table[at] = queue[i] + 1;
-  }
-  return 1;
-}
-static int insert(state s, uint64_t at, uint64_t limit) {
-  for (at &= slots - 1; table[at]; at = (at + 1) & (slots - 1)) if (table[at] == s + 1) return 1;
-  if (stored == room) {
-    uint64_t more = room * 2;
-    if ((more + slots) * sizeof(state) > limit) more = room + room / 4;
-    if ((more + slots) * sizeof(state) > limit) return 0;
-    state *moved = resized(queue, room, more);
-    if (!moved) return 0;
-    queue = moved; room = more;
-  }
-  table[at] = s + 1; queue[stored++] = s;
-  return stored * 2 <= slots || grow(limit);
-}
-static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec * 1e-9; }
-int main(int argc, char **argv) {
-  uint64_t limit = strtoull(argv[1], 0, 10), most = strtoull(argv[2], 0, 10);
-  double seconds = atof(argv[3]), began = now();
-  int symmetric = argc > 4 && argv[4][0] == 's';
-  count_t states = 0, transitions = 0;
-  uint64_t depth = 0, next = 0;
-  const char *reason = "";
-  uint64_t seen = 0; int dead = 0;
-  signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
-  slots = 1 << 18; room = 1 << 12;
-  table = zeroed(slots); queue = zeroed(room);
-  state *buffer = malloc(sizeof(state) * BATCH * (MOVES + 1)); uint64_t *hashes = malloc(8 * BATCH * (MOVES + 1));
-  if (!table || !queue || !buffer || !hashes) return 71;
-  for (unsigned i = 0; i < sizeof initial / sizeof *initial; i++) {
-    state s = symmetric ? representative(initial[i]) : initial[i];
-    insert(s, hash_of(s), limit);
-  }
-  uint64_t level_end = stored;
-  while (next < stored) {
-    if (next == level_end) { depth++; level_end = stored; }
-    uint64_t last = level_end - next > BATCH ? next + BATCH : level_end, made = 0;
-    for (; next < last; next++) {
-      state n = queue[next];
-      int count = expand(n, buffer + made);
-      if (count < 0) {
-        printf("overflow %d ", -1 - count); put_state(n); putchar('\n'); return 0;
-      }
-      uint64_t weight = symmetric ? orbit_size(n) : 1, fresh = observe(n) & ~seen;
-      states += weight; transitions += (count_t)weight * (unsigned)count;
-      for (int bit = 0; fresh; bit++, fresh >>= 1) if (fresh & 1) {
-        seen |= 1ull << bit;
-        printf("seen %d %llu ", bit, (unsigned long long)depth); put_state(n); putchar('\n');
-      }
-      if (!count && !dead && !terminal(n)) {
-        dead = 1; printf("seen -1 %llu ", (unsigned long long)depth); put_state(n); putchar('\n');
-      }
-      made += (unsigned)count;
-    }
-    for (uint64_t i = 0; i < made; i++) {
-      if (symmetric) buffer[i] = representative(buffer[i]);
-      hashes[i] = hash_of(buffer[i]);
-    }
-    for (uint64_t i = 0; i < made; i++) {
-      if (i + 32 < made) __builtin_prefetch(&table[hashes[i + 32] & (slots - 1)]);
-      if (!insert(buffer[i], hashes[i], limit)) { reason = "memory"; goto out; }
-    }
-    if (most && stored > most) { reason = "states"; goto out; }
-    if (interrupted) { reason = "interrupted"; goto out; }
-    if (seconds > 0 && now() - began > seconds) { reason = "seconds"; goto out; }
-  }
-out:
-  printf("result %llu ", (unsigned long long)stored); put_count(states); putchar(' '); put_count(transitions);
-  printf(" %llu %d %llu %.6f %s\n", (unsigned long long)depth, !*reason,
-    (unsigned long long)((slots + room) * sizeof(state)), now() - began, reason);
-  return 0;
-}
-"""
+LEAST = 24  # bits of a word: the table has 2^12 lines at least
+FACTOR: Final = 0xD1342543DE82EF95_9E3779B97F4A7C15  # odd; multiplication by it mixes the bits of a state
+OBSERVED = replace(C_WITHOUT_BRANCHES, word="((number)({0}))")  # as wide as a state, for vectors of states
+
+WHOLE: Final = """\
+static state representative(state n) { return n; }
+static uint64_t orbit_size(state n) { (void)n; return 1; }"""
 
 
 def source(model: Model, symmetric: bool) -> str:
     """The C program of one model."""
-    word = "uint64_t" if model.bits < 64 else "unsigned __int128"
-    batch = max(16, 4096 * 8 // max(8, len(model.transitions)))
-    head = [
-        "#define _GNU_SOURCE\n#ifdef __linux__\n#include <sys/mman.h>\n#endif",
-        "#include <signal.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>",
-        "#include <time.h>",
-        f"typedef {word} state;\n#define BATCH {batch}\n#define MOVES {len(model.transitions)}",
-    ]
-    writer = Writer(model, C)
+    word, writer = ("uint64_t" if model.bits < 64 else "unsigned __int128"), Writer(model, C)
+    bits = max(LEAST, model.bits)
     starts = ", ".join(writer.wide(state) for state in model.initial)
-    orbits = _orbits(model, writer) if symmetric else [
-        "static state representative(state n) { return n; }",
-        "static uint64_t orbit_size(state n) { (void)n; return 1; }",
-    ]  # fmt: skip
-    return "\n".join(
-        [
-            *head,
-            f"static const state initial[] = {{{starts}}};",
-            _expand(model, writer),
-            _observe(model, Writer(model, C_WITHOUT_BRANCHES)),
-            *orbits,
-            SEARCH,
-        ]
-    )
+    definitions = [
+        f"typedef {word} state;",
+        f"#define BITS {bits}",
+        f"#define MASK {writer.wide((1 << bits) - 1)}",
+        f"#define FACTOR {writer.wide(FACTOR % (1 << bits))}",
+        f"#define MOVES {len(model.transitions)}",
+        f"#define SYMMETRIC {int(symmetric)}",
+        f"static const state initial[] = {{{starts}}};",
+    ]
+    observe = _observe(model, Writer(model, OBSERVED))
+    orbits = _orbits(model, writer) if symmetric else WHOLE
+    return "\n".join([HEAD, *definitions, _expand(model, writer), observe, orbits, MEMORY, TABLE, LOOP])
 
 
 def _expand(model: Model, writer: Writer) -> str:
-    lines = ["static int expand(state n, state *out) {", "  state *first = out;"]
+    """The successors of a batch. The states are sorted by the cell that a group of transitions tests, so that the
+    processor need not guess where a state goes next."""
     groups, rest = grouped(model)
-    guards = [part for group in groups for _, items in group.cases for _, left in items for part in left]
-    guards += [transition.guard for transition in rest]
-    used: dict[int, str] = {}
-    for node in shared(guards):
-        lines.append(f"  const int v{node.number} = {writer.expression(node, used)};")
-        used[node.number] = f"v{node.number}"
+    values = max([1, *(1 << group.slot.width for group in groups)])
+    lines = [
+        "static state broken; /* the state in which a check failed */",
+        "static int64_t expand(const state *from, unsigned many, state *out) { /* their number, or -1 - transition */",
+        "  state *const first = out;",
+        f"  static uint16_t sorted[{values}][BATCH];",
+        f"  unsigned count[{values}];",
+    ]
     for group in groups:
-        lines.append(f"  switch ({writer.read(group.slot)}) {{")
-        for value, items in group.cases:
-            lines.append(f"  case {value}:")
-            for transition, left in items:
-                lines += _transition(writer, transition, left, used)
-            lines.append("    break;")
-        lines.append("  default: break; }")
-    for transition in rest:
-        lines += _transition(writer, transition, (transition.guard,), used)
-    return "\n".join([*lines, "  return (int)(out - first);", "}"])
+        lines += _group(writer, group)
+    if rest:
+        lines += ["  for (unsigned i = 0; i < many; i++) {", "    const state n = from[i];"]
+        lines += _transitions(writer, tuple((transition, (transition.guard,)) for transition in rest))
+        lines.append("  }")
+    return "\n".join([*lines, "  return out - first;", "}"])
 
 
-def _transition(writer: Writer, transition: Transition, left: tuple[Node, ...], used: dict[int, str]) -> list[str]:
-    inner = dict(used)
-    condition = " && ".join(writer.expression(part, inner) for part in left) or "1"
-    lines = [f"    if ({condition}) {{"]
-    for node in shared(outcomes(transition)):
-        if node.number not in inner:
-            lines.append(f"      const int v{node.number} = {writer.expression(node, inner)};")
-            inner[node.number] = f"v{node.number}"
-    for check in transition.checks:
-        lines.append(f"      if (!{writer.expression(check.holds, inner)}) return {-1 - transition.number};")
-    return [*lines, f"      *out++ = {writer.successor(transition, inner)}; }}"]
+def _group(writer: Writer, group: Group) -> list[str]:
+    lo = group.slot.lo
+    lines = [
+        "  memset(count, 0, sizeof count);",
+        "  for (unsigned i = 0; i < many; i++) {",
+        "    const state n = from[i];",
+        f"    const unsigned value = (unsigned)({writer.read(group.slot)} - {lo});",
+        "    sorted[value][count[value]++] = (uint16_t)i;",
+        "  }",
+    ]
+    for value, items in group.cases:
+        lines += [
+            f"  for (unsigned j = 0; j < count[{value - lo}]; j++) {{",
+            f"    const unsigned i = sorted[{value - lo}][j];",
+            "    const state n = from[i];",
+            *_transitions(writer, items),
+            "  }",
+        ]
+    return lines
+
+
+def _transitions(writer: Writer, items: tuple[tuple[Transition, tuple[Node, ...]], ...]) -> list[str]:
+    """The transitions of state `n`, number `i` of its batch, each with the conjuncts that its guard has left."""
+    lines: list[str] = []
+    used = _named(writer, [part for _, left in items for part in left], {}, lines, "    ")
+    for transition, left in items:
+        condition = " && ".join(writer.expression(part, used) for part in left) or "1"
+        lines.append(f"    if ({condition}) {{")
+        inner = _named(writer, outcomes(transition), used, lines, "      ")
+        for check in transition.checks:
+            failed = f"broken = n; return {-1 - transition.number};"
+            lines.append(f"      if (!{writer.expression(check.holds, inner)}) {{ {failed} }}")
+        lines += [f"      *out++ = {writer.successor(transition, inner)};", "      moves[i]++;", "    }"]
+    return lines
+
+
+def _named(
+    writer: Writer, nodes: Iterable[Node], used: dict[int, str], lines: list[str], indent: str
+) -> dict[int, str]:
+    """`used` with a variable for each node that several of `nodes` need; `lines` gets the variables."""
+    names = dict(used)
+    for node in shared(nodes):
+        if node.number not in names:
+            lines.append(f"{indent}const number v{node.number} = {writer.expression(node, names)};")
+            names[node.number] = f"v{node.number}"
+    return names
 
 
 def _observe(model: Model, writer: Writer) -> str:
     nodes = [item.node for item in model.observations]
-    used: dict[int, str] = {}
-    lines = ["static uint64_t observe(state n) {"]
-    for node in shared(nodes):
-        lines.append(f"  const int v{node.number} = {writer.expression(node, used)};")
-        used[node.number] = f"v{node.number}"
+    lines = ["static inline __attribute__((always_inline)) uint64_t observe(state n) {"]
+    used = _named(writer, nodes, {}, lines, "  ")
     bits = [f"((uint64_t)({writer.expression(node, used)} != 0) << {i})" for i, node in enumerate(nodes)]
     lines += ["  (void)n;", f"  return {' | '.join(bits) or '0'};", "}"]
     lines.append(f"static int terminal(state n) {{ (void)n; return {writer.expression(model.terminal, {})}; }}")
     return "\n".join(lines)
 
 
-def _orbits(model: Model, writer: Writer) -> list[str]:
+def _orbits(model: Model, writer: Writer) -> str:
     """Representative and size of an orbit; see `vectors.Orbits`."""
     ids, width, count = model.identities, model.record, model.threads
     keys = [f"  uint64_t k[{count}];"]
@@ -235,8 +142,9 @@ def _orbits(model: Model, writer: Writer) -> list[str]:
         for bit, slot in enumerate(reversed(ids)):
             parts.append(f"((state)(((k[{position}] >> {bit}) & 1) * {position + 1}) << {slot.offset})")
     runs = [f"  r = k[{i}] == k[{i - 1}] ? r + 1 : 1; w /= r;" for i in range(1, count)]
-    return [
+    lines = [
         "static state representative(state n) {", *keys, *swaps, f"  return {' | '.join(parts)};", "}",
         "static uint64_t orbit_size(state n) {", *keys, f"  uint64_t w = {factorial(count)}ull, r = 1;", *runs,
         "  (void)r; (void)k; return w;", "}",
     ]  # fmt: skip
+    return "\n".join(lines)

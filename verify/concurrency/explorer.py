@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
@@ -29,6 +30,8 @@ from verify.concurrency.vectors import WIDTH
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
 DIAGRAM_SECONDS = 120.0  # that diagrams have before C is tried
+BROKEN_SECONDS = 1.0  # that they have at first, where something is refuted already
+LIST_SECONDS = 60.0  # that C has then, before diagrams go on
 LIVENESS_STATES = (
     2_000_000  # states up to which liveness is judged state by state where orbits do not decide, with lassos
 )
@@ -40,26 +43,34 @@ def explore(
     engine: str = "auto",
     symmetric: bool | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    early: Callable[[Trace], None] = lambda _: None,
 ) -> Explored:
     """Every interleaving of `threads` threads (default: the protocol's), within `limits`.
 
-    `symmetric` None: threads are exchanged wherever that is exact. Raises DomainOverflow, and ValueError for an engine
-    that is unknown or cannot run here.
+    `symmetric` None: threads are exchanged wherever that is exact. `early` gets the counterexamples that the engine
+    "auto" finds at once, where deciding the other properties takes longer. Raises DomainOverflow, and ValueError for an
+    engine that is unknown or cannot run here.
     """
     began = time.perf_counter()
     model = ground(protocol, protocol.threads if threads is None else threads)
     bounded = limits if limits.memory is not None else replace(limits, memory=memory_available() // 2)
-    found = search(model, engine, symmetric, bounded)
+    found = search(model, engine, symmetric, bounded, early)
     closed = verdicts(model, found, bounded)
     return result(model, found, closed, time.perf_counter() - began)
 
 
-def search(model: Model, engine: str, symmetric: bool | None, limits: Limits) -> Search:
+def search(
+    model: Model,
+    engine: str,
+    symmetric: bool | None,
+    limits: Limits,
+    early: Callable[[Trace], None] = lambda _: None,
+) -> Search:
     """Runs one engine, or for "auto" as many as it takes."""
     reduced = model.symmetric if symmetric is None else symmetric and model.symmetric
     match engine:
         case "auto":
-            return automatic(model, reduced, limits)
+            return automatic(model, reduced, limits, early)
         case "python":
             return interpreter.search(model, reduced, limits)
         case "numpy":
@@ -71,7 +82,7 @@ def search(model: Model, engine: str, symmetric: bool | None, limits: Limits) ->
     raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
 
 
-def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
+def automatic(model: Model, symmetric: bool, limits: Limits, early: Callable[[Trace], None]) -> Search:
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
     few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
     if model.bits <= WIDTH:
@@ -81,22 +92,55 @@ def automatic(model: Model, symmetric: bool, limits: Limits) -> Search:
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
     try:
-        more = _beyond(model, symmetric, limits, _with_ways(model, found))
+        first = _with_ways(model, found)
+        _tell(model, first, early)
+        more = _beyond(model, symmetric, limits, first)
     except KeyboardInterrupt:
         more = replace(found, reason="interrupted")
     return more if more.states > found.states or more.reason != "interrupted" else replace(found, reason=more.reason)
 
 
 def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Search:
-    """The search for which `first`, incomplete, was not enough; what that has seen keeps its ways."""
-    seconds = DIAGRAM_SECONDS if limits.seconds is None else min(DIAGRAM_SECONDS, limits.seconds)
-    drawn = diagrams.search(model, replace(limits, seconds=seconds), first)
-    if drawn.complete or drawn.reason == "interrupted":
+    """The search for which `first`, incomplete, was not enough; what that has seen keeps its ways.
+
+    Diagrams come first. A broken protocol has large ones more often, and what else is wrong with it wants its distance,
+    which they measure slowly: where something is refuted, they soon make way for C.
+    """
+    listing = bool(violations(model, first)) and model.bits <= WIDTH and not compiled.unavailable(model, symmetric)
+    drawn = diagrams.search(model, _at_most(limits, BROKEN_SECONDS if listing else DIAGRAM_SECONDS), first)
+    if _final(model, drawn):
         return drawn
-    drawn = explicit(model, symmetric, limits)
-    drawn.seen |= first.seen
-    drawn.deadlock = first.deadlock or drawn.deadlock
-    return drawn
+    if listing:
+        listed = _together(explicit(model, symmetric, _at_most(limits, LIST_SECONDS)), first)
+        if _final(model, listed):
+            listed.diagram = drawn.diagram if drawn.complete else None
+            return listed
+        drawn = diagrams.search(model, _at_most(limits, DIAGRAM_SECONDS), first)
+    return drawn if _final(model, drawn) or drawn.complete else _together(explicit(model, symmetric, limits), first)
+
+
+def _final(model: Model, found: Search) -> bool:
+    """Whether a search is over, and knows how far away what it refutes is."""
+    if found.reason == "interrupted":
+        return True
+    return found.complete and all(seen.depth >= 0 for seen in violations(model, found))
+
+
+def violations(model: Model, found: Search) -> list[Seen]:
+    """What a search has seen that refutes an invariant, or deadlock freedom."""
+    bad = [found.seen[i] for i, item in enumerate(model.observations) if item.role == "bad" and i in found.seen]
+    return bad if found.deadlock is None else [*bad, found.deadlock]
+
+
+def _at_most(limits: Limits, seconds: float) -> Limits:
+    return replace(limits, seconds=seconds if limits.seconds is None else min(seconds, limits.seconds))
+
+
+def _together(found: Search, first: Search) -> Search:
+    """A search that keeps what `first` has seen, with its ways."""
+    found.seen |= first.seen
+    found.deadlock = first.deadlock or found.deadlock
+    return found
 
 
 def _with_ways(model: Model, found: Search) -> Search:
@@ -110,6 +154,13 @@ def _with_ways(model: Model, found: Search) -> Search:
     bad = {index for index, item in enumerate(model.observations) if item.role == "bad"}
     seen = {index: way(one) if index in bad else one for index, one in found.seen.items()}
     return replace(found, seen=seen, deadlock=found.deadlock and way(found.deadlock), levels=None)
+
+
+def _tell(model: Model, found: Search, early: Callable[[Trace], None]) -> None:
+    """Passes on the counterexamples of an incomplete search."""
+    for name, verdict in safety(model, found).items():
+        if isinstance(verdict, Seen):
+            early(trace(model, name, verdict, found.symmetric))
 
 
 def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
