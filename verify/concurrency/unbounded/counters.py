@@ -21,7 +21,7 @@ from verify.concurrency.grounding import Scope, Transition
 from verify.concurrency.language import Protocol
 from verify.concurrency.parts import parts
 from verify.concurrency.terms import PropertyTerm, Quantified, StepTerm, Term
-from verify.concurrency.unbounded.solvers import Expr, horn
+from verify.concurrency.unbounded.solvers import Expr, horn, queried
 from verify.concurrency.unbounded.tracked import (
     NotCovered,
     Sight,
@@ -325,8 +325,4 @@ class _Engine:
         left = int((self.until - time.perf_counter()) * 1000)
         if left <= 0:
             return False
-        self.made.set(timeout=left)
-        try:
-            return bool(self.made.query(bad()) == z3.unsat)
-        except z3.Z3Exception:  # the time is over
-            return False
+        return bool(queried(self.made, bad(), left) == z3.unsat)

@@ -8,6 +8,7 @@ for any number of threads and any integer parameters of at least 1; nothing is c
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import z3
@@ -17,7 +18,7 @@ from verify.concurrency.language import Protocol
 from verify.concurrency.parts import Parts, parts
 from verify.concurrency.unbounded.candidates import candidates
 from verify.concurrency.unbounded.clauses import Clause, of_property
-from verify.concurrency.unbounded.solvers import Expr, solver
+from verify.concurrency.unbounded.solvers import Expr, asked, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
@@ -98,6 +99,8 @@ class Conditions:
         self.protocol, self.clauses, self.until = protocol, clauses, until
         self.symbols = Symbols(protocol)
         self.selectors = [z3.Bool(f"clause.{index}") for index in range(len(clauses))]
+        self.without = [negation(selector) for selector in self.selectors]
+        self.numbers = {selector.get_id(): index for index, selector in enumerate(self.selectors)}
         self.initial = self._initial()
         self.steps = [self._step(parts(step)) for step in protocol.steps]
 
@@ -115,7 +118,7 @@ class Conditions:
         found = []
         for clause in self.clauses:
             chosen = threads[: len(clause.threads)], indices[: len(clause.indices)]
-            found.append(z3.Not(self.symbols.clause(clause, *chosen, read)))
+            found.append(negation(self.symbols.clause(clause, *chosen, read)))
         return found
 
     def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[Expr]) -> _Condition:
@@ -125,7 +128,7 @@ class Conditions:
         made.add(*instances)
         marks = [z3.Bool(f"violated.{name}.{index}") for index in range(len(violations))]
         for mark, violation in zip(marks, violations, strict=True):
-            made.add(z3.Implies(mark, violation))
+            made.add(implication(mark, violation))
         return _Condition(name, made, tuple(marks))
 
     def _initial(self) -> _Condition:
@@ -167,11 +170,12 @@ class Conditions:
     def _sweep(self, condition: _Condition, active: frozenset[int]) -> frozenset[int]:
         """Drops clauses until no active one is violated by this condition."""
         goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        condition.made.add(z3.Implies(goal, z3.Or([z3.And(self.selectors[i], condition.violated[i]) for i in active])))
+        either = [junction("and", (self.selectors[i], condition.violated[i])) for i in active]
+        condition.made.add(implication(goal, junction("or", either)))
         while active:
             self._in_time()
-            chosen = [self.selectors[i] if i in active else z3.Not(self.selectors[i]) for i in range(len(self.clauses))]
-            answer = condition.made.check(*chosen, goal)
+            chosen = [self.selectors[i] if i in active else self.without[i] for i in range(len(self.clauses))]
+            answer = asked(condition.made, (*chosen, goal))
             if answer == z3.unsat:
                 return active
             if answer == z3.unknown:
@@ -185,13 +189,10 @@ class Conditions:
 
     def needed(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
         """An inductive subset of `kept` that holds `wanted`: what the cores name, from `wanted` on."""
-        found, waiting = set(wanted), list(wanted)
-        while waiting:
-            index = waiting.pop()
-            for step in self.steps:
-                more = self._core(step, kept, index) - found
-                found |= more
-                waiting += more
+        found, fresh = set(wanted), set(wanted)
+        while fresh:
+            more = {index for step in self.steps for index in self._core(step, kept, fresh)}
+            fresh, found = more - found, found | more
         return frozenset(found)
 
     def minimal(self, wanted: tuple[str, ...]) -> tuple[Clause, ...]:
@@ -202,15 +203,20 @@ class Conditions:
                 active = active - {index}
         return tuple(self.clauses[index] for index in sorted(active))
 
-    def _core(self, condition: _Condition, kept: frozenset[int], index: int) -> set[int]:
-        """Clauses that keep the indexed one over a step."""
-        self._in_time()
-        assumed = [self.selectors[index], *(self.selectors[i] for i in sorted(kept) if i != index)]
-        if condition.made.check(*assumed, condition.violated[index]) != z3.unsat:
+    def _core(self, condition: _Condition, kept: frozenset[int], some: Iterable[int]) -> set[int]:
+        """Clauses that keep some of them over a step."""
+        goal = self._goal(condition, some)
+        if asked(condition.made, (*(self.selectors[i] for i in sorted(kept)), goal)) != z3.unsat:
             raise NotCovered(f"the solver gave up on {condition.name}")
-        numbers = {selector.get_id(): i for i, selector in enumerate(self.selectors)}
-        core = {numbers[item.get_id()] for item in condition.made.unsat_core() if item.get_id() in numbers}
-        return core
+        core = (item.get_id() for item in condition.made.unsat_core())
+        return {self.numbers[number] for number in core if number in self.numbers}
+
+    def _goal(self, condition: _Condition, some: Iterable[int]) -> Expr:
+        """That one of some clauses is violated after the step."""
+        self._in_time()
+        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
+        condition.made.add(implication(goal, junction("or", [condition.violated[i] for i in sorted(some)])))
+        return goal
 
     def is_inductive(self, active: frozenset[int]) -> bool:
         """Whether the clauses are kept by every step, and hold initially."""
@@ -222,10 +228,8 @@ class Conditions:
         return not self._broken(self.initial, active)
 
     def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
-        self._in_time()
-        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        condition.made.add(z3.Implies(goal, z3.Or([condition.violated[i] for i in sorted(active)])))
-        return bool(condition.made.check(*(self.selectors[i] for i in sorted(active)), goal) != z3.unsat)
+        goal = self._goal(condition, active)
+        return bool(asked(condition.made, (*(self.selectors[i] for i in sorted(active)), goal)) != z3.unsat)
 
     def _in_time(self) -> None:
         if time.perf_counter() > self.until:

@@ -30,7 +30,7 @@ from verify.concurrency.terms import (
     Term,
 )
 from verify.concurrency.unbounded.clauses import Clause, size_term
-from verify.concurrency.unbounded.solvers import Expr, operation
+from verify.concurrency.unbounded.solvers import Expr, equality, implication, junction, negation, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
@@ -177,7 +177,7 @@ class Symbols:
                 assert index is not None
                 here.append(self.term(write.index, bound, self.before) == index)
             here.append(self.term(write.condition, bound, self.before))
-            found.append((z3.And(here), self.term(write.value, bound, self.before)))
+            found.append((junction("and", here), self.term(write.value, bound, self.before)))
         return found
 
     def _rounds(
@@ -361,8 +361,8 @@ class Symbols:
             for shape, members in groups.items():
                 some = tuple(z3.Const(f"hole.t{i}", self.thread) for i in range(shape[0]))
                 place = tuple(z3.Int(f"hole.k{i}") for i in range(shape[1]))
-                parts = [z3.Implies(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
-                self._made.append((shape, z3.And(parts), (*some, *place)))
+                parts = [implication(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
+                self._made.append((shape, junction("and", parts), (*some, *place)))
             self.threads, self.indices = mentioned
         return self._made
 
@@ -370,11 +370,12 @@ class Symbols:
         """The clause of these threads and indices."""
         names = [name for name, _ in clause.indices]
         env = {**dict(zip(clause.threads, threads, strict=True)), **dict(zip(names, indices, strict=True))}
-        inside = [thread != self.nobody for thread in threads]
-        inside += [a != b for a, b in itertools.combinations(threads, 2)]
+        inside = [negation(equality(thread, self.nobody)) for thread in threads]
+        inside += [negation(equality(a, b)) for a, b in itertools.combinations(threads, 2)]
         for (_, length), index in zip(clause.indices, indices, strict=True):
             inside += [index >= 0, index < self.term(length, {}, read)]
-        return z3.Implies(z3.And(inside), self.term(clause.body, env, read))
+        body = self.term(clause.body, env, read)
+        return implication(junction("and", inside), body) if inside else body
 
 
 _SORTS = itertools.count()
