@@ -107,7 +107,7 @@ def atoms(domain: Scalar, cell: Term) -> list[Term]:
         case Bounded():
             fixed = isinstance(domain.lo, int) and isinstance(domain.hi, int) and domain.hi - domain.lo < WRITTEN_OUT
             if not fixed:
-                return []
+                return [_equal(cell, size_term(bound)) for bound in (domain.lo, domain.hi)]
             assert isinstance(domain.lo, int)
             assert isinstance(domain.hi, int)
             return [_equal(cell, Const(number, INT)) for number in range(domain.lo, domain.hi + 1)]

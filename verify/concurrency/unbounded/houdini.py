@@ -7,22 +7,28 @@ for any number of threads and any integer parameters of at least 1; nothing is c
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import z3
 
 from verify.concurrency.domains import INT, THREAD
-from verify.concurrency.language import Protocol
+from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.parts import Parts, parts
+from verify.concurrency.terms import Term
+from verify.concurrency.terms import enabled as possibility
 from verify.concurrency.unbounded.candidates import candidates
+from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
-from verify.concurrency.unbounded.solvers import Expr, asked, implication, junction, negation, solver
+from verify.concurrency.unbounded.solvers import Expr, asked, equality, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
+ROUNDS = 3  # of instances where no step can be taken: each may mention further threads
+JUDGED = ("always", "deadlock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +48,62 @@ class Invariant:
     seconds: float
 
 
-def invariant(protocol: Protocol, seconds: float = 60.0, triples: bool | None = None) -> Invariant:
+def invariant(
+    protocol: Protocol,
+    seconds: float = 60.0,
+    triples: bool | None = None,
+    wanted: Iterable[str] | None = None,
+    small: bool = True,
+) -> Invariant:
     """An inductive invariant for any number of threads. Raises NotCovered.
 
-    `triples`: with candidates of three literals; None: only where those of two leave something open.
+    `wanted`: the properties to prove (None: every invariant and freedom from deadlock that is not declared to be
+    wrong). `triples`: with candidates of three literals; None: only where those of two leave something wanted open.
+    `small`: without the clauses that can be left out one by one, which takes longer than all else.
     """
+    names = tuple(_provable(protocol) if wanted is None else wanted)
     if triples is None:
         began = time.perf_counter()
-        found = invariant(protocol, seconds, False)
+        found = _invariant(protocol, seconds, False, names, small)
         left = seconds - (time.perf_counter() - began)
-        if not found.open or left < seconds / 3 or set(found.open) <= _refuted(protocol):
+        if left < seconds / 3 or set(names) <= set(found.proved):
             return found
         try:
-            more = invariant(protocol, left, True)
+            more = _invariant(protocol, left, True, names, small)
         except NotCovered:
             return found
         return more if len(more.proved) > len(found.proved) else found
-    return _invariant(protocol, seconds, triples)
+    return _invariant(protocol, seconds, triples, names, small)
 
 
-def _refuted(protocol: Protocol) -> set[str]:
-    """What no invariant can prove: it is declared to be wrong."""
-    return {name for name, verdict in protocol.expected if verdict == "refuted"}
+def _provable(protocol: Protocol) -> list[str]:
+    wrong = {name for name, verdict in protocol.expected if verdict == "refuted"}
+    return [prop.name for prop in protocol.properties if prop.kind in JUDGED and prop.name not in wrong]
 
 
-def _invariant(protocol: Protocol, seconds: float, triples: bool) -> Invariant:
+def _invariant(protocol: Protocol, seconds: float, triples: bool, wanted: tuple[str, ...], small: bool) -> Invariant:
     began = time.perf_counter()
-    names = [prop.name for prop in protocol.properties if prop.kind == "always"]
     pool = candidates(protocol, triples)
     if len(pool) > MOST:
         raise NotCovered(f"{len(pool)} candidates, more than {MOST}")
     conditions = Conditions(protocol, pool, began + seconds)
     kept = conditions.inductive(frozenset(range(len(pool))))
-    proved = tuple(name for name in names if any(pool[index].name == name for index in kept))
-    wanted = frozenset(i for i in kept if pool[i].name in proved)
-    needed = [pool[index] for index in sorted(conditions.needed(kept, wanted))]
-    chosen = Conditions(protocol, needed, began + seconds).minimal(proved) if proved else ()
-    left = tuple(name for name in names if name not in proved)
+    proved = [pool[index].name for index in kept if pool[index].name in protocol_names(protocol)]
+    goal = frozenset(i for i in kept if pool[i].name in proved)
+    if DEADLOCK in wanted and conditions.is_live(kept):
+        proved.append(DEADLOCK)
+        goal |= conditions.live_core(kept)
+    needed = [pool[index] for index in sorted(conditions.needed(kept, goal))]
+    chosen = Conditions(protocol, needed, began + seconds).minimal(proved) if proved and small else tuple(needed)
+    names = [prop.name for prop in protocol.properties if prop.kind in JUDGED]
+    closed, left = tuple(n for n in names if n in proved), tuple(n for n in names if n not in proved)
     spent = time.perf_counter() - began
-    return Invariant(protocol.name, protocol.variant, chosen, proved, left, len(pool), len(kept), spent)
+    return Invariant(protocol.name, protocol.variant, chosen, closed, left, len(pool), len(kept), spent)
+
+
+def protocol_names(protocol: Protocol) -> set[str]:
+    """The names of its invariants."""
+    return {prop.name for prop in protocol.properties if prop.kind == "always"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +126,7 @@ class Conditions:
         self.numbers = {selector.get_id(): index for index, selector in enumerate(self.selectors)}
         self.initial = self._initial()
         self.steps = [self._step(parts(step)) for step in protocol.steps]
+        self.stuck: _Condition | None = None
 
     # --- making ----------------------------------------------------------------------------------------------------
     def _generic(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
@@ -156,6 +180,35 @@ class Conditions:
         instances = symbols.instances(self.clauses, self.selectors)
         return self._finished(split.step.name, facts, violations, instances)
 
+    def _stuck(self) -> _Condition:
+        """That the clauses hold in a state that is not final, of one thread or more, and no step can be taken."""
+        symbols = self.symbols
+        symbols.clear()
+        symbols.mention_index(z3.IntVal(0))
+        facts = [negation(equality(symbols.fresh("some", THREAD), symbols.nobody))]
+        facts += [negation(symbols.term(end, {}, symbols.before)) for end in finals(self.protocol)]
+        possible = {step.name: possibility(step, step.threads) for step in self.protocol.steps}
+        done: set[tuple[object, ...]] = set()
+        for _ in range(ROUNDS):
+            for step in sorted(self.protocol.steps, key=lambda step: len(step.threads)):
+                for some in itertools.permutations(list(symbols.threads.values()), len(step.threads)):
+                    key = (step.name, *(thread.get_id() for thread in some))
+                    if key not in done:
+                        done.add(key)
+                        facts.append(self._impossible(possible[step.name], step.threads, some))
+            symbols.closure()
+            symbols.settle()
+        instances = symbols.instances(self.clauses, self.selectors)
+        return self._finished("stuck", facts, [], instances)
+
+    def _impossible(self, possible: Term, names: tuple[str, ...], threads: tuple[Expr, ...]) -> Expr:
+        """That these threads, if they are different ones, cannot take a step."""
+        symbols = self.symbols
+        same = [equality(thread, symbols.nobody) for thread in threads]
+        same += [equality(a, b) for a, b in itertools.combinations(threads, 2)]
+        guard = symbols.term(possible, dict(zip(names, threads, strict=True)), symbols.before)
+        return junction("or", [*same, negation(guard)])
+
     # --- deciding --------------------------------------------------------------------------------------------------
     def inductive(self, active: frozenset[int]) -> frozenset[int]:
         """The largest subset that holds initially and is kept by every step."""
@@ -187,6 +240,23 @@ class Conditions:
             active = active - dropped
         return active
 
+    def is_live(self, kept: Iterable[int]) -> bool:
+        """Whether the clauses say that each state is final, or has a step that can be taken."""
+        self._in_time()
+        self.stuck = self.stuck or self._stuck()
+        return bool(asked(self.stuck.made, [self.selectors[i] for i in sorted(kept)]) == z3.unsat)
+
+    def live_core(self, kept: frozenset[int]) -> frozenset[int]:
+        """Some of the clauses that say so."""
+        if self.stuck is None or not self.is_live(kept):
+            raise AssertionError("the clauses do not say that no state is a deadlock")
+        return frozenset(self._named(self.stuck))
+
+    def _named(self, condition: _Condition) -> set[int]:
+        """The clauses in the last core of a condition."""
+        core = (item.get_id() for item in condition.made.unsat_core())
+        return {self.numbers[number] for number in core if number in self.numbers}
+
     def needed(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
         """An inductive subset of `kept` that holds `wanted`: what the cores name, from `wanted` on."""
         found, fresh = set(wanted), set(wanted)
@@ -195,12 +265,14 @@ class Conditions:
             fresh, found = more - found, found | more
         return frozenset(found)
 
-    def minimal(self, wanted: tuple[str, ...]) -> tuple[Clause, ...]:
+    def minimal(self, wanted: Collection[str]) -> tuple[Clause, ...]:
         """The inductive clauses without those that can be left out one by one; `wanted` stay."""
         active = frozenset(range(len(self.clauses)))
         for index in reversed(range(len(self.clauses))):
-            if self.clauses[index].name not in wanted and self.is_inductive(active - {index}):
-                active = active - {index}
+            rest = active - {index}
+            kept = DEADLOCK not in wanted or self.is_live(rest)
+            if self.clauses[index].name not in wanted and kept and self.is_inductive(rest):
+                active = rest
         return tuple(self.clauses[index] for index in sorted(active))
 
     def _core(self, condition: _Condition, kept: frozenset[int], some: Iterable[int]) -> set[int]:
@@ -208,8 +280,7 @@ class Conditions:
         goal = self._goal(condition, some)
         if asked(condition.made, (*(self.selectors[i] for i in sorted(kept)), goal)) != z3.unsat:
             raise NotCovered(f"the solver gave up on {condition.name}")
-        core = (item.get_id() for item in condition.made.unsat_core())
-        return {self.numbers[number] for number in core if number in self.numbers}
+        return self._named(condition)
 
     def _goal(self, condition: _Condition, some: Iterable[int]) -> Expr:
         """That one of some clauses is violated after the step."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import z3
 
@@ -46,6 +46,7 @@ class _Pending:
     truth: Expr
     thread: bool
     body: Callable[[Expr], Expr]
+    done: dict[int, Expr] = field(default_factory=dict)
 
 
 class Symbols:
@@ -71,6 +72,8 @@ class Symbols:
         self.pending: list[_Pending] = []
         self.threads: dict[int, Expr] = {}
         self.indices: dict[int, Expr] = {}
+        self.opened: dict[tuple[object, ...], tuple[Expr, tuple[Expr, ...]]] = {}
+        self.finds: dict[tuple[str, int, int], tuple[Expr, tuple[Expr | None, Expr]]] = {}
 
     # --- sorts and values ------------------------------------------------------------------------------------------
     def sort(self, kind: Type) -> Expr:
@@ -246,10 +249,15 @@ class Symbols:
         return size_term(domain.length)
 
     def _find(self, term: Find, env: Env, read: Read) -> Expr:
-        found = self.fresh("find", INT)
-        length = self.term(self._length(term.array), {}, read)
         thread = None if term.array.thread is None else env[term.array.thread]
         wanted = self.term(term.value, env, read)
+        key = (term.array.variable, -1 if thread is None else thread.get_id(), wanted.get_id())
+        if read == self.before and key in self.finds:
+            return self.finds[key][0]
+        found = self.fresh("find", INT)
+        if read == self.before:
+            self.finds[key] = found, (thread, wanted)  # an identity is only valid while its expression lives
+        length = self.term(self._length(term.array), {}, read)
         here = read(term.array.variable, thread, found)
         if term.value.type == THREAD:
             self.mention_thread(here)
@@ -264,6 +272,15 @@ class Symbols:
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
         if term.kind == "sum" or (isinstance(term.over, Range) and self._short(term.over)):
             return self._expanded(term, env, read)
+        key = (term, *((name, value.get_id()) for name, value in sorted(env.items()) if name in _free(term)))
+        if read != self.before:
+            return self._opened(term, env, read)
+        if key not in self.opened:
+            self.opened[key] = self._opened(term, env, read), tuple(env.values())
+        return self.opened[key][0]
+
+    def _opened(self, term: Quantified, env: Env, read: Read) -> Expr:
+        """A quantifier as a constant, with a witness where it does not hold."""
         number = next(self._numbers)
         truth = z3.Bool(f"all!{number}")
         over, negate = term.over, term.kind == "any"
@@ -299,13 +316,14 @@ class Symbols:
 
     # --- instances -------------------------------------------------------------------------------------------------
     def settle(self) -> list[Expr]:
-        """The axioms of quantifiers and `find`, instantiated on what has been mentioned so far."""
-        threads, indices, waiting = list(self.threads.values()), list(self.indices.values()), self.pending
-        self.pending = []
-        for item in waiting:
+        """The axioms of quantifiers and `find`, instantiated on what has been mentioned so far. Quantifiers inside
+        instances stay open until the next time: weaker, and still sound."""
+        threads, indices = list(self.threads.values()), list(self.indices.values())
+        for item in list(self.pending):
             for value in threads if item.thread else indices:
-                self.axioms.append(z3.Implies(item.truth, item.body(value)))
-        self.pending = []  # quantifiers inside instances stay open: weaker, and still sound
+                if value.get_id() not in item.done:
+                    item.done[value.get_id()] = value
+                    self.axioms.append(implication(item.truth, item.body(value)))
         return self.axioms
 
     def closure(self) -> None:
@@ -379,6 +397,12 @@ class Symbols:
 
 
 _SORTS = itertools.count()
+
+
+def _free(term: Term) -> set[str]:
+    """The names that a term mentions."""
+    found = {inner.name for inner in walk(term) if isinstance(inner, Bound)}
+    return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
 
 
 def _opens(clause: Clause) -> bool:
