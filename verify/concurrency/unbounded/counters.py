@@ -21,6 +21,7 @@ from verify.concurrency.grounding import Scope, Transition
 from verify.concurrency.language import Protocol
 from verify.concurrency.parts import parts
 from verify.concurrency.terms import PropertyTerm, Quantified, StepTerm, Term
+from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.solvers import Expr, horn, junction, negation, queried
 from verify.concurrency.unbounded.tracked import (
     NotCovered,
@@ -62,14 +63,18 @@ class Rule:
     moves: tuple[tuple[int, int], ...] = ()
 
 
-def counted(protocol: Protocol, names: list[str], seconds: float) -> Counted:
+def counted(protocol: Protocol, names: list[str], limits: Limits) -> Counted:
     """Judges the named invariants. Raises NotCovered."""
+    budget = Budget(limits)
     began = time.perf_counter()
-    system = System.of(protocol, Limits(seconds=seconds))
-    rules = [rule for step in protocol.steps for rule in system.step(step)]
-    if len(rules) > MOST_RULES:
-        raise NotCovered(f"more than {MOST_RULES} rules")
-    engine = _Engine(system, rules, began + seconds)
+    system = System.of(protocol, limits)
+    rules: list[Rule] = []
+    for rule in (rule for step in protocol.steps for rule in system.step(step)):
+        rules.append(rule)
+        budget.look()
+        if len(rules) > MOST_RULES:
+            raise NotCovered(f"more than {MOST_RULES} rules")
+    engine = _Engine(system, rules, budget)
     proved = tuple(name for name in names if engine.proves(system.failing(protocol.property_named(name), rules)))
     spent = time.perf_counter() - began
     least = max(space.threads for space in system.reached.spaces)
@@ -272,8 +277,8 @@ def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Q
 class _Engine:
     """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
-    def __init__(self, system: System, rules: list[Rule], until: float) -> None:
-        self.made, self.until = horn(), until
+    def __init__(self, system: System, rules: list[Rule], budget: Budget) -> None:
+        self.made, self.budget = horn(), budget
         self.counts = [z3.Int(f"count.{number}") for number in range(len(system.entries))]
         self.made.declare_var(*self.counts)
         self.seen = [sorted(system.entries[entry] for entry in system.reached.single[key]) for key in system.keys]
@@ -340,7 +345,5 @@ class _Engine:
         for rule, others in failing:
             blocked = [negation(junction("and", self.applies(other))) for other in others]
             self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule), *blocked])
-        left = int((self.until - time.perf_counter()) * 1000)
-        if left <= 0:
-            return False
-        return bool(queried(self.made, bad(), left) == z3.unsat)
+        left = self.budget.milliseconds
+        return left > 0 and bool(queried(self.made, bad(), left) == z3.unsat)

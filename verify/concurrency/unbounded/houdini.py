@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import z3
 
 from verify.concurrency.domains import INT, THREAD
+from verify.concurrency.explored import Limits
 from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.parts import Parts, parts
 from verify.concurrency.terms import Term
 from verify.concurrency.terms import enabled as possibility
+from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.candidates import candidates
 from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
@@ -50,7 +52,7 @@ class Invariant:
 
 def invariant(
     protocol: Protocol,
-    seconds: float = 60.0,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     triples: bool | None = None,
     wanted: Iterable[str] | None = None,
     small: bool = True,
@@ -62,18 +64,15 @@ def invariant(
     `small`: without the clauses that can be left out one by one, which takes longer than all else.
     """
     names = tuple(_provable(protocol) if wanted is None else wanted)
-    if triples is None:
-        began = time.perf_counter()
-        found = _invariant(protocol, seconds, False, names, small)
-        left = seconds - (time.perf_counter() - began)
-        if left < seconds / 3 or set(names) <= set(found.proved):
-            return found
-        try:
-            more = _invariant(protocol, left, True, names, small)
-        except NotCovered:
-            return found
-        return more if len(more.proved) > len(found.proved) else found
-    return _invariant(protocol, seconds, triples, names, small)
+    budget = Budget(limits)
+    found = _invariant(protocol, budget, bool(triples), names, small)
+    if triples is not None or set(names) <= set(found.proved):
+        return found
+    try:
+        more = _invariant(protocol, budget, True, names, small)
+    except NotCovered:
+        return found
+    return more if len(more.proved) > len(found.proved) else found
 
 
 def _provable(protocol: Protocol) -> list[str]:
@@ -81,12 +80,12 @@ def _provable(protocol: Protocol) -> list[str]:
     return [prop.name for prop in protocol.properties if prop.kind in JUDGED and prop.name not in wrong]
 
 
-def _invariant(protocol: Protocol, seconds: float, triples: bool, wanted: tuple[str, ...], small: bool) -> Invariant:
+def _invariant(protocol: Protocol, budget: Budget, triples: bool, wanted: tuple[str, ...], small: bool) -> Invariant:
     began = time.perf_counter()
     pool = candidates(protocol, triples)
     if len(pool) > MOST:
         raise NotCovered(f"{len(pool)} candidates, more than {MOST}")
-    conditions = Conditions(protocol, pool, began + seconds)
+    conditions = Conditions(protocol, pool, budget)
     kept = conditions.inductive(frozenset(range(len(pool))))
     proved = [pool[index].name for index in kept if pool[index].name in protocol_names(protocol)]
     goal = frozenset(i for i in kept if pool[i].name in proved)
@@ -94,7 +93,7 @@ def _invariant(protocol: Protocol, seconds: float, triples: bool, wanted: tuple[
         proved.append(DEADLOCK)
         goal |= conditions.live_core(kept)
     needed = [pool[index] for index in sorted(conditions.needed(kept, goal))]
-    chosen = Conditions(protocol, needed, began + seconds).minimal(proved) if proved and small else tuple(needed)
+    chosen = Conditions(protocol, needed, budget).minimal(proved) if proved and small else tuple(needed)
     names = [prop.name for prop in protocol.properties if prop.kind in JUDGED]
     closed, left = tuple(n for n in names if n in proved), tuple(n for n in names if n not in proved)
     spent = time.perf_counter() - began
@@ -118,8 +117,8 @@ class _Condition:
 class Conditions:
     """The conditions of one protocol and one list of clauses."""
 
-    def __init__(self, protocol: Protocol, clauses: list[Clause], until: float) -> None:
-        self.protocol, self.clauses, self.until = protocol, clauses, until
+    def __init__(self, protocol: Protocol, clauses: list[Clause], budget: Budget) -> None:
+        self.protocol, self.clauses, self.budget = protocol, clauses, budget
         self.symbols = Symbols(protocol)
         self.selectors = [z3.Bool(f"clause.{index}") for index in range(len(clauses))]
         self.without = [negation(selector) for selector in self.selectors]
@@ -147,6 +146,7 @@ class Conditions:
 
     def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[Expr]) -> _Condition:
         """The solver of a condition, its axioms included."""
+        self.budget.look()
         made = solver()
         made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
         made.add(*instances)
@@ -226,7 +226,7 @@ class Conditions:
         either = [junction("and", (self.selectors[i], condition.violated[i])) for i in active]
         condition.made.add(implication(goal, junction("or", either)))
         while active:
-            self._in_time()
+            self.budget.look()
             chosen = [self.selectors[i] if i in active else self.without[i] for i in range(len(self.clauses))]
             answer = asked(condition.made, (*chosen, goal))
             if answer == z3.unsat:
@@ -242,7 +242,7 @@ class Conditions:
 
     def is_live(self, kept: Iterable[int]) -> bool:
         """Whether the clauses say that each state is final, or has a step that can be taken."""
-        self._in_time()
+        self.budget.look()
         self.stuck = self.stuck or self._stuck()
         return bool(asked(self.stuck.made, [self.selectors[i] for i in sorted(kept)]) == z3.unsat)
 
@@ -284,7 +284,7 @@ class Conditions:
 
     def _goal(self, condition: _Condition, some: Iterable[int]) -> Expr:
         """That one of some clauses is violated after the step."""
-        self._in_time()
+        self.budget.look()
         goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
         condition.made.add(implication(goal, junction("or", [condition.violated[i] for i in sorted(some)])))
         return goal
@@ -301,10 +301,6 @@ class Conditions:
     def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
         goal = self._goal(condition, active)
         return bool(asked(condition.made, (*(self.selectors[i] for i in sorted(active)), goal)) != z3.unsat)
-
-    def _in_time(self) -> None:
-        if time.perf_counter() > self.until:
-            raise NotCovered("no invariant within the time allowed")
 
 
 __all__ = ["Conditions", "Invariant", "invariant", "of_property"]
