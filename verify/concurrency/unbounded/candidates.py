@@ -27,8 +27,10 @@ from verify.concurrency.unbounded.tracked import NotCovered
 from verify.concurrency.vectors import WIDTH, States, Values
 
 Matrix = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 T, U, K = Bound("t", THREAD), Bound("u", THREAD), Bound("k", INT)
 STATES = 60_000  # orbits of the small instance
+MANY = 1_000  # clauses of three literals
 WRITTEN_OUT = 4  # entries of an array of fixed length that are named one by one
 
 
@@ -63,7 +65,7 @@ def literals(protocol: Protocol) -> Literals:
         places: list[Term] = list(indices(protocol, domain))
         cells = [Cell(name, domain.type, None, place) for place in places]
         local += [atom for cell in cells for atom in named(domain.element, cell)]
-        fixed = range(domain.length) if isinstance(domain.length, int) and domain.length <= WRITTEN_OUT else ()
+        fixed = written_out(domain)
         for number in fixed:
             entry = Cell(name, domain.type, None, Const(number, INT))
             shared += atoms(domain.element, entry)
@@ -76,7 +78,15 @@ def literals(protocol: Protocol) -> Literals:
     for name, domain in protocol.local:
         if not isinstance(domain, Array):
             local += atoms(domain, Cell(name, domain.type, "t"))
+            continue
+        entries = (Cell(name, domain.type, "t", Const(number, INT)) for number in written_out(domain))
+        local += [atom for entry in entries for atom in atoms(domain.element, entry)]
     return Literals(_both(shared), _both(local), _both(indexed), length)
+
+
+def written_out(array: Array) -> range:
+    """The indices of an array that is short enough to be named entry by entry."""
+    return range(array.length) if isinstance(array.length, int) and array.length <= WRITTEN_OUT else range(0)
 
 
 def indices(protocol: Protocol, array: Array) -> list[Cell]:
@@ -234,22 +244,30 @@ def _pairs(
 
 
 def _triples(found: Literals, columns: Matrix) -> list[Clause]:
-    """Where a shared variable has one value and thread t is at one place, a third literal holds; without those in
-    which two literals suffice."""
+    """Where two variables have some values, a third literal holds; without those in which two literals suffice.
+
+    Where these are too many, only of a shared variable and thread t.
+    """
     terms = found.one
     false = (~columns).astype(np.float32)
     pair: Matrix = np.equal(false @ false.T, 0)
-    shared = [i for i in range(len(found.shared)) if _is_negative(terms[i])]
-    local = [i for i in range(len(found.shared), len(terms)) if _is_negative(terms[i])]
+    shared, local = len(found.shared), [i for i in range(len(terms)) if _is_negative(terms[i])]
+    every = [(i, j) for i, j in itertools.combinations(local, 2) if not pair[i, j]]
+    made = _of_three(terms, false, pair, every)
+    return made if len(made) <= MANY else _of_three(terms, false, pair, [(i, j) for i, j in every if i < shared <= j])
+
+
+def _of_three(terms: Sequence[Term], false: Floats, pair: Matrix, premises: Sequence[tuple[int, int]]) -> list[Clause]:
+    """For each two premises, given by their negations, the claims that hold only where both do."""
     made: dict[frozenset[int], Clause] = {}
-    for i, j in itertools.product(shared, local):
+    single = np.diag(pair)
+    for i, j in premises:
         here = false[:, (false[i] > 0) & (false[j] > 0)]
-        if pair[i, j] or not here.shape[1]:
-            continue
-        for k in np.flatnonzero(~here.any(axis=1)):
-            if not (pair[i, k] or pair[j, k] or pair[k, k] or frozenset((i, j, int(k))) in made):
+        for k in np.flatnonzero(~here.any(axis=1) & ~pair[i] & ~pair[j] & ~single) if here.shape[1] else ():
+            key = frozenset((i, j, int(k)))
+            if key not in made:
                 premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
-                made[frozenset((i, j, int(k)))] = Clause("", ("t",), (), implication(premise, terms[k]))
+                made[key] = Clause("", ("t",), (), implication(premise, terms[k]))
     return list(made.values())
 
 

@@ -151,13 +151,21 @@ class Text:
 
     def quantified(self, term: Quantified, names: Names, when: str) -> str:
         if term.kind == "sum":
-            raise NotCovered("a sum over threads or a range")
+            return self.sum(term, names, when)
         name = f"|q.{term.variable}|"
         body = self.term(term.body, {**names, term.variable: name}, when)
         inside = self.inside(term.over, name, names)
         if term.kind == "all":
             return f"(forall (({name} {self.over(term.over)})) (=> {inside} {body}))"
         return f"(exists (({name} {self.over(term.over)})) (and {inside} {body}))"
+
+    def sum(self, term: Quantified, names: Names, when: str) -> str:
+        """A sum over a range of known length."""
+        over = term.over
+        if not (isinstance(over, Range) and isinstance(over.lo, Const) and isinstance(over.hi, Const)):
+            raise NotCovered("a sum over threads, or over a range of any length")
+        values = range(over.lo.value, over.hi.value)
+        return f"(+ 0 0 {' '.join(self.term(term.body, {**names, term.variable: str(i)}, when) for i in values)})"
 
     def over(self, over: Over) -> str:
         return "Thread" if isinstance(over, AllThreads) else "Int"
