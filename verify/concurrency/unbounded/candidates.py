@@ -79,8 +79,9 @@ def literals(protocol: Protocol) -> Literals:
         if not isinstance(domain, Array):
             local += atoms(domain, Cell(name, domain.type, "t"))
             continue
-        entries = (Cell(name, domain.type, "t", Const(number, INT)) for number in written_out(domain))
-        local += [atom for entry in entries for atom in atoms(domain.element, entry)]
+        said = [atoms(domain.element, Cell(name, domain.type, "t", Const(i, INT))) for i in written_out(domain)]
+        local += [atom for entry in said for atom in entry]
+        local += [Op("or", some) for some in zip(*said, strict=True) if len(some) > 1]  # of some entry
     return Literals(_both(shared), _both(local), _both(indexed), length)
 
 

@@ -189,14 +189,16 @@ class Conditions:
         facts += [negation(symbols.term(end, {}, symbols.before)) for end in finals(self.protocol)]
         possible = {step.name: possibility(step, step.threads) for step in self.protocol.steps}
         done: set[tuple[object, ...]] = set()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for step in sorted(self.protocol.steps, key=lambda step: len(step.threads)):
                 for some in itertools.permutations(list(symbols.threads.values()), len(step.threads)):
                     key = (step.name, *(thread.get_id() for thread in some))
                     if key not in done:
+                        self.budget.look()
                         done.add(key)
                         facts.append(self._impossible(possible[step.name], step.threads, some))
-            symbols.closure()
+            if number == 0:
+                symbols.closure()
             symbols.settle()
         instances = symbols.instances(self.clauses, self.selectors)
         return self._finished("stuck", facts, [], instances)

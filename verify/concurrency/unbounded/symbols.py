@@ -29,7 +29,7 @@ from verify.concurrency.terms import (
     Range,
     Term,
 )
-from verify.concurrency.unbounded.clauses import Clause, size_term
+from verify.concurrency.unbounded.clauses import Clause, renamed, size_term
 from verify.concurrency.unbounded.solvers import Expr, equality, implication, junction, negation, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
@@ -272,9 +272,10 @@ class Symbols:
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
         if term.kind == "sum" or (isinstance(term.over, Range) and self._short(term.over)):
             return self._expanded(term, env, read)
-        key = (term, *((name, value.get_id()) for name, value in sorted(env.items()) if name in _free(term)))
         if read != self.before:
             return self._opened(term, env, read)
+        free = sorted(_free(term) & env.keys())
+        key = (renamed(term, 0), *((name, env[name].get_id()) for name in free))
         if key not in self.opened:
             self.opened[key] = self._opened(term, env, read), tuple(env.values())
         return self.opened[key][0]
