@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId
+from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId, TooLarge
 from verify.concurrency.explored import Limits
 from verify.concurrency.frontier import Explorer
 from verify.concurrency.ground import Model, ground
@@ -30,6 +30,7 @@ Matrix = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 T, U, K = Bound("t", THREAD), Bound("u", THREAD), Bound("k", INT)
 STATES = 60_000  # orbits of the small instance
+SMALL = 2  # what a size is made where the given one has more
 MANY = 1_000  # clauses of three literals
 WRITTEN_OUT = 4  # entries of an array of fixed length that are named one by one
 
@@ -178,25 +179,43 @@ class Sample:
         return np.array(rows, dtype=np.bool_).reshape(len(terms), len(self.states))
 
 
-def sample(protocol: Protocol) -> Sample:
-    """The largest instance of up to three threads whose orbits are few. Raises NotCovered."""
-    for threads in (3, 2):
-        model = ground(protocol, threads)
-        if model.bits > WIDTH or not model.symmetric:
-            continue
-        explorer = Explorer.of(model, True, keep=True)
-        explorer.run(Limits(states=STATES), time.perf_counter())
-        if explorer.found.complete and explorer.keep is not None:
-            states = np.concatenate(explorer.keep)
-            scope = Scope(protocol, threads, model.slots, model.circuit)
-            return Sample(model, scope, Values(model, states), states)
+def sample(protocol: Protocol, limits: Limits = Limits()) -> Sample:  # noqa: B008 - frozen
+    """The largest instance of up to three threads whose orbits are few, of the given sizes or of smaller ones: what
+    holds there is a candidate, not more. Raises NotCovered."""
+    least = {name: SMALL for name, value in protocol.parameters if not isinstance(value, bool) and value > SMALL}
+    for tried in (protocol, *([protocol.with_parameters(**least)] if least else [])):
+        for threads in (3, 2):
+            found = _explored(tried, threads, limits)
+            if found is not None:
+                return found
     raise NotCovered("no small instance can be explored as a sample")
 
 
-def candidates(protocol: Protocol, triples: bool = False) -> list[Clause]:
+def _explored(protocol: Protocol, threads: int, limits: Limits) -> Sample | None:
+    """Every orbit of an instance, if they are few."""
+    try:
+        model = ground(protocol, threads, limits.memory)
+    except TooLarge:
+        return None
+    if model.bits > WIDTH or not model.symmetric:
+        return None
+    explorer = Explorer.of(model, True, keep=True)
+    explorer.run(replace(limits, states=STATES), time.perf_counter())
+    if not explorer.found.complete or explorer.keep is None:
+        return None
+    states = np.concatenate(explorer.keep)
+    scope = Scope(protocol, threads, model.slots, model.circuit)
+    return Sample(model, scope, Values(model, states), states)
+
+
+def candidates(
+    protocol: Protocol,
+    triples: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> list[Clause]:
     """The properties and every clause of the templates that the sample does not violate; with `triples` of three
     literals too."""
-    found, seen = literals(protocol), sample(protocol)
+    found, seen = literals(protocol), sample(protocol, limits)
     made = [of_property(prop) for prop in protocol.properties if prop.kind == "always"]
     made += ranges(protocol)
     columns = _columns(seen, found.one)

@@ -82,7 +82,7 @@ def _provable(protocol: Protocol) -> list[str]:
 
 def _invariant(protocol: Protocol, budget: Budget, triples: bool, wanted: tuple[str, ...], small: bool) -> Invariant:
     began = time.perf_counter()
-    pool = candidates(protocol, triples)
+    pool = candidates(protocol, triples, budget.limits)
     if len(pool) > MOST:
         raise NotCovered(f"{len(pool)} candidates, more than {MOST}")
     conditions = Conditions(protocol, pool, budget)

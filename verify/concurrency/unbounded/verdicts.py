@@ -193,7 +193,7 @@ class _Run:
 
     def unmet(self, prop: PropertyTerm) -> bool:
         """Whether no exploration has reached the goal, or has met the premise."""
-        if prop.kind == "always" and prop.premise == TRUE:
+        if prop.kind in ("always", "deadlock") and prop.premise == TRUE:
             return False
         return not any(isinstance(found.verdict(prop.name), Proved | Refuted) for found in self.explored) or (
             prop.kind == "sometimes" and not self.reached(prop.name)
@@ -258,7 +258,8 @@ class _Run:
 
     def verdict(self, prop: PropertyTerm) -> AnyVerdict:
         """The verdict of one property."""
-        refuted, upto = self.refuted(prop.name), f"with up to {_threads(self.complete)}"
+        refuted = self.refuted(prop.name)
+        upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
         proved, absent = (tuple(self.methods.get(name, ())) for name in (prop.name, NEVER + prop.name))
         match prop.kind:
             case "sometimes" if self.reached(prop.name):
@@ -270,7 +271,7 @@ class _Run:
             case _ if absent:
                 return Vacuous(f"premise never met, {_scope(absent)}")
             case "always" | "deadlock" if proved:
-                unmet = Unknown(f"not violated, {_scope(proved)}; its premise is met in no state seen {upto}")
+                unmet = Unknown(f"not violated, {_scope(proved)}; whether its premise is ever met is not known")
                 return unmet if self.unmet(prop) else ProvedAny(proved)
             case "always" | "deadlock":
                 return Unknown(f"holds {upto}; no method proves it for more")
