@@ -118,14 +118,23 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
         found.reason = bound.reason
     except KeyboardInterrupt:
         found.reason = "interrupted"
+    if not found.complete:
+        reach.encoding.look = _onward  # what was found is told, beyond the limit too
     reach.overflow()
     found.states = found.stored = reach.encoding.count(reach.states)
     found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
     found.bytes = reach.states.dag_size * NODE_BYTES
-    _observe(reach, found, first or Search("", False))
+    try:
+        _observe(reach, found, first or Search("", False))
+    except Bound as bound:
+        found.complete, found.reason = False, bound.reason
     found.diagram = reach
     found.seconds = time.perf_counter() - began
     return found
+
+
+def _onward() -> None:
+    """Looks at no limit."""
 
 
 def _observe(reach: Reachability, found: Search, first: Search) -> None:

@@ -177,7 +177,7 @@ class _Run:
         if not self.open(1):
             return
         seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
-        if seen and self.open(1):
+        if seen and self.open(1, ("always",)):
             self.attempt("view abstraction, k=2", lambda: self.by_views(2))
         self.attempt("quantified invariant", lambda: self.by_invariant(False))
         if seen and self.open(ENOUGH):
@@ -185,9 +185,8 @@ class _Run:
         if any(not any(method.sizes for method in self.methods[name]) for name in self.open(MANY)):
             self.attempt("quantified invariant of three literals", lambda: self.by_invariant(True))
 
-    def open(self, methods: int) -> list[str]:
+    def open(self, methods: int, kinds: tuple[str, ...] = ("always", "deadlock")) -> list[str]:
         """What no small number refutes and fewer than so many methods prove."""
-        kinds = ("always", "deadlock")
         names = [prop.name for prop in self.asked.properties if prop.kind in kinds]
         return [name for name in names if not self.refuted(name) and len(self.methods[name]) < methods]
 
