@@ -40,7 +40,7 @@ class Fate:
 def clauses(name: str) -> tuple[PropertyTerm, ...]:
     """The clauses of the stored invariant as properties; none where nothing is stored."""
     path, right = INVARIANTS / f"{name}.json", protocol(name)
-    found = check.load(right, path) if path.exists() else ()
+    found = check.load(right, path).clauses if path.exists() else ()
     return tuple(replace(clause.as_property(), name=f"clause {i}: {clause.name}") for i, clause in enumerate(found))
 
 

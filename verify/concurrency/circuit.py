@@ -37,6 +37,9 @@ class Circuit:
         self._nodes: dict[tuple[str, tuple[int, ...], tuple[int, ...]], Node] = {}
         self.false, self.true = self.const(0), self.const(1)
 
+    def __len__(self) -> int:
+        return len(self._nodes)
+
     def _node(self, op: str, args: tuple[Node, ...], value: tuple[int, ...], lo: int, hi: int) -> Node:
         key = (op, tuple(arg.number for arg in args), value)
         found = self._nodes.get(key)

@@ -17,16 +17,16 @@ MEASURED = 0.2  # seconds between two looks at the memory
 
 
 class Reachability:
-    """The reachable states of one model."""
+    """The reachable states of one model. Raises Bound where a limit is hit, by the encoding too."""
 
     def __init__(self, model: Model, limits: Limits) -> None:
         self.model, self.limits, self.began = model, limits, time.perf_counter()
-        self.encoding = Encoding(model)
-        self.relations = tuple(self.encoding.relation(transition) for transition in model.transitions)
+        self.images, self.measured = 0, self.began
+        self.encoding = Encoding(model, self.check)
+        self.relations = tuple(map(self.encoding.relation, model.transitions))
         self.states = self.encoding.bdd.false
         for state in model.initial:
             self.states |= self.encoding.cube(state)
-        self.images, self.measured = 0, self.began
         self.applied = [self.encoding.bdd.false] * len(self.relations)
         self.groups = self._groups()
 
@@ -108,6 +108,9 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
     except KeyboardInterrupt:
         found.reason = "interrupted"
         return found
+    except Bound as bound:
+        found.reason = bound.reason
+        return found
     try:
         reach.saturate()
         found.complete = True
@@ -115,14 +118,23 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
         found.reason = bound.reason
     except KeyboardInterrupt:
         found.reason = "interrupted"
+    if not found.complete:
+        reach.encoding.look = _onward  # what was found is told, beyond the limit too
     reach.overflow()
     found.states = found.stored = reach.encoding.count(reach.states)
     found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
     found.bytes = reach.states.dag_size * NODE_BYTES
-    _observe(reach, found, first or Search("", False))
+    try:
+        _observe(reach, found, first or Search("", False))
+    except Bound as bound:
+        found.complete, found.reason = False, bound.reason
     found.diagram = reach
     found.seconds = time.perf_counter() - began
     return found
+
+
+def _onward() -> None:
+    """Looks at no limit."""
 
 
 def _observe(reach: Reachability, found: Search, first: Search) -> None:

@@ -30,6 +30,10 @@ class DomainOverflow(ProtocolError):
         self.step, self.variable, self.value = step, variable, value
 
 
+class TooLarge(ProtocolError):
+    """A model that does not fit into the memory of a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A named constant of a protocol with its default; a bool is a flag. Variants and callers replace the value."""

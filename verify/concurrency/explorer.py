@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
+from verify.concurrency.domains import TooLarge
 from verify.concurrency.explored import (
     Bound,
     Explored,
@@ -52,11 +53,24 @@ def explore(
     engine that is unknown or cannot run here.
     """
     began = time.perf_counter()
-    model = ground(protocol, protocol.threads if threads is None else threads)
+    number = protocol.threads if threads is None else threads
     bounded = limits if limits.memory is not None else replace(limits, memory=memory_available() // 2)
+    try:
+        model = ground(protocol, number, limits.memory)
+    except (TooLarge, KeyboardInterrupt) as reason:
+        return _without_model(protocol, number, str(reason) or "interrupted", time.perf_counter() - began)
     found = search(model, engine, symmetric, bounded, early)
     closed = verdicts(model, found, bounded)
     return result(model, found, closed, time.perf_counter() - began)
+
+
+def _without_model(protocol: Protocol, threads: int, reason: str, seconds: float) -> Explored:
+    """The record of a run that ended before its model was made."""
+    undecided = tuple((prop.name, Unknown(f"incomplete: {reason}")) for prop in protocol.properties)
+    return Explored(
+        protocol.name, protocol.variant, threads, protocol.parameters, "none", False, 0, 0, 0, 0, False, reason,
+        undecided, seconds, 0,
+    )  # fmt: skip
 
 
 def search(

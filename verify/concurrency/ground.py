@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from verify.concurrency.circuit import Circuit, Node
 from verify.concurrency.domains import Array, Domain, ProtocolError, ThreadId, size, span, starts
-from verify.concurrency.grounding import Check, Observation, Scope, Slot, Transition
+from verify.concurrency.grounding import Check, Observation, Room, Scope, Slot, Transition
 from verify.concurrency.language import Protocol
 
 __all__ = ["Check", "Model", "Observation", "Slot", "Transition", "ground"]
@@ -62,12 +62,19 @@ class Model:
         return tuple(found)
 
 
-def ground(protocol: Protocol, threads: int) -> Model:
-    """The model of `protocol` for `threads` threads (at least 1)."""
+MEMORY = 1 << 30  # bytes of a model, which no engine could do anything with
+
+
+def ground(protocol: Protocol, threads: int, memory: int | None = None) -> Model:
+    """The model of `protocol` for `threads` threads (at least 1), in `memory` bytes (None: `MEMORY`).
+
+    Raises TooLarge where it does not fit, and ProtocolError where a size leaves a variable without values.
+    """
     if threads < 1:
         raise ProtocolError(f"number of threads must be at least 1, got {threads}")
-    slots, record = _layout(protocol, threads)
-    scope = Scope(protocol, threads, slots, Circuit())
+    room = Room(MEMORY if memory is None else memory)
+    slots, record = _layout(protocol, threads, room)
+    scope = Scope(protocol, threads, slots, Circuit(), room)
     transitions: list[Transition] = []
     for step in protocol.steps:
         transitions += scope.instances(step, len(transitions))
@@ -87,7 +94,7 @@ def ground(protocol: Protocol, threads: int) -> Model:
     )
 
 
-def _layout(protocol: Protocol, threads: int) -> tuple[tuple[Slot, ...], int]:
+def _layout(protocol: Protocol, threads: int, room: Room) -> tuple[tuple[Slot, ...], int]:
     """The cells of a state, thread by thread and the shared ones last, and the width of a thread's record."""
     slots: list[Slot] = []
     owners: list[tuple[int | None, str, Domain]] = [
@@ -101,6 +108,7 @@ def _layout(protocol: Protocol, threads: int) -> tuple[tuple[Slot, ...], int]:
         lo, hi = span(scalar, threads, protocol.values)
         if hi < lo or count < 0:
             raise ProtocolError(f"variable {name} has no values: {lo}..{hi}, {count} cells")
+        room.take(count, f"cells of {name}")
         for index in range(count):
             position = index if isinstance(domain, Array) else None
             width = (hi - lo).bit_length()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from verify.concurrency.circuit import Circuit, Node, bounds, conjuncts, interval
-from verify.concurrency.domains import ProtocolError, Scalar, shown
+from verify.concurrency.domains import ProtocolError, Scalar, TooLarge, shown
 from verify.concurrency.language import Protocol
 from verify.concurrency.terms import (
     AllThreads,
@@ -28,6 +28,10 @@ from verify.concurrency.terms import (
     StepTerm,
     Term,
 )
+
+
+PART_BYTES = 500  # of a node, a cell or a value, with what refers to it
+DEEPEST = 128  # cells or terms that one expression goes through: what gcc and Python can nest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,27 @@ class Observation:
 _Env = Mapping[str, Node]
 
 
+class Room:
+    """The memory that a model may take while it is made: an estimate, from the number of its parts."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.taken = most, 0
+
+    def take(self, parts: int, what: str) -> None:
+        """Takes room for some parts. Raises TooLarge where there is none."""
+        self.taken += parts * PART_BYTES
+        if self.most is not None and self.taken > self.most:
+            raise TooLarge(f"more than {self.most} bytes for the model: {parts} {what}")
+
+
 class Scope:
     """Turns terms into circuits for one size."""
 
-    def __init__(self, protocol: Protocol, threads: int, slots: tuple[Slot, ...], circuit: Circuit) -> None:
+    def __init__(
+        self, protocol: Protocol, threads: int, slots: tuple[Slot, ...], circuit: Circuit, room: Room | None = None
+    ) -> None:
         self.protocol, self.threads, self.slots, self.circuit = protocol, threads, slots, circuit
+        self.room = room or Room()
         self.values = protocol.values
         self.first: dict[tuple[str, int | None], tuple[int, int]] = {}
         for slot in slots:
@@ -144,13 +164,15 @@ class Scope:
         """The transitions of a step, without those whose guard is false for this size."""
         ranges = []
         for _, over in step.choices:
-            ranges.append(range(self._number(over.lo), self._number(over.hi)))
+            ranges.append(self._range(self._number(over.lo), self._number(over.hi)))
         found: list[Transition] = []
         for threads, env in self.choices_of(step.threads):
             for chosen in itertools.product(*ranges):
                 names = [name for name, _ in step.choices]
                 full = {**env, **{n: self.circuit.const(c) for n, c in zip(names, chosen, strict=True)}}
+                before = len(self.circuit)
                 one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                self.room.take(1 + len(self.circuit) - before, f"nodes of step {step.name}")
                 if one.guard is not self.circuit.false:
                     found.append(one)
         return found
@@ -167,7 +189,17 @@ class Scope:
         lo, hi = self.term(over.lo, env, state).constant, self.term(over.hi, env, state).constant
         if lo is None or hi is None:
             raise ProtocolError("a range needs constant bounds")
-        return [self.circuit.const(value) for value in range(lo, hi)]
+        return [self.circuit.const(value) for value in self._range(lo, hi)]
+
+    def _range(self, lo: int, hi: int) -> range:
+        """The numbers lo..hi-1, if there is room for them."""
+        self.room.take(max(0, hi - lo), "values of a range")
+        return range(lo, hi)
+
+    def _looked_through(self, array: Cell, count: int) -> None:
+        """Refuses what would become an expression nested too deeply for the engines."""
+        if count > DEEPEST:
+            raise ProtocolError(f"{array.variable} of {count} cells: at most {DEEPEST} can be looked through")
 
     def place(self, cell: Cell, env: _Env) -> tuple[int, int]:
         """Number of the first cell of a variable, and how many there are."""
@@ -208,6 +240,7 @@ class Scope:
             return values[index.constant] if 0 <= index.constant < count else self.circuit.const(lo)
         if count and all(values[i] is self.reads[first + i] for i in range(count)):
             return self.circuit.select(index, first, count, (lo, self.slots[first].hi))
+        self._looked_through(cell, count)
         found = self.circuit.const(lo)
         for i in range(count):
             found = self.circuit.choice(self.circuit.equal(index, self.circuit.const(i)), values[i], found)
@@ -216,6 +249,7 @@ class Scope:
     def _find(self, term: Find, env: _Env, state: Mapping[int, Node] | None) -> Node:
         first, count = self.place(term.array, env)
         wanted = self.term(term.value, env, state)
+        self._looked_through(term.array, count)
         found = self.circuit.const(count)
         for i in reversed(range(count)):
             value = (state or {}).get(first + i, self.reads[first + i])
@@ -226,6 +260,8 @@ class Scope:
         members = self.members(term.over, env, state)
         parts = [self.term(term.body, {**env, term.variable: member}, state) for member in members]
         if term.kind == "sum":
+            if len(parts) > DEEPEST:
+                raise ProtocolError(f"a sum of {len(parts)} terms: at most {DEEPEST} can be added")
             total = self.circuit.const(0)
             for part in parts:
                 total = self.circuit.add(total, part)

@@ -16,8 +16,10 @@ from typing import Any
 
 from verify.concurrency.circuit import Node
 from verify.concurrency.domains import ThreadId
+from verify.concurrency.explored import Bound
 from verify.concurrency.ground import Model, Slot, Transition
 
+VALUES = 1 << 12  # of a cell, and square root of the pairs of values that an operation may go through
 NODE_BYTES = 40  # of a CUDD node and its share of the unique table; dd's own need more
 Diagram = Any  # a node of dd
 Manager = Any  # dd.cudd.BDD or dd.autoref.BDD
@@ -72,10 +74,13 @@ class Relation:
 
 
 class Encoding:
-    """The bits of a model in one manager."""
+    """The bits of a model in one manager; `look` is called between two operations, and may raise.
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    Raises Bound for integers of more values than can be gone through.
+    """
+
+    def __init__(self, model: Model, look: Callable[[], None] = lambda: None) -> None:
+        self.model, self.look = model, look
         self.name, self.bdd, self.and_exists = manager()
         self.bits: dict[int, tuple[str, ...]] = {}
         names: list[str] = []
@@ -159,17 +164,26 @@ class Encoding:
     def _all(self, diagrams: Iterable[Diagram]) -> Diagram:
         result = self.bdd.true
         for diagram in diagrams:
+            self.look()
             result &= diagram
         return result
 
     def _compared(self, node: Node) -> Diagram:
-        left, right = (self.cases(arg) for arg in node.args)
+        left, right = self._operands(node)
         result = self.bdd.false
         for a, where in left.items():
+            self.look()
             for b, there in right.items():
                 if a == b if node.op == "eq" else a < b:
                     result |= where & there
         return result
+
+    def _operands(self, node: Node) -> tuple[Cases, Cases]:
+        """The cases of both operands. Raises Bound where these are too many to be gone through."""
+        left, right = (self.cases(arg) for arg in node.args)
+        if len(left) * len(right) > VALUES**2:
+            raise Bound(f"{len(left)} times {len(right)} values, too many for diagrams")
+        return left, right
 
     def _integer(self, node: Node) -> Cases:
         match node.op:
@@ -195,12 +209,13 @@ class Encoding:
     def _merged(self, parts: Iterable[tuple[Cases, Diagram]]) -> Cases:
         result: Cases = {}
         for cases, where in parts:
+            self.look()
             for value, there in cases.items():
                 result[value] = result.get(value, self.bdd.false) | (there & where)
         return {value: where for value, where in result.items() if where != self.bdd.false}
 
     def _computed(self, node: Node) -> Cases:
-        left, right = (self.cases(arg) for arg in node.args)
+        left, right = self._operands(node)
         parts = []
         for a, where in left.items():
             for b, there in right.items():
@@ -210,6 +225,8 @@ class Encoding:
 
     def _read(self, cell: int) -> Cases:
         slot = self.model.slots[cell]
+        if slot.hi - slot.lo >= VALUES:
+            raise Bound(f"{slot.hi - slot.lo + 1} values of {slot.label}, too many for diagrams")
         return {
             value: self._all(
                 self.current[name] if bit else ~self.current[name] for name, bit in self.pattern(slot, value)

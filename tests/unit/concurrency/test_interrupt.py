@@ -8,15 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
 
 from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, lasso
+from verify.concurrency.domains import ProtocolError
 from verify.concurrency.explored import Limits
 from verify.concurrency.explorer import explore
+from verify.concurrency.ground import ground
 from verify.concurrency.protocols import protocol
+from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any, views
+from verify.concurrency.unbounded.tracked import NotCovered
 
 RUN = "from verify.cli_interleavings import interleavings; interleavings()"
 ROOT = Path(__file__).parents[3]
@@ -125,3 +131,105 @@ def test_what_the_first_search_saw_keeps_its_shortest_way(monkeypatch: pytest.Mo
     found = explore(chosen, 3)
     assert (found.complete, found.engine[:2]) == (True, "dd")
     assert [len(trace.events) for trace in found.traces] == [9]
+
+
+MEMORY = Limits(memory=50_000_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("xol-step", {"K": 10**9}), ("inline-step-hwbp", {"D": 10**9}), ("return-probe", {"D": 10**9})],
+)
+def test_a_model_larger_than_the_memory_is_not_made(name: str, sizes: dict[str, int]) -> None:
+    found = explore(protocol(name).with_parameters(**sizes), limits=MEMORY)
+    assert (found.complete, found.decided, found.states) == (False, False, 0)
+    assert "50000000 bytes for the model: 1000000000 cells" in found.reason
+    assert {verdict.name for _, verdict in found.properties} == {"unknown"}
+
+
+@pytest.mark.parametrize("sizes", [{"R": 10**9}, {"M": 10**9}])
+def test_a_variable_of_many_values_is_not_gone_through(sizes: dict[str, int]) -> None:
+    tried = protocol("xol-step").with_parameters(**sizes)
+    drawn = diagrams.search(ground(tried, 3), MEMORY)
+    assert (drawn.complete, "1000000001 values" in drawn.reason) == (False, True)
+    found = explore(tried, 3, limits=replace(MEMORY, states=200_000))
+    assert found.states > 100_000
+    assert not found.complete
+    assert found.verdict("signal_is_deferred").name == "proved"
+
+
+def test_an_array_too_long_for_an_expression_is_an_error() -> None:
+    with pytest.raises(ProtocolError, match="slot of 1000 cells: at most 128"):
+        ground(protocol("xol-step").with_parameters(K=1000), 2)
+
+
+def test_diagrams_are_bounded_while_they_are_encoded() -> None:
+    drawn = diagrams.search(ground(protocol("xol-step").with_parameters(K=100), 2), MEMORY)
+    assert not drawn.complete
+    assert drawn.reason == "more than 50000000 bytes of diagrams"
+
+
+def test_interrupted_grounding_leaves_a_run_that_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "ground", interrupt)
+    found = explore(protocol("xol-step"))
+    assert (found.complete, found.reason, found.decided) == (False, "interrupted", False)
+
+
+HARD = """
+import z3
+from verify.concurrency.unbounded.solvers import asked, horn, queried, solver
+a, b = z3.BitVecs("a b", 64)
+made = solver(30_000)
+made.add(a * b == 0xDEADBEEFCAFEBABD, z3.ULT(a, 1 << 33), z3.UGT(a, 1 << 20), z3.ULT(b, 1 << 33), b > 5)
+engine, count, bad = horn(), z3.Function("count", *[z3.IntSort()] * 3, z3.BoolSort()), z3.Function("bad", z3.BoolSort())
+p, q, r = z3.Ints("p q r")
+engine.declare_var(p, q, r)
+engine.register_relation(count, bad)
+engine.rule(count(p, q, r), [p >= 0, q == 3 * p, r == 1])
+engine.rule(count(p + q, q + r * 2, r + p), [count(p, q, r)])
+engine.rule(bad(), [count(p, q, r), p * p + 17 == q * r])
+print("ready", flush=True)
+try:
+    asked(made, ()) if KIND == "solver" else queried(engine, bad(), 30_000)
+    print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("kind", ["solver", "spacer"])
+def test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time(kind: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"KIND = {kind!r}\n{HARD}"], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=20)[0] == "interrupted\n"
+
+
+@pytest.mark.parametrize("method", [(views, "views"), (houdini, "invariant"), (counters, "counted")])
+def test_interrupted_proof_keeps_what_was_found(
+    method: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*method, interrupt)
+    found = prove_any(protocol("ref-count").with_variant("no-lock"))
+    assert (found.interrupted, found.decided) == (True, False)
+    assert found.verdict("registered_is_armed").name == "refuted"
+
+
+def test_each_proof_is_bounded_in_time_and_memory() -> None:
+    for limits in (Limits(seconds=0.0), Limits(memory=1)):
+        with pytest.raises(NotCovered, match="time allowed|bytes of the solver|small instance"):
+            houdini.invariant(protocol("xol-step"), limits)
+        with pytest.raises(NotCovered):
+            counters.counted(protocol("ref-count"), ["no_sigtrap"], limits)
+
+
+def test_sizes_below_one_are_not_claimed_by_an_invariant_for_sizes_from_one_on() -> None:
+    found = prove_any(protocol("xol-step").with_parameters(R=0), limits=Limits(seconds=10))
+    proved = [verdict for _, verdict in found.properties if isinstance(verdict, ProvedAny)]
+    assert proved
+    assert not any(method.name == "invariant" for verdict in proved for method in verdict.methods)

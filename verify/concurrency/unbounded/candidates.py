@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId
+from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId, TooLarge
 from verify.concurrency.explored import Limits
 from verify.concurrency.frontier import Explorer
 from verify.concurrency.ground import Model, ground
@@ -27,8 +27,11 @@ from verify.concurrency.unbounded.tracked import NotCovered
 from verify.concurrency.vectors import WIDTH, States, Values
 
 Matrix = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 T, U, K = Bound("t", THREAD), Bound("u", THREAD), Bound("k", INT)
 STATES = 60_000  # orbits of the small instance
+SMALL = 2  # what a size is made where the given one has more
+MANY = 1_000  # clauses of three literals
 WRITTEN_OUT = 4  # entries of an array of fixed length that are named one by one
 
 
@@ -63,7 +66,7 @@ def literals(protocol: Protocol) -> Literals:
         places: list[Term] = list(indices(protocol, domain))
         cells = [Cell(name, domain.type, None, place) for place in places]
         local += [atom for cell in cells for atom in named(domain.element, cell)]
-        fixed = range(domain.length) if isinstance(domain.length, int) and domain.length <= WRITTEN_OUT else ()
+        fixed = written_out(domain)
         for number in fixed:
             entry = Cell(name, domain.type, None, Const(number, INT))
             shared += atoms(domain.element, entry)
@@ -76,7 +79,16 @@ def literals(protocol: Protocol) -> Literals:
     for name, domain in protocol.local:
         if not isinstance(domain, Array):
             local += atoms(domain, Cell(name, domain.type, "t"))
+            continue
+        said = [atoms(domain.element, Cell(name, domain.type, "t", Const(i, INT))) for i in written_out(domain)]
+        local += [atom for entry in said for atom in entry]
+        local += [Op("or", some) for some in zip(*said, strict=True) if len(some) > 1]  # of some entry
     return Literals(_both(shared), _both(local), _both(indexed), length)
+
+
+def written_out(array: Array) -> range:
+    """The indices of an array that is short enough to be named entry by entry."""
+    return range(array.length) if isinstance(array.length, int) and array.length <= WRITTEN_OUT else range(0)
 
 
 def indices(protocol: Protocol, array: Array) -> list[Cell]:
@@ -107,7 +119,7 @@ def atoms(domain: Scalar, cell: Term) -> list[Term]:
         case Bounded():
             fixed = isinstance(domain.lo, int) and isinstance(domain.hi, int) and domain.hi - domain.lo < WRITTEN_OUT
             if not fixed:
-                return []
+                return [_equal(cell, size_term(bound)) for bound in (domain.lo, domain.hi)]
             assert isinstance(domain.lo, int)
             assert isinstance(domain.hi, int)
             return [_equal(cell, Const(number, INT)) for number in range(domain.lo, domain.hi + 1)]
@@ -167,25 +179,43 @@ class Sample:
         return np.array(rows, dtype=np.bool_).reshape(len(terms), len(self.states))
 
 
-def sample(protocol: Protocol) -> Sample:
-    """The largest instance of up to three threads whose orbits are few. Raises NotCovered."""
-    for threads in (3, 2):
-        model = ground(protocol, threads)
-        if model.bits > WIDTH or not model.symmetric:
-            continue
-        explorer = Explorer.of(model, True, keep=True)
-        explorer.run(Limits(states=STATES), time.perf_counter())
-        if explorer.found.complete and explorer.keep is not None:
-            states = np.concatenate(explorer.keep)
-            scope = Scope(protocol, threads, model.slots, model.circuit)
-            return Sample(model, scope, Values(model, states), states)
+def sample(protocol: Protocol, limits: Limits = Limits()) -> Sample:  # noqa: B008 - frozen
+    """The largest instance of up to three threads whose orbits are few, of the given sizes or of smaller ones: what
+    holds there is a candidate, not more. Raises NotCovered."""
+    least = {name: SMALL for name, value in protocol.parameters if not isinstance(value, bool) and value > SMALL}
+    for tried in (protocol, *([protocol.with_parameters(**least)] if least else [])):
+        for threads in (3, 2):
+            found = _explored(tried, threads, limits)
+            if found is not None:
+                return found
     raise NotCovered("no small instance can be explored as a sample")
 
 
-def candidates(protocol: Protocol, triples: bool = False) -> list[Clause]:
+def _explored(protocol: Protocol, threads: int, limits: Limits) -> Sample | None:
+    """Every orbit of an instance, if they are few."""
+    try:
+        model = ground(protocol, threads, limits.memory)
+    except TooLarge:
+        return None
+    if model.bits > WIDTH or not model.symmetric:
+        return None
+    explorer = Explorer.of(model, True, keep=True)
+    explorer.run(replace(limits, states=STATES), time.perf_counter())
+    if not explorer.found.complete or explorer.keep is None:
+        return None
+    states = np.concatenate(explorer.keep)
+    scope = Scope(protocol, threads, model.slots, model.circuit)
+    return Sample(model, scope, Values(model, states), states)
+
+
+def candidates(
+    protocol: Protocol,
+    triples: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> list[Clause]:
     """The properties and every clause of the templates that the sample does not violate; with `triples` of three
     literals too."""
-    found, seen = literals(protocol), sample(protocol)
+    found, seen = literals(protocol), sample(protocol, limits)
     made = [of_property(prop) for prop in protocol.properties if prop.kind == "always"]
     made += ranges(protocol)
     columns = _columns(seen, found.one)
@@ -234,22 +264,30 @@ def _pairs(
 
 
 def _triples(found: Literals, columns: Matrix) -> list[Clause]:
-    """Where a shared variable has one value and thread t is at one place, a third literal holds; without those in
-    which two literals suffice."""
+    """Where two variables have some values, a third literal holds; without those in which two literals suffice.
+
+    Where these are too many, only of a shared variable and thread t.
+    """
     terms = found.one
     false = (~columns).astype(np.float32)
     pair: Matrix = np.equal(false @ false.T, 0)
-    shared = [i for i in range(len(found.shared)) if _is_negative(terms[i])]
-    local = [i for i in range(len(found.shared), len(terms)) if _is_negative(terms[i])]
+    shared, local = len(found.shared), [i for i in range(len(terms)) if _is_negative(terms[i])]
+    every = [(i, j) for i, j in itertools.combinations(local, 2) if not pair[i, j]]
+    made = _of_three(terms, false, pair, every)
+    return made if len(made) <= MANY else _of_three(terms, false, pair, [(i, j) for i, j in every if i < shared <= j])
+
+
+def _of_three(terms: Sequence[Term], false: Floats, pair: Matrix, premises: Sequence[tuple[int, int]]) -> list[Clause]:
+    """For each two premises, given by their negations, the claims that hold only where both do."""
     made: dict[frozenset[int], Clause] = {}
-    for i, j in itertools.product(shared, local):
+    single = np.diag(pair)
+    for i, j in premises:
         here = false[:, (false[i] > 0) & (false[j] > 0)]
-        if pair[i, j] or not here.shape[1]:
-            continue
-        for k in np.flatnonzero(~here.any(axis=1)):
-            if not (pair[i, k] or pair[j, k] or pair[k, k] or frozenset((i, j, int(k))) in made):
+        for k in np.flatnonzero(~here.any(axis=1) & ~pair[i] & ~pair[j] & ~single) if here.shape[1] else ():
+            key = frozenset((i, j, int(k)))
+            if key not in made:
                 premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
-                made[frozenset((i, j, int(k)))] = Clause("", ("t",), (), implication(premise, terms[k]))
+                made[key] = Clause("", ("t",), (), implication(premise, terms[k]))
     return list(made.values())
 
 

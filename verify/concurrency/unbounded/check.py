@@ -13,9 +13,10 @@ from typing import Any
 
 from verify.concurrency.explored import Limits, Proved
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import Protocol
+from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.terms import PropertyTerm
 from verify.concurrency.unbounded.clauses import Clause, of_property, read
+from verify.concurrency.unbounded.sizes import sized
 from verify.concurrency.unbounded.smtlib import Problem, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 
@@ -45,9 +46,10 @@ def check(
     clauses: tuple[Clause, ...],
     solvers: tuple[str, ...] = ("z3", "cvc5"),
     milliseconds: int = 10_000,
+    deadlock: bool = False,
 ) -> Checked:
-    """Checks the clauses with each of the solvers that is installed."""
-    asked = problems(protocol, clauses)
+    """Checks the clauses with each of the solvers that is installed; with `deadlock` that they exclude one, too."""
+    asked = problems(protocol, clauses, deadlock)
     there = tuple(name for name in solvers if SOLVERS[name].available())
     failed = [
         (name, problem.name, answer)
@@ -55,7 +57,8 @@ def check(
         for problem in asked
         if (answer := SOLVERS[name].answer(milliseconds, problem.text)) != "unsat"
     ]
-    return Checked(implied(protocol, clauses), tuple(failed), there, len(asked))
+    proved = (*implied(protocol, clauses), *((DEADLOCK,) if deadlock else ()))
+    return Checked(proved, tuple(failed), there, len(asked))
 
 
 def implied(protocol: Protocol, clauses: tuple[Clause, ...]) -> tuple[str, ...]:
@@ -85,32 +88,54 @@ def is_proved(verdicts: Mapping[str, str]) -> bool:
     return bool(verdicts) and all(name == Proved.name for name in verdicts.values())
 
 
-def stored(protocol: Protocol, clauses: tuple[Clause, ...]) -> str:
-    """The text of an invariant file."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The invariant of a file: clauses about `protocol`, which has the file's sizes written in where it is for these
+    only; `deadlock`: they exclude one."""
+
+    protocol: Protocol
+    clauses: tuple[Clause, ...]
+    deadlock: bool
+
+    def check(self, solvers: tuple[str, ...] = ("z3", "cvc5"), milliseconds: int = 10_000) -> Checked:
+        """Checks everything that the file claims."""
+        return check(self.protocol, self.clauses, solvers, milliseconds, self.deadlock)
+
+
+def stored(
+    protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False, sizes: Mapping[str, int] | None = None
+) -> str:
+    """The text of an invariant file. `sizes`: those that have been written into the protocol (`sizes.sized`)."""
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "protocol": protocol.name,
         "variant": protocol.variant,
-        "covers": "any number of threads; " + _sizes(protocol),
+        "covers": "any number of threads; " + _sizes(protocol, sizes or {}),
         "flags": {name: value for name, value in protocol.parameters if isinstance(value, bool)},
-        "proves": list(implied(protocol, clauses)),
+        **({"sizes": dict(sizes)} if sizes else {}),
+        "proves": [*implied(protocol, clauses), *([DEADLOCK] if deadlock else [])],
         "clauses": [clause.as_object() for clause in clauses],
     }
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
-def _sizes(protocol: Protocol) -> str:
+def _sizes(protocol: Protocol, fixed: Mapping[str, int]) -> str:
     sizes = [name for name, value in protocol.parameters if not isinstance(value, bool)]
+    if fixed:
+        return ", ".join(f"{name} = {value}" for name, value in fixed.items())
     return f"every {', '.join(sizes)} of at least 1" if sizes else "no sizes"
 
 
-def load(protocol: Protocol, path: Path) -> tuple[Clause, ...]:
-    """The clauses of a file. Raises ProtocolError, or ValueError where the file is another protocol's."""
+def load(protocol: Protocol, path: Path) -> Stored:
+    """The invariant of a file. Raises ProtocolError, or ValueError where the file is another protocol's."""
     record = json.loads(path.read_text(encoding="utf-8"))
     name = (record["protocol"], record["variant"])
     if record["schema"] != SCHEMA or name != (protocol.name, protocol.variant):
         raise ValueError(f"{path.name} holds the invariant of {name}, expected {(protocol.name, protocol.variant)}")
-    return tuple(read(protocol, clause) for clause in record["clauses"])
+    sizes = record.get("sizes", {})
+    about = sized(protocol.with_parameters(**sizes)) if sizes else protocol
+    clauses = tuple(read(about, clause) for clause in record["clauses"])
+    return Stored(about, clauses, DEADLOCK in record["proves"])
 
 
-__all__ = ["Checked", "Problem", "by_force", "check", "implied", "is_proved", "load", "stored"]
+__all__ = ["Checked", "Problem", "Stored", "by_force", "check", "implied", "is_proved", "load", "stored"]

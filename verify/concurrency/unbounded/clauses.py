@@ -48,7 +48,7 @@ class Clause:
     def canonical(self) -> tuple[Term, ...]:
         """Body and lengths with bound names by their position: equal clauses have equal ones."""
         names = {name: Bound(f"k{number}", INT) for number, (name, _) in enumerate(self.indices)}
-        return _renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
+        return renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
 
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
@@ -67,16 +67,16 @@ class Clause:
         return found
 
 
-def _renamed(term: Term, depth: int) -> Term:
-    """The term with the names of its quantifiers by their depth."""
+def renamed(term: Term, depth: int) -> Term:
+    """The term with the names of its quantifiers by their depth: terms that say the same in the same words are equal."""
     match term:
         case Op():
-            return replace(term, args=tuple(_renamed(arg, depth) for arg in term.args))
+            return replace(term, args=tuple(renamed(arg, depth) for arg in term.args))
         case Quantified():
             kind = THREAD if isinstance(term.over, AllThreads) else INT
             name = f"q{depth}"
             body = substitute(term.body, {term.variable: Bound(name, kind)})
-            return replace(term, variable=name, body=_renamed(body, depth + 1))
+            return replace(term, variable=name, body=renamed(body, depth + 1))
     return term
 
 

@@ -21,7 +21,8 @@ from verify.concurrency.grounding import Scope, Transition
 from verify.concurrency.language import Protocol
 from verify.concurrency.parts import parts
 from verify.concurrency.terms import PropertyTerm, Quantified, StepTerm, Term
-from verify.concurrency.unbounded.solvers import Expr, horn
+from verify.concurrency.unbounded.budget import Budget
+from verify.concurrency.unbounded.solvers import Expr, horn, junction, negation, queried
 from verify.concurrency.unbounded.tracked import (
     NotCovered,
     Sight,
@@ -62,15 +63,19 @@ class Rule:
     moves: tuple[tuple[int, int], ...] = ()
 
 
-def counted(protocol: Protocol, names: list[str], seconds: float) -> Counted:
+def counted(protocol: Protocol, names: list[str], limits: Limits) -> Counted:
     """Judges the named invariants. Raises NotCovered."""
+    budget = Budget(limits)
     began = time.perf_counter()
-    system = System.of(protocol, Limits(seconds=seconds))
-    rules = [rule for step in protocol.steps for rule in system.step(step)]
-    if len(rules) > MOST_RULES:
-        raise NotCovered(f"more than {MOST_RULES} rules")
-    engine = _Engine(system, rules, began + seconds)
-    proved = tuple(name for name in names if engine.proves(system.violations(protocol.property_named(name))))
+    system = System.of(protocol, limits)
+    rules: list[Rule] = []
+    for rule in (rule for step in protocol.steps for rule in system.step(step)):
+        rules.append(rule)
+        budget.look()
+        if len(rules) > MOST_RULES:
+            raise NotCovered(f"more than {MOST_RULES} rules")
+    engine = _Engine(system, rules, budget)
+    proved = tuple(name for name in names if engine.proves(system.failing(protocol.property_named(name), rules)))
     spent = time.perf_counter() - began
     least = max(space.threads for space in system.reached.spaces)
     return Counted(least, proved, f"{len(system.entries)} counters, {len(rules)} rules, {spent:.2f} s")
@@ -196,8 +201,17 @@ class System:
                 present.append(deciding)
         return frozenset(absent), tuple(present)
 
+    def failing(self, prop: PropertyTerm, rules: list[Rule]) -> list[Failure]:
+        """Where the property fails; for freedom from deadlock where no state may be final and no rule applies."""
+        if prop.kind != "deadlock":
+            return [(rule, ()) for rule in self.violations(prop)]
+        here: dict[int, list[Rule]] = {key: [] for key in self.keys.values()}
+        for rule in rules:
+            here[rule.key].append(rule)
+        return [(rule, tuple(here[rule.key])) for rule in self.violations(prop)]
+
     def violations(self, prop: PropertyTerm) -> list[Rule]:
-        """Where the property fails."""
+        """Where the property, or the claim of a deadlock, fails."""
         terms = (prop.premise, prop.claim)
         check_terms(terms)
         bodies = {q.variable: q for term in terms for q in thread_quantifiers(term)}
@@ -218,6 +232,10 @@ class System:
                         here = tuple(self.entries[entry] for entry in acting)
                         found.append(Rule(self.keys[key], here, *condition))
         return found
+
+
+Failure = tuple[Rule, tuple[Rule, ...]]
+"""A rule without an effect, and others that do not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +277,8 @@ def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Q
 class _Engine:
     """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
-    def __init__(self, system: System, rules: list[Rule], until: float) -> None:
-        self.made, self.until = horn(), until
+    def __init__(self, system: System, rules: list[Rule], budget: Budget) -> None:
+        self.made, self.budget = horn(), budget
         self.counts = [z3.Int(f"count.{number}") for number in range(len(system.entries))]
         self.made.declare_var(*self.counts)
         self.seen = [sorted(system.entries[entry] for entry in system.reached.single[key]) for key in system.keys]
@@ -293,14 +311,18 @@ class _Engine:
 
     def taken(self, rule: Rule) -> list[Expr]:
         """When the rule applies. What holds of every count is said too, for it helps Spacer."""
-        own = Counter(rule.acting)
         held = self.seen[rule.key]
-        facts = [self.counts[number] >= own[number] for number in held]
-        facts += [self.counts[number] <= 1 for number in held if number in self.single]
+        once = [self.counts[number] <= 1 for number in held if number in self.single]
+        return [*self.applies(rule), *(self.counts[number] >= 0 for number in held), *once]
+
+    def applies(self, rule: Rule) -> list[Expr]:
+        """When the rule applies, in its shared state."""
+        own = Counter(rule.acting)
+        facts = [self.counts[number] >= many for number, many in own.items()]
         facts += [self.counts[number] <= own[number] for number in sorted(rule.absent)]
         for some in rule.present:
             facts.append(z3.Or([self.counts[number] > own[number] for number in sorted(some)]))
-        return facts
+        return facts or [z3.BoolVal(True)]
 
     def after(self, rule: Rule) -> list[Expr]:
         """The counters afterwards."""
@@ -315,18 +337,13 @@ class _Engine:
             terms[number].append(z3.IntVal(1))
         return [z3.Sum(held) if len(held) > 1 else held[0] if held else z3.IntVal(0) for held in terms]
 
-    def proves(self, violations: list[Rule]) -> bool:
+    def proves(self, failing: list[Failure]) -> bool:
         """Whether none of these can come true."""
         bad = z3.Function(f"bad.{self.queries}", z3.BoolSort())
         self.queries += 1
         self.made.register_relation(bad)
-        for rule in violations:
-            self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule)])
-        left = int((self.until - time.perf_counter()) * 1000)
-        if left <= 0:
-            return False
-        self.made.set(timeout=left)
-        try:
-            return bool(self.made.query(bad()) == z3.unsat)
-        except z3.Z3Exception:  # the time is over
-            return False
+        for rule, others in failing:
+            blocked = [negation(junction("and", self.applies(other))) for other in others]
+            self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule), *blocked])
+        left = self.budget.milliseconds
+        return left > 0 and bool(queried(self.made, bad(), left) == z3.unsat)

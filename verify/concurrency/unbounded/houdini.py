@@ -7,21 +7,30 @@ for any number of threads and any integer parameters of at least 1; nothing is c
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import z3
 
 from verify.concurrency.domains import INT, THREAD
-from verify.concurrency.language import Protocol
+from verify.concurrency.explored import Limits
+from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.parts import Parts, parts
+from verify.concurrency.terms import Term
+from verify.concurrency.terms import enabled as possibility
+from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.candidates import candidates
+from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
-from verify.concurrency.unbounded.solvers import Expr, solver
+from verify.concurrency.unbounded.solvers import Expr, asked, equality, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
+ROUNDS = 3  # of instances where no step can be taken: each may mention further threads
+JUDGED = ("always", "deadlock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +50,59 @@ class Invariant:
     seconds: float
 
 
-def invariant(protocol: Protocol, seconds: float = 60.0, triples: bool | None = None) -> Invariant:
+def invariant(
+    protocol: Protocol,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    triples: bool | None = None,
+    wanted: Iterable[str] | None = None,
+    small: bool = True,
+) -> Invariant:
     """An inductive invariant for any number of threads. Raises NotCovered.
 
-    `triples`: with candidates of three literals; None: only where those of two leave something open.
+    `wanted`: the properties to prove (None: every invariant and freedom from deadlock that is not declared to be
+    wrong). `triples`: with candidates of three literals; None: only where those of two leave something wanted open.
+    `small`: without the clauses that can be left out one by one, which takes longer than all else.
     """
-    if triples is None:
-        began = time.perf_counter()
-        found = invariant(protocol, seconds, False)
-        left = seconds - (time.perf_counter() - began)
-        if not found.open or left < seconds / 3 or set(found.open) <= _refuted(protocol):
-            return found
-        try:
-            more = invariant(protocol, left, True)
-        except NotCovered:
-            return found
-        return more if len(more.proved) > len(found.proved) else found
-    return _invariant(protocol, seconds, triples)
+    names = tuple(_provable(protocol) if wanted is None else wanted)
+    budget = Budget(limits)
+    found = _invariant(protocol, budget, bool(triples), names, small)
+    if triples is not None or set(names) <= set(found.proved):
+        return found
+    try:
+        more = _invariant(protocol, budget, True, names, small)
+    except NotCovered:
+        return found
+    return more if len(more.proved) > len(found.proved) else found
 
 
-def _refuted(protocol: Protocol) -> set[str]:
-    """What no invariant can prove: it is declared to be wrong."""
-    return {name for name, verdict in protocol.expected if verdict == "refuted"}
+def _provable(protocol: Protocol) -> list[str]:
+    wrong = {name for name, verdict in protocol.expected if verdict == "refuted"}
+    return [prop.name for prop in protocol.properties if prop.kind in JUDGED and prop.name not in wrong]
 
 
-def _invariant(protocol: Protocol, seconds: float, triples: bool) -> Invariant:
+def _invariant(protocol: Protocol, budget: Budget, triples: bool, wanted: tuple[str, ...], small: bool) -> Invariant:
     began = time.perf_counter()
-    names = [prop.name for prop in protocol.properties if prop.kind == "always"]
-    pool = candidates(protocol, triples)
+    pool = candidates(protocol, triples, budget.limits)
     if len(pool) > MOST:
         raise NotCovered(f"{len(pool)} candidates, more than {MOST}")
-    conditions = Conditions(protocol, pool, began + seconds)
+    conditions = Conditions(protocol, pool, budget)
     kept = conditions.inductive(frozenset(range(len(pool))))
-    proved = tuple(name for name in names if any(pool[index].name == name for index in kept))
-    wanted = frozenset(i for i in kept if pool[i].name in proved)
-    needed = [pool[index] for index in sorted(conditions.needed(kept, wanted))]
-    chosen = Conditions(protocol, needed, began + seconds).minimal(proved) if proved else ()
-    left = tuple(name for name in names if name not in proved)
+    proved = [pool[index].name for index in kept if pool[index].name in protocol_names(protocol)]
+    goal = frozenset(i for i in kept if pool[i].name in proved)
+    if DEADLOCK in wanted and conditions.is_live(kept):
+        proved.append(DEADLOCK)
+        goal |= conditions.live_core(kept)
+    needed = [pool[index] for index in sorted(conditions.needed(kept, goal))]
+    chosen = Conditions(protocol, needed, budget).minimal(proved) if proved and small else tuple(needed)
+    names = [prop.name for prop in protocol.properties if prop.kind in JUDGED]
+    closed, left = tuple(n for n in names if n in proved), tuple(n for n in names if n not in proved)
     spent = time.perf_counter() - began
-    return Invariant(protocol.name, protocol.variant, chosen, proved, left, len(pool), len(kept), spent)
+    return Invariant(protocol.name, protocol.variant, chosen, closed, left, len(pool), len(kept), spent)
+
+
+def protocol_names(protocol: Protocol) -> set[str]:
+    """The names of its invariants."""
+    return {prop.name for prop in protocol.properties if prop.kind == "always"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +117,15 @@ class _Condition:
 class Conditions:
     """The conditions of one protocol and one list of clauses."""
 
-    def __init__(self, protocol: Protocol, clauses: list[Clause], until: float) -> None:
-        self.protocol, self.clauses, self.until = protocol, clauses, until
+    def __init__(self, protocol: Protocol, clauses: list[Clause], budget: Budget) -> None:
+        self.protocol, self.clauses, self.budget = protocol, clauses, budget
         self.symbols = Symbols(protocol)
         self.selectors = [z3.Bool(f"clause.{index}") for index in range(len(clauses))]
+        self.without = [negation(selector) for selector in self.selectors]
+        self.numbers = {selector.get_id(): index for index, selector in enumerate(self.selectors)}
         self.initial = self._initial()
         self.steps = [self._step(parts(step)) for step in protocol.steps]
+        self.stuck: _Condition | None = None
 
     # --- making ----------------------------------------------------------------------------------------------------
     def _generic(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
@@ -115,17 +141,18 @@ class Conditions:
         found = []
         for clause in self.clauses:
             chosen = threads[: len(clause.threads)], indices[: len(clause.indices)]
-            found.append(z3.Not(self.symbols.clause(clause, *chosen, read)))
+            found.append(negation(self.symbols.clause(clause, *chosen, read)))
         return found
 
     def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[Expr]) -> _Condition:
         """The solver of a condition, its axioms included."""
+        self.budget.look()
         made = solver()
         made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
         made.add(*instances)
         marks = [z3.Bool(f"violated.{name}.{index}") for index in range(len(violations))]
         for mark, violation in zip(marks, violations, strict=True):
-            made.add(z3.Implies(mark, violation))
+            made.add(implication(mark, violation))
         return _Condition(name, made, tuple(marks))
 
     def _initial(self) -> _Condition:
@@ -153,6 +180,37 @@ class Conditions:
         instances = symbols.instances(self.clauses, self.selectors)
         return self._finished(split.step.name, facts, violations, instances)
 
+    def _stuck(self) -> _Condition:
+        """That the clauses hold in a state that is not final, of one thread or more, and no step can be taken."""
+        symbols = self.symbols
+        symbols.clear()
+        symbols.mention_index(z3.IntVal(0))
+        facts = [negation(equality(symbols.fresh("some", THREAD), symbols.nobody))]
+        facts += [negation(symbols.term(end, {}, symbols.before)) for end in finals(self.protocol)]
+        possible = {step.name: possibility(step, step.threads) for step in self.protocol.steps}
+        done: set[tuple[object, ...]] = set()
+        for number in range(ROUNDS):
+            for step in sorted(self.protocol.steps, key=lambda step: len(step.threads)):
+                for some in itertools.permutations(list(symbols.threads.values()), len(step.threads)):
+                    key = (step.name, *(thread.get_id() for thread in some))
+                    if key not in done:
+                        self.budget.look()
+                        done.add(key)
+                        facts.append(self._impossible(possible[step.name], step.threads, some))
+            if number == 0:
+                symbols.closure()
+            symbols.settle()
+        instances = symbols.instances(self.clauses, self.selectors)
+        return self._finished("stuck", facts, [], instances)
+
+    def _impossible(self, possible: Term, names: tuple[str, ...], threads: tuple[Expr, ...]) -> Expr:
+        """That these threads, if they are different ones, cannot take a step."""
+        symbols = self.symbols
+        same = [equality(thread, symbols.nobody) for thread in threads]
+        same += [equality(a, b) for a, b in itertools.combinations(threads, 2)]
+        guard = symbols.term(possible, dict(zip(names, threads, strict=True)), symbols.before)
+        return junction("or", [*same, negation(guard)])
+
     # --- deciding --------------------------------------------------------------------------------------------------
     def inductive(self, active: frozenset[int]) -> frozenset[int]:
         """The largest subset that holds initially and is kept by every step."""
@@ -167,11 +225,12 @@ class Conditions:
     def _sweep(self, condition: _Condition, active: frozenset[int]) -> frozenset[int]:
         """Drops clauses until no active one is violated by this condition."""
         goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        condition.made.add(z3.Implies(goal, z3.Or([z3.And(self.selectors[i], condition.violated[i]) for i in active])))
+        either = [junction("and", (self.selectors[i], condition.violated[i])) for i in active]
+        condition.made.add(implication(goal, junction("or", either)))
         while active:
-            self._in_time()
-            chosen = [self.selectors[i] if i in active else z3.Not(self.selectors[i]) for i in range(len(self.clauses))]
-            answer = condition.made.check(*chosen, goal)
+            self.budget.look()
+            chosen = [self.selectors[i] if i in active else self.without[i] for i in range(len(self.clauses))]
+            answer = asked(condition.made, (*chosen, goal))
             if answer == z3.unsat:
                 return active
             if answer == z3.unknown:
@@ -183,34 +242,54 @@ class Conditions:
             active = active - dropped
         return active
 
+    def is_live(self, kept: Iterable[int]) -> bool:
+        """Whether the clauses say that each state is final, or has a step that can be taken."""
+        self.budget.look()
+        self.stuck = self.stuck or self._stuck()
+        return bool(asked(self.stuck.made, [self.selectors[i] for i in sorted(kept)]) == z3.unsat)
+
+    def live_core(self, kept: frozenset[int]) -> frozenset[int]:
+        """Some of the clauses that say so."""
+        if self.stuck is None or not self.is_live(kept):
+            raise AssertionError("the clauses do not say that no state is a deadlock")
+        return frozenset(self._named(self.stuck))
+
+    def _named(self, condition: _Condition) -> set[int]:
+        """The clauses in the last core of a condition."""
+        core = (item.get_id() for item in condition.made.unsat_core())
+        return {self.numbers[number] for number in core if number in self.numbers}
+
     def needed(self, kept: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
         """An inductive subset of `kept` that holds `wanted`: what the cores name, from `wanted` on."""
-        found, waiting = set(wanted), list(wanted)
-        while waiting:
-            index = waiting.pop()
-            for step in self.steps:
-                more = self._core(step, kept, index) - found
-                found |= more
-                waiting += more
+        found, fresh = set(wanted), set(wanted)
+        while fresh:
+            more = {index for step in self.steps for index in self._core(step, kept, fresh)}
+            fresh, found = more - found, found | more
         return frozenset(found)
 
-    def minimal(self, wanted: tuple[str, ...]) -> tuple[Clause, ...]:
+    def minimal(self, wanted: Collection[str]) -> tuple[Clause, ...]:
         """The inductive clauses without those that can be left out one by one; `wanted` stay."""
         active = frozenset(range(len(self.clauses)))
         for index in reversed(range(len(self.clauses))):
-            if self.clauses[index].name not in wanted and self.is_inductive(active - {index}):
-                active = active - {index}
+            rest = active - {index}
+            kept = DEADLOCK not in wanted or self.is_live(rest)
+            if self.clauses[index].name not in wanted and kept and self.is_inductive(rest):
+                active = rest
         return tuple(self.clauses[index] for index in sorted(active))
 
-    def _core(self, condition: _Condition, kept: frozenset[int], index: int) -> set[int]:
-        """Clauses that keep the indexed one over a step."""
-        self._in_time()
-        assumed = [self.selectors[index], *(self.selectors[i] for i in sorted(kept) if i != index)]
-        if condition.made.check(*assumed, condition.violated[index]) != z3.unsat:
+    def _core(self, condition: _Condition, kept: frozenset[int], some: Iterable[int]) -> set[int]:
+        """Clauses that keep some of them over a step."""
+        goal = self._goal(condition, some)
+        if asked(condition.made, (*(self.selectors[i] for i in sorted(kept)), goal)) != z3.unsat:
             raise NotCovered(f"the solver gave up on {condition.name}")
-        numbers = {selector.get_id(): i for i, selector in enumerate(self.selectors)}
-        core = {numbers[item.get_id()] for item in condition.made.unsat_core() if item.get_id() in numbers}
-        return core
+        return self._named(condition)
+
+    def _goal(self, condition: _Condition, some: Iterable[int]) -> Expr:
+        """That one of some clauses is violated after the step."""
+        self.budget.look()
+        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
+        condition.made.add(implication(goal, junction("or", [condition.violated[i] for i in sorted(some)])))
+        return goal
 
     def is_inductive(self, active: frozenset[int]) -> bool:
         """Whether the clauses are kept by every step, and hold initially."""
@@ -222,14 +301,8 @@ class Conditions:
         return not self._broken(self.initial, active)
 
     def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
-        self._in_time()
-        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        condition.made.add(z3.Implies(goal, z3.Or([condition.violated[i] for i in sorted(active)])))
-        return bool(condition.made.check(*(self.selectors[i] for i in sorted(active)), goal) != z3.unsat)
-
-    def _in_time(self) -> None:
-        if time.perf_counter() > self.until:
-            raise NotCovered("no invariant within the time allowed")
+        goal = self._goal(condition, active)
+        return bool(asked(condition.made, (*(self.selectors[i] for i in sorted(active)), goal)) != z3.unsat)
 
 
 __all__ = ["Conditions", "Invariant", "invariant", "of_property"]

@@ -2,7 +2,8 @@
 
 Shares no code with `symbols`, which instantiates: this is what a stored invariant is checked against. One problem says
 that the clauses fail in an initial state; one a step says that they hold, the step is taken, and one fails afterwards.
-Every problem must be "unsat". Integer parameters are assumed to be at least 1; flags have the protocol's values.
+One more, where it is asked for, says that they hold of one thread or more, that the state is not final and that no step
+can be taken. Every problem must be "unsat". Integer parameters are assumed to be at least 1; flags have the protocol's values.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language import Protocol
+from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.parts import Parts, Write, parts
 from verify.concurrency.terms import (
     AllThreads,
@@ -26,6 +27,7 @@ from verify.concurrency.terms import (
     Range,
     Term,
 )
+from verify.concurrency.unbounded.claims import live
 from verify.concurrency.unbounded.clauses import Clause, size_term
 from verify.concurrency.unbounded.tracked import NotCovered
 
@@ -135,7 +137,7 @@ class Text:
         owner = "shared" if term.array.thread is None else "local"
         args = [] if term.array.thread is None else [names[term.array.thread]]
         symbol, wanted = self.symbol(owner, term.array.variable, when), self.term(term.value, names, when)
-        if any(name.startswith("q.") for name in (*args, wanted)):
+        if any(name.startswith("|q.") for name in (*args, wanted)):
             raise NotCovered("find inside a quantifier")
         key = f"{symbol} {args} {wanted}"
         if key not in self.finds:
@@ -151,13 +153,21 @@ class Text:
 
     def quantified(self, term: Quantified, names: Names, when: str) -> str:
         if term.kind == "sum":
-            raise NotCovered("a sum over threads or a range")
+            return self.sum(term, names, when)
         name = f"|q.{term.variable}|"
         body = self.term(term.body, {**names, term.variable: name}, when)
         inside = self.inside(term.over, name, names)
         if term.kind == "all":
             return f"(forall (({name} {self.over(term.over)})) (=> {inside} {body}))"
         return f"(exists (({name} {self.over(term.over)})) (and {inside} {body}))"
+
+    def sum(self, term: Quantified, names: Names, when: str) -> str:
+        """A sum over a range of known length."""
+        over = term.over
+        if not (isinstance(over, Range) and isinstance(over.lo, Const) and isinstance(over.hi, Const)):
+            raise NotCovered("a sum over threads, or over a range of any length")
+        values = range(over.lo.value, over.hi.value)
+        return f"(+ 0 0 {' '.join(self.term(term.body, {**names, term.variable: str(i)}, when) for i in values)})"
 
     def over(self, over: Over) -> str:
         return "Thread" if isinstance(over, AllThreads) else "Int"
@@ -189,6 +199,15 @@ class Text:
         held = [f"({names[name]} Thread)" for name in clause.threads]
         held += [f"({names[name]} Int)" for name, _ in clause.indices]
         return f"(forall ({' '.join(held)}) (=> (and {' '.join(inside)}) {body}))"
+
+    def mentioned(self) -> list[str]:
+        """The first entry of each shared array by name, for solvers that instantiate what they see."""
+        found = []
+        for name, domain in self.protocol.shared:
+            if isinstance(domain, Array):
+                entry = self.applied(self.symbol("shared", name), ["0"])
+                found += [f"(declare-const |first {name}| {self.sort(domain.type)})", f"(assert (= |first {name}| {entry}))"]
+        return found
 
     def initial(self, domain: Domain, owner: str) -> str:
         """The value of a cell at the start, where thread x is or is not `first`."""
@@ -235,9 +254,17 @@ class Problem:
     text: str
 
 
-def problems(protocol: Protocol, clauses: tuple[Clause, ...]) -> list[Problem]:
-    """The initial condition, and one for each step. Raises NotCovered."""
-    return [_initial(protocol, clauses), *(_consecution(protocol, clauses, parts(step)) for step in protocol.steps)]
+def problems(protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False) -> list[Problem]:
+    """The initial condition, one for each step, and with `deadlock` that one. Raises NotCovered."""
+    steps = (_consecution(protocol, clauses, parts(step)) for step in protocol.steps)
+    return [_initial(protocol, clauses), *steps, *([_stuck(protocol, clauses)] if deadlock else [])]
+
+
+def _stuck(protocol: Protocol, clauses: tuple[Clause, ...]) -> Problem:
+    text = Text(protocol)
+    facts = ["(not (= some nobody))", *map(text.clause, clauses), f"(not {text.term(live(protocol), {})})"]
+    lines = [*text.declarations(), "(declare-const some Thread)", *text.definitions, *text.mentioned()]
+    return Problem(DEADLOCK, "\n".join([*lines, *(f"(assert {fact})" for fact in facts), "(check-sat)", ""]))
 
 
 def _initial(protocol: Protocol, clauses: tuple[Clause, ...]) -> Problem:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +12,11 @@ import z3
 
 Expr = Any
 SEED = 1
+MILLISECONDS = 10_000  # of a query
+EARLY = 100  # milliseconds by which an interruption comes before the end of the time
 
 
-def solver(milliseconds: int = 10_000) -> z3.Solver:
+def solver(milliseconds: int = MILLISECONDS) -> z3.Solver:
     """A solver for quantifier-free conditions, bounded in time a query."""
     made = z3.SimpleSolver()
     made.set("timeout", milliseconds)
@@ -21,12 +24,76 @@ def solver(milliseconds: int = 10_000) -> z3.Solver:
     return made
 
 
-def horn(milliseconds: int = 10_000) -> z3.Fixedpoint:
+def horn(milliseconds: int = MILLISECONDS) -> z3.Fixedpoint:
     """Spacer, for Horn clauses over integers."""
     made = z3.Fixedpoint()
     made.set(engine="spacer", timeout=milliseconds)
     made.set("spacer.random_seed", SEED)
     return made
+
+
+def asked(made: z3.Solver, assumed: Sequence[Expr], milliseconds: int = MILLISECONDS) -> z3.CheckSatResult:
+    """The answer of a solver under assumptions. Raises KeyboardInterrupt where Ctrl-C ended it: Z3 takes the signal."""
+    began = time.perf_counter()
+    answer = z3.CheckSatResult(
+        z3.Z3_solver_check_assumptions(made.ctx.ref(), made.solver, len(assumed), _array(assumed))
+    )
+    if answer == z3.unknown:
+        _interrupted(made.reason_unknown(), began, milliseconds)
+    return answer
+
+
+def queried(made: z3.Fixedpoint, goal: Expr, milliseconds: int) -> z3.CheckSatResult:
+    """The answer of Spacer. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    began = time.perf_counter()
+    made.set(timeout=milliseconds)
+    try:
+        return made.query(goal)
+    except z3.Z3Exception as reason:
+        _interrupted(str(reason), began, milliseconds)
+        return z3.unknown
+
+
+def _interrupted(reason: str, began: float, milliseconds: int) -> None:
+    """Tells a signal from a time that is over: Z3 calls both "canceled"."""
+    if "canceled" in reason and (time.perf_counter() - began) * 1000 < milliseconds - EARLY:
+        raise KeyboardInterrupt
+
+
+def memory() -> int:
+    """Bytes that Z3 has allocated in this process."""
+    return int(z3.Z3_get_estimated_alloc_size())
+
+
+def _array(terms: Sequence[Expr]) -> Any:
+    return (z3.Ast * len(terms))(*(term.as_ast() for term in terms))
+
+
+def junction(op: str, terms: Sequence[Expr]) -> Expr:
+    """The conjunction ("and") or disjunction ("or") of truth values; z3.And and z3.Or look at each one's sort."""
+    context = z3.main_ctx()
+    if len(terms) == 1:
+        return terms[0]
+    make = z3.Z3_mk_and if op == "and" else z3.Z3_mk_or
+    return z3.BoolRef(make(context.ref(), len(terms), _array(terms)), context)
+
+
+def implication(premise: Expr, claim: Expr) -> Expr:
+    """premise implies claim."""
+    context = z3.main_ctx()
+    return z3.BoolRef(z3.Z3_mk_implies(context.ref(), premise.as_ast(), claim.as_ast()), context)
+
+
+def negation(term: Expr) -> Expr:
+    """Not `term`."""
+    context = z3.main_ctx()
+    return z3.BoolRef(z3.Z3_mk_not(context.ref(), term.as_ast()), context)
+
+
+def equality(left: Expr, right: Expr) -> Expr:
+    """left == right, of one sort."""
+    context = z3.main_ctx()
+    return z3.BoolRef(z3.Z3_mk_eq(context.ref(), left.as_ast(), right.as_ast()), context)
 
 
 def holds(milliseconds: int, text: str) -> str:
@@ -71,15 +138,15 @@ def operation(op: str, args: list[Expr]) -> Expr:
     """An operation of the protocol language on Z3 expressions."""
     match op:
         case "and":
-            return z3.And(args)
+            return junction("and", args)
         case "or":
-            return z3.Or(args)
+            return junction("or", args)
         case "not":
-            return z3.Not(args[0])
+            return negation(args[0])
         case "==":
-            return args[0] == args[1]
+            return equality(args[0], args[1])
         case "!=":
-            return args[0] != args[1]
+            return negation(equality(args[0], args[1]))
         case "<":
             return args[0] < args[1]
         case "<=":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import z3
 
@@ -29,8 +29,8 @@ from verify.concurrency.terms import (
     Range,
     Term,
 )
-from verify.concurrency.unbounded.clauses import Clause, size_term
-from verify.concurrency.unbounded.solvers import Expr, operation
+from verify.concurrency.unbounded.clauses import Clause, renamed, size_term
+from verify.concurrency.unbounded.solvers import Expr, equality, implication, junction, negation, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
@@ -46,6 +46,7 @@ class _Pending:
     truth: Expr
     thread: bool
     body: Callable[[Expr], Expr]
+    done: dict[int, Expr] = field(default_factory=dict)
 
 
 class Symbols:
@@ -71,6 +72,8 @@ class Symbols:
         self.pending: list[_Pending] = []
         self.threads: dict[int, Expr] = {}
         self.indices: dict[int, Expr] = {}
+        self.opened: dict[tuple[object, ...], tuple[Expr, tuple[Expr, ...]]] = {}
+        self.finds: dict[tuple[str, int, int], tuple[Expr, tuple[Expr | None, Expr]]] = {}
 
     # --- sorts and values ------------------------------------------------------------------------------------------
     def sort(self, kind: Type) -> Expr:
@@ -177,7 +180,7 @@ class Symbols:
                 assert index is not None
                 here.append(self.term(write.index, bound, self.before) == index)
             here.append(self.term(write.condition, bound, self.before))
-            found.append((z3.And(here), self.term(write.value, bound, self.before)))
+            found.append((junction("and", here), self.term(write.value, bound, self.before)))
         return found
 
     def _rounds(
@@ -246,10 +249,15 @@ class Symbols:
         return size_term(domain.length)
 
     def _find(self, term: Find, env: Env, read: Read) -> Expr:
-        found = self.fresh("find", INT)
-        length = self.term(self._length(term.array), {}, read)
         thread = None if term.array.thread is None else env[term.array.thread]
         wanted = self.term(term.value, env, read)
+        key = (term.array.variable, -1 if thread is None else thread.get_id(), wanted.get_id())
+        if read == self.before and key in self.finds:
+            return self.finds[key][0]
+        found = self.fresh("find", INT)
+        if read == self.before:
+            self.finds[key] = found, (thread, wanted)  # an identity is only valid while its expression lives
+        length = self.term(self._length(term.array), {}, read)
         here = read(term.array.variable, thread, found)
         if term.value.type == THREAD:
             self.mention_thread(here)
@@ -264,6 +272,16 @@ class Symbols:
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
         if term.kind == "sum" or (isinstance(term.over, Range) and self._short(term.over)):
             return self._expanded(term, env, read)
+        if read != self.before:
+            return self._opened(term, env, read)
+        free = sorted(_free(term) & env.keys())
+        key = (renamed(term, 0), *((name, env[name].get_id()) for name in free))
+        if key not in self.opened:
+            self.opened[key] = self._opened(term, env, read), tuple(env.values())
+        return self.opened[key][0]
+
+    def _opened(self, term: Quantified, env: Env, read: Read) -> Expr:
+        """A quantifier as a constant, with a witness where it does not hold."""
         number = next(self._numbers)
         truth = z3.Bool(f"all!{number}")
         over, negate = term.over, term.kind == "any"
@@ -299,13 +317,14 @@ class Symbols:
 
     # --- instances -------------------------------------------------------------------------------------------------
     def settle(self) -> list[Expr]:
-        """The axioms of quantifiers and `find`, instantiated on what has been mentioned so far."""
-        threads, indices, waiting = list(self.threads.values()), list(self.indices.values()), self.pending
-        self.pending = []
-        for item in waiting:
+        """The axioms of quantifiers and `find`, instantiated on what has been mentioned so far. Quantifiers inside
+        instances stay open until the next time: weaker, and still sound."""
+        threads, indices = list(self.threads.values()), list(self.indices.values())
+        for item in list(self.pending):
             for value in threads if item.thread else indices:
-                self.axioms.append(z3.Implies(item.truth, item.body(value)))
-        self.pending = []  # quantifiers inside instances stay open: weaker, and still sound
+                if value.get_id() not in item.done:
+                    item.done[value.get_id()] = value
+                    self.axioms.append(implication(item.truth, item.body(value)))
         return self.axioms
 
     def closure(self) -> None:
@@ -361,8 +380,8 @@ class Symbols:
             for shape, members in groups.items():
                 some = tuple(z3.Const(f"hole.t{i}", self.thread) for i in range(shape[0]))
                 place = tuple(z3.Int(f"hole.k{i}") for i in range(shape[1]))
-                parts = [z3.Implies(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
-                self._made.append((shape, z3.And(parts), (*some, *place)))
+                parts = [implication(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
+                self._made.append((shape, junction("and", parts), (*some, *place)))
             self.threads, self.indices = mentioned
         return self._made
 
@@ -370,14 +389,21 @@ class Symbols:
         """The clause of these threads and indices."""
         names = [name for name, _ in clause.indices]
         env = {**dict(zip(clause.threads, threads, strict=True)), **dict(zip(names, indices, strict=True))}
-        inside = [thread != self.nobody for thread in threads]
-        inside += [a != b for a, b in itertools.combinations(threads, 2)]
+        inside = [negation(equality(thread, self.nobody)) for thread in threads]
+        inside += [negation(equality(a, b)) for a, b in itertools.combinations(threads, 2)]
         for (_, length), index in zip(clause.indices, indices, strict=True):
             inside += [index >= 0, index < self.term(length, {}, read)]
-        return z3.Implies(z3.And(inside), self.term(clause.body, env, read))
+        body = self.term(clause.body, env, read)
+        return implication(junction("and", inside), body) if inside else body
 
 
 _SORTS = itertools.count()
+
+
+def _free(term: Term) -> set[str]:
+    """The names that a term mentions."""
+    found = {inner.name for inner in walk(term) if isinstance(inner, Bound)}
+    return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
 
 
 def _opens(clause: Clause) -> bool:

@@ -1,28 +1,31 @@
-"""Verdicts for any number of threads: each property proved, refuted or unknown, by several methods.
+"""Verdicts for any number of threads: each property proved, refuted, vacuous or unknown, by several methods.
 
 Small numbers are explored first: they refute, with the shortest trace, and reach goals. What is left is proved by view
 abstraction (any number of threads, the given sizes), by a quantified invariant (any number of threads, any sizes), and
-by counters (any number of threads, the given sizes of what a thread holds). Liveness and deadlock are decided for the
-explored numbers only: they are refuted or unknown.
+by counters (any number of threads, the given sizes of what a thread holds). That a goal or a premise is never reached,
+and freedom from deadlock, are proved as invariants are (`claims`). Liveness is decided for the explored numbers only:
+it is refuted, vacuous or unknown.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from verify.concurrency.domains import DomainOverflow
+from verify.concurrency.domains import DomainOverflow, TooLarge
 from verify.concurrency.explored import Explored, Limits, Proved, Refuted, Trace, Unknown, Vacuous
 from verify.concurrency.explorer import explore
 from verify.concurrency.language import Protocol
+from verify.concurrency.terms import TRUE, PropertyTerm
 from verify.concurrency.unbounded import counters, houdini, views
+from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.tracked import NotCovered
 
 SECONDS = 30.0  # for each method
 LEAST = 3  # every number of threads up to here is explored
-VIEW_SIZES = (1, 2)
 ENOUGH = 2  # methods that prove a property independently
+MANY = 9  # more methods than there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,34 @@ class ProvedAny:
     @property
     def reason(self) -> str:
         """What it was proved for, and by what."""
-        if self.threads is not None:
-            return f"reached with {self.threads} threads"
-        scope = "any number of threads and any sizes" if self.sizes else "any number of threads, the given sizes"
-        return f"{scope}: {', '.join(method.name for method in self.methods)}"
+        return _scope(self.methods) if self.threads is None else f"reached with {_threads(self.threads)}"
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number != 1 else ''}"
+
+
+def _scope(methods: tuple[Method, ...]) -> str:
+    """What was proved for which numbers and sizes, and by what."""
+    sizes = "and any sizes" if any(method.sizes for method in methods) else "of the given sizes"
+    return f"any number of threads {sizes}: {', '.join(method.name for method in methods)}"
 
 
 @dataclass(frozen=True, slots=True)
 class RefutedAny:
-    """Does not hold with `threads` threads; the trace is the shortest."""
+    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove that
+    it is reached with no number of threads."""
 
-    threads: int
+    threads: int | None
     trace: Trace | None
+    methods: tuple[Method, ...] = ()
     name = "refuted"
 
     @property
     def reason(self) -> str:
-        return f"with {self.threads} thread{'s' if self.threads != 1 else ''}"
+        if self.threads is None:
+            return f"never reached, {_scope(self.methods)}"
+        return f"with {_threads(self.threads)}"
 
 
 AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
@@ -75,7 +89,7 @@ AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
 class AnyNumber:
     """The result for one protocol and variant.
 
-    `explored` are the complete explorations of small numbers; `notes` says of each method what it did or why not.
+    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it did or why not.
     """
 
     protocol: str
@@ -91,7 +105,7 @@ class AnyNumber:
     def traces(self) -> tuple[tuple[int, Trace], ...]:
         """Number of threads and trace of each refutation that has one."""
         found = (verdict for _, verdict in self.properties if isinstance(verdict, RefutedAny))
-        return tuple((verdict.threads, verdict.trace) for verdict in found if verdict.trace is not None)
+        return tuple((v.threads, v.trace) for v in found if v.trace is not None and v.threads is not None)
 
     def verdict(self, name: str) -> AnyVerdict:
         """The verdict of the named property."""
@@ -116,7 +130,7 @@ def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | N
         run.prove()
     except KeyboardInterrupt:
         run.interrupted = True
-    closed = tuple((prop.name, run.verdict(prop.name, prop.kind)) for prop in chosen.properties)
+    closed = tuple((prop.name, run.verdict(prop)) for prop in chosen.properties)
     seconds = time.perf_counter() - began
     return AnyNumber(
         chosen.name, chosen.variant, chosen.parameters, closed, tuple(run.explored), tuple(run.notes), seconds,
@@ -129,85 +143,111 @@ class _Run:
 
     def __init__(self, protocol: Protocol, limits: Limits) -> None:
         self.protocol, self.limits = protocol, limits
+        self.asked = protocol  # with what else is to be proved
         self.explored: list[Explored] = []
         self.notes: list[tuple[str, str]] = []
         self.interrupted = False
-        self.methods: dict[str, list[Method]] = {prop.name: [] for prop in protocol.properties}
+        self.methods: dict[str, list[Method]] = {}
 
     @property
     def sizeless(self) -> bool:
         """Whether the protocol has no integer parameters: what holds for the given sizes then holds for all."""
         return all(isinstance(value, bool) for _, value in self.protocol.parameters)
 
+    @property
+    def complete(self) -> int:
+        """How many numbers of threads, from 1 on, have been explored completely."""
+        return sum(found.complete for found in self.explored)
+
     def explore(self, threads: int) -> None:
         """Explores every number of threads up to the given one, while that can be completed."""
         for number in range(1, threads + 1):
-            found = explore(self.protocol, number, limits=self.limits)
+            self.explored.append(found := explore(self.protocol, number, limits=self.limits))
             if not found.complete:
                 self.notes.append((f"exploration of {number} threads", f"incomplete: {found.reason}"))
                 if found.reason == "interrupted":
                     raise KeyboardInterrupt
                 return
-            self.explored.append(found)
 
     def prove(self) -> None:
-        """Applies each method; view abstraction of the next size only where something is left open."""
-        wanted = self.open()
-        if not wanted:
+        """Applies each method to what no small number decides, a costlier one only where something is left open."""
+        rest = [never(prop) for prop in self.protocol.properties if prop.kind != "deadlock" and self.unmet(prop)]
+        self.asked = replace(self.protocol, properties=(*self.protocol.properties, *rest), expected=())
+        self.methods = {prop.name: [] for prop in self.asked.properties}
+        if not self.open(1):
             return
-        for size in VIEW_SIZES:
-            if size == VIEW_SIZES[0] or not all(self.methods[name] for name in wanted):
-                self.attempt(f"view abstraction, k={size}", lambda size=size: self.by_views(size))  # type: ignore[misc]
-        self.attempt("quantified invariant", self.by_invariant)
-        if any(len(self.methods[name]) < ENOUGH for name in wanted):
+        seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
+        if seen and self.open(1, ("always",)):
+            self.attempt("view abstraction, k=2", lambda: self.by_views(2))
+        self.attempt("quantified invariant", lambda: self.by_invariant(False))
+        if seen and self.open(ENOUGH):
             self.attempt("counters", self.by_counters)
+        if any(not any(method.sizes for method in self.methods[name]) for name in self.open(MANY)):
+            self.attempt("quantified invariant of three literals", lambda: self.by_invariant(True))
 
-    def open(self) -> list[str]:
-        """The invariants that no small number refutes."""
-        names = [prop.name for prop in self.protocol.properties if prop.kind == "always"]
-        return [name for name in names if not self.refuted(name)]
+    def open(self, methods: int, kinds: tuple[str, ...] = ("always", "deadlock")) -> list[str]:
+        """What no small number refutes and fewer than so many methods prove."""
+        names = [prop.name for prop in self.asked.properties if prop.kind in kinds]
+        return [name for name in names if not self.refuted(name) and len(self.methods[name]) < methods]
 
-    def attempt(self, name: str, method: Callable[[], tuple[Method, tuple[str, ...], str]]) -> None:
-        """Notes what a method proved, or why it did not apply."""
+    def unmet(self, prop: PropertyTerm) -> bool:
+        """Whether no exploration has reached the goal, or has met the premise."""
+        if prop.kind in ("always", "deadlock") and prop.premise == TRUE:
+            return False
+        return not any(isinstance(found.verdict(prop.name), Proved | Refuted) for found in self.explored) or (
+            prop.kind == "sometimes" and not self.reached(prop.name)
+        )
+
+    def reached(self, name: str) -> int:
+        """The least number of threads with which a goal is reached; 0: none."""
+        return next((found.threads for found in self.explored if isinstance(found.verdict(name), Proved)), 0)
+
+    def attempt(self, name: str, method: Callable[[], tuple[Method, tuple[str, ...], str]]) -> bool:
+        """Notes what a method proved, or why it did not apply; whether it applied."""
         try:
             found, proved, note = method()
-        except NotCovered as reason:
+        except (NotCovered, DomainOverflow, TooLarge) as reason:
             self.notes.append((name, f"not covered: {reason}"))
-            return
-        except DomainOverflow as reason:
-            self.notes.append((name, str(reason)))
-            return
+            return False
         self.notes.append((name, note))
         for each in proved:
             if self.refuted(each):
                 raise AssertionError(f"{name} proves {each}, which {self.refuted(each)} refutes")
-            self.methods[each].append(found)
+            if found not in self.methods[each]:
+                self.methods[each].append(found)
+        return True
 
     def by_views(self, size: int) -> tuple[Method, tuple[str, ...], str]:
-        found = views.views(self.protocol, size, self.limits)
+        found = views.views(self.asked, size, self.limits)
         if found.reason:
             raise NotCovered(found.reason)
-        if found.least - 1 > len(self.explored):
-            raise NotCovered(f"covers {found.least} threads and more, and fewer could not be explored")
+        self.enough(found.least)
         note = f"{found.views} views, {found.configurations} configurations, {found.seconds:.2f} s"
         return Method(f"views of {size}", self.sizeless), found.proved, note
 
-    def by_invariant(self) -> tuple[Method, tuple[str, ...], str]:
-        found = houdini.invariant(self.protocol, self.limits.seconds or SECONDS)
+    def by_invariant(self, triples: bool) -> tuple[Method, tuple[str, ...], str]:
+        small = [name for name, value in self.protocol.parameters if not isinstance(value, bool) and value < 1]
+        if small:
+            raise NotCovered(f"invariants are for sizes of at least 1: {', '.join(small)}")
+        wanted = self.open(MANY)
+        found = houdini.invariant(self.asked, self.limits, triples, wanted, small=False)
         note = f"{found.candidates} candidates, {len(found.clauses)} clauses, {found.seconds:.2f} s"
         return Method("invariant", True), found.proved, note
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        names = [name for name in self.open() if len(self.methods[name]) < ENOUGH]
-        found = counters.counted(self.protocol, names, self.limits.seconds or SECONDS)
-        if found.least - 1 > len(self.explored):
-            raise NotCovered(f"covers {found.least} threads and more, and fewer could not be explored")
+        found = counters.counted(self.asked, self.open(ENOUGH), self.limits)
+        self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
+
+    def enough(self, least: int) -> None:
+        """Refuses a method for `least` threads and more where fewer have not been explored."""
+        if least - 1 > self.complete:
+            raise NotCovered(f"covers {least} threads and more, and fewer could not be explored")
 
     def refuted(self, name: str) -> RefutedAny | None:
         """The refutation with the fewest threads."""
-        kind = self.protocol.property_named(name).kind
-        if kind == "sometimes":
+        kinds = {prop.name: prop.kind for prop in self.protocol.properties}
+        if kinds.get(name, "sometimes") == "sometimes":
             return None
         for found in self.explored:
             verdict = found.verdict(name)
@@ -215,18 +255,23 @@ class _Run:
                 return RefutedAny(found.threads, verdict.trace)
         return None
 
-    def verdict(self, name: str, kind: str) -> AnyVerdict:
+    def verdict(self, prop: PropertyTerm) -> AnyVerdict:
         """The verdict of one property."""
-        refuted = self.refuted(name)
-        if refuted is not None:
-            return refuted
-        known = [found for found in self.explored if isinstance(found.verdict(name), Proved)]
-        upto = f"with up to {len(self.explored)} threads"
-        match kind:
+        refuted = self.refuted(prop.name)
+        upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
+        proved, absent = (tuple(self.methods.get(name, ())) for name in (prop.name, NEVER + prop.name))
+        match prop.kind:
+            case "sometimes" if self.reached(prop.name):
+                return ProvedAny((), self.reached(prop.name))
             case "sometimes":
-                return ProvedAny((), known[0].threads) if known else Unknown(f"not reached {upto}")
-            case "always" if self.methods[name]:
-                return ProvedAny(tuple(self.methods[name])) if known else Vacuous(f"premise reached in no state {upto}")
-            case "always":
+                return RefutedAny(None, None, absent) if absent else Unknown(f"not reached {upto}")
+            case _ if refuted is not None:
+                return refuted
+            case _ if absent:
+                return Vacuous(f"premise never met, {_scope(absent)}")
+            case "always" | "deadlock" if proved:
+                unmet = Unknown(f"not violated, {_scope(proved)}; whether its premise is ever met is not known")
+                return unmet if self.unmet(prop) else ProvedAny(proved)
+            case "always" | "deadlock":
                 return Unknown(f"holds {upto}; no method proves it for more")
-        return Unknown(f"holds {upto}; liveness and deadlock are not proved for any number")
+        return Unknown(f"holds {upto}; liveness is not proved for any number")
