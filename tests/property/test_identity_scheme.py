@@ -13,6 +13,7 @@ from verify.models.machine import OBSERVABLES
 from verify.models.schemes.identity import SCHEME
 from verify.models.schemes.linux_uprobes import SCHEME as LINUX
 from verify.smt.judge import Judge
+from verify.smt.survey import form_result
 from verify.smt.verdicts import Verdict
 
 SEED = 2
@@ -35,6 +36,14 @@ def test_a_random_encoding_of_every_form_is_proved(part):
             wrong.append((form.name, data.hex(), found.reason))
     assert wrong == []
     assert asked > 600
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_class_of_a_form_is_proved(part):
+    judge = Judge(SCHEME)
+    found = [form_result(form, judge, (Cpu.AMD, Cpu.INTEL)) for form in all_forms()[7 * part :: 61]]
+    assert [(r.form, r.verdict.value, r.reason) for r in found if r.verdict is not Verdict.PROVED] == []
+    assert {r.irregular for r in found} <= {Verdict.PROVED, None}
 
 
 def test_the_same_sample_is_not_all_proved_under_a_scheme_that_is_wrong():

@@ -142,6 +142,8 @@ def difference(data: bytes, decoded: Decoded) -> Difference | None:
         if size != len(decoded.data):
             return _explained("length", decoded, f"{size} bytes, {theirs}", theirs)
         return None if theirs == decoded.form.opcode.mnemonic else _explained("name", decoded, theirs, theirs)
+    if decoded.faults_ud is not None:  # the processor runs none there either
+        return None
     return _explained("refused", decoded, "no instruction", "")
 
 
