@@ -143,7 +143,7 @@ static inline int fresh(state image) { /* whether it was not there; now it is */
   *at = image + 1;
   return empty;
 }
-static int respill(uint64_t room) { /* a spill of another size; what was spilt goes to its line where that has room now */
+static int respill(uint64_t room) { /* a spill of another size; an image goes to its line where that has room now */
   state *old = spill;
   const uint64_t count = spill_room;
   spill = 0;
@@ -185,7 +185,7 @@ static int room_for(uint64_t more) { /* whether so many more states have room no
 """
 
 LOOP: Final = r"""
-/* --- the search: level by level, each in batches --------------------------------------------------------------------*/
+/* --- the search: level by level, each in batches ------------------------------------------------------------------*/
 typedef struct { state *states; uint64_t count, room; } level_t;
 static level_t level, following;
 static count_t states, transitions; /* of the full space */

@@ -122,18 +122,18 @@ def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Sea
     """
     listing = bool(violations(model, first)) and model.bits <= WIDTH and not compiled.unavailable(model, symmetric)
     drawn = diagrams.search(model, _at_most(limits, BROKEN_SECONDS if listing else DIAGRAM_SECONDS), first)
-    if _final(model, drawn):
+    if final(model, drawn):
         return drawn
     if listing:
         listed = _together(explicit(model, symmetric, _at_most(limits, LIST_SECONDS)), first)
-        if _final(model, listed):
+        if final(model, listed):
             listed.diagram = drawn.diagram if drawn.complete else None
             return listed
         drawn = diagrams.search(model, _at_most(limits, DIAGRAM_SECONDS), first)
-    return drawn if _final(model, drawn) or drawn.complete else _together(explicit(model, symmetric, limits), first)
+    return drawn if final(model, drawn) or drawn.complete else _together(explicit(model, symmetric, limits), first)
 
 
-def _final(model: Model, found: Search) -> bool:
+def final(model: Model, found: Search) -> bool:
     """Whether a search is over, and knows how far away what it refutes is."""
     if found.reason == "interrupted":
         return True

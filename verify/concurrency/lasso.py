@@ -14,11 +14,13 @@ from verify.concurrency.explored import Limits, Proved, Refuted, Seen, Trace, Un
 from verify.concurrency.fair_orbits import Obligation, obligations, settled
 from verify.concurrency.ground import Model
 from verify.concurrency.interpreter import canonical
-from verify.concurrency.liveness import Component, Pending, beginnings, fair_component, fairness, pending
+from verify.concurrency.liveness import Component, Fairness, Pending, beginnings, fair_components, fairness, pending
 from verify.concurrency.shortest import replayed, space, trace
 from verify.concurrency.vectors import WIDTH, Orbits, States
 
 Edge = tuple[int, int]  # (target, transition number)
+ROUNDS = 100_000  # pairs of a state and of what it has still to be fair to, that are looked at for a shortest round
+LASSOS = 8  # fair components of which the one with the shortest lasso is shown
 
 
 def judge(model: Model, limits: Limits, known: object = None, names: Iterable[str] | None = None) -> dict[str, Verdict]:
@@ -48,8 +50,11 @@ def _judged(model: Model, name: str, known: frontier.Explorer, obligation: Oblig
         return verdict
     premise, claim, fair = obligation.premise, obligation.claim, fairness(model)
     graph = pending(model, beginnings(model, levels, premise, claim), premise, claim, fair, limits)
-    component = fair_component(graph, fair)
-    return Proved() if component is None else Refuted(_lasso(model, name, known, component))
+    components = fair_components(graph, fair)
+    if not components:
+        return Proved()
+    lassos = [_lasso(model, name, known, component) for component in components[:LASSOS]]
+    return Refuted(min(lassos, key=lambda trace: len(trace.events)))
 
 
 def _lasso(model: Model, name: str, known: frontier.Explorer, component: Component) -> Trace:
@@ -128,17 +133,57 @@ def _round(component: Component, start: int) -> list[int]:
     inside = np.isin(graph.enabled_state, component.members)
     for state, group in zip(graph.enabled_state[inside], graph.enabled_group[inside], strict=True):
         enabled[int(state)].add(int(group))
-    if not any(edges.values()):
+    if not enabled[start]:
         return []
-    path, at = list[int](), start
     somewhere = set().union(*enabled.values())
     open_groups = {g for g in range(len(fair.strong)) if g in somewhere}
+    return _shortest_round(edges, enabled, start, open_groups, fair) or _some_round(
+        edges, enabled, start, open_groups, component
+    )
+
+
+def _shortest_round(
+    edges: dict[int, list[Edge]], enabled: dict[int, set[int]], start: int, groups: set[int], fair: Fairness
+) -> list[int]:
+    """The states of a shortest way from `start` back to it that is fair to `groups`; empty where it is not found among
+    `ROUNDS` pairs."""
+    weak = sum(1 << group for group in groups if not fair.strong[group])
+    owed = {state: ~(weak & ~sum(1 << group for group in able)) for state, able in enabled.items()}
+    first = (start, sum(1 << group for group in groups) & owed[start])
+    came: dict[tuple[int, int], tuple[int, int]] = {}
+    queue = deque((first,))
+    while queue and len(came) < ROUNDS:
+        state, left = queue.popleft()
+        for target, number in edges[state]:
+            group = int(fair.group[number])
+            after = (target, left & owed[target] & (~(1 << group) if group >= 0 else -1))
+            if after == (start, 0):
+                return [*_states(came, first, (state, left)), start]
+            if after not in came and after != first:
+                came[after] = (state, left)
+                queue.append(after)
+    return []
+
+
+def _states(came: dict[tuple[int, int], tuple[int, int]], first: tuple[int, int], last: tuple[int, int]) -> list[int]:
+    path: list[int] = []
+    while last != first:
+        path.append(last[0])
+        last = came[last]
+    return path[::-1]
+
+
+def _some_round(
+    edges: dict[int, list[Edge]], enabled: dict[int, set[int]], start: int, open_groups: set[int], component: Component
+) -> list[int]:
+    """The states of a way from `start` back to it that is fair to one more of `open_groups` after the other."""
+    path, at, fair = list[int](), start, component.fairness
     while open_groups:
         piece = _nearest(edges, enabled, at, open_groups, component)
         states = [at, *(target for target, _ in piece)]
         done = {int(fair.group[number]) for _, number in piece}
         done |= {g for g in open_groups if not fair.strong[g] and any(g not in enabled[s] for s in states)}
-        open_groups -= done
+        open_groups = open_groups - done
         path += states[1:]
         at = states[-1]
     return path + [target for target, _ in _walk(edges, at, {start}, at == start and not path)]

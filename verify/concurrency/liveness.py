@@ -64,7 +64,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A fair component as indices into the pending states; one index and no edge where the run stops for ever."""
+    """A fair component as indices into the pending states; or the states in any of which a run may stop for ever."""
 
     graph: Pending
     members: Indices
@@ -189,21 +189,26 @@ def _joined(parts: list[Indices]) -> Indices:
 
 def fair_component(graph: Pending, fair: Fairness) -> Component | None:
     """A component in which a fair run can stay for ever, the smallest; None where the property holds."""
+    return next(iter(fair_components(graph, fair)), None)
+
+
+def fair_components(graph: Pending, fair: Fairness) -> tuple[Component, ...]:
+    """The components in which a fair run can stay for ever, small ones first; none where the property holds. Where a
+    run can stop, only those states."""
     count = len(graph.states)
     if not count:
-        return None
+        return ()
     stop = graph.stopping()
     if len(stop):
-        begins = stop[graph.begin[stop]]
-        return Component(graph, (begins if len(begins) else stop)[:1], fair)
+        return (Component(graph, stop, fair),)
     alive = np.ones(count, dtype=np.bool_)
     while True:
         label, inner = _components(graph, alive)
         if not alive.any():
-            return None
+            return ()
         removed = _unfair(graph, fair, label, inner, alive)
         if not removed.any():
-            return _smallest(graph, fair, label, alive)
+            return _sorted(graph, fair, label, alive)
         alive &= ~removed
 
 
@@ -240,7 +245,8 @@ def _unfair(graph: Pending, fair: Fairness, label: Indices, inner: Truths, alive
     return removed
 
 
-def _smallest(graph: Pending, fair: Fairness, label: Indices, alive: Truths) -> Component:
-    sizes = np.bincount(label[alive])
-    chosen = int(np.argmin(np.where(sizes > 0, sizes, sizes.max() + 1)))
-    return Component(graph, np.flatnonzero(alive & (label == chosen)).astype(np.int64), fair)
+def _sorted(graph: Pending, fair: Fairness, label: Indices, alive: Truths) -> tuple[Component, ...]:
+    members = np.flatnonzero(alive).astype(np.int64)
+    members = members[np.argsort(label[members], kind="stable")]
+    parts = np.split(members, np.flatnonzero(np.diff(label[members])) + 1)
+    return tuple(Component(graph, part, fair) for part in sorted(parts, key=len))
