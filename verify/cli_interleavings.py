@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REFUTED: Final = 1
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
-SECONDS: Final = 10  # for each method that proves for any number
+SECONDS: Final = 20  # for each method that proves for any number
 
 
 @click.command()
