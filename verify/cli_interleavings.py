@@ -127,7 +127,7 @@ class _Run:
         click.echo(_json(found, shown) if as_json else explored_text(chosen, found, shown))
         try:
             if self.graphs:
-                quotient.write(quotient.quotient(ground(chosen, threads)), self.graphs[position])
+                quotient.write(quotient.quotient(ground(chosen, threads), self.limits.memory), self.graphs[position])
             if self.traces is not None:
                 _written(self.traces, chosen, threads, shown)
         except (OSError, ValueError) as error:

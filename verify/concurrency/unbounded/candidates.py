@@ -287,7 +287,7 @@ def _of_three(terms: Sequence[Term], false: Floats, pair: Matrix, premises: Sequ
             key = frozenset((i, j, int(k)))
             if key not in made:
                 premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
-                made[key] = Clause("", ("t",), (), implication(premise, terms[k]))
+                made[key] = _clause(implication(premise, terms[int(k)]), ())
     return list(made.values())
 
 

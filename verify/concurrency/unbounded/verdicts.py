@@ -67,8 +67,8 @@ def _scope(methods: tuple[Method, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RefutedAny:
-    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove that
-    it is reached with no number of threads."""
+    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove
+    that it is reached with no number of threads."""
 
     threads: int | None
     trace: Trace | None
@@ -89,7 +89,8 @@ AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
 class AnyNumber:
     """The result for one protocol and variant.
 
-    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it did or why not.
+    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it
+    did or why not.
     """
 
     protocol: str

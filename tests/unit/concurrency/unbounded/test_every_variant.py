@@ -20,7 +20,7 @@ JUDGED = ("always", "deadlock", "sometimes")
 
 
 def picked() -> list[tuple[str, str]]:
-    """Variants, until every kind of property that some variant of a protocol breaks is broken by one of its variants."""
+    """Variants, until every kind of property that some variant of a protocol breaks is broken by one of them."""
     chosen = []
     for name in names():
         kinds = {variant.name: broken(name, variant.expected) for variant in protocol(name).variants}
