@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from verify.cli_interleavings import interleavings
 from verify.concurrency.domains import Bounded, ProtocolError
 from verify.concurrency.explored import Limits
 from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.terms import Op
-from verify.concurrency.unbounded import check, houdini
+from verify.concurrency.unbounded import check, houdini, store
 from verify.concurrency.unbounded.clauses import Clause, implication, read
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -192,3 +194,25 @@ def test_an_invariant_of_another_protocol_is_an_error() -> None:
     path = next(path for path in STORED if path.stem == "xol-step")
     with pytest.raises(ValueError, match="expected"):
         check.load(replace(XOL, name="other"), path)
+
+
+def test_a_recorded_invariant_is_checked_from_its_file(tmp_path: Path) -> None:
+    tried = protocol("inline-step")
+    assert store.judge(tmp_path, tried) is None
+    written = store.record(tmp_path, tried, Limits(seconds=60))
+    read_back = store.judge(tmp_path, tried)
+    assert written.holds
+    assert read_back == written
+
+
+def test_a_stored_invariant_that_lost_a_clause_is_told_by_the_command(tmp_path: Path) -> None:
+    path = next(path for path in STORED if path.stem == "inline-step")
+    record = json.loads(path.read_text())
+    record["clauses"] = [clause for clause in record["clauses"] if not clause["name"].startswith("c")]
+    changed = tmp_path / "protocols" / "invariants" / path.name
+    changed.parent.mkdir(parents=True)
+    changed.write_text(json.dumps(record))
+    asked = ["inline-step", "--threads", "any", "--check", "--ledger", str(tmp_path)]
+    result = CliRunner().invoke(interleavings, asked)
+    assert result.exit_code == 1
+    assert "invariant of inline-step" in result.output
