@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
 from verify.concurrency.expressions import SHARED, Declarations, Expressions, implies, threads
 from verify.concurrency.language import Protocol
+from verify.concurrency.parts import walk
 from verify.concurrency.terms import (
     TRUE,
     AllThreads,
@@ -49,6 +50,11 @@ class Clause:
         """Body and lengths with bound names by their position: equal clauses have equal ones."""
         names = {name: Bound(f"k{number}", INT) for number, (name, _) in enumerate(self.indices)}
         return renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
+
+    @property
+    def opens(self) -> bool:
+        """Whether each instance of the clause needs constants of its own: it has a quantifier or `find`."""
+        return any(isinstance(inner, Quantified | Find) for inner in walk(self.body))
 
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
@@ -116,6 +122,19 @@ def size_term(bound: int | Size) -> Term:
         case Offset():
             return Op("+", (ParameterRef(bound.origin.name), Const(bound.offset, INT)), INT)
     return Const(bound, INT)
+
+
+def one_below(bound: Term, length: Term) -> bool:
+    """Whether `bound` is written as `length - 1`."""
+    if isinstance(bound, Const) and isinstance(length, Const):
+        return bound.value == length.value - 1
+    return isinstance(bound, Op) and bound.args == (length, Const(-1, INT))
+
+
+def mentioned(term: Term) -> set[str]:
+    """The names that a term mentions."""
+    found = {inner.name for inner in walk(term) if isinstance(inner, Bound)}
+    return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
 
 
 def read(protocol: Protocol, stored: Mapping[str, object]) -> Clause:
