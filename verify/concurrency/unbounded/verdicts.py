@@ -20,10 +20,12 @@ from verify.concurrency.language import Protocol
 from verify.concurrency.terms import TRUE, PropertyTerm
 from verify.concurrency.unbounded import counters, houdini, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.sizes import sized
+from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
 
 SECONDS = 30.0  # for each method
 LEAST = 3  # every number of threads up to here is explored
+AGAIN = 5.0  # seconds for counters where every property has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
 
@@ -230,13 +232,26 @@ class _Run:
         small = [name for name, value in self.protocol.parameters if not isinstance(value, bool) and value < 1]
         if small:
             raise NotCovered(f"invariants are for sizes of at least 1: {', '.join(small)}")
-        wanted = self.open(MANY)
-        found = houdini.invariant(self.asked, self.limits, triples, wanted, small=False)
+        found, any_size = self.invariant(triples)
         note = f"{found.candidates} candidates, {len(found.clauses)} clauses, {found.seconds:.2f} s"
-        return Method("invariant", True), found.proved, note
+        return Method("invariant", any_size), found.proved, note
+
+    def invariant(self, triples: bool) -> tuple[houdini.Invariant, bool]:
+        """An invariant for any sizes, or where these are not covered for the given ones; whether it is for any."""
+        wanted = self.open(MANY)
+        try:
+            return houdini.invariant(self.asked, self.limits, triples, wanted, small=False), True
+        except UsedUp:
+            raise
+        except NotCovered:
+            if self.sizeless:
+                raise
+            return houdini.invariant(sized(self.asked), self.limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        found = counters.counted(self.asked, self.open(ENOUGH), self.limits)
+        seconds = SECONDS if self.limits.seconds is None else self.limits.seconds
+        limits = self.limits if self.open(1) else replace(self.limits, seconds=min(seconds, AGAIN))
+        found = counters.counted(self.asked, self.open(ENOUGH), limits)
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 

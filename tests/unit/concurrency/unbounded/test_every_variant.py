@@ -14,6 +14,7 @@ from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any, views
 from verify.concurrency.unbounded.claims import NEVER, never
+from verify.concurrency.unbounded.sizes import sized
 
 LIMITS = Limits(seconds=60)
 JUDGED = ("always", "deadlock", "sometimes")
@@ -70,7 +71,8 @@ def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) ->
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
     seen = views.views(tried, 1, LIMITS)
     assert not set(seen.proved) & refuted(name, variant, max(seen.least, tried.threads))
-    found = houdini.invariant(tried, LIMITS, False, wanted, small=False)
+    about = sized(tried) if name == "return-probe" else tried  # its rules sum over the frames
+    found = houdini.invariant(about, LIMITS, False, wanted, small=False)
     assert found.proved
     assert not set(found.proved) & refuted(name, variant, tried.threads)
 
