@@ -25,7 +25,7 @@ from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
 
 SECONDS = 30.0  # for each method
 LEAST = 3  # every number of threads up to here is explored
-AGAIN = 5.0  # seconds for counters where every property has been proved once
+AGAIN = 5.0  # seconds for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
 
@@ -236,22 +236,26 @@ class _Run:
         note = f"{found.candidates} candidates, {len(found.clauses)} clauses, {found.seconds:.2f} s"
         return Method("invariant", any_size), found.proved, note
 
+    @property
+    def left(self) -> Limits:
+        """The limits of the costlier methods: less time where every invariant has been proved once."""
+        seconds = SECONDS if self.limits.seconds is None else self.limits.seconds
+        return self.limits if self.open(1, ("always",)) else replace(self.limits, seconds=min(seconds, AGAIN))
+
     def invariant(self, triples: bool) -> tuple[houdini.Invariant, bool]:
         """An invariant for any sizes, or where these are not covered for the given ones; whether it is for any."""
-        wanted = self.open(MANY)
+        wanted, limits = self.open(MANY), self.left if triples else self.limits
         try:
-            return houdini.invariant(self.asked, self.limits, triples, wanted, small=False), True
+            return houdini.invariant(self.asked, limits, triples, wanted, small=False), True
         except UsedUp:
             raise
         except NotCovered:
             if self.sizeless:
                 raise
-            return houdini.invariant(sized(self.asked), self.limits, triples, wanted, small=False), False
+            return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        seconds = SECONDS if self.limits.seconds is None else self.limits.seconds
-        limits = self.limits if self.open(1) else replace(self.limits, seconds=min(seconds, AGAIN))
-        found = counters.counted(self.asked, self.open(ENOUGH), limits)
+        found = counters.counted(self.asked, self.open(ENOUGH), self.left)
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 
