@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REFUTED: Final = 1
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
-SECONDS: Final = 10  # for each method that proves for any number
+SECONDS: Final = 20  # for each method that proves for any number
 
 
 @click.command()
@@ -50,9 +50,10 @@ SECONDS: Final = 10  # for each method that proves for any number
     "--check",
     is_flag=True,
     help="End with status 1 where counts or verdicts differ from the manifest, or a property is refuted (of a "
-    "known-wrong variant under `--variant all`: another one than declared).",
+    "known-wrong variant under `--variant all`: another one than declared). With `--threads any` the stored invariant "
+    "is judged by the independent check.",
 )
-@click.option("--record", is_flag=True, help="Write counts and verdicts into the manifest.")
+@click.option("--record", is_flag=True, help="Write counts and verdicts into the manifest; or the invariant.")
 @click.option("--ledger", metavar="DIR", help="Where proofs are kept (default: proofs/ of the checkout).")
 def interleavings(
     protocols: tuple[str, ...],
@@ -74,8 +75,9 @@ def interleavings(
     chosen = _chosen(protocols, variant, parameter)
     limits = Limits(memory=memory and memory * MEGABYTE)
     if threads == "any":
-        _nothing_else(engine=engine != "auto", graph=graph, export=exported, record=record, k=count > 1)
-        sys.exit(_any_number(chosen, form, limits, check, traces))
+        _nothing_else(engine=engine != "auto", graph=graph, export=exported, k=count > 1)
+        stored = _invariants(ledger, check, record, variant is None and not parameter)
+        sys.exit(_any_number(chosen, form, limits, check, traces, stored))
     number = _threads(threads)
     if exported is not None:
         _nothing_else(graph=graph, traces=traces, check=check, record=record)
@@ -127,7 +129,7 @@ class _Run:
         click.echo(_json(found, shown) if as_json else explored_text(chosen, found, shown))
         try:
             if self.graphs:
-                quotient.write(quotient.quotient(ground(chosen, threads)), self.graphs[position])
+                quotient.write(quotient.quotient(ground(chosen, threads), self.limits.memory), self.graphs[position])
             if self.traces is not None:
                 _written(self.traces, chosen, threads, shown)
         except (OSError, ValueError) as error:
@@ -141,7 +143,9 @@ class _Run:
             click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
 
 
-def _any_number(chosen: list[Protocol], form: str, limits: Limits, check: bool, traces: Path | None) -> int:
+def _any_number(
+    chosen: list[Protocol], form: str, limits: Limits, check: bool, traces: Path | None, stored: _Invariants | None
+) -> int:
     """Verdicts for any number of threads; the exit status."""
     from verify.concurrency.unbounded import prove_any  # noqa: PLC0415  the solver only where asked for
 
@@ -159,7 +163,45 @@ def _any_number(chosen: list[Protocol], form: str, limits: Limits, check: bool, 
         status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
         if found.interrupted:
             return worse(status, UNDECIDED)
+        if stored is not None:
+            status = worse(status, stored.judged(item))
     return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Invariants:
+    """The stored invariants, to be checked, or (`record`) to be written anew."""
+
+    folder: Path
+    record: bool
+
+    def judged(self, item: Protocol) -> int:
+        """Says what the independent check does not grant; the exit status."""
+        from verify.concurrency.unbounded import store  # noqa: PLC0415  the solver only where asked for
+
+        try:
+            found = store.record(self.folder, item, Limits()) if self.record else store.judge(self.folder, item)
+        except (OSError, ValueError) as error:
+            raise _usage(f"{_stem(item)}: {error}") from error
+        except KeyboardInterrupt:
+            click.echo(f"ubp-verify: interrupted at the invariant of {_stem(item)}", err=True)
+            return UNDECIDED
+        for solver, condition, answer in found.failed if found else ():
+            click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
+        return 0 if found is None or found.holds else REFUTED
+
+
+def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _Invariants | None:
+    """Where the invariants are that are to be checked or written; they are the protocols' own."""
+    if not (check or record):
+        return None
+    from verify.cli_options import ledger_directory  # noqa: PLC0415  start-up time
+
+    if check and record:
+        raise _usage("--check compares and --record rewrites: one of the two")
+    if record and not usual:
+        raise _usage("--record with --threads any is for protocols as they are, without --variant and --parameter")
+    return _Invariants(ledger_directory(ledger) / "protocols", record) if usual else None
 
 
 def _any_text(found: AnyNumber) -> str:

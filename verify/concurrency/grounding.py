@@ -29,7 +29,6 @@ from verify.concurrency.terms import (
     Term,
 )
 
-
 PART_BYTES = 500  # of a node, a cell or a value, with what refers to it
 DEEPEST = 128  # cells or terms that one expression goes through: what gcc and Python can nest
 

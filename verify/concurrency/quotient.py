@@ -32,17 +32,18 @@ def counters(model: Model) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     return shared, largest([slot for slot in enums if slot.thread == 0])
 
 
-def quotient(model: Model) -> nx.DiGraph:
+def quotient(model: Model, memory: int | None = None) -> nx.DiGraph:
     """Reachable pairs (shared counter, a thread's counter), and the steps between them.
 
-    Threads are exchangeable, so every thread is folded onto the same pairs. Raises ValueError beyond `EDGES`.
+    Threads are exchangeable, so every thread is folded onto the same pairs. Raises ValueError beyond `EDGES`, or where
+    the states need more bytes of memory.
     """
     import networkx as nx  # noqa: PLC0415 - slow to import, and only a graph that is asked for needs it
 
     explorer = frontier.Explorer.of(model, model.symmetric, keep=True)
-    explorer.run(Limits(states=EDGES), 0.0)
+    explorer.run(Limits(states=EDGES, memory=memory), 0.0)
     if not explorer.found.complete or explorer.keep is None:
-        raise ValueError(f"the graph has more than {EDGES} states: explore fewer threads")
+        raise ValueError(f"the graph has {explorer.found.reason}: explore fewer threads")
     shared, local = counters(model)
     graph = nx.DiGraph(protocol=model.protocol.name, variant=model.protocol.variant, threads=model.threads)
     for state in model.initial:

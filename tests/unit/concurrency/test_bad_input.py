@@ -40,6 +40,10 @@ def run(*arguments: str) -> tuple[int, str]:
         (("ref-count", "--check", "--record"), "one of the two"),
         (("ref-count", "--threads", "any", "--graph", "g.dot"), "--graph"),
         (("ref-count", "--threads", "any", "--export", "promela"), "--export"),
+        (("xol-step", "--threads", "any", "--record", "-p", "K=3"), "as they are"),
+        (("xol-step", "--threads", "any", "--record", "--check"), "one of the two"),
+        (("xol-step", "--threads", "any", "-p", "R=-1"), "no values"),
+        (("xol-step", "-p", "K=1000"), "at most 128"),
         (("xol-step", "--threads", "20", "--engine", "numpy"), "63 bits"),
     ],
 )

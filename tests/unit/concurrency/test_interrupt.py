@@ -222,7 +222,7 @@ def test_interrupted_proof_keeps_what_was_found(
 
 def test_each_proof_is_bounded_in_time_and_memory() -> None:
     for limits in (Limits(seconds=0.0), Limits(memory=1)):
-        with pytest.raises(NotCovered, match="time allowed|bytes of the solver|small instance"):
+        with pytest.raises(NotCovered, match=r"time allowed|bytes of the solver|small instance"):
             houdini.invariant(protocol("xol-step"), limits)
         with pytest.raises(NotCovered):
             counters.counted(protocol("ref-count"), ["no_sigtrap"], limits)

@@ -6,7 +6,7 @@ import time
 
 from verify.concurrency.explored import Limits
 from verify.concurrency.unbounded import solvers
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.tracked import UsedUp
 
 SECONDS = 60.0  # where nothing is said
 
@@ -24,8 +24,8 @@ class Budget:
         return int((self.until - time.perf_counter()) * 1000)
 
     def look(self) -> None:
-        """Raises NotCovered where time or memory is used up."""
+        """Raises UsedUp where time or memory is used up."""
         if self.milliseconds <= 0:
-            raise NotCovered("not done within the time allowed")
+            raise UsedUp("not done within the time allowed")
         if self.limits.memory is not None and solvers.memory() - self.memory > self.limits.memory:
-            raise NotCovered(f"more than {self.limits.memory} bytes of the solver")
+            raise UsedUp(f"more than {self.limits.memory} bytes of the solver")

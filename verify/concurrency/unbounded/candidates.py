@@ -20,9 +20,8 @@ from verify.concurrency.frontier import Explorer
 from verify.concurrency.ground import Model, ground
 from verify.concurrency.grounding import Scope
 from verify.concurrency.language import Protocol
-from verify.concurrency.parts import walk
 from verify.concurrency.terms import NO_THREAD, Bound, Cell, Const, Op, Term, negation, substitute
-from verify.concurrency.unbounded.clauses import Clause, implication, of_property, size_term
+from verify.concurrency.unbounded.clauses import Clause, implication, mentioned, of_property, one_below, size_term
 from verify.concurrency.unbounded.tracked import NotCovered
 from verify.concurrency.vectors import WIDTH, States, Values
 
@@ -96,15 +95,9 @@ def indices(protocol: Protocol, array: Array) -> list[Cell]:
     top = size_term(array.length)
     found = []
     for name, domain in protocol.local:
-        if isinstance(domain, Bounded) and _one_less(size_term(domain.hi), top):
+        if isinstance(domain, Bounded) and one_below(size_term(domain.hi), top):
             found.append(Cell(name, INT, "t"))
     return found
-
-
-def _one_less(bound: Term, length: Term) -> bool:
-    if isinstance(bound, Const) and isinstance(length, Const):
-        return bound.value == length.value - 1
-    return isinstance(bound, Op) and bound.args == (length, Const(-1, INT))
 
 
 def atoms(domain: Scalar, cell: Term) -> list[Term]:
@@ -287,7 +280,7 @@ def _of_three(terms: Sequence[Term], false: Floats, pair: Matrix, premises: Sequ
             key = frozenset((i, j, int(k)))
             if key not in made:
                 premise = Op("and", (_negated_back(terms[i]), _negated_back(terms[j])))
-                made[key] = Clause("", ("t",), (), implication(premise, terms[k]))
+                made[key] = _clause(implication(premise, terms[int(k)]), ())
     return list(made.values())
 
 
@@ -316,17 +309,8 @@ def _trivial(a: Term, b: Term) -> bool:
 
 
 def _clause(body: Term, held: tuple[tuple[str, Term], ...]) -> Clause:
-    names = {inner.thread for inner in _cells(body)} | {inner.name for inner in _bounds(body)}
-    threads = tuple(name for name in ("t", "u") if name in names)
+    threads = tuple(name for name in ("t", "u") if name in mentioned(body))
     return Clause("", threads, held, body)
-
-
-def _cells(term: Term) -> list[Cell]:
-    return [inner for inner in walk(term) if isinstance(inner, Cell)]
-
-
-def _bounds(term: Term) -> list[Bound]:
-    return [inner for inner in walk(term) if isinstance(inner, Bound)]
 
 
 def _exclusions(local: Sequence[Term], seen: Sample) -> list[Clause]:

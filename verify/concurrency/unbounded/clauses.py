@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
 from verify.concurrency.expressions import SHARED, Declarations, Expressions, implies, threads
 from verify.concurrency.language import Protocol
+from verify.concurrency.parts import walk
 from verify.concurrency.terms import (
     TRUE,
     AllThreads,
@@ -50,6 +51,11 @@ class Clause:
         names = {name: Bound(f"k{number}", INT) for number, (name, _) in enumerate(self.indices)}
         return renamed(substitute(self.body, names), 0), *(length for _, length in self.indices)
 
+    @property
+    def opens(self) -> bool:
+        """Whether each instance of the clause needs constants of its own: it has a quantifier or `find`."""
+        return any(isinstance(inner, Quantified | Find) for inner in walk(self.body))
+
     def as_property(self) -> PropertyTerm:
         """The clause as an invariant that every engine can judge."""
         body = self.body
@@ -68,8 +74,11 @@ class Clause:
 
 
 def renamed(term: Term, depth: int) -> Term:
-    """The term with the names of its quantifiers by their depth: terms that say the same in the same words are equal."""
+    """The term with the names of its quantifiers by their depth, and with flat conjunctions and disjunctions."""
     match term:
+        case Op(op="and" | "or"):
+            found = tuple(part for arg in term.args for part in _flat(renamed(arg, depth), term.op))
+            return found[0] if len(found) == 1 else replace(term, args=found)
         case Op():
             return replace(term, args=tuple(renamed(arg, depth) for arg in term.args))
         case Quantified():
@@ -78,6 +87,10 @@ def renamed(term: Term, depth: int) -> Term:
             body = substitute(term.body, {term.variable: Bound(name, kind)})
             return replace(term, variable=name, body=renamed(body, depth + 1))
     return term
+
+
+def _flat(term: Term, op: str) -> tuple[Term, ...]:
+    return term.args if isinstance(term, Op) and term.op == op else (term,)
 
 
 def _plain(name: str) -> str:
@@ -109,6 +122,19 @@ def size_term(bound: int | Size) -> Term:
         case Offset():
             return Op("+", (ParameterRef(bound.origin.name), Const(bound.offset, INT)), INT)
     return Const(bound, INT)
+
+
+def one_below(bound: Term, length: Term) -> bool:
+    """Whether `bound` is written as `length - 1`."""
+    if isinstance(bound, Const) and isinstance(length, Const):
+        return bound.value == length.value - 1
+    return isinstance(bound, Op) and bound.args == (length, Const(-1, INT))
+
+
+def mentioned(term: Term) -> set[str]:
+    """The names that a term mentions."""
+    found = {inner.name for inner in walk(term) if isinstance(inner, Bound)}
+    return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
 
 
 def read(protocol: Protocol, stored: Mapping[str, object]) -> Clause:
@@ -164,15 +190,20 @@ def _operation(term: Op) -> str:
             return f"not {args[0]}"
         case "ite":
             return f"{args[1]} if {args[0]} else {args[2]}"
-        case "or" if len(term.args) == 2 and isinstance(term.args[0], Op) and term.args[0].op == "not":
-            return f"implies({shown(term.args[0].args[0])}, {shown(term.args[1])})"
+        case "or" if _implies(term):
+            premise = term.args[0]
+            assert isinstance(premise, Op)
+            return f"implies({shown(premise.args[0])}, {shown(term.args[1])})"
     return f" {term.op} ".join(args)
 
 
 def _inner(term: Term) -> str:
-    text = shown(term)
-    plain = not isinstance(term, Op) or text.startswith("implies(")
-    return text if plain else f"({text})"
+    return shown(term) if not isinstance(term, Op) or _implies(term) else f"({shown(term)})"
+
+
+def _implies(term: Op) -> bool:
+    """Whether a term is written as an implication."""
+    return term.op == "or" and len(term.args) == 2 and isinstance(term.args[0], Op) and term.args[0].op == "not"
 
 
 def length(domain: Domain) -> Term | None:

@@ -3,7 +3,8 @@
 Shares no code with `symbols`, which instantiates: this is what a stored invariant is checked against. One problem says
 that the clauses fail in an initial state; one a step says that they hold, the step is taken, and one fails afterwards.
 One more, where it is asked for, says that they hold of one thread or more, that the state is not final and that no step
-can be taken. Every problem must be "unsat". Integer parameters are assumed to be at least 1; flags have the protocol's values.
+can be taken. Every problem must be "unsat". Integer parameters are assumed to be at least 1; flags have the protocol's
+values.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ class Text:
         for name, domain in self.protocol.shared:
             if isinstance(domain, Array):
                 entry = self.applied(self.symbol("shared", name), ["0"])
-                found += [f"(declare-const |first {name}| {self.sort(domain.type)})", f"(assert (= |first {name}| {entry}))"]
+                found.append(f"(declare-const |first {name}| {self.sort(domain.type)})")
+                found.append(f"(assert (= |first {name}| {entry}))")
         return found
 
     def initial(self, domain: Domain, owner: str) -> str:

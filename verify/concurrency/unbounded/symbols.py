@@ -15,7 +15,7 @@ import z3
 
 from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
 from verify.concurrency.language import Protocol
-from verify.concurrency.parts import Parts, Write, walk
+from verify.concurrency.parts import Parts, Write
 from verify.concurrency.terms import (
     AllThreads,
     Bound,
@@ -29,7 +29,7 @@ from verify.concurrency.terms import (
     Range,
     Term,
 )
-from verify.concurrency.unbounded.clauses import Clause, renamed, size_term
+from verify.concurrency.unbounded.clauses import Clause, mentioned, one_below, renamed, size_term
 from verify.concurrency.unbounded.solvers import Expr, equality, implication, junction, negation, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
@@ -274,7 +274,7 @@ class Symbols:
             return self._expanded(term, env, read)
         if read != self.before:
             return self._opened(term, env, read)
-        free = sorted(_free(term) & env.keys())
+        free = sorted(mentioned(term) & env.keys())
         key = (renamed(term, 0), *((name, env[name].get_id()) for name in free))
         if key not in self.opened:
             self.opened[key] = self._opened(term, env, read), tuple(env.values())
@@ -350,7 +350,7 @@ class Symbols:
         arrays = [
             d for (local, _), d in self.domains.items() if not local and isinstance(d, Array) and d.type == THREAD
         ]
-        return any(_below(top, size_term(array.length)) for array in arrays)
+        return any(one_below(top, size_term(array.length)) for array in arrays)
 
     def instances(self, clauses: Sequence[Clause], selectors: Sequence[Expr]) -> list[Expr]:
         """Where its selector is true, each clause in the state before, on every mentioned term."""
@@ -363,7 +363,7 @@ class Symbols:
                     pairs = zip(held, (*some, *place), strict=True)
                     found.append(z3.substitute(template, *pairs) if held else template)
         for clause, selector in zip(clauses, selectors, strict=True):
-            if _opens(clause):
+            if clause.opens:
                 for some in itertools.permutations(threads, len(clause.threads)):
                     for place in itertools.product(indices, repeat=len(clause.indices)):
                         found.append(z3.Implies(selector, self.clause(clause, some, place, self.before)))
@@ -374,7 +374,7 @@ class Symbols:
         if not self._made:
             groups: dict[tuple[int, int], list[tuple[Clause, Expr]]] = {}
             for clause, selector in zip(clauses, selectors, strict=True):
-                if not _opens(clause):
+                if not clause.opens:
                     groups.setdefault((len(clause.threads), len(clause.indices)), []).append((clause, selector))
             mentioned = dict(self.threads), dict(self.indices)
             for shape, members in groups.items():
@@ -398,21 +398,3 @@ class Symbols:
 
 
 _SORTS = itertools.count()
-
-
-def _free(term: Term) -> set[str]:
-    """The names that a term mentions."""
-    found = {inner.name for inner in walk(term) if isinstance(inner, Bound)}
-    return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
-
-
-def _opens(clause: Clause) -> bool:
-    """Whether each instance of the clause needs constants of its own."""
-    return any(isinstance(inner, Quantified | Find) for inner in walk(clause.body))
-
-
-def _below(top: Term, length: Term) -> bool:
-    """Whether `top` is written as `length - 1`."""
-    if isinstance(top, Const) and isinstance(length, Const):
-        return top.value == length.value - 1
-    return isinstance(top, Op) and top.args == (length, Const(-1, INT))

@@ -41,6 +41,10 @@ class NotCovered(ProtocolError):
     """The protocol uses something that this method does not cover; the message says what."""
 
 
+class UsedUp(NotCovered):
+    """The time or the memory of the method is used up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tracked:
     """`model` with `model.threads` tracked threads; a shared cell that names another thread holds `other`."""

@@ -20,10 +20,12 @@ from verify.concurrency.language import Protocol
 from verify.concurrency.terms import TRUE, PropertyTerm
 from verify.concurrency.unbounded import counters, houdini, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.sizes import sized
+from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
 
 SECONDS = 30.0  # for each method
 LEAST = 3  # every number of threads up to here is explored
+AGAIN = 5.0  # seconds for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
 
@@ -67,8 +69,8 @@ def _scope(methods: tuple[Method, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RefutedAny:
-    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove that
-    it is reached with no number of threads."""
+    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove
+    that it is reached with no number of threads."""
 
     threads: int | None
     trace: Trace | None
@@ -89,7 +91,8 @@ AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
 class AnyNumber:
     """The result for one protocol and variant.
 
-    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it did or why not.
+    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it
+    did or why not.
     """
 
     protocol: str
@@ -229,13 +232,30 @@ class _Run:
         small = [name for name, value in self.protocol.parameters if not isinstance(value, bool) and value < 1]
         if small:
             raise NotCovered(f"invariants are for sizes of at least 1: {', '.join(small)}")
-        wanted = self.open(MANY)
-        found = houdini.invariant(self.asked, self.limits, triples, wanted, small=False)
+        found, any_size = self.invariant(triples)
         note = f"{found.candidates} candidates, {len(found.clauses)} clauses, {found.seconds:.2f} s"
-        return Method("invariant", True), found.proved, note
+        return Method("invariant", any_size), found.proved, note
+
+    @property
+    def left(self) -> Limits:
+        """The limits of the costlier methods: less time where every invariant has been proved once."""
+        seconds = SECONDS if self.limits.seconds is None else self.limits.seconds
+        return self.limits if self.open(1, ("always",)) else replace(self.limits, seconds=min(seconds, AGAIN))
+
+    def invariant(self, triples: bool) -> tuple[houdini.Invariant, bool]:
+        """An invariant for any sizes, or where these are not covered for the given ones; whether it is for any."""
+        wanted, limits = self.open(MANY), self.left if triples else self.limits
+        try:
+            return houdini.invariant(self.asked, limits, triples, wanted, small=False), True
+        except UsedUp:
+            raise
+        except NotCovered:
+            if self.sizeless:
+                raise
+            return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        found = counters.counted(self.asked, self.open(ENOUGH), self.limits)
+        found = counters.counted(self.asked, self.open(ENOUGH), self.left)
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 

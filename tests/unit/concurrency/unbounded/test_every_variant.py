@@ -1,5 +1,5 @@
-"""No method proves for any number what a bounded run refutes: each property that some known-wrong variant breaks, in
-each protocol, is tried with all methods. They are not told what was explored."""
+"""No method proves for any number what a bounded run refutes: known-wrong variants of each protocol are tried with
+all methods, which are not told what was explored."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from verify.concurrency.language import DEADLOCK, Protocol
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.sizes import sized
 
-LIMITS = Limits(seconds=8)
+LIMITS = Limits(seconds=60)
 JUDGED = ("always", "deadlock", "sometimes")
 
 
 def picked() -> list[tuple[str, str]]:
-    """Variants until every refuted property of a kind that is proved for any number is among them."""
+    """Variants, until every kind of property that some variant of a protocol breaks is broken by one of them."""
     chosen = []
     for name in names():
-        left = {(p, v) for variant in protocol(name).variants for p, v in variant.expected if asked(name, p)}
+        kinds = {variant.name: broken(name, variant.expected) for variant in protocol(name).variants}
+        left = set().union(*kinds.values())
         while left:
-            best = max(protocol(name).variants, key=lambda variant: len(left & set(variant.expected)))
-            left -= set(best.expected)
-            chosen.append((name, best.name))
+            best = max(kinds, key=lambda variant: len(left & kinds[variant]))
+            left -= kinds[best]
+            chosen.append((name, best))
     return chosen
 
 
-def asked(name: str, prop: str) -> bool:
-    return protocol(name).property_named(prop).kind in JUDGED
+def broken(name: str, expected: tuple[tuple[str, str], ...]) -> set[str]:
+    """The kinds, of those that are proved for any number, of the properties that are declared to be refuted."""
+    found = {protocol(name).property_named(prop).kind for prop, verdict in expected if verdict == "refuted"}
+    return found & set(JUDGED)
 
 
 def wrong(name: str, variant: str) -> Protocol:
@@ -58,32 +61,28 @@ def refuted(name: str, variant: str, threads: int) -> set[str]:
 
 
 def test_the_variants_break_deadlock_freedom_goals_and_invariants() -> None:
-    kinds = {protocol(name).property_named(prop).kind for name, variant in picked()
-             for prop, verdict in dict(wrong_of(name, variant)).items() if verdict == "refuted" and asked(name, prop)}  # fmt: skip
-    assert kinds == set(JUDGED)
-
-
-def wrong_of(name: str, variant: str) -> tuple[tuple[str, str], ...]:
-    return next(item.expected for item in protocol(name).variants if item.name == variant)
+    tried = [protocol(name).with_variant(variant) for name, variant in picked()]
+    assert set().union(*(broken(one.name, one.expected) for one in tried)) == set(JUDGED)
 
 
 @pytest.mark.parametrize(("name", "variant"), picked())
 def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) -> None:
     tried = wrong(name, variant)
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
-    for size in (1, 2):
-        seen = views.views(tried, size, LIMITS)
-        assert not set(seen.proved) & refuted(name, variant, max(seen.least, tried.threads))
-    for triples in (False, True):
-        try:
-            proved = houdini.invariant(tried, LIMITS, triples, wanted, small=False).proved
-        except NotCovered:
-            continue
-        assert not set(proved) & refuted(name, variant, tried.threads)
-    try:
-        counted = counters.counted(tried, wanted, LIMITS)
-    except NotCovered:
-        return
+    seen = views.views(tried, 1, LIMITS)
+    assert not set(seen.proved) & refuted(name, variant, max(seen.least, tried.threads))
+    about = sized(tried) if name == "return-probe" else tried  # its rules sum over the frames
+    found = houdini.invariant(about, LIMITS, False, wanted, small=False)
+    assert found.proved
+    assert not set(found.proved) & refuted(name, variant, tried.threads)
+
+
+@pytest.mark.parametrize(("name", "variant"), [("ref-count", "no-lock"), ("xol-unmap", "area-not-sealed")])
+def test_counters_prove_no_goal_unreachable_that_is_reached(name: str, variant: str) -> None:
+    tried = wrong(name, variant)
+    wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
+    counted = counters.counted(tried, wanted, LIMITS)
+    assert counted.proved
     assert not set(counted.proved) & refuted(name, variant, max(counted.least, tried.threads))
 
 
@@ -101,7 +100,7 @@ def test_what_is_declared_for_a_wrong_variant_is_found_for_any_number(name: str,
         assert verdict.name == expected or (unproved and isinstance(verdict, Unknown)), (prop.name, verdict)
 
 
-@pytest.mark.parametrize("name", sorted(set(names()) - {"xol-fork"}))
-def test_every_correct_protocol_is_free_of_deadlock_for_any_number(name: str) -> None:
+@pytest.mark.parametrize("name", ["inline-step", "int3-patch", "jump-xol", "ref-count", "return-probe", "xol-step"])
+def test_a_correct_protocol_is_free_of_deadlock_for_any_number(name: str) -> None:
     verdict = prove_any(protocol(name), limits=LIMITS).verdict(DEADLOCK)
     assert isinstance(verdict, ProvedAny), verdict

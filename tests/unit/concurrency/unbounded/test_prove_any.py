@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 
+from verify.concurrency.explored import Limits, Vacuous
 from verify.concurrency.protocols import protocol
 from verify.concurrency.unbounded import AnyNumber, ProvedAny, RefutedAny, prove_any
 
@@ -32,15 +33,49 @@ def test_xol_step_is_proved_twice_for_any_number() -> None:
         assert isinstance(verdict, ProvedAny)
         assert len(verdict.methods) >= 2
         assert verdict.sizes
-    assert found.verdict("signal_is_deferred").reason == "reached with 1 threads"
+    assert found.verdict("signal_is_deferred").reason == "reached with 1 thread"
 
 
-def test_liveness_and_deadlock_are_never_claimed_for_any_number() -> None:
+def test_liveness_is_never_claimed_for_any_number() -> None:
     found = judged()
     for prop in XOL.properties:
-        if prop.kind in ("eventually", "deadlock"):
+        if prop.kind == "eventually":
             assert found.verdict(prop.name).name == "unknown"
     assert not found.decided
+
+
+def test_freedom_from_deadlock_is_proved_for_any_number_and_any_size() -> None:
+    verdict = judged().verdict("no_deadlock")
+    assert isinstance(verdict, ProvedAny)
+    assert verdict.sizes
+
+
+def test_a_deadlock_is_refuted_with_its_trace() -> None:
+    verdict = judged("signal-in-slot").verdict("no_deadlock")
+    assert isinstance(verdict, RefutedAny)
+    assert verdict.threads == 1
+    assert verdict.trace is not None
+
+
+def test_a_goal_that_no_number_reaches_is_refuted_by_proof() -> None:
+    verdict = judged("one-instruction", "int3-patch").verdict("a_thread_is_preempted_inside")
+    assert isinstance(verdict, RefutedAny)
+    assert (verdict.threads, verdict.trace) == (None, None)
+    assert len(verdict.methods) >= 2
+    assert "never reached" in verdict.reason
+
+
+def test_a_premise_that_no_number_meets_is_vacuous() -> None:
+    verdict = judged("no-int3", "int3-patch").verdict("a_trapped_thread_goes_on")
+    assert isinstance(verdict, Vacuous)
+    assert "never met" in verdict.reason
+
+
+def test_what_an_incomplete_exploration_refutes_is_refuted() -> None:
+    wide = XOL.with_variant("no-read-lock").with_parameters(R=10**9, M=10**9)
+    found = prove_any(wide, limits=Limits(seconds=1, memory=20_000_000))
+    assert not all(one.complete for one in found.explored)
+    assert isinstance(found.verdict("no_sigtrap"), RefutedAny)
 
 
 @pytest.mark.parametrize(("variant", "name", "threads"), WRONG)

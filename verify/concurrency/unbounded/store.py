@@ -1,0 +1,48 @@
+"""Stored invariants: found anew, and written only if the independent check agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verify.concurrency.explored import Limits
+from verify.concurrency.language import DEADLOCK, Protocol
+from verify.concurrency.unbounded import check, houdini
+from verify.concurrency.unbounded.sizes import sized
+from verify.concurrency.unbounded.tracked import NotCovered
+
+FOLDER = "invariants"
+
+
+def path_of(folder: Path, protocol: Protocol) -> Path:
+    """Where the invariant of a protocol is, in the folder of manifests."""
+    return folder / FOLDER / f"{protocol.name}.json"
+
+
+def record(folder: Path, protocol: Protocol, limits: Limits) -> check.Checked:
+    """Writes the invariant of a protocol: for any sizes, or where that is not covered for the given ones.
+
+    Nothing is written where a solver does not agree. Raises NotCovered and OSError.
+    """
+    found, about, sizes = _found(protocol, limits)
+    deadlock = DEADLOCK in found.proved
+    judged = check.check(about, found.clauses, deadlock=deadlock)
+    if judged.holds:
+        path = path_of(folder, protocol)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(check.stored(about, found.clauses, deadlock, sizes), encoding="utf-8")
+    return judged
+
+
+def _found(protocol: Protocol, limits: Limits) -> tuple[houdini.Invariant, Protocol, dict[str, int]]:
+    try:
+        return houdini.invariant(protocol, limits), protocol, {}
+    except NotCovered:
+        about = sized(protocol)
+        sizes = {name: value for name, value in protocol.parameters if not isinstance(value, bool)}
+        return houdini.invariant(about, limits), about, sizes
+
+
+def judge(folder: Path, protocol: Protocol) -> check.Checked | None:
+    """The independent check of the stored invariant; None where there is none. Raises ValueError for another's."""
+    path = path_of(folder, protocol)
+    return check.load(protocol, path).check() if path.exists() else None
