@@ -125,6 +125,7 @@ def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import Agreement, compared, kept  # noqa: PLC0415
+    from verify.live.kernel_record import record, store  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
 
     _forms(request.ranges)
@@ -147,6 +148,7 @@ def kernel(request: Request) -> int:
     if broken_off:
         return interrupted()
     request.kept(partial(kept, document))
+    request.kept(partial(store, record(agreement.comparisons)))
     return REFUTED if document["unsound"] else FAULT if document["lost"] else 0
 
 

@@ -69,6 +69,7 @@ class Row:
     said: str  # nothing: the model says nothing
     seen: str
     where: str
+    comparison: Comparison
 
 
 def row(judgement: Judgement, comparison: Comparison) -> Row:
@@ -78,20 +79,22 @@ def row(judgement: Judgement, comparison: Comparison) -> Row:
     said = predicted(judgement) or "nothing"
     if comparison.result == "deviates" and refuted and set(comparison.observables) <= set(refuted):
         said = "deviates"  # also where the judge's states hardly ever show it
-    return Row(comparison.encoding.hex(), said, comparison.result, where)
+    return Row(comparison.encoding.hex(), said, comparison.result, where, comparison)
 
 
 @dataclass(slots=True)
 class Agreement:
-    """Counts of predictions and what disagreed."""
+    """Counts of predictions, what disagreed, and what the kernel showed."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
     disagreements: list[Row] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # why encodings have no row
 
     def take(self, found: Row) -> None:
         """Counts one encoding."""
         self.counts[found.said, found.seen] += 1
+        self.comparisons.append(found.comparison)
         if found.said not in {"nothing", found.seen}:
             self.disagreements.append(found)
 

@@ -10,12 +10,11 @@ import platform
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from verify.live.corpus import PREFIX_BYTES, has_modrm, registration_corpus, unique
-from verify.live.kernel import Comparison, KernelJudge
+from verify.live.corpus import PREFIX_BYTES, has_modrm
+from verify.live.kernel import Comparison
 from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-kernel"
@@ -25,7 +24,6 @@ LEGACY_MAPS: Final = {"one-byte": 0, "0f": 1, "0f38": 2, "0f3a": 3}
 VECTOR_MAP: Final = 4                               # VEX, EVEX and XOP: the opcode stands behind the payload
 OPCODE_AT: Final = {b"\xc5": 2, b"\xc4": 3, b"\x8f": 3, b"\x62": 4}
 FIRST_XOP_MAP: Final = 8
-OTHERS: Final = 20                                  # one of so many is compared whether valid or not
 NO_OPCODE: Final = 0x100                            # of an encoding that consists of prefixes only
 
 
@@ -115,12 +113,6 @@ def opcode_ranges(opcodes: Iterable[int]) -> str:
         else:
             runs.append([opcode, opcode])
     return " ".join(f"{a:02x}" if a == b else f"{a:02x}-{b:02x}" for a, b in runs)
-
-
-def survey_encodings(judge: KernelJudge, step: int = 1) -> Iterator[bytes]:
-    """The valid ones of every `step`-th encoding of the corpus, and a twentieth of the others, each once."""
-    valid = judge.valid(islice(registration_corpus(), 0, None, step))
-    return unique(chain(valid, islice(registration_corpus(), 0, None, OTHERS * step)))
 
 
 def record(comparisons: Iterable[Comparison]) -> Record:

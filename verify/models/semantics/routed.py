@@ -82,7 +82,9 @@ def _inputs(run: Run) -> tuple[Term, ...]:
 
 
 def _components(run: Run, names: frozenset[str]) -> list[str]:
-    found = {COMPONENTS.get(n, "other") for n in names if n not in {"rip"}}
+    if "rip" in names:
+        raise ValueError(f"{run.insn.opcode.name} shows or moves ip: that is never routed")
+    found = {COMPONENTS.get(n, "other") for n in names}
     kinds = run.insn.opcode.op_kinds
     if any(k.startswith(("mm_", "st")) for k in kinds):
         found.add("x87")

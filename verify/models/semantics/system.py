@@ -233,6 +233,7 @@ UNDEFINED: Final = (  # #UD at CPL 3 under Linux 6.18: it turns the feature on f
     "vmwrite", "vmptrld", "vmptrst", "vmclear", "vmxon", "rsm", "stgi", "clgi", "skinit", "vmrun", "vmload", "vmsave",
     "invlpga",
     "seamcall", "seamops", "seamret", "tdcall", "mcommit", "uiret", "testui", "clui", "stui", "senduipi",
+    "llwpcb", "slwpcb", "lwpins", "lwpval",  # XCR0[62] is never set: XFEATURE_MASK_USER_SUPPORTED, asm/fpu/xstate.h
 )  # fmt: skip
 PRIVILEGED: Final = (
     "hlt", "cli", "sti", "in", "out", "clts", "invd", "wbinvd", "wbnoinvd", "invlpg", "invpcid", "rdmsr", "wrmsr",
