@@ -23,6 +23,7 @@ from verify.models.machine import FLAG_BITS
 
 X87_FIELDS: Final = ("fcw", "fsw", "ftw", "st")
 ALL: Final = (1 << 64) - 1
+CHANGED_FLAGS: Final = generated.STATUS_BITS | generated.DF | generated.NT | generated.ID  # TF and AC end a run
 
 
 class Kept:
@@ -33,7 +34,7 @@ class Kept:
         self.gprs = np.zeros((count, 16), dtype=np.uint64)
         self.vectors = np.zeros((count, 32, CHUNK), dtype=np.uint8)
         self.masks = np.zeros((count, 8), dtype=np.uint64)
-        self.flags = np.full(count, ALL & ~generated.STATUS_BITS, dtype=np.uint64)
+        self.flags = np.full(count, ALL & ~CHANGED_FLAGS, dtype=np.uint64)
         self.whole: list[frozenset[str]] = [frozenset()] * count
         self.memory: dict[int, list[tuple[int, int]]] = {}
         for i, expected in comparison.expected.items():

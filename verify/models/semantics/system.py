@@ -207,8 +207,8 @@ def armed_monitor(run: Run) -> None:
 
 
 def armed_wait(run: Run) -> None:
-    """MWAITX: #GP(0) for a reserved bit of ecx, all but 0 and 1 (APM vol. 3, MWAITX; measured on Zen 4)."""
-    fault_unless_zero(run, bits.and_(run.gpr(RCX, 32), const(0xFFFFFFFC, 32)))
+    """MWAITX: #GP(0) for a reserved bit, all but 0 and 1 (APM vol. 3, MWAITX); of the whole rcx, measured on Zen 4."""
+    fault_unless_zero(run, bits.and_(run.gpr(RCX), const(~3, 64)))
 
 
 def enclu(run: Run) -> None:

@@ -50,7 +50,16 @@ def test_privileged_instructions_are_refused(text):
     assert (out.fault, out.error, out.fault_ip, out.at_ip) == (13, 0, ORIGIN, 0)
 
 
-@pytest.mark.parametrize("text", ["0f 01 c8", "0f 01 c9", "0f 37", "0f aa"])
+@pytest.mark.parametrize(
+    ("text", "rcx", "fault"),
+    [("0f 01 fb", 3, NO_FAULT), ("0f 01 fb", 4, 13), ("0f 01 fb", 1 << 32, 13), ("0f 01 fb", 1 << 63, 13),
+     ("0f 01 fa", 1, 13), ("0f 01 fa", 1 << 32, NO_FAULT)],
+)  # fmt: skip
+def test_reserved_bits_of_a_wait_are_those_of_rcx_and_of_a_monitor_those_of_ecx(text, rcx, fault):
+    assert executed(text, rcx=rcx, rax=DATA).fault == fault
+
+
+@pytest.mark.parametrize("text", ["0f 01 c8", "0f 01 c9", "0f 37", "0f aa", "8f e9 78 12 c0", "8f ea 78 12 c0 00 00 00 00"])
 def test_undefined_for_programs(text):
     out = executed(text)
     assert (out.fault, out.at_ip) == (6, 1)
