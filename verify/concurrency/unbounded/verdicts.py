@@ -255,7 +255,7 @@ class _Run:
             return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        found = counters.counted(self.asked, self.open(ENOUGH), self.left)
+        found = counters.counted(self.asked, self.open(ENOUGH), self.limits if self.open(1) else self.left)
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 
