@@ -59,7 +59,9 @@ def test_reserved_bits_of_a_wait_are_those_of_rcx_and_of_a_monitor_those_of_ecx(
     assert executed(text, rcx=rcx, rax=DATA).fault == fault
 
 
-@pytest.mark.parametrize("text", ["0f 01 c8", "0f 01 c9", "0f 37", "0f aa", "8f e9 78 12 c0", "8f ea 78 12 c0 00 00 00 00"])
+@pytest.mark.parametrize(
+    "text", ["0f 01 c8", "0f 01 c9", "0f 37", "0f aa", "8f e9 78 12 c0", "8f ea 78 12 c0 00 00 00 00"]
+)
 def test_undefined_for_programs(text):
     out = executed(text)
     assert (out.fault, out.at_ip) == (6, 1)
