@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from verify.live import differential_masks, differential_model
 from verify.live.differential import FormResult, Settings, judged, survey
+from verify.live.differential_compare import Comparison
 from verify.live.differential_rows import skip_reason
+from verify.live.differential_states import Aim, trials
 from verify.live.executor import Executor
-from verify.models import bits
+from verify.live.layout import DATA
+from verify.models import bits, sites
 from verify.models.bits import Term
-from verify.models.isa.forms import all_forms, form
+from verify.models.isa.forms import Cpu, all_forms, form
+from verify.models.schemes.identity import SCHEME
 from verify.models.semantics import dispatch, routed, string
 from verify.models.semantics.run import Run
 
@@ -44,6 +49,17 @@ def altered(monkeypatch: pytest.MonkeyPatch, mnemonic: str, after: object) -> No
 
     table[mnemonic] = semantics
     monkeypatch.setattr(dispatch, "exact", lambda: table)
+
+
+@pytest.mark.parametrize(("data", "name"), [("e1fe", "LOOPE_REL8_64_RCX/none"), ("42e1fd", "LOOPE_REL8_64_RCX/none"),
+                                            ("ebfe", "JMP_REL8_64/none"), ("74fe", "JE_REL8_64/none")])  # fmt: skip
+def test_a_branch_to_itself_is_not_judged_by_where_it_ends(data: str, name: str, executor: Executor) -> None:
+    encoding, rng = sites.probe(bytes.fromhex(data), SCHEME, Cpu.AMD), np.random.default_rng(0)
+    batch = trials(executor, [(encoding, Aim(DATA.address, 0))], form(name), 16, rng)
+    batch.states["rflags"] = 0x246
+    batch.states["gprs"][:, 1] = 0x20
+    result = Comparison(executor, batch).all()
+    assert (result.states, result.findings) == (16, [])
 
 
 def test_a_wrong_result_is_found_and_shrunk(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
