@@ -33,9 +33,7 @@ FIRST = 100_000  # states that numpy tries before a compiler or diagrams are wor
 DIAGRAM_SECONDS = 120.0  # that diagrams have before C is tried
 BROKEN_SECONDS = 1.0  # that they have at first, where something is refuted already
 LIST_SECONDS = 60.0  # that C has then, before diagrams go on
-LIVENESS_STATES = (
-    2_000_000  # states up to which liveness is judged state by state where orbits do not decide, with lassos
-)
+LIVENESS_STATES = 2_000_000  # up to so many, liveness is judged state by state where orbits do not decide, with lassos
 
 
 def explore(
