@@ -109,8 +109,9 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]
 
 def _kind(name: str) -> tuple[object, ...]:
     """Forms with the same operands are alike."""
-    row, addressing = form(name).opcode, form(name).addressing
-    return row.encoding, row.op_kinds, addressing.value, row.op_access, row.memory_size, name
+    one = form(name)
+    row = one.opcode
+    return row.encoding, row.op_kinds, one.addressing.value, row.op_access, row.memory_size, name
 
 
 def judged_forms(

@@ -116,9 +116,9 @@ class Comparison:
         if not expected.predicted:
             return
         kind = self.seen.column("kind")[i]
-        branches = self._decoded(i).form.opcode.flow_control != "NEXT"
-        if branches and expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT:
-            return  # to itself: it hangs, or counts down to another end than that of one step
+        stays = expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT
+        if stays and self._decoded(i).form.opcode.flow_control != "NEXT":
+            return  # a branch to itself: it hangs, or counts down to another end than that of one step
         if kind in {CRASHED, HUNG}:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
         elif kind == FAULT:
