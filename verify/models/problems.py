@@ -19,7 +19,6 @@ from verify.models.semantics.run import Instruction
 from verify.models.sites import (
     CONCRETE_IMMEDIATES,
     Probe,
-    has_address,
     is_plain,
     nesting_level,
     operand_numbers,
@@ -73,11 +72,15 @@ def _user_address(address: Term) -> Term:
 
 
 def _length(p: Probe, symbolic: bool) -> Term:
+    """Bytes of the instruction as the scheme's decoder sees it."""
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
-    seen = getattr(p.plan, "length", real)
-    if symbolic and (seen == real or not uses_length(p.plan)):
-        return LENGTH
-    return const(seen, 64)
+    return LENGTH if symbolic and _is_measured(p) else const(getattr(p.plan, "length", real), 64)
+
+
+def _is_measured(p: Probe) -> bool:
+    """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees."""
+    real = cast(Decoded, p.decoded).layout.length
+    return getattr(p.plan, "length", real) == real or not uses_length(p.plan)
 
 
 def _copy(p: Probe, symbolic: bool) -> Instruction | None:
@@ -107,11 +110,10 @@ def _instruction(
             keep["immediates"] = (var("imm0", 16), const(nesting_level(d), 8))
         free = d.form.opcode.mnemonic not in CONCRETE_IMMEDIATES
         parts = FreeFields(parts, d.data, keep, free)
-        real = cast(Decoded, p.decoded).layout.length
-        if getattr(p.plan, "length", real) == real or not uses_length(p.plan):
+        if _is_measured(p):
             length = LENGTH
     size, segment = d.layout.address_size, d.layout.segment
-    if symbolic and is_plain(d.form.opcode) and has_address(d.form.addressing):
+    if symbolic and is_plain(d.form.opcode) and d.form.addressing in {Addressing.MEM, Addressing.RIP}:
         size, segment = 0, "any"
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(

@@ -35,10 +35,6 @@ ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monito
 SENSITIVE: Final = CONCRETE_IMMEDIATES | PREFIX_SENSITIVE | ADDRESS_SENSITIVE
 
 
-def has_address(addressing: Addressing) -> bool:
-    return addressing in {Addressing.MEM, Addressing.RIP}
-
-
 @dataclass(frozen=True)
 class Probe:
     """One encoding under one scheme and one vendor's decoder."""

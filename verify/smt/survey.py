@@ -62,12 +62,12 @@ class _Tally:
 
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
-    regular, irregular, brief = _Tally(), list[Verdict](), judge.brief
+    regular, irregular = _Tally(), list[Verdict]()
     judge.begin_form()
     asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
     for cpu in asked:
-        _judged(form, judge, brief, regular, cpu)
-        irregular += _irregular(form, brief, cpu)
+        _judged(form, judge, regular, cpu)
+        irregular += _irregular(form, judge.brief, cpu)
     verdict = worst(regular.verdicts)
     names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
     refused = verdict is Verdict.REFUSED
@@ -96,14 +96,14 @@ def _reads_66(form: Form) -> bool:
     return form.opcode.encoding == "LEGACY" and form.opcode.flow_control == "NEXT" and form.opcode.table == "0F"
 
 
-def _judged(form: Form, judge: Judge, brief: Judge, tally: _Tally, cpu: Cpu) -> None:
+def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     """Every regular class judged; of those behind the first that is refuted, the verdicts are wanted alone."""
     done: set[tuple[object, ...]] = set()
     for decoded in decoded_representatives(form, cpu):
         p = probe_of(decoded, judge.scheme)
         if p.key in done:
             continue
-        found = (brief if tally.first else judge).judged(p)
+        found = (judge.brief if tally.first else judge).judged(p)
         tally.add(found)
         if judge.is_exhausted(found):
             done.add(p.key)
