@@ -173,6 +173,12 @@ def _agreement_lines(document: Any) -> list[str]:
     counts = ", ".join(f"{pair} {n:,}" for pair, n in document["predicted_and_seen"].items())
     return [
         *lines,
+        *(f"skipped: {n:,} encodings: {reason}" for reason, n in document["skipped"].items()),
+        *(f"state {kind:<40} {n['runs']:>9,} runs, {n['deviating']:,} encodings deviate"
+          for kind, n in document["states"].items()),
+        *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
+        f"faults delivered to a handler, trap number: "
+        f"{', '.join(f'{what} {n:,}' for what, n in document['frames'].items()) or 'none'}",
         f"predicted/seen: {counts}",
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "

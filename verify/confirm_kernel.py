@@ -19,23 +19,29 @@ from typing import Any, Final
 
 from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
-from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel import Comparison, Deviation, KernelJudge
+from verify.live.kernel_placement import PLACEMENTS
 from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.plan import Emulate, Step
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
-TASK: Final = 1000  # encodings of the corpus, of which most are wanted
+TASK: Final = 3000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
     "containment": "what follows in a slot is hlt, which stops the program in both places",
     "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
 }
+
+
+WITH_CODE_BEHIND: Final = frozenset(p.name for p in PLACEMENTS if p.tail)
+BEFORE: Final = frozenset({6, 13})  # trap numbers that a child's earlier stops leave: of its handler's ud2, of hlt
 
 
 def machine_cpu() -> Cpu:
@@ -63,23 +69,72 @@ def is_visible(judgement: Judgement, observable: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One encoding that the processor knows: what the model says, what the kernel does, on which observables."""
+    """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
+
+    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames.
+    """
 
     encoding: str
     said: str  # nothing: the model says nothing
     seen: str
     where: str
     comparison: Comparison
+    assumed: tuple[str, ...] = ()
+    frame: str = ""
 
 
-def row(judgement: Judgement, comparison: Comparison) -> Row:
-    """The row of one encoding."""
-    refuted = [d.observable for d in judgement.deviations]
-    where = ",".join(comparison.observables) or ",".join(refuted)
-    said = predicted(judgement) or "nothing"
-    if comparison.result == "deviates" and refuted and set(comparison.observables) <= set(refuted):
-        said = "deviates"  # also where the judge's states hardly ever show it
-    return Row(comparison.encoding.hex(), said, comparison.result, where, comparison)
+class Predictor:
+    """What the model predicts of encodings; a state that breaks an assumption is predicted without it."""
+
+    def __init__(self, judge: Judge, cpu: Cpu) -> None:
+        self._judge, self._cpu = judge, cpu
+        self._others: dict[str, Judge] = {}
+
+    def row(self, comparison: Comparison) -> Row:
+        """The row of one encoding."""
+        judgement = self._judge.judgement(comparison.encoding, self._cpu)
+        refuted = frozenset(d.observable for d in judgement.deviations)
+        rows = [(d, self._reason(d, comparison, refuted)) for d in (*comparison.deviations, *comparison.assumed)]
+        deviations = [d for d, reason in rows if not reason]
+        where = ",".join(dict.fromkeys(d.difference.observable for d in deviations)) or ",".join(sorted(refuted))
+        said = predicted(judgement) or "nothing"
+        if deviations and all(_is_predicted(d, refuted) for d in deviations):
+            said = "deviates"  # also where the judge's states hardly ever show it
+        seen = "refused" if comparison.errno else "deviates" if deviations else "identical"
+        assumed = tuple(sorted({reason for _, reason in rows if reason}))
+        frame = _wrong_frame(judgement, comparison)
+        return Row(comparison.encoding.hex(), said, seen, where, comparison, assumed, frame)
+
+    def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
+        """The assumption that leaves a deviation out, or nothing."""
+        if d.difference.assumption:
+            return d.difference.assumption if d.difference.assumption in self._judge.assumptions else ""
+        if _is_predicted(d, refuted):
+            return ""
+        broken = (a for a in sorted(d.breaks) if d.difference.observable in self._refuted_without(a, comparison))
+        return next(broken, "")
+
+    def _refuted_without(self, assumption: str, comparison: Comparison) -> frozenset[str]:
+        """The observables that are refuted where an assumption does not hold."""
+        if assumption not in self._others:
+            judge = self._judge
+            self._others[assumption] = Judge(judge.scheme, judge.assumptions - {assumption}, judge.decisions)
+        found = self._others[assumption].judgement(comparison.encoding, self._cpu)
+        return frozenset(d.observable for d in found.deviations)
+
+
+def _is_predicted(d: Deviation, refuted: frozenset[str]) -> bool:
+    """Whether the deviation is one of the refuted observables, or what code behind the instruction makes of one."""
+    return d.difference.observable in refuted or ("containment" in refuted and d.kind in WITH_CODE_BEHIND)
+
+
+def _wrong_frame(judgement: Judgement, comparison: Comparison) -> str:
+    """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
+    stale = isinstance(judgement.probe.plan, Step | Emulate)
+    for plain, probed in comparison.frames:
+        if plain not in BEFORE and (plain != probed) != stale:
+            return f"trap number {plain} without, {probed} with the probe, {'stale' if stale else 'its own'} expected"
+    return ""
 
 
 @dataclass(slots=True)
@@ -90,12 +145,22 @@ class Agreement:
     disagreements: list[Row] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # why encodings have no row
+    skipped: Counter[str] = field(default_factory=Counter)  # encodings that the processor does not know, by reason
+    runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
+    deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
+    assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
+    frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
 
     def take(self, found: Row) -> None:
         """Counts one encoding."""
+        comparison = found.comparison
         self.counts[found.said, found.seen] += 1
-        self.comparisons.append(found.comparison)
-        if found.said not in {"nothing", found.seen}:
+        self.comparisons.append(comparison)
+        self.runs.update(dict(comparison.runs))
+        self.deviating.update({d.kind for d in comparison.deviations})
+        self.assumed.update(found.assumed)
+        self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
+        if found.said not in {"nothing", found.seen} or found.frame:
             self.disagreements.append(found)
 
     @property
@@ -111,13 +176,24 @@ class Agreement:
     def document(self) -> dict[str, Any]:
         """Counts for JSON."""
         share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
-        rows = sorted((r.encoding, r.said, r.seen, r.where) for r in self.disagreements)
+        rows = sorted((r.encoding, r.said, r.seen, _first(r)) for r in self.disagreements)
+        kinds = {k: {"runs": n, "deviating": self.deviating[k]} for k, n in sorted(self.runs.items())}
         return {
             "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
             "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
+            "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
+            "skipped": dict(self.skipped.most_common()),
             "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
+
+
+def _first(row: Row) -> str:
+    """Where the first deviation of a row was seen, in words."""
+    shown = [d for d in (*row.comparison.deviations, *row.comparison.assumed)
+             if d.difference.observable in row.where.split(",")]
+    state = f" in state {shown[0].state!r}, hit {shown[0].hit}: {shown[0].difference.detail}" if shown else ""
+    return (row.frame + " " if row.frame else "") + row.where + state
 
 
 def kept(document: dict[str, Any], folder: Path) -> Path:
@@ -133,17 +209,28 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
+def absent(encoding: bytes, cpu: Cpu) -> str:
+    """Why the processor does not know an encoding of the model."""
+    decoded = decode(encoding, cpu)
+    needs = " ".join(decoded.form.opcode.cpuid) if isinstance(decoded, Decoded) else ""
+    return f"#UD: this processor has no {needs}"
+
+
+Answer = tuple[list[Row], Counter[str]]
+
+
 @contextmanager
-def _judge(
-    ranges: tuple[OpcodeRange, ...], judge: Judge
-) -> Iterator[Callable[[tuple[bytes, ...]], list[Row]]]:  # fmt: skip
-    """What a worker answers with: the rows of those encodings that are wanted and that the processor knows."""
+def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
+    """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
     cpu = machine_cpu()
     with KernelJudge() as kernel:
+        predictor = Predictor(judge, cpu)
 
-        def rows(encodings: tuple[bytes, ...]) -> list[Row]:
-            known = kernel.valid(wanted(encodings, ranges, cpu))
-            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(known) if c.valid]
+        def rows(encodings: tuple[bytes, ...]) -> Answer:
+            asked = list(wanted(encodings, ranges, cpu))
+            known = list(kernel.valid(iter(asked)))
+            found = [predictor.row(c) for c in kernel.compare(iter(known))]
+            return found, Counter(absent(e, cpu) for e in set(asked) - set(known))
 
         yield rows
 
@@ -168,10 +255,11 @@ def compared(
         pass
     begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
     with closing(dealt(_tasks(step, seconds), begin, jobs)) as answers:
-        for task, rows in answers:
-            if isinstance(rows, Lost):
-                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {rows.reason}")
+        for task, answer in answers:
+            if isinstance(answer, Lost):
+                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")
                 continue
-            for found in rows:
+            for found in answer[0]:
                 agreement.take(found)
+            agreement.skipped.update(answer[1])
             yield agreement
