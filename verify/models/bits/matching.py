@@ -35,9 +35,7 @@ def _extension(op: str) -> Operation:
     return Operation(op, 1, ("sort",), check, f"node({op!r}, (t0,), (), p0)")
 
 
-_BITS = (
-    "if not 0 <= p1 <= p0 < t0.width: raise ValueError(f'bits {p0}..{p1} are not within a width of {t0.width}')"
-)
+_BITS = "if not 0 <= p1 <= p0 < t0.width: raise ValueError(f'bits {p0}..{p1} are not within a width of {t0.width}')"
 _LOW = "low_bits(t0, p0, made) if p1 == 0 and t0.op == 'sum' else node('extract', (t0,), (p0, p1), p0 - p1 + 1)"
 _PRODUCT = (
     "scaled(t0.params[0], t1, made) if t0.op == 'const' else scaled(t1.params[0], t0, made) if t1.op == 'const' else "
