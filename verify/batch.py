@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from verify.cli_options import parsed_hex
-from verify.explain import CPUS, encoding_row
+from verify.explain import CPUS, brief_row
 from verify.ledger import Ledger
 from verify.models.schemes.plan import Scheme
 from verify.smt.decide import InMemory
@@ -84,7 +84,7 @@ def line_row(number: int, line: bytes, row: RowOf) -> Row:
 
 def _row(judge: Judge, cpu: str, data: bytes) -> Row:
     try:
-        row = encoding_row(data, judge, CPUS[cpu], details=False)
+        row = brief_row(data, judge, CPUS[cpu])
     except Exception as error:
         reason = f"internal fault: {type(error).__name__}: {error}"
         return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": reason}
