@@ -17,8 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from verify.live.capabilities import VENDORS
+from verify.live.capabilities import FEATURES, VENDORS, capabilities
 from verify.live.corpus import registration_corpus, unique
+from verify.live.differential_rows import ALWAYS_THERE
 from verify.live.kernel import Comparison, Deviation, KernelJudge
 from verify.live.kernel_placement import PLACEMENTS
 from verify.live.results import keep, processor
@@ -98,7 +99,7 @@ class Predictor:
         deviations = [d for d, reason in rows if not reason]
         where = ",".join(dict.fromkeys(d.difference.observable for d in deviations)) or ",".join(sorted(refuted))
         said = predicted(judgement) or "nothing"
-        if deviations and all(_is_predicted(d, refuted) for d in deviations):
+        if deviations and all(_is_predicted(d, refuted, _together(d, comparison)) for d in deviations):
             said = "deviates"  # also where the judge's states hardly ever show it
         seen = "refused" if comparison.errno else "deviates" if deviations else "identical"
         assumed = tuple(sorted({reason for _, reason in rows if reason}))
@@ -109,9 +110,10 @@ class Predictor:
         """The assumption that leaves a deviation out, or nothing."""
         if d.difference.assumption:
             return d.difference.assumption if d.difference.assumption in self._judge.assumptions else ""
-        if _is_predicted(d, refuted):
+        together = _together(d, comparison)
+        if _is_predicted(d, refuted, together):
             return ""
-        broken = (a for a in sorted(d.breaks) if d.difference.observable in self._refuted_without(a, comparison))
+        broken = (a for a in sorted(d.breaks) if _is_predicted(d, self._refuted_without(a, comparison), together))
         return next(broken, "")
 
     def _refuted_without(self, assumption: str, comparison: Comparison) -> frozenset[str]:
@@ -123,9 +125,20 @@ class Predictor:
         return frozenset(d.observable for d in found.deviations)
 
 
-def _is_predicted(d: Deviation, refuted: frozenset[str]) -> bool:
-    """Whether the deviation is one of the refuted observables, or what code behind the instruction makes of one."""
-    return d.difference.observable in refuted or ("containment" in refuted and d.kind in WITH_CODE_BEHIND)
+def _together(d: Deviation, comparison: Comparison) -> frozenset[str]:
+    """The observables that deviate in the same run."""
+    rows = (o for o in comparison.deviations if (o.state, o.hit, o.kind) == (d.state, d.hit, d.kind))
+    return frozenset(o.difference.observable for o in rows)
+
+
+def _is_predicted(d: Deviation, refuted: frozenset[str], together: frozenset[str]) -> bool:
+    """Whether the deviation is one of the refuted observables, or what follows from one.
+
+    Where only one side faults, nothing else is said of the run; code behind an instruction shows where it ran.
+    """
+    if d.difference.observable in refuted or "fault" in refuted & together:
+        return True
+    return "containment" in refuted and d.kind in WITH_CODE_BEHIND
 
 
 def _wrong_frame(judgement: Judgement, comparison: Comparison) -> str:
@@ -209,11 +222,16 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
-def absent(encoding: bytes, cpu: Cpu) -> str:
-    """Why the processor does not know an encoding of the model."""
+def absent(encoding: bytes, cpu: Cpu, present: frozenset[str]) -> str:
+    """Why an encoding of the model raises #UD here; `present`: the processor's features, by names of `FEATURES`."""
     decoded = decode(encoding, cpu)
-    needs = " ".join(decoded.form.opcode.cpuid) if isinstance(decoded, Decoded) else ""
-    return f"#UD: this processor has no {needs}"
+    if not isinstance(decoded, Decoded) or decoded.faults_ud:
+        return "#UD on every processor, by the model"
+    known = {name.replace("_", ""): name in present for name in FEATURES}
+    names = decoded.form.opcode.cpuid
+    plain = {name: name.lower().replace("_", "") for name in names}
+    missing = [n for n, p in plain.items() if p not in ALWAYS_THERE and not known.get(p, False)]
+    return f"#UD: this processor has no {' '.join(missing)}" if missing else "#UD in the states that are run"
 
 
 Answer = tuple[list[Row], Counter[str]]
@@ -222,7 +240,7 @@ Answer = tuple[list[Row], Counter[str]]
 @contextmanager
 def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
     """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
-    cpu = machine_cpu()
+    cpu, present = machine_cpu(), capabilities().features
     with KernelJudge() as kernel:
         predictor = Predictor(judge, cpu)
 
@@ -230,7 +248,7 @@ def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[
             asked = list(wanted(encodings, ranges, cpu))
             known = list(kernel.valid(iter(asked)))
             found = [predictor.row(c) for c in kernel.compare(iter(known))]
-            return found, Counter(absent(e, cpu) for e in set(asked) - set(known))
+            return found, Counter(absent(e, cpu, present) for e in set(asked) - set(known))
 
         yield rows
 

@@ -116,8 +116,8 @@ class KernelJudge:
 
 def _compared(encodings: Sequence[bytes], hits: int, wanted: frozenset[str] | None, number: int) -> list[Comparison]:
     with Runner(HERE, encodings) as runner:
-        stride = HERE.layout.stride
-        errnos = refusals([runner.text[i * stride : i * stride + COPIED] for i in range(len(encodings))])
+        offsets = [HERE.offset(i) for i in range(len(encodings))]
+        errnos = refusals([runner.text[o : o + COPIED] for o in offsets])
         first = standard_states(runner.child)
         families = _wanted((*((s,) for s in first), *kinds(runner.child)), wanted)
         accepted = [i for i, errno in enumerate(errnos) if not errno]
@@ -139,13 +139,13 @@ def _seen(
     """Every run of a placement; batch by batch another family comes first, so that each state has the first hit."""
     if not families:
         return {}
-    runner.plain = {(s, i): runner.run(s, i) for s, indexes in runner.families(families) for i in indexes}
+    runner.run_plain(families)
     turned = (*families[number % len(families) :], *families[: number % len(families)])
     return runner.probed(accepted, turned, hits, families[0][0]) if accepted else {}
 
 
 def _end(runner: Runner, state: State, index: int) -> str:
-    outcome = runner.plain.get((state, index)) or runner.run(state, index)
+    outcome = runner.plain.get(index, {}).get(state) or runner.run(state, index)
     return end(outcome.stop, runner.setting(index))
 
 
@@ -166,11 +166,19 @@ def _elsewhere(
         if not chosen:
             continue
         with Runner(placement, [encodings[i] for i in chosen]) as runner:
-            states = [replace(s, kind=placement.name) for s in standard_states(runner.child, placement.space)]
-            families = ((states[0],), (states[1], states[3], states[4]))
+            families = _states_there(runner)
             seen = _seen(runner, range(len(chosen)), families, hits, number)
         found |= {chosen[i]: s for i, s in seen.items()}
     return found
+
+
+def _states_there(runner: Runner) -> tuple[Family, ...]:
+    """The standard states plain, and one of other, trap and fault; TF only where no prologue runs before."""
+    placement = runner.placement
+    broken = frozenset({"not-restartable"} if placement.prologue else ())
+    plain, other, _, trap, fault = (replace(s, kind=placement.name, breaks=broken)
+                                    for s in standard_states(runner.child, placement.space))
+    return (plain,), (other, fault) if placement.prologue else (other, trap, fault)
 
 
 def _comparison(

@@ -45,12 +45,17 @@ DATA: Final = 0x2800_0000
 DATA_SIZE: Final = 0x8000
 LANDING: Final = 0x2900_0000
 LANDING_SIZE: Final = 0x2000
+RSEQ_SIGNATURE: Final = 0x5305_3053
 READ_ONLY_PAGES: Final = 6                          # the operands' pages and the one below the stack pointer
 HLT: Final = 0xF4
 STUBS: Final = {"syscall": (0x1F00, b"\x0f\x05\xf4"), "cpuid": (0x1F10, b"\x0f\xa2\xf4"),
-                "handler": (0x1F20, b"\x0f\x0b"), "popf": (0x1F30, b"\x9d\xf4")}
+                "handler": (0x1F20, b"\x0f\x0b"), "popf": (0x1F30, b"\x9d\xf4"),
+                "abort": (0x1F40, RSEQ_SIGNATURE.to_bytes(4, "little") + b"\xf4"),
+                "clone": (0x1F50, bytes.fromhex("0f0585c07401f4ffe3"))}     # the new thread goes to rbx
 SIGNAL_STACK: Final = 0x2A00_0000
 SIGNAL_STACK_SIZE: Final = 0x4000
+RSEQ_AREA: Final = 0x400                            # offset in the signal stack, of which frames use the other end
+CLONE_FLAGS: Final = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000      # VM, FS, FILES, SIGHAND, THREAD
 HANDLED: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
 #: SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_NODEFER (without it a fault in the handler would take the handler away)
 HANDLER_FLAGS: Final = 0x4 | 0x0400_0000 | 0x0800_0000 | 0x4000_0000
@@ -58,7 +63,7 @@ END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
 
 XSTATE_ROOM: Final = 16384
 SYS_MMAP, SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 9, 11, 10, 334
-SYS_RT_SIGACTION, SYS_SIGALTSTACK = 13, 131
+SYS_RT_SIGACTION, SYS_SIGALTSTACK, SYS_CLONE = 13, 131, 56
 READ_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
 TICK: Final = 0.1                                   # seconds between two looks of the watchdog
 SECONDS_TO_STOP, SECONDS_TO_KILL = 0.25, 2.0        # of CPU time in one run
@@ -131,6 +136,7 @@ class Tracee:
         self._vector = _Vector(ctypes.addressof(self._image), XSTATE_ROOM)
         self._running, self._stopped_run = 0, -1             # odd while a run lasts; the run that was stopped
         self._done = threading.Event()
+        self._restartable = False
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -199,13 +205,12 @@ class Tracee:
         self.initial_xstate = self._read_xstate()
 
     def _handle_signals(self) -> None:
-        """Gives the child its handler on the signal stack, whose first bytes hold what the calls are given."""
+        """Gives the child its handler on the signal stack."""
         start, handler = self.space.signal_stack, self.space.landing + STUBS["handler"][0]
-        self._signal_stack[:24] = struct.pack("<QQQ", start, 0, SIGNAL_STACK_SIZE)
-        self.system_call(SYS_SIGALTSTACK, start, 0)
-        self._signal_stack[:32] = struct.pack("<QQQQ", handler, HANDLER_FLAGS, self.space.landing, 0)
+        self.system_call(SYS_SIGALTSTACK, self.argument(struct.pack("<QQQ", start, 0, SIGNAL_STACK_SIZE)), 0)
+        action = self.argument(struct.pack("<QQQQ", handler, HANDLER_FLAGS, self.space.landing, 0))
         for number in HANDLED:
-            self.system_call(SYS_RT_SIGACTION, number, start, 0, 8)
+            self.system_call(SYS_RT_SIGACTION, number, action, 0, 8)
 
     def _leave_rseq(self) -> None:
         """Unregisters the rseq area, which the kernel would write to whenever it schedules the task."""
@@ -217,6 +222,26 @@ class Tracee:
         pointer, size, signature, _, _ = struct.unpack("<QIIII", area.raw)
         if pointer:
             self.system_call(SYS_RSEQ, pointer, size, 1, signature)
+
+    def register_rseq(self, start: int, size: int) -> None:
+        """Registers an area for restartable sequences, and describes all code from `start` on (`size` bytes) as one.
+
+        The code has to enter it, by writing `self.rseq_descriptor` to `self.rseq_area` + 8; before each run it is left.
+        """
+        self._signal_stack[RSEQ_AREA : RSEQ_AREA + 64] = bytes(64)
+        self.system_call(SYS_RSEQ, self.rseq_area, 32, 0, RSEQ_SIGNATURE)
+        row = struct.pack("<IIQQQ", 0, 0, start, size, self.space.landing + STUBS["abort"][0] + 4)
+        self._signal_stack[RSEQ_AREA + 32 : RSEQ_AREA + 64] = row
+        self._restartable = True
+
+    @property
+    def rseq_area(self) -> int:
+        """Where the area lies that `register_rseq` registers."""
+        return self.space.signal_stack + RSEQ_AREA
+
+    def start_thread(self, ip: int, rsi: int) -> None:
+        """Starts a thread of the child, not traced, that goes on at `ip` with this rsi, which is its rsp too."""
+        self._stub("clone", rax=SYS_CLONE, rdi=CLONE_FLAGS, rbx=ip, rsi=rsi)
 
     def _stub(self, name: str, **registers: int) -> dict[str, int]:
         values = {**dict(zip(REGISTERS, self._template, strict=True)), "orig_rax": (1 << 64) - 1, **registers}
@@ -245,14 +270,20 @@ class Tracee:
 
     def set_id_flag(self, value: bool) -> None:
         """Gives the child's ID flag a value, which PTRACE_SETREGS cannot (FLAG_MASK, arch/x86/kernel/ptrace.c)."""
-        self.data[:8] = struct.pack("<Q", 0x202 | value << 21)
-        self._stub("popf", rsp=self.space.pages[0])
+        self._stub("popf", rsp=self.argument(struct.pack("<Q", 0x202 | value << 21)))
+
+    def argument(self, content: bytes) -> int:
+        """The address where the child finds a structure that a call of it needs, until the next one (32 bytes)."""
+        self._signal_stack[: len(content)] = content
+        return self.space.signal_stack
 
     def run(self, registers: bytes, xstate: bytes | None, delivered: bool = False) -> Stop:
         """Lets the child go on with these registers (and this xsave image) until it stops for any reason.
 
         With `delivered` the signal that stops it goes to its handler.
         """
+        if self._restartable:
+            self._signal_stack[RSEQ_AREA + 8 : RSEQ_AREA + 16] = bytes(8)
         ctypes.memmove(self._registers, registers, len(registers))
         trace_request(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
         if xstate is not None:

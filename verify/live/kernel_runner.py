@@ -20,6 +20,7 @@ from verify.live.kernel_placement import Placement
 from verify.live.kernel_ptrace import RIP
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import FLAGS, ID_FLAG, STANDARD, State
+from verify.live.kernel_slots import BLOCKER, occupy
 from verify.live.uprobe import Probes
 
 X87_POINTERS: Final = "x87-pointers"
@@ -57,11 +58,13 @@ class Runner:
 
     def __init__(self, placement: Placement, encodings: Sequence[bytes]) -> None:
         self.placement, self.encodings = placement, placement.placed(encodings)
-        self.text = placement.text(self.encodings)
+        self.text = placement.text([*self.encodings, BLOCKER])
+        self._occupied = False
         self._stack, self._life = contextlib.ExitStack(), contextlib.ExitStack()
         self._protection, self._id = (True, False), False
         self._tracked = Tracked()
-        self.plain: dict[tuple[State, int], Outcome] = {}
+        self.plain: dict[int, dict[State, Outcome]] = {}    # the runs without a probe, by slot
+        self._settings = [placement.setting(i, self.text) for i in range(len(encodings))]
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -79,17 +82,34 @@ class Runner:
         self._life.close()
         self.child = self._life.enter_context(Tracee(self._descriptor, len(self.text), self.placement.space))
         self._protection, self._id = (True, False), False
+        if self.placement.rseq:
+            self.child.register_rseq(self.placement.space.code, len(self.text))
+        if self._occupied:
+            self.occupy()
+
+    def occupy(self) -> None:
+        """Has other threads of the child take slots; the blocker behind the encodings is probed."""
+        self._occupied = True
+        occupy(self.child, self.placement.space.code + self.placement.offset(len(self.encodings)), self.placement.busy)
 
     def setting(self, index: int) -> Setting:
         """Where slot `index` runs."""
-        return self.placement.setting(index, self.text)
+        return self._settings[index]
+
+    def run_plain(self, families: Sequence[Family]) -> None:
+        """Runs every slot without a probe in the states that are its own."""
+        self.plain = {index: {} for index in range(len(self.encodings))}
+        for state, indexes in self.families(families):
+            for index in indexes:
+                self.plain[index][state] = self.run(state, index)
 
     def run(self, state: State, index: int) -> Outcome:
         """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
         self._prepare(state)
         self.child.data[:] = state.data
         try:
-            stop = self.child.run(state.at(self.setting(index).origin), state.xstate, state.delivered)
+            start = self.setting(index).origin - len(self.placement.prologue)
+            stop = self.child.run(state.at(start), state.xstate, state.delivered)
         except ChildLost:
             self.restart()
             return Outcome(Stop(LOST, 0, 0, (0,) * 27, b""), state.data)
@@ -118,8 +138,11 @@ class Runner:
         """What the accepted slots show; `hits` runs with the probe in the state `first`, see `_wanted` for others."""
         found = {index: Seen() for index in accepted}
         counters = {index: number for number, index in enumerate(accepted)}
-        offsets = [self.placement.layout.stride * index for index in accepted]
-        with Probes(len(accepted)) as probes, probes.attached(self.path, offsets):
+        busy = [len(self.encodings)] if self.placement.busy else []
+        offsets = [self.placement.offset(index) for index in (*accepted, *busy)]
+        with Probes(len(offsets)) as probes, probes.attached(self.path, offsets):
+            if busy:
+                self.occupy()
             for state, indexes in self.families(families):
                 for index in indexes:
                     if index in found:
@@ -135,6 +158,9 @@ class Runner:
         rows = [row for hit in range(1, wanted + 1) for row in self._seen(seen, state, index, hit, counted)]
         if wanted == 1 and any(row.difference.observable == X87_POINTERS for row in rows):
             rows += self._seen(seen, state, index, 2, counted)
+        if rows and self.placement.prologue:                # a context switch may have left the sequence
+            again = {row.difference.observable for row in self._seen(seen, state, index, wanted + 1, counted)}
+            rows = [row for row in rows if row.difference.observable in again]
         seen.deviations += rows
 
     def _seen(
@@ -144,9 +170,9 @@ class Runner:
         before = counted()
         outcome = self.run(state, index)
         outcome = replace(outcome, hits=counted() - before)
-        setting, plain = self.setting(index), self.plain[state, index]
+        setting, plain = self.setting(index), self.plain[index][state]
         seen.runs[state.kind] += 1
-        if outcome.stop.frame and all(_faults(stop, setting) for stop in (plain.stop, outcome.stop)):
+        if plain.stop.frame and outcome.stop.frame and all(_faults(stop, setting) for stop in (plain.stop, outcome.stop)):
             seen.frames.append((trap_number(plain.stop), trap_number(outcome.stop)))
         found = differences(plain, outcome, setting)
         return [Deviation(state.name, hit, d, state.kind, state.breaks) for d in found]
@@ -158,8 +184,7 @@ class Runner:
         (NOTE(x87-pointers)).
         """
         concerned = {row.state for row in rows}
-        varying = {(s.name, d.observable) for (s, i), outcome in self.plain.items()
-                   if i == index and s.name in concerned
+        varying = {(s.name, d.observable) for s, outcome in self.plain[index].items() if s.name in concerned
                    for d in differences(outcome, self.run(s, index), self.setting(index))}
         kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
         pointers = sum(row.difference.observable == X87_POINTERS for row in kept)
@@ -173,4 +198,4 @@ def _faults(stop: Stop, at: Setting) -> bool:
 
 def _wanted(state: State, encoding: bytes, hits: int) -> int:
     """How many hits in a row a state has: all of them in one state of a few, so that every kind of state has them."""
-    return hits if (sum(encoding) + len(state.name)) % 5 == 0 else 1
+    return hits if (sum(encoding) + len(state.name)) % 7 == 0 else 1
