@@ -179,6 +179,9 @@ def _agreement_lines(document: Any) -> list[str]:
         *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
         f"faults delivered to a handler, trap number: "
         f"{', '.join(f'{what} {n:,}' for what, n in document['frames'].items()) or 'none'}",
+        *(f"{h} in {kind} state {state!r}: model {','.join(said) or 'identical'}, kernel {','.join(seen) or 'identical'}"
+          for h, kind, state, said, seen in document["apart"]),
+        f"predicted state by state: {document['one_by_one']:,}, apart {len(document['apart'])}",
         f"predicted/seen: {counts}",
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "

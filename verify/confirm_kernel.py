@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from verify.confirm_states import Apart, States
 from verify.live.capabilities import FEATURES, VENDORS, capabilities
 from verify.live.corpus import registration_corpus, unique
 from verify.live.differential_rows import ALWAYS_THERE
@@ -72,7 +73,8 @@ def is_visible(judgement: Judgement, observable: str) -> bool:
 class Row:
     """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
 
-    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames.
+    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames;
+    `states`: how many were predicted one by one, `apart` those of them in which the kernel did something else.
     """
 
     encoding: str
@@ -82,6 +84,8 @@ class Row:
     comparison: Comparison
     assumed: tuple[str, ...] = ()
     frame: str = ""
+    states: int = 0
+    apart: tuple[Apart, ...] = ()
 
 
 class Predictor:
@@ -90,6 +94,7 @@ class Predictor:
     def __init__(self, judge: Judge, cpu: Cpu) -> None:
         self._judge, self._cpu = judge, cpu
         self._others: dict[str, Judge] = {}
+        self._states = States(judge.assumptions)
 
     def row(self, comparison: Comparison) -> Row:
         """The row of one encoding."""
@@ -104,7 +109,17 @@ class Predictor:
         seen = "refused" if comparison.errno else "deviates" if deviations else "identical"
         assumed = tuple(sorted({reason for _, reason in rows if reason}))
         frame = _wrong_frame(judgement, comparison)
-        return Row(comparison.encoding.hex(), said, seen, where, comparison, assumed, frame)
+        states, apart = self._one_by_one(judgement, comparison)
+        bare = replace(comparison, shown=())
+        return Row(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
+
+    def _one_by_one(self, judgement: Judgement, comparison: Comparison) -> tuple[int, tuple[Apart, ...]]:
+        """The states that the assumptions allow, predicted each for itself where the model says something."""
+        shown = [s for s in comparison.shown if not s.state.breaks]
+        if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
+            return 0, ()  # what is optimised deviates from the second hit on
+        there = ((s, self._judge.judgement(s.encoding, self._cpu)) for s in shown)
+        return len(shown), tuple(a for s, j in there if (a := self._states.apart(j, s)) is not None)
 
     def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
         """The assumption that leaves a deviation out, or nothing."""
@@ -163,6 +178,8 @@ class Agreement:
     deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
     assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
     frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
+    states: int = 0  # predicted one by one
+    apart: list[Apart] = field(default_factory=list)  # those in which the kernel did something else
 
     def take(self, found: Row) -> None:
         """Counts one encoding."""
@@ -172,6 +189,8 @@ class Agreement:
         self.runs.update(dict(comparison.runs))
         self.deviating.update({d.kind for d in comparison.deviations})
         self.assumed.update(found.assumed)
+        self.states += found.states
+        self.apart += found.apart
         self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
         if found.said not in {"nothing", found.seen} or found.frame:
             self.disagreements.append(found)
@@ -196,6 +215,7 @@ class Agreement:
             "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
             "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
+            "one_by_one": self.states, "apart": [list(astuple(a)) for a in self.apart],
             "skipped": dict(self.skipped.most_common()),
             "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip

@@ -24,7 +24,7 @@ from verify.live.kernel_outcome import Setting, kind
 from verify.live.kernel_placement import HERE, PLACEMENTS, Placement, is_x87
 from verify.live.kernel_ptrace import RIP
 from verify.live.kernel_registration import COPIED, image, refusals
-from verify.live.kernel_runner import Deviation, Runner, Seen
+from verify.live.kernel_runner import Deviation, Runner, Seen, Shown
 from verify.live.kernel_state import State, standard_states
 from verify.live.uprobe import UprobesUnavailable, missing
 
@@ -41,7 +41,7 @@ class Comparison:
     `errno` is that of the refusal (0: accepted); `ends` names how the run without a probe ended in each standard state
     (arrived, trap, fault, runaway; "undefined" for #UD). `assumed` are the differences that a named assumption leaves
     out, `runs` the runs with the probe by kind of state, `frames` the trap numbers without and with the probe of faults
-    that were delivered to a handler.
+    that were delivered to a handler. `shown`: the states that it was run in with the probe.
     """
 
     encoding: bytes
@@ -52,6 +52,7 @@ class Comparison:
     assumed: tuple[Deviation, ...] = ()
     runs: tuple[tuple[str, int], ...] = ()
     frames: tuple[tuple[int, int], ...] = ()
+    shown: tuple[Shown, ...] = ()
 
     @property
     def result(self) -> str:
@@ -190,5 +191,5 @@ def _comparison(
         runs.update(s.runs)
     return Comparison(
         encoding, origin, errno, tuple(d for d in rows if not d.difference.assumption), ends,
-        tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())), tuple(f for s in seen for f in s.frames),
+        tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())), tuple(f for s in seen for f in s.frames), tuple(w for s in seen for w in s.shown),
     )

@@ -41,14 +41,30 @@ class Deviation:
     breaks: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One state in which an encoding ran with the probe: the bytes as they stood there, and how it deviated.
+
+    `end`: how the run without the probe ended.
+    """
+
+    encoding: bytes
+    state: State
+    setting: Setting
+    placement: Placement
+    end: str
+    observables: frozenset[str]
+
+
 @dataclass(slots=True)
 class Seen:
-    """What one encoding showed: deviations, and how often it ran with the probe by kind of state.
+    """What one encoding showed: deviations, the states it was in, and how often it ran with the probe by kind of state.
 
     `frames`: of faults that were delivered, pairs of the trap number without and with the probe.
     """
 
     deviations: list[Deviation] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
     runs: Counter[str] = field(default_factory=Counter)
     frames: list[tuple[int, int]] = field(default_factory=list)
 
@@ -151,7 +167,15 @@ class Runner:
                         self._hit(found[index], state, index, wanted, counted)
         for index, seen in found.items():
             seen.deviations = self._stable(index, seen.deviations)
+            seen.shown = list(self._shown(index, seen.deviations))
         return found
+
+    def _shown(self, index: int, rows: Sequence[Deviation]) -> Iterator[Shown]:
+        setting = self.setting(index)
+        for state, plain in self.plain[index].items():
+            found = (row.difference for row in rows if row.state == state.name)
+            observables = frozenset(d.observable for d in found if not d.assumption)
+            yield Shown(self.encodings[index], state, setting, self.placement, kind(plain.stop, setting), observables)
 
     def _hit(self, seen: Seen, state: State, index: int, wanted: int, counted: Callable[[], int]) -> None:
         """The runs of one slot in one state with the probe."""
