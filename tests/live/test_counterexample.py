@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from verify.cli import status
-from verify.live.uprobe import missing
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.sites import Probe, probe
 from verify.smt.judge import Judge
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
-ABSENT = missing()
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
-COMPILED = bool(shutil.which("cc")) and TRACEFS.exists()
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
 
 
 def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
@@ -69,7 +65,7 @@ def test_a_wrong_verdict_is_contradicted(
     assert str(row["kernel"]).startswith("contradicted: the model says identical, the kernel deviates")
 
 
-@pytest.mark.skipif(not COMPILED, reason="missing: a C compiler or tracefs")
+@pytest.mark.needs("cc", "tracefs")
 @pytest.mark.parametrize("encoding", ["4990", "9c", "f3a4", "0f0003", "c5d974cb", "c5fd700b00", "d9e8", "66ffd3",
                                       "c4e2599dcb", "6766e010", "67640f1fc3", "62f17e0878cb"])  # fmt: skip
 def test_the_emitted_program_shows_the_deviation(
