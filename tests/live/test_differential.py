@@ -193,7 +193,7 @@ def test_forms_of_other_processors_are_skipped(executor: Executor) -> None:
     assert lacking
     for one in (lacking[0], lacking[len(lacking) // 2], lacking[-1]):
         result = judged(executor, one, SETTINGS)
-        assert result.states == 0 and result.skipped is not None and "this processor has no" in result.skipped
+        assert result.states == 0 and result.skipped is not None and result.skipped.startswith("the processor has no ")
 
 
 def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> None:

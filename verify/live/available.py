@@ -18,6 +18,7 @@ from verify.live.capabilities import ExecutorUnavailable, capabilities
 from verify.live.executor import Executor
 from verify.live.features import FEATURES
 from verify.live.hiding import HIDDEN, hidden
+from verify.live.kernel_ptrace import untraceable
 from verify.live.uprobe_syscalls import UPROBE_PMU
 
 TRACEFS: Final = Path("/sys/kernel/tracing")
@@ -53,10 +54,6 @@ def _uprobes() -> str:
     return "; ".join(uprobe.missing())
 
 
-def _ptrace() -> str:
-    return ""
-
-
 def _compiler() -> str:
     return "" if shutil.which("cc") else "a C compiler (cc)"
 
@@ -69,7 +66,7 @@ def _modelled_kernel() -> str:
 NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of it, empty where it is there
     "executor": _executor,
     "root": _root,
-    "ptrace": _ptrace,
+    "ptrace": untraceable,
     "uprobes": _uprobes,
     "perf": _perf,
     "tracefs": _tracefs,

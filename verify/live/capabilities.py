@@ -136,6 +136,14 @@ def capabilities() -> Capabilities:
 
     Raises ExecutorUnavailable unless it is x86-64 Linux with XSAVE, HidingError.
     """
+    found = visible()
+    if "osxsave" not in found.features:
+        raise ExecutorUnavailable("the processor or the kernel does not offer XSAVE (CPUID.1:ECX.OSXSAVE = 0)")
+    return found
+
+
+def visible() -> Capabilities:
+    """`capabilities`, XSAVE or not."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise ExecutorUnavailable(f"needs x86-64 Linux, this is {sys.platform} on {platform.machine()}")
     return without(processor(), hidden())
@@ -145,8 +153,6 @@ def capabilities() -> Capabilities:
 def without(caps: Capabilities, names: frozenset[str]) -> Capabilities:
     """The capabilities of the processor that lacks these features, as its programs see them."""
     features = caps.features - names
-    if "osxsave" not in features:
-        raise ExecutorUnavailable("the processor or the kernel does not offer XSAVE (CPUID.1:ECX.OSXSAVE = 0)")
     gone = sum(1 << bit for bit in STATE_OF if not features & STATE_OF[bit])
     xcr0 = caps.xcr0 & ~gone
     components = tuple(c for c in caps.components if xcr0 >> c.bit & 1)

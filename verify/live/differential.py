@@ -26,6 +26,7 @@ from verify.live.differential_shrink import described, shrunk
 from verify.live.differential_states import Trials, encodings, trials
 from verify.live.executor import Executor
 from verify.live.features import BY_STATE, NO_BIT, NOT_TOLD
+from verify.live.needs import lacks
 from verify.live.workers import Lost, dealt
 from verify.models.isa.forms import Cpu, Form, form
 
@@ -86,7 +87,7 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     if reason is not None:
         return FormResult(form.name, 0, 0, (), reason)
     if absent := executor.capabilities.absent(form.opcode.cpuid):
-        return FormResult(form.name, 0, 0, (), f"this processor has no {' '.join(absent)}")
+        return FormResult(form.name, 0, 0, (), lacks(absent))
     cpu = vendor(executor.capabilities)
     seed = zlib.crc32(f"{settings.seed} {round_number} {form.name}".encode())
     rng, numbers = Random(seed), np.random.default_rng(seed)

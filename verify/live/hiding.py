@@ -34,8 +34,9 @@ def named(text: str) -> frozenset[str]:
     found: set[str] = set()
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in FEATURES and name not in RIGHTS and name not in GROUPS:
-            known = ", ".join(sorted({*FEATURES, *RIGHTS, *GROUPS}))
-            raise HidingError(f"{VARIABLE}: nothing called {name!r} can be hidden; there are {known}")
+            others = ", ".join([*RIGHTS, *GROUPS])
+            raise HidingError(f"{VARIABLE}: nothing called {name!r} can be hidden; there are {others} and the "
+                              f"{len(FEATURES)} processor features, such as avx2 and fsgsbase")
         found |= GROUPS.get(name, {name})
     return _closed(frozenset(found))
 
