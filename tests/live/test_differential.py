@@ -83,7 +83,6 @@ def test_a_wrong_flag_is_found(
     assert found(judged(executor, form(name), SETTINGS)) == {("predicted", flag)}
 
 
-@pytest.mark.needs("sse")
 def test_a_forgotten_write_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routed, "_write_components", lambda run, inputs: None)
     assert ("predicted", "mxcsr") in found(judged(executor, form("ADDPS_XMM_XMMM128/reg"), SETTINGS))
@@ -95,7 +94,6 @@ def test_a_wrong_access_size_is_found_at_a_page_edge(executor: Executor, monkeyp
     assert ("predicted", "fault") in found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/rip"), EDGES))
 
 
-@pytest.mark.needs("sse")
 def test_a_forgotten_fault_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     altered(monkeypatch, "movaps", lambda run: run.faults.clear())
     result = judged(executor, form("MOVAPS_XMM_XMMM128/mem"), SETTINGS)
@@ -152,7 +150,6 @@ def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.Mo
     assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
 
 
-@pytest.mark.needs("sse")
 def test_mxcsr_flags_are_sticky(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A datapath that is said to set the rounding mode too is found out."""
     name, real = "ADDPS_XMM_XMMM128/reg", routed._component

@@ -21,6 +21,7 @@ from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import standard_states
+from verify.live.needs import absent
 from verify.live.uprobe import Probes, UprobesUnavailable
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
@@ -77,6 +78,7 @@ def test_optimised_nop_shows_from_the_second_hit_on(judge: KernelJudge) -> None:
     assert hits == [2, 3]
 
 
+@pytest.mark.needs("rdtscp", "rdrand", "rdseed")
 def test_time_and_random_numbers_are_no_deviation(judge: KernelJudge) -> None:
     rows = compared(judge, "0f31", "0f01f9", "480fc7f0", "480fc7f8")
     assert all(v.result == "identical" for v in rows.values())
@@ -93,7 +95,7 @@ def test_endless_loop_is_an_outcome(judge: KernelJudge) -> None:
 
 
 def test_result_does_not_depend_on_the_neighbours(judge: KernelJudge) -> None:
-    corpus = [e for i, e in enumerate(registration_corpus()) if i % 20011 == 0]
+    corpus = [e for i, e in enumerate(registration_corpus()) if i % 20011 == 0 and not absent(e)]
     together = [v.result for v in judge.compare(iter(corpus))]
     backwards = [v.result for v in judge.compare(reversed(corpus))]
     assert together == backwards[::-1]

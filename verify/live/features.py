@@ -13,13 +13,11 @@ AVX, AVX512, TILES = 1 << 2, 7 << 5, 3 << 17  # state components in XCR0, SDM vo
 
 # name -> where CPUID tells it; SDM vol. 2, CPUID; SDM future extensions, table 1-3; APM vol. 3, appendix E
 FEATURES: Final[Mapping[str, Place]] = {
-    "fpu": (1, 0, 3, 0), "tsc": (1, 0, 3, 4), "msr": (1, 0, 3, 5), "cx8": (1, 0, 3, 8), "sep": (1, 0, 3, 11),
-    "cmov": (1, 0, 3, 15), "clfsh": (1, 0, 3, 19), "mmx": (1, 0, 3, 23), "fxsr": (1, 0, 3, 24), "sse": (1, 0, 3, 25),
-    "sse2": (1, 0, 3, 26), "sse3": (1, 0, 2, 0), "pclmulqdq": (1, 0, 2, 1), "monitor": (1, 0, 2, 3),
-    "vmx": (1, 0, 2, 5), "smx": (1, 0, 2, 6), "ssse3": (1, 0, 2, 9), "fma": (1, 0, 2, 12), "cx16": (1, 0, 2, 13),
-    "sse4_1": (1, 0, 2, 19), "sse4_2": (1, 0, 2, 20), "movbe": (1, 0, 2, 22), "popcnt": (1, 0, 2, 23),
-    "aes": (1, 0, 2, 25), "xsave": (1, 0, 2, 26), "osxsave": (1, 0, 2, 27), "avx": (1, 0, 2, 28),
-    "f16c": (1, 0, 2, 29), "rdrand": (1, 0, 2, 30), "hypervisor": (1, 0, 2, 31),
+    "sep": (1, 0, 3, 11), "clfsh": (1, 0, 3, 19), "sse3": (1, 0, 2, 0), "pclmulqdq": (1, 0, 2, 1),
+    "monitor": (1, 0, 2, 3), "vmx": (1, 0, 2, 5), "smx": (1, 0, 2, 6), "ssse3": (1, 0, 2, 9), "fma": (1, 0, 2, 12),
+    "cx16": (1, 0, 2, 13), "sse4_1": (1, 0, 2, 19), "sse4_2": (1, 0, 2, 20), "movbe": (1, 0, 2, 22),
+    "popcnt": (1, 0, 2, 23), "aes": (1, 0, 2, 25), "xsave": (1, 0, 2, 26), "osxsave": (1, 0, 2, 27),
+    "avx": (1, 0, 2, 28), "f16c": (1, 0, 2, 29), "rdrand": (1, 0, 2, 30), "hypervisor": (1, 0, 2, 31),
     "fsgsbase": (7, 0, 1, 0), "bmi1": (7, 0, 1, 3), "hle": (7, 0, 1, 4), "avx2": (7, 0, 1, 5), "bmi2": (7, 0, 1, 8),
     "invpcid": (7, 0, 1, 10), "rtm": (7, 0, 1, 11), "avx512f": (7, 0, 1, 16), "avx512dq": (7, 0, 1, 17),
     "rdseed": (7, 0, 1, 18), "adx": (7, 0, 1, 19), "smap": (7, 0, 1, 20), "avx512ifma": (7, 0, 1, 21),
@@ -45,7 +43,7 @@ FEATURES: Final[Mapping[str, Place]] = {
     "lahf_lm": (0x8000_0001, 0, 2, 0), "svm": (0x8000_0001, 0, 2, 2), "lzcnt": (0x8000_0001, 0, 2, 5),
     "sse4a": (0x8000_0001, 0, 2, 6), "3dnowprefetch": (0x8000_0001, 0, 2, 8), "xop": (0x8000_0001, 0, 2, 11),
     "skinit": (0x8000_0001, 0, 2, 12), "lwp": (0x8000_0001, 0, 2, 15), "fma4": (0x8000_0001, 0, 2, 16),
-    "tbm": (0x8000_0001, 0, 2, 21), "monitorx": (0x8000_0001, 0, 2, 29), "syscall": (0x8000_0001, 0, 3, 11),
+    "tbm": (0x8000_0001, 0, 2, 21), "monitorx": (0x8000_0001, 0, 2, 29),
     "rdtscp": (0x8000_0001, 0, 3, 27), "3dnowext": (0x8000_0001, 0, 3, 30), "3dnow": (0x8000_0001, 0, 3, 31),
     "clzero": (0x8000_0008, 0, 1, 0), "xsaveerptr": (0x8000_0008, 0, 1, 2), "invlpgb": (0x8000_0008, 0, 1, 3),
     "rdpru": (0x8000_0008, 0, 1, 4), "mcommit": (0x8000_0008, 0, 1, 8), "wbnoinvd": (0x8000_0008, 0, 1, 9),
@@ -93,8 +91,9 @@ NO_OPERATION: Final = "no operation where it is absent"
 BY_STATE: Final = "on or off by the state, which the semantics model"
 NO_BIT: Final = "CPUID has no bit of it"
 NOT_TOLD: Final[Mapping[str, str]] = {  # opcode table's name -> why CPUID is not asked
-    **dict.fromkeys(("INTEL8086", "INTEL186", "INTEL286", "INTEL386", "INTEL486", "X64", "FPU287", "FPU387", "CPUID",
-                     "RDPMC", "SMM"), EVERYWHERE),
+    **dict.fromkeys(("INTEL8086", "INTEL186", "INTEL286", "INTEL386", "INTEL486", "X64", "FPU", "FPU287", "FPU387",
+                     "CMOV", "CPUID", "CX8", "FXSR", "MMX", "MSR", "RDPMC", "SMM", "SSE", "SSE2", "SYSCALL", "TSC"),
+                    EVERYWHERE),
     **dict.fromkeys(("PAUSE", "MULTIBYTENOP", "PREFETCHW", "PREFETCHWT1", "PREFETCHITI", "CLDEMOTE", "CET_IBT"),
                     NO_OPERATION),
     "CET_SS": BY_STATE,
