@@ -13,7 +13,8 @@ from verify.concurrency.explored import Bound, Limits, Search, Seen
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import NODE_BYTES, Diagram, Encoding
 
-MEASURED = 64  # operations between two looks at the memory and at the work of the manager
+MEASURED = 64  # operations between two looks at the memory and at the work of the manager; fewer of costly ones
+COSTLY = 50_000  # units between two looks that halve the way to the next
 WORK = 500  # units an operation, with what goes on around it
 
 
@@ -22,7 +23,8 @@ class Reachability:
 
     def __init__(self, model: Model, limits: Limits) -> None:
         self.model, self.limits, self.began = model, limits, time.perf_counter()
-        self.images = self.measured = self.before = 0
+        self.images = self.measured = self.before = self.done = 0
+        self.interval = 1
         self.encoding = Encoding(model, self.check)
         self.relations = tuple(map(self.encoding.relation, model.transitions))
         self.states = self.encoding.bdd.false
@@ -65,7 +67,8 @@ class Reachability:
     def bounded(self, limits: Limits) -> None:
         """Other limits from now on."""
         self.limits, self.began = limits, time.perf_counter()
-        self.images, self.measured, self.before = 0, 0, self.encoding.work()
+        self.images, self.measured, self.interval = 0, 0, 1
+        self.before = self.done = self.encoding.work()
 
     def check(self) -> None:
         """Raises Bound where a limit has been hit."""
@@ -75,12 +78,13 @@ class Reachability:
             raise Bound(f"more than {limits.seconds} s")
         if limits.work is not None and WORK * self.images > limits.work:
             raise Bound(f"more than {limits.work} units of work")
-        if self.images - self.measured < MEASURED:
+        if self.images - self.measured < self.interval:
             return
-        self.measured = self.images
+        self.measured, last, self.done = self.images, self.done, self.encoding.work()
+        self.interval = max(1, self.interval // 2) if self.done - last > COSTLY else min(MEASURED, 2 * self.interval)
         if limits.memory is not None and self.encoding.bytes() > limits.memory:
             raise Bound(f"more than {limits.memory} bytes of diagrams")
-        if limits.work is not None and WORK * self.images + self.encoding.work() - self.before > limits.work:
+        if limits.work is not None and WORK * self.images + self.done - self.before > limits.work:
             raise Bound(f"more than {limits.work} units of work")
 
     def rings(self, target: Diagram) -> list[Diagram]:

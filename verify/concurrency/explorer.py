@@ -31,7 +31,7 @@ from verify.concurrency.vectors import WIDTH
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
 DIAGRAM_WORK = 120_000_000  # units that diagrams have before C is tried
-BROKEN_WORK = 1_000_000  # that they have at first, where something is refuted already
+BROKEN_WORK = 3_000_000  # that they have at first, where something is refuted already
 LIST_WORK = 100_000_000  # that C has then, before diagrams go on
 LIVENESS_STATES = 2_000_000  # up to so many, liveness is judged state by state where orbits do not decide, with lassos
 
