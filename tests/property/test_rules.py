@@ -96,7 +96,7 @@ def used_by_forms() -> frozenset[Use]:
     with recording(seen):
         for scheme in SCHEMES.values():
             for f in forms:
-                built(f, scheme, 2)
+                built(f, scheme, 2, set())
     return frozenset(seen)
 
 
