@@ -128,7 +128,8 @@ def _blocks(rule: Rule, traced: bool) -> Iterator[tuple[str, ...]]:
     assert isinstance(call, ast.Call)
     operation = OPERATIONS[_called(call)]
     done: set[tuple[str, ...]] = set()
-    for order in _orders(operation):
+    only_names = all(isinstance(a, ast.Name) for a in call.args)  # one order says it all
+    for order in _orders(operation)[: 1 if only_names else 2]:
         pairs = [(call.args[i], f"t{k}") for k, i in enumerate(order)]
         names = {_name(a): f"p{i}" for i, a in enumerate(call.args[operation.terms :])}
         for match in _matches(pairs, _Match((), names)):
