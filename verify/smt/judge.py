@@ -20,8 +20,11 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
+from verify.models.premises import instances
 from verify.models.problems import Problem, own_values, problem
-from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.behaviour import in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.sites import Probe, probe
 from verify.smt.canonical import Canonical
@@ -346,4 +349,5 @@ def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
         here, there = in_place(site, state), displaced(p.plan, site, state)
         compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
     for name in OBSERVABLES:
-        yield Obligation(name, compared[name], material.premises)
+        goal = compared[name]
+        yield Obligation(name, goal, (*material.premises, *instances(goal, site.assumptions)))

@@ -20,6 +20,7 @@ from typing import Final
 from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
 from verify.models.schemes.kernel_decoder import Decoded, Features, KernelDecoder
+from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -264,4 +265,5 @@ SCHEME: Final = Scheme(
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
     unrestricted=unrestricted,
+    entries=ENTRIES,
 )
