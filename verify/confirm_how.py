@@ -106,16 +106,14 @@ def rows(encodings: Sequence[bytes], scheme: Scheme, cpu: Cpu) -> Iterator[Row]:
 
 def compared_ways(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu, step: int = STEP) -> list[Row]:
     """`rows` of samples of every kind of plan whose forms lie in the ranges.  Raises SlotUnreadable, OSError."""
-    found = samples((cut(d, scheme) for d in itertools.islice(headers(), 0, None, step)), scheme, cpu)
-    return list(rows([d for d in found if _lies_in(d, ranges, cpu)], scheme, cpu))
+    encodings = (cut(d, scheme) for d in itertools.islice(headers(), 0, None, step))
+    asked = encodings if ranges == (parsed("all"),) else (d for d in encodings if _lies_in(d, ranges, cpu))
+    return list(rows(list(samples(asked, scheme, cpu)), scheme, cpu))
 
 
 def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
-    """Whether the form lies in one of the ranges; what is no instruction counts where everything is asked for."""
     decoded = decode(data, cpu)
-    if isinstance(decoded, Decoded):
-        return any(decoded.form in r for r in ranges)
-    return ranges == (parsed("all"),)
+    return isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges)
 
 
 def document(found: Sequence[Row]) -> dict[str, Any]:
