@@ -54,6 +54,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.models",),
     "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
+    "verify.confirm_how": ("verify.live", "verify.models"),
     "verify.confirm_kernel": ("verify.live", "verify.models", "verify.smt"),
     "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
     "verify.confirm_races": ("verify.concurrency", "verify.live"),
