@@ -18,23 +18,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_states import Apart, States
-from verify.live.capabilities import FEATURES, VENDORS, capabilities
+from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
-from verify.live.differential_rows import ALWAYS_THERE
 from verify.live.kernel import Comparison, Deviation, KernelJudge
 from verify.live.kernel_placement import PLACEMENTS
+from verify.live.needs import absent, lacks
 from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange
-from verify.models.schemes.registry import SCHEMES
 from verify.models.schemes.plan import Emulate, Step
+from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
 TASK: Final = 3000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
+UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
     "containment": "what follows in a slot is hlt, which stops the program in both places",
@@ -172,8 +173,8 @@ class Agreement:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
     disagreements: list[Row] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
     lost: list[str] = field(default_factory=list)  # why encodings have no row
-    skipped: Counter[str] = field(default_factory=Counter)  # encodings that the processor does not know, by reason
     runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
     deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
     assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
@@ -242,35 +243,35 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
-def absent(encoding: bytes, cpu: Cpu, present: frozenset[str]) -> str:
-    """Why an encoding of the model raises #UD here; `present`: the processor's features, by names of `FEATURES`."""
-    decoded = decode(encoding, cpu)
-    if not isinstance(decoded, Decoded) or decoded.faults_ud:
-        return "#UD on every processor, by the model"
-    known = {name.replace("_", ""): name in present for name in FEATURES}
-    names = decoded.form.opcode.cpuid
-    plain = {name: name.lower().replace("_", "") for name in names}
-    missing = [n for n, p in plain.items() if p not in ALWAYS_THERE and not known.get(p, False)]
-    return f"#UD: this processor has no {' '.join(missing)}" if missing else "#UD in the states that are run"
-
-
 Answer = tuple[list[Row], Counter[str]]
 
 
 @contextmanager
 def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
     """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
-    cpu, present = machine_cpu(), capabilities().features
+    cpu = machine_cpu()
     with KernelJudge() as kernel:
         predictor = Predictor(judge, cpu)
 
         def rows(encodings: tuple[bytes, ...]) -> Answer:
-            asked = list(wanted(encodings, ranges, cpu))
-            known = list(kernel.valid(iter(asked)))
-            found = [predictor.row(c) for c in kernel.compare(iter(known))]
-            return found, Counter(absent(e, cpu, present) for e in set(asked) - set(known))
+            here, skipped = present(wanted(encodings, ranges, cpu))
+            known = list(kernel.valid(iter(here)))
+            skipped[UNDEFINED] = len(here) - len(known)
+            return [predictor.row(c) for c in kernel.compare(iter(known)) if c.valid], skipped
 
         yield rows
+
+
+def present(encodings: Iterable[bytes]) -> tuple[list[bytes], Counter[str]]:
+    """The encodings whose features the processor has; of the others how many, by reason."""
+    here: list[bytes] = []
+    skipped: Counter[str] = Counter()
+    for data in encodings:
+        if names := absent(data):
+            skipped[lacks(names)] += 1
+        else:
+            here.append(data)
+    return here, skipped
 
 
 def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
@@ -299,5 +300,5 @@ def compared(
                 continue
             for found in answer[0]:
                 agreement.take(found)
-            agreement.skipped.update(answer[1])
+            agreement.skipped += answer[1]
             yield agreement

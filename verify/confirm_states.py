@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verify.live.capabilities import capabilities
+from verify.live.capabilities import visible
 from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
 from verify.live.kernel_outcome import Setting
 from verify.live.kernel_placement import LAST_SLOT, ORDINARY
@@ -41,6 +41,9 @@ TABLES: Final[Mapping[str, Callable[..., int]]] = {
 }
 
 
+NOTHING: Final = Memory()
+
+
 @dataclass(frozen=True, slots=True)
 class _Bytes(Memory):
     """The data pages of a state; everything else is 0."""
@@ -68,7 +71,7 @@ class _Bytes(Memory):
 class _Written(Memory):
     """A memory over another one."""
 
-    below: Memory = Memory()
+    below: Memory = NOTHING
 
     def byte(self, address: int) -> int:
         """The byte at a 64-bit address."""
@@ -203,7 +206,7 @@ def environment(state: State, setting: Setting, busy: int = 0) -> dict[str, Any]
 
 def _vectors(image: bytes) -> tuple[int, ...]:
     """32 registers of 512 bits: the components that the processor has."""
-    at = {c.bit: c.offset for c in capabilities().components}
+    at = {c.bit: c.offset for c in visible().components}
     lanes = []
     for i in range(16):
         parts = [image[160 + 16 * i :][:16]]

@@ -21,8 +21,8 @@ from typing import Final, Self
 from verify.live.kernel_child import HLT, Stop, Tracee
 from verify.live.kernel_kinds import Family, kinds
 from verify.live.kernel_outcome import Setting, kind
-from verify.live.kernel_placement import HERE, PLACEMENTS, Placement, is_x87
-from verify.live.kernel_ptrace import RIP
+from verify.live.kernel_placement import HERE, PLACEMENTS, is_x87
+from verify.live.kernel_ptrace import RIP, untraceable
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_runner import Deviation, Runner, Seen, Shown
 from verify.live.kernel_state import State, standard_states
@@ -82,8 +82,10 @@ class KernelJudge:
     """The kernel's uprobes as judge; a context manager. Raises UprobesUnavailable where something is missing."""
 
     def __enter__(self) -> Self:
-        if absent := missing():
-            raise UprobesUnavailable("missing for tests against the kernel: " + "; ".join(absent))
+        if lacking := missing():
+            raise UprobesUnavailable("missing for tests against the kernel: " + "; ".join(lacking))
+        if why := untraceable():
+            raise UprobesUnavailable(f"missing for tests against the kernel: {why}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -191,5 +193,6 @@ def _comparison(
         runs.update(s.runs)
     return Comparison(
         encoding, origin, errno, tuple(d for d in rows if not d.difference.assumption), ends,
-        tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())), tuple(f for s in seen for f in s.frames), tuple(w for s in seen for w in s.shown),
+        tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())),
+        tuple(f for s in seen for f in s.frames), tuple(w for s in seen for w in s.shown),
     )

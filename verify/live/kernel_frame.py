@@ -36,7 +36,7 @@ FAULT_FRAME, TRAP_SIGINFO = "fault-frame", "trap-siginfo"
 
 @dataclass(frozen=True, slots=True)
 class FrameDifference:
-    """One part of the frame that differs, in words; `assumption` is the name of the one that leaves it out, or empty."""
+    """One part of the frame that differs, in words; `assumption`: the name of the one that leaves it out, or empty."""
 
     detail: str
     assumption: str = ""

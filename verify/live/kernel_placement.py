@@ -15,6 +15,7 @@ from verify.live.corpus import PREFIX_BYTES, Layout, place
 from verify.live.kernel_child import DATA, HLT, RSEQ_AREA, SIGNAL_STACK, STANDARD, Space
 from verify.live.kernel_outcome import Setting
 from verify.live.kernel_state import TARGET, TARGET_OFFSET, X87_AREA
+from verify.live.needs import refuse_hidden
 
 PAGE: Final = mmap.PAGESIZE
 STRIDE: Final = 64                                  # bytes of a slot of the code region
@@ -64,7 +65,11 @@ class Placement:
         return [place(e, self.layout, i) for i, e in enumerate(encodings)]
 
     def text(self, placed: Sequence[bytes]) -> bytes:
-        """The code region: one encoding a slot, behind it fnstenv for x87 ones and the tail; everything else hlt."""
+        """The code region: one encoding a slot, behind it fnstenv for x87 ones and the tail; everything else hlt.
+
+        Raises NotHere.
+        """
+        refuse_hidden(placed)
         behind = X87_EPILOGUE + self.x87_area.to_bytes(4, "little")
         slots = (self.prologue + e + behind * is_x87(e) + self.tail for e in placed)
         return b"".join(s.ljust(STRIDE, bytes((HLT,))) for s in slots)

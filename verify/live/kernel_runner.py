@@ -19,8 +19,8 @@ from verify.live.kernel_outcome import Difference, Outcome, Setting, differences
 from verify.live.kernel_placement import Placement
 from verify.live.kernel_ptrace import RIP
 from verify.live.kernel_registration import image
-from verify.live.kernel_state import FLAGS, ID_FLAG, STANDARD, State
 from verify.live.kernel_slots import BLOCKER, occupy
+from verify.live.kernel_state import FLAGS, ID_FLAG, STANDARD, State
 from verify.live.uprobe import Probes
 
 X87_POINTERS: Final = "x87-pointers"
@@ -196,7 +196,7 @@ class Runner:
         outcome = replace(outcome, hits=counted() - before)
         setting, plain = self.setting(index), self.plain[index][state]
         seen.runs[state.kind] += 1
-        if plain.stop.frame and outcome.stop.frame and all(_faults(stop, setting) for stop in (plain.stop, outcome.stop)):
+        if all(stop.frame and _faults(stop, setting) for stop in (plain.stop, outcome.stop)):
             seen.frames.append((trap_number(plain.stop), trap_number(outcome.stop)))
         found = differences(plain, outcome, setting)
         return [Deviation(state.name, hit, d, state.kind, state.breaks) for d in found]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from verify.live.capabilities import visible
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Space, Tracee
 from verify.live.kernel_child import STANDARD as STANDARD_SPACE
@@ -37,8 +38,9 @@ STANDARD: Final = "standard"
 class State:
     """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped.
 
-    `kind` is what is counted together; `read_only`: its first pages (`kernel_child.READ_ONLY_PAGES`) cannot be written; `delivered`: the
-    signal that ends the run goes to the program's handler; `breaks`: assumptions of the theorem that do not hold in it.
+    `kind` is what is counted together; `read_only`: its first pages (`kernel_child.READ_ONLY_PAGES`) cannot be written;
+    `delivered`: the signal that ends the run goes to the program's handler; `breaks`: assumptions of the theorem that
+    do not hold in it.
     """
 
     name: str
@@ -67,8 +69,8 @@ class State:
 
 
 def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
-    """Offset and size in bytes of the vector components in the xsave image; those that the processor has."""
-    present = child.cpuid(0xD)[0]
+    """Offset and size in bytes of the vector components in the xsave image; those that the kernel has enabled."""
+    present = visible().xcr0
     rows = {name: child.cpuid(0xD, number) for name, number in COMPONENTS.items() if present >> number & 1}
     return {name: (row[1], row[0]) for name, row in rows.items()}
 
