@@ -1,4 +1,4 @@
-"""Kinds of states of the kernel's judge: what each shows, and that a fault seeded into the scheme's model is found by it."""
+"""Kinds of states of the kernel's judge: what each shows, and that a fault seeded into the model is found by it."""
 
 from __future__ import annotations
 
