@@ -15,13 +15,14 @@ import pytest
 
 from verify.live import kernel_outcome
 from verify.live.corpus import registration_corpus
+from verify.live.hiding import VARIABLE
 from verify.live.kernel import Comparison, KernelJudge
 from verify.live.kernel_child import CODE, HLT, Stop, Tracee
 from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import image
 from verify.live.kernel_state import standard_states
-from verify.live.needs import absent
+from verify.live.needs import NotHere, absent
 from verify.live.uprobe import Probes, UprobesUnavailable
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
@@ -113,6 +114,15 @@ def test_no_probe_or_child_is_left_behind_on_an_error(judge: KernelJudge, tmp_pa
         pid = child.pid
         assert child.read_code()[0] == 0x90
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.needs("avx")
+def test_a_hidden_encoding_is_not_run(judge: KernelJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "avx")
+    for run in (lambda: list(judge.compare(iter([bytes.fromhex("c5f828c1")]))),
+                lambda: list(judge.valid(iter([bytes.fromhex("c5f828c1")])))):
+        with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
+            run()
 
 
 def test_without_capabilities_the_judge_names_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_an_unknown_name_is_one_line_that_names_it(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(VARIABLE, text)
-    wrong = repr(text.split(",")[-1])
+    wrong = repr(text.rsplit(",", maxsplit=1)[-1])
     with pytest.raises(HidingError, match=wrong):
         hidden()
     for command in (["confirm", "--semantics", "90"], ["confirm", "--litmus"], ["confirm", "--races"]):
