@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
 from verify.live.available import missing
+from verify.live.corpus import registration_corpus
 from verify.live.executor import Executor
 
 
@@ -15,6 +17,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
     if absent := missing(names):
         pytest.skip("missing: " + "; ".join(absent))
+
+
+@pytest.fixture(scope="session")
+def corpus_sample() -> tuple[bytes, ...]:
+    """Every 211th encoding of the kernel judge's corpus: a pass over all of it takes seconds."""
+    return tuple(islice(registration_corpus(), 0, None, 211))
 
 
 @pytest.fixture(scope="module")
