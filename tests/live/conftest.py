@@ -13,9 +13,9 @@ from verify.live.executor import Executor
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test marked `needs(NAME...)` with what is missing of it."""
+    """Skips a test marked `needs(NAME...)` with what is missing of it; every test here needs Linux on x86-64."""
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
-    if absent := missing(names):
+    if absent := missing(["x86-64"]) or missing(names):
         pytest.skip("missing: " + "; ".join(absent))
 
 
