@@ -13,11 +13,11 @@ from random import Random
 import pytest
 from rule_proofs import SOLVERS, Widths, claims, failures, multiplies_unknowns, solvers
 from rule_survey import built
-from rule_use import RULE, Use, listed, recording, rows_of, widths_of
-from term_plans import plans, rewritten
+from rule_use import COMMUTE, RULE, Use, listed, recording, rows_of, widths_of
+from term_plans import Plan, folded, plans, rewritten
 from wrong_rules import WRONG
 
-from verify.models.bits import RULES, Rule
+from verify.models.bits import RULES, Rule, Term, as_written, constructors, precedes
 from verify.models.isa.forms import all_forms
 from verify.models.schemes.registry import SCHEMES
 
@@ -72,6 +72,37 @@ def test_products_of_unknowns_alone_are_left_to_one_solver():
     for rule in RULES:
         assert solvers(rule, {"x": 16}) == list(SOLVERS)
         assert (len(solvers(rule, {"x": 32})) == 1) == multiplies_unknowns(rule)
+
+
+def test_every_rule_has_a_wrong_variant_or_is_of_a_family_that_has():
+    """By the operation of the pattern."""
+    families = {r.pattern.partition("(")[0] for r in RULES if r.by == "match"}
+    assert families == {r.pattern.partition("(")[0] for r in WRONG}
+    assert len(WRONG) >= 20
+
+
+def in_order_alone(plan: Plan) -> Term:
+    """The plan as nodes, with operands of commutative operations sorted and nothing else."""
+
+    def of(p: Plan, args: list[Term]) -> Term:
+        if p.op.rstrip("_") in COMMUTE and precedes(args[1], args[0]):
+            args.reverse()
+        return as_written(p.op.rstrip("_"), tuple(args), p.params, p.sort)
+
+    return folded(plan, of)
+
+
+def test_constructors_without_rules_rewrite_nothing_but_order_and_sums():
+    """So that no rewriting is anywhere but in the rows and in the normal form of sums."""
+    compared = 0
+    made = constructors(())
+    for plan in plans("no rules", 800):
+        seen: set[str] = set()
+        folded(plan, lambda p, _: seen.add(p.op))  # noqa: B023
+        if not seen & {"add", "sub", "neg", "mul"}:
+            compared += 1
+            assert rewritten(plan, made) is in_order_alone(plan)
+    assert compared > 150
 
 
 def unlisted(seen: set[Use]) -> list[str]:
