@@ -76,6 +76,12 @@ def test_products_of_unknowns_alone_are_left_to_one_solver():
         assert (len(solvers(rule, {"x": 32})) == 1) == multiplies_unknowns(rule)
 
 
+@pytest.mark.parametrize("pattern", ["and_(const(a), const(a))", "not_(add(x, y))", "ult(zext(x, k), zext(y, k))"])
+def test_a_pattern_that_cannot_be_matched_is_refused(pattern):
+    with pytest.raises(ValueError, match="not matched within a pattern"):
+        constructors((Rule("odd", pattern, "", "x"),))
+
+
 def test_every_rule_has_a_wrong_variant_or_is_of_a_family_that_has():
     """By the operation of the pattern."""
     families = {r.pattern.partition("(")[0] for r in RULES if r.by == "match"}
