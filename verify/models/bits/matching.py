@@ -92,7 +92,8 @@ def source(name: str, rules: Sequence[Rule], traced: bool = False) -> str:
     """Python source of a constructor; `traced` calls `observe(rule, values of its names)` where a rule applies."""
     operation = OPERATIONS[name]
     operands = [f"t{i}" for i in range(operation.terms)] + [f"p{i}" for i in range(len(operation.integers))]
-    blocks = [b for rule in rules if _called(_pattern(rule)) == name and rule.by == "match" for b in _blocks(rule, traced)]
+    own = [r for r in rules if r.by == "match" and _called(_pattern(r)) == name]
+    blocks = [b for rule in own for b in _blocks(rule, traced)]
     body = [operation.check or "pass", *_nested(blocks), f"return {operation.otherwise}"]
     return "\n    ".join([f"def {name}({', '.join(operands)}):", *body])
 
