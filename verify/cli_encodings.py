@@ -132,10 +132,10 @@ def classify(
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import classified, known_of  # noqa: PLC0415  start-up time
-    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.ledger import ANY_CPU, Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(ledger_directory(folder), scheme.name)
+    ledger = Ledger(ledger_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)  # classes name the vendor
     known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):

@@ -49,11 +49,13 @@ def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
     return ASSUMPTIONS - set(dropped)
 
 
-def ledger_directory(given: str | None) -> Path:
-    """The ledger's folder, made where it is missing.  A usage error where it cannot be a folder."""
-    from verify.ledger import default_directory  # noqa: PLC0415  start-up time
+def ledger_directory(
+    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], partial_mark: str = ""
+) -> Path:
+    """The ledger's folder for these settings, made where it is missing.  A usage error where it cannot be a folder."""
+    from verify.ledger import place  # noqa: PLC0415  start-up time
 
-    folder = Path(given) if given else default_directory()
+    folder = place(given or None, scheme, cpu, assumptions, partial_mark)
     try:
         if folder.exists() and not folder.is_dir():
             raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")

@@ -15,7 +15,7 @@ from verify.models.machine import FLAG_BITS, State, symbolic_state
 from verify.models.problems import own_values, problem
 from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
 from verify.models.schemes.plan import Refuse
-from verify.smt.candidates import TYPICAL
+from verify.smt.canonical import TYPICAL
 from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement
 

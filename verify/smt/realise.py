@@ -20,7 +20,7 @@ from verify.models.machine import FLAG_BITS, Access, symbolic_state
 from verify.models.problems import own_values, problem
 from verify.models.schemes.execution import displaced, in_place, initial
 from verify.models.schemes.plan import Refuse
-from verify.smt.candidates import TYPICAL
+from verify.smt.canonical import TYPICAL
 from verify.smt.counterexample import shown_rows
 from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement

@@ -36,6 +36,7 @@ class FormResult:
     over_cautious: bool  # refused, though running an unchanged copy would be proved
     counterexample: Counterexample | None
     obligations: int
+    questions: frozenset[str]  # digests of those obligations that identity of terms did not prove
 
 
 @dataclass(slots=True)
@@ -44,12 +45,14 @@ class _Tally:
     observables: dict[str, list[Verdict]] = field(default_factory=dict)
     reasons: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
+    questions: set[str] = field(default_factory=set)
     first: Judgement | None = None
 
     def add(self, j: Judgement) -> None:
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
+        self.questions |= j.questions
         for name, verdict in j.observables:
             self.observables.setdefault(name, []).append(verdict)
         if j.verdict is Verdict.REFUSED:
@@ -62,12 +65,11 @@ class _Tally:
 
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
-    regular, irregular = _Tally(), list[Verdict]()
-    judge.begin_form()
+    regular, irregular, brief = _Tally(), list[Verdict](), judge.begin_form()
     asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
     for cpu in asked:
         _judged(form, judge, regular, cpu)
-        irregular += _irregular(form, judge.brief, cpu)
+        irregular += _irregular(form, brief, cpu)
     verdict = worst(regular.verdicts)
     names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
     refused = verdict is Verdict.REFUSED
@@ -78,7 +80,7 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()),
+        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions),
     )  # fmt: skip
 
 
@@ -87,7 +89,7 @@ def undecided(form: Form, reason: str) -> FormResult:
     names = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
     return FormResult(
         form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, Verdict.UNKNOWN, names,
-        None, reason, (), False, None, 0,
+        None, reason, (), False, None, 0, frozenset(),
     )  # fmt: skip
 
 
