@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore mutants bench headers promote kernel semantics litmus races
+.PHONY: check test live prove explore mutants bench headers continuations promote kernel semantics litmus races
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -41,6 +41,9 @@ bench:  ## medians of five, JSON with machine and versions beside it
 headers:  ## the partition over all opcode headers (long)
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu intel
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu amd
+
+continuations:  ## every representative with 20 tails behind it: where do plans depend on what follows? (half an hour)
+	$(PYTHON) tests/sweep_continuations.py
 
 promote:  ## rewrite the golden reports from what the program prints now
 	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

@@ -62,7 +62,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows."""
     decoded = judgement.probe.decoded
     assert isinstance(decoded, Decoded)
-    encoding = judgement.probe.data[: decoded.layout.length]
+    encoding = judgement.probe.data[: decoded.layout.length + len(judgement.probe.followed_by)]
     text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     for spare in (True, False) if state.spare else (True,):
         situation = situation_of(encoding, state, places, spare)

@@ -13,7 +13,7 @@ import pytest
 import z3
 
 from verify.models import bits
-from verify.models.bits import GPRS, MEMORY, Sort, Term, _node, const, distinct_registers, postorder, var
+from verify.models.bits import GPRS, MEMORY, Sort, Term, const, postorder, var
 from verify.models.evaluation import Memory, World, compiled, evaluate, stepwise
 from verify.smt.canonical import canonical
 from verify.smt.z3terms import translated
@@ -141,15 +141,15 @@ def raw(plan: Plan) -> Term:
     args = tuple(raw(a) for a in plan.args)
     match plan.op:
         case "const" | "var" | "extract" | "load":
-            return _node(plan.op, args, plan.params, plan.sort)
+            return bits.as_written(plan.op, args, plan.params, plan.sort)
         case "add":
-            return _node("sum", args, (0, 1, 1), plan.sort)
+            return bits.as_written("sum", args, (0, 1, 1), plan.sort)
         case "sub":
-            return _node("sum", args, (0, 1, (1 << plan.sort) - 1), plan.sort)
+            return bits.as_written("sum", args, (0, 1, (1 << plan.sort) - 1), plan.sort)
         case "neg":
-            return _node("sum", args, (0, (1 << plan.sort) - 1), plan.sort)
+            return bits.as_written("sum", args, (0, (1 << plan.sort) - 1), plan.sort)
         case _:
-            return _node(plan.op.rstrip("_"), args, (), plan.sort)
+            return bits.as_written(plan.op.rstrip("_"), args, (), plan.sort)
 
 
 def signed(x: int, width: int) -> int:
@@ -415,23 +415,15 @@ def test_registers_are_not_taken_to_differ_without_the_premise():
     assert evaluate((bits.select(bits.store(FILE, N, A), M),), env) == (99,)
 
 
-def test_registers_are_taken_to_differ_within_the_premise_and_no_longer():
-    with distinct_registers([(N, M)]):
-        assert bits.select(bits.store(FILE, N, A), M) is bits.select(FILE, M)
-        assert bits.select(bits.store(FILE, M, A), N) is bits.select(FILE, N)
-        one = bits.store(bits.store(FILE, N, A), M, B)
-        other = bits.store(bits.store(FILE, M, B), N, A)
-        assert one is other
-        with distinct_registers([(N, M)]):
-            pass
-        assert bits.select(bits.store(FILE, N, A), M) is bits.select(FILE, M)
-    assert bits.select(bits.store(FILE, N, A), M) is not bits.select(FILE, M)
-
-
-def test_the_premise_ends_with_an_exception():
-    with pytest.raises(RuntimeError), distinct_registers([(N, M)]):
-        raise RuntimeError
-    assert bits.select(bits.store(FILE, N, A), M) is not bits.select(FILE, M)
+def test_registers_are_taken_to_differ_under_the_premise_and_nowhere_else():
+    one, other = bits.store(bits.store(FILE, N, A), M, B), bits.store(bits.store(FILE, M, B), N, A)
+    read = (bits.select(bits.store(FILE, N, A), M), bits.select(bits.store(FILE, M, A), N))
+    known = bits.under([(N, M)], (*read, one, other))
+    assert known[:2] == (bits.select(FILE, M), bits.select(FILE, N))
+    assert known[2] is known[3]
+    assert one is not other
+    assert bits.select(bits.store(FILE, N, A), M) is read[0]
+    assert bits.under([(N, const(6, 4))], read) == read
 
 
 @pytest.mark.parametrize("batch", range(4))
@@ -443,8 +435,7 @@ def test_under_the_premise_values_are_right_wherever_the_premise_holds(batch):
         for _ in range(rng.randrange(1, 6)):
             array = Plan("store", (array, rng.choice(numbers), Plan("var", (), (rng.choice("ab"),), 64)), (), GPRS)
         plan = Plan("select", (array, rng.choice(numbers)), (), 64)
-        with distinct_registers([(N, M), (N, const(6, 4))]):
-            term = built(plan)
+        (term,) = bits.under([(N, M), (N, const(6, 4))], (built(plan),))
         n = rng.choice([x for x in range(16) if x != 6])
         k = rng.choice([x for x in range(16) if x != n])
         env = {"g": tuple(range(100, 116)), "a": 1, "b": 2, "n": n, "k": k}
