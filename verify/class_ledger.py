@@ -69,7 +69,9 @@ class ClassLedger:
 
     def _stored(self) -> KnownClasses:
         found = KnownClasses()
-        mark, *lines = lines_of(self._classes) or [self.mark]
+        if not self._classes.exists():
+            return found
+        mark, *lines = lines_of(self._classes) or [""]
         if not _is_hex(mark, len(self.mark)):
             raise ValueError("its first line is not a fingerprint")
         if mark != self.mark:

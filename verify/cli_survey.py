@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import click
@@ -90,20 +90,22 @@ class _Survey:
                 with _progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
                     classes = self.ledger.classes(assumptions)
-                    for found in judged_forms(missing, setting, known, {} if self.fresh else classes.known(), jobs):
-                        self._take(found, classes)
-                        if bar is not None and task is not None:
-                            bar.advance(task, len(found.rows))
+                    before = {} if self.fresh else classes.known()
+                    with closing(judged_forms(missing, setting, known, before, jobs)) as learnt:
+                        for found in learnt:
+                            self._take(found, classes)
+                            if bar is not None and task is not None:
+                                bar.advance(task, len(found.rows))
             finally:
                 self._keep()
         return [self.rows[n] for n in names]
 
     def _take(self, found: Any, classes: Any) -> None:
-        self.ledger.add(found.decisions)
-        classes.add(found.classes)
         rows = {r["form"]: r for r in found.rows}
         self.rows.update(rows)
         self.new.update((name, r) for name, r in rows.items() if is_lasting(r))
+        self.ledger.add(found.decisions)
+        classes.add(found.classes)
         if time.monotonic() - self.saved > SAVE_EVERY:
             self._keep()
 

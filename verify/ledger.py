@@ -22,7 +22,7 @@ from verify.store import append, first_line, lines_of, locked, replace, undamage
 
 FORMAT: Final = 2
 ANY_CPU: Final = "any"
-RECORDED: Final = ("linux-uprobes-6.18", "linux-uprobes-3.15", "identity")  # what a checkout keeps: proofs/README.md
+RECORDED: Final = ("linux-uprobes-6.18", "linux-uprobes-3.15", "identity")  # in a checkout's proofs/: `make prove`
 LONGEST: Final = 100  # characters of a folder's name
 
 
@@ -89,14 +89,14 @@ class Ledger:
         )
 
     def _stored_decisions(self) -> dict[str, Decision]:
-        lines = lines_of(self._obligations)
-        if not lines:
+        if not self._obligations.exists():
             return {}
-        if "fingerprint" not in _object(lines[0]):
-            raise ValueError("its first line is no fingerprint")
+        lines = lines_of(self._obligations)
+        if not lines or "fingerprint" not in _object(lines[0]):
+            raise ValueError("its first line is not a fingerprint")
         if not lines[0].startswith(self._header):
             return {}
-        return dict(_decoded(json.loads(line)) for line in lines[1:] if not line.startswith("{"))
+        return dict(_decoded(json.loads(line)) for line in lines[1:] if not line.startswith('{"versions":'))
 
     def add(self, decisions: Iterable[tuple[str, Decision]]) -> None:
         """Stores new decisions at once, so that an interrupted run loses none."""

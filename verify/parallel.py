@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -114,7 +114,7 @@ def _kind(name: str) -> tuple[object, ...]:
 
 def judged_forms(
     names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome], jobs: int
-) -> Iterator[Learnt]:
+) -> Generator[Learnt, None, None]:
     """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
     groups = list(chunks(sorted(names, key=_kind)))
     if jobs == 1 or len(groups) == 1:
@@ -122,9 +122,12 @@ def judged_forms(
         yield from map(worker.learnt, groups)
         return
     context = multiprocessing.get_context("fork")
+    others = frozenset(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, _start, (setting, known, classes)) as pool:
         try:
             yield from pool.map(_learnt, groups)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in frozenset(multiprocessing.active_children()) - others:
+                worker.terminate()  # what it has begun is not waited for: nothing of it is lost but time
             raise

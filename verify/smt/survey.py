@@ -15,6 +15,7 @@ from itertools import islice
 from verify.models.isa.encode import decoded_representatives, irregular_representatives
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
+from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES
 from verify.models.sites import is_vendor_specific, probe, probe_of
 from verify.smt.counterexample import Counterexample, counterexample
@@ -109,7 +110,7 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     for decoded in decoded_representatives(form, cpu):
         for behind in (b"", *judge.scheme.continuations(decoded.data)):
             p = probe_of(decoded, judge.scheme, behind)
-            if p.key in done:
+            if p.key in done and disagreement(decoded.data, decoded) is None:  # a dispute is about bytes, not a class
                 continue
             found = (judge.brief if tally.first else judge).judged(p)
             tally.add(found)
