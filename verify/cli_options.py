@@ -41,21 +41,31 @@ def scheme_named(name: str | None) -> Scheme:
 
 def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
     """The assumptions in force.  A usage error for an unknown name."""
-    from verify.models.schemes.execution import ASSUMPTIONS  # noqa: PLC0415  start-up time
+    from verify.models.schemes.assumptions import ASSUMPTIONS, BY_NAME  # noqa: PLC0415  start-up time
 
     for name in dropped:
-        if name not in ASSUMPTIONS:
-            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(ASSUMPTIONS))}")
+        if name not in BY_NAME:
+            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(BY_NAME))}")
     return ASSUMPTIONS - set(dropped)
 
 
-def ledger_directory(
-    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], partial_mark: str = ""
+def ledger_directory(given: str | None) -> Path:
+    """The ledger's folder, made where it is missing.  A usage error where it cannot be a folder."""
+    from verify.ledger import default_directory  # noqa: PLC0415  start-up time
+
+    return _made(Path(given) if given else default_directory())
+
+
+def settings_directory(
+    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = ""
 ) -> Path:
-    """The ledger's folder for these settings, made where it is missing.  A usage error where it cannot be a folder."""
+    """The ledger's folder for results under these settings, as `verify.ledger.place` says; made as above."""
     from verify.ledger import place  # noqa: PLC0415  start-up time
 
-    folder = place(given or None, scheme, cpu, assumptions, partial_mark)
+    return _made(place(given or None, scheme, cpu, assumptions, mark))
+
+
+def _made(folder: Path) -> Path:
     try:
         if folder.exists() and not folder.is_dir():
             raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")

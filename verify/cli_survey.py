@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, scheme_named
+from verify.cli_options import assumptions_without, judging, opcode_ranges, scheme_named, settings_directory
 from verify.cli_status import REFUTED, UNDECIDED
 from verify.fingerprint import SURVEY, fingerprint
 from verify.ledger import Ledger
@@ -49,7 +49,7 @@ def opcode_range(
     if not names:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}")
     part = mark if len(names) < len(every) else ""
-    ledger = Ledger(ledger_directory(folder, scheme.name, cpu, assumptions, part), scheme.name)
+    ledger = Ledger(settings_directory(folder, scheme.name, cpu, assumptions, part), scheme.name)
     survey = _Survey(ledger, mark, fresh)
     try:
         rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)

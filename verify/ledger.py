@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from verify.class_ledger import ClassLedger
 from verify.fingerprint import JUDGE, PROVER, fingerprint, versions
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.verdicts import Decision, Verdict, witness_of
 from verify.store import append, first_line, lines_of, locked, replace, undamaged
 
@@ -41,11 +41,17 @@ def cache_directory() -> Path:
     return Path(base) / "ubp-verify"
 
 
+def default_directory() -> Path:
+    """`proofs/` of the checkout that the working directory lies in, else the user's cache directory."""
+    return checkout_directory() or cache_directory()
+
+
 def settings_name(cpu: str, assumptions: Iterable[str]) -> str:
     """The folder of runs under other settings than the default ones; "" for those."""
     given = frozenset(assumptions)
-    dropped = [f"without-{name}" for name in sorted(ASSUMPTIONS - given)]
-    parts = [*([f"cpu-{cpu}"] if cpu != ANY_CPU else []), *dropped]
+    without, added = sorted(ASSUMPTIONS - given), sorted(given - ASSUMPTIONS)
+    parts = [f"cpu-{cpu}"] if cpu != ANY_CPU else []
+    parts += [*(f"without-{name}" for name in without), *(f"with-{name}" for name in added)]
     name = "+".join(parts)
     return name if len(name) <= LONGEST else f"settings-{fingerprint((), name)}"
 

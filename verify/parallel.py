@@ -128,6 +128,6 @@ def judged_forms(
             yield from pool.map(_learnt, groups)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in frozenset(multiprocessing.active_children()) - others:
-                worker.terminate()  # what it has begun is not waited for: nothing of it is lost but time
+            for child in frozenset(multiprocessing.active_children()) - others:
+                child.terminate()  # what it has begun is not waited for: nothing of it is lost but time
             raise

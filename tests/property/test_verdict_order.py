@@ -11,7 +11,7 @@ from verify.batch import NOTHING, Known, classified
 from verify.ledger import Ledger
 from verify.models.isa.encode import random_encoding
 from verify.models.isa.forms import Cpu, all_forms, form
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.smt import judge as module
 from verify.smt.judge import Judge

@@ -8,7 +8,7 @@ import pytest
 
 from verify.cli import status
 from verify.ledger import RECORDED, Ledger, cache_directory, place, settings_name
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT
 from verify.smt.verdicts import Decision, Verdict
 
@@ -62,7 +62,8 @@ def test_other_settings_and_schemes_have_their_own_place(checkout):
 
 
 def test_what_a_checkout_records_is_what_make_prove_surveys():
-    lines = re.findall(r"ubp-verify opcode-range -q(?: --scheme (\S+))?$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (ROOT / "Makefile").read_text()
+    lines = re.findall(r"ubp-verify opcode-range -q(?: --scheme (\S+))?$", text, re.MULTILINE)
     assert sorted(name or DEFAULT for name in lines) == sorted(RECORDED)
 
 

@@ -10,7 +10,7 @@ import pytest
 from verify import store
 from verify.ledger import Ledger
 from verify.models.bits import const, ult, var
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.canonical import Canonical, canonical
 from verify.smt.verdicts import Decision, Verdict, Witness
 

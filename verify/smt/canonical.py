@@ -1,8 +1,8 @@
 """The canonical text of an obligation: equal texts are equal up to renaming, so one proof serves all of them.
 
 Variables are numbered in order of first use, and so are datapath functions (uninterpreted functions whose name has a
-dot: `OPCODE.output`).  Every other function name is part of the text, and so are the names of variables that evaluation
-gives a typical value where a witness says nothing.  It is JSON, [nodes, roots, [variable's number, its name]...], a node
+dot: `OPCODE.output`).  Every other function name is part of the text, and so are the names of variables that have a
+typical value where a witness says nothing.  It is JSON, [nodes, roots, [[variable's number, its name]...]], a node
 being [operation, sort, parameters, positions of arguments]; it can be read again.
 """
 

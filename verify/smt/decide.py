@@ -22,7 +22,6 @@ from verify.smt.minimise import minimised
 from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, Answer, satisfiable
 
-LOWER_HALF: Final = "where the program can access no address with bit 63 set"
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 20  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
@@ -204,8 +203,6 @@ def _solved(asked: Question) -> Decision:
     witness = _shown(asked, answer) or _shown(asked, satisfiable((*roots, *ordinary(roots))))
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
-    if satisfiable((*roots, *lower_half(roots))).status == "unsat":
-        return Decision(Verdict.PROVED, reason=LOWER_HALF)
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
 
 
@@ -235,13 +232,6 @@ def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
             yield not_(t)
         elif name.endswith(IS_32_BIT):
             yield eq(t, eq(extract(t.args[0], 15, 3), const(USER32_CS >> 3, 13)))
-
-
-def lower_half(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms: what is accessed without fault is at an address with bit 63 clear."""
-    for t in postorder(roots):
-        if t.op == "uf" and t.params[0] == "access_fault":
-            yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(extract(t.args[0], 63, 63)))
 
 
 def _from_model(answer: Answer, text: Canonical) -> Witness:

@@ -20,6 +20,7 @@ from typing import Final
 from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
 from verify.models.schemes.kernel_decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
+from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -280,4 +281,5 @@ SCHEME: Final = Scheme(
     plan=plan,
     unrestricted=unrestricted,
     continuations=continuations,
+    entries=ENTRIES,
 )
