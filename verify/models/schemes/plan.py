@@ -80,6 +80,7 @@ class Emulate:
     effect: Effect
     length: int  # bytes, as the implementation's decoder sees it
     optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
+    stepped_first: bool = False  # the first hit steps a copy, which has the same effect
 
 
 @dataclass(frozen=True, slots=True)
