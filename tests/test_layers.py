@@ -42,8 +42,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # proofs of encodings and forms
     "verify.smt": ("verify.models",),
-    "verify.class_ledger": ("verify.smt",),
-    "verify.ledger": ("verify.class_ledger", "verify.smt"),
+    "verify.fingerprint": (),
+    "verify.store": (),
+    "verify.class_ledger": ("verify.fingerprint", "verify.smt", "verify.store"),
+    "verify.ledger": (
+        "verify.class_ledger", "verify.fingerprint", "verify.models.schemes", "verify.smt", "verify.store",
+    ),
     "verify.rows": ("verify.__version__", "verify.models", "verify.smt"),
     "verify.explain": ("verify.models", "verify.rows", "verify.smt"),
     "verify.parallel": ("verify.models", "verify.rows", "verify.smt"),
@@ -66,6 +70,7 @@ ONLY_IN = {  # library -> where it may be imported
     "capstone": ("verify.models.isa.second_opinion",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
+    "filelock": ("verify.store",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}

@@ -110,6 +110,12 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
+
+
 def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
     worst_one = next((j for j in valid if j.deviations), valid[0])
     first = worst_one if looks_behind else valid[0]
@@ -117,8 +123,7 @@ def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[s
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
         "plan": plan_text(first),
-        "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
-        if first.verdict is not Verdict.REFUSED else {},
+        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
         "assumptions": sorted(judge.assumptions),
     }  # fmt: skip
     if isinstance(decoded, Decoded):
