@@ -59,10 +59,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.live": ("verify.models",),
     "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
     "verify.confirm_how": ("verify.live", "verify.models"),
-    "verify.confirm_kernel": ("verify.live", "verify.models", "verify.smt"),
+    "verify.confirm_kernel": ("verify.confirm_states", "verify.live", "verify.models", "verify.smt"),
     "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
     "verify.confirm_races": ("verify.concurrency", "verify.live"),
     "verify.confirm_semantics": ("verify.live", "verify.models"),
+    "verify.confirm_states": ("verify.live", "verify.models", "verify.smt"),
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
