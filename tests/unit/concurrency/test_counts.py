@@ -113,7 +113,7 @@ def test_compiler_that_fails_is_named_and_done_without(tmp_path: Path, monkeypat
     assert explorer.explicit(xol(2), True, Limits()).engine == "numpy"
 
 
-@pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler on this machine")
+@NEEDS_C
 def test_compiler_that_knows_no_native_processor_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

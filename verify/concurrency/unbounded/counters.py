@@ -36,7 +36,7 @@ from verify.concurrency.unbounded.views import Entry, Key, Reached, Space
 
 MOST_STATES = 40  # local states, each with a counter
 MOST_RULES = 1_500
-WORK = 32_000_000  # units, where the limits do not say
+WORK = 52_000_000  # units, where the limits do not say
 SETTING = 100  # units of looking at some threads in some local states
 
 
