@@ -326,7 +326,8 @@ class _Engine:
         facts = [self.counts[number] >= many for number, many in own.items()]
         facts += [self.counts[number] <= own[number] for number in sorted(rule.absent)]
         for some in rule.present:
-            facts.append(z3.Or([self.counts[number] > own[number] for number in sorted(some)]))
+            more = [self.counts[number] > own[number] for number in sorted(some)]
+            facts.append(junction("or", more) if more else self.constants.boolean(False))
         return facts or [self.constants.boolean(True)]
 
     def after(self, rule: Rule) -> list[Expr]:
