@@ -9,7 +9,7 @@ from verify.models.isa.decode import Decoded, text
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.plan import Emulate, Refuse, Step
-from verify.models.sites import Probe, probes
+from verify.models.sites import Probe, probes, undefined_without
 from verify.rows import counterexample_row
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge, Judgement
@@ -89,6 +89,10 @@ def _row(data: bytes, instruction: bytes, found: list[Judgement]) -> tuple[dict[
         length=length + len(data) - len(instruction) if length else 0, verdict=verdict.value,
         observables=[o for o in OBSERVABLES if o in refuted], reason="; ".join(reasons) or _why(valid),
     )  # fmt: skip
+    lacking = dict.fromkeys(f for j in valid for f in undefined_without(j.probe))
+    if lacking:
+        said = f"undefined on processors without {', '.join(lacking)}, runs on when probed"
+        row.update(reason="; ".join(filter(None, (row["reason"], said))), undefined_without=list(lacking))
     return row, valid
 
 

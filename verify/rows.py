@@ -37,6 +37,8 @@ def form_row(r: FormResult) -> dict[str, Any]:
     }  # fmt: skip
     if r.looks_behind:
         row["looks_behind"] = True
+    if r.undefined_without:
+        row["undefined_without"] = list(r.undefined_without)
     if r.counterexample is not None:
         row["counterexample"] = counterexample_row(r.counterexample)
     return row

@@ -16,7 +16,7 @@ from verify.models.isa.encode import decoded_representatives, irregular_represen
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.machine import OBSERVABLES
-from verify.models.sites import is_vendor_specific, probe, probe_of
+from verify.models.sites import is_vendor_specific, probe, probe_of, undefined_without
 from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
@@ -39,6 +39,7 @@ class FormResult:
     counterexample: Counterexample | None
     obligations: int
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
+    undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
 
 
 @dataclass(slots=True)
@@ -49,9 +50,11 @@ class _Tally:
     refusals: dict[str, None] = field(default_factory=dict)
     first: Judgement | None = None
     looks_behind: bool = False
+    undefined_without: dict[str, None] = field(default_factory=dict)
 
     def add(self, j: Judgement) -> None:
         self.looks_behind |= bool(j.probe.followed_by)
+        self.undefined_without.update(dict.fromkeys(undefined_without(j.probe)))
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
@@ -84,6 +87,7 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
         sum(len(v) for v in regular.observables.values()), regular.looks_behind,
+        tuple(regular.undefined_without),
     )  # fmt: skip
 
 
