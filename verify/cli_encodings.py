@@ -74,8 +74,9 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     """Adds what the kernel says, and where the reproducer is; the exit status."""
     from pathlib import Path  # noqa: PLC0415  start-up time
 
-    from verify.confirm_counterexample import confirmation, write_reproducer  # noqa: PLC0415
+    from verify.confirm_counterexample import confirmation, not_on_this_processor, write_reproducer  # noqa: PLC0415
     from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
+    from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
     from verify.models.sites import probe  # noqa: PLC0415
 
@@ -92,8 +93,11 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     if not confirm:
         return 0
     try:
+        if why := not_on_this_processor(data):
+            row["kernel"] = why
+            return UNDECIDED
         row["kernel"] = confirmation(data + behind, judgement, judge.assumptions, row["verdict"])
-    except UprobesUnavailable as error:
+    except (UprobesUnavailable, ExecutorUnavailable) as error:
         row["kernel"] = f"not available here: {error}"
         return UNDECIDED
     return REFUTED if row["kernel"].startswith("contradicted") else 0

@@ -36,7 +36,7 @@ class Ternary(Protocol):
     def __call__(self, a: Term, b: Term, c: Term, /) -> Term: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Constructors:
     """One function an operation; all that one of them makes is made by these."""
 
@@ -115,7 +115,7 @@ def _check_write(memory: Term, address: Term, value: Term) -> None:
         raise ValueError(f"write of {value.width} bits to {memory.sort} at an address of {address.sort}")
 
 
-_SCOPE: Final[dict[str, Any]] = {
+SCOPE: Final[dict[str, Any]] = {  # what the functions made of rules use
     "node": as_written, "precedes": nodes.precedes, "const": const, "bit": nodes.bit, "TRUE": TRUE, "FALSE": FALSE,
     "MEMORY": MEMORY, "signed": _signed, "quotient": _quotient, "same_width": sums.same_width,
     "combined": sums.combined, "scaled": sums.scaled, "low_bits": sums.low_bits,
@@ -139,7 +139,7 @@ def constructors(
 
     `observe` is told of each rule that applies.
     """
-    scope: dict[str, Any] = {**_SCOPE, "differ": differ, "observe": observe}
+    scope: dict[str, Any] = {**SCOPE, "differ": differ, "observe": observe}
     exec(_code(rules, observe is not None), scope)
     made = Constructors(**{f.name: scope[f.name] for f in fields(Constructors)})
     scope["made"] = made

@@ -81,18 +81,10 @@ class _Match:
 
     lines: tuple[str, ...]
     names: Names
-    integers: frozenset[str]  # names of integer operands and of widths
 
     def then(self, *lines: str, **names: str) -> _Match:
         """The match continued."""
-        return _Match((*self.lines, *lines), self.names | names, self.integers)
-
-    def holding(self, call: ast.Call, term: str, operation: Operation) -> _Match:
-        """With what the integer operands of a node are, or a constant's value and width."""
-        given = call.args[operation.terms :]
-        names = {_name(a): f"{term}.{where}" for a, where in zip(given, operation.integers, strict=False)}
-        integers = names.keys() - ({_name(given[0])} if operation.op == "const" else set())
-        return _Match(self.lines, self.names | names, self.integers | integers)
+        return _Match((*self.lines, *lines), self.names | names)
 
 
 def source(name: str, rules: Sequence[Rule], traced: bool = False) -> str:
@@ -136,16 +128,30 @@ def _blocks(rule: Rule, traced: bool) -> Iterator[tuple[str, ...]]:
     assert isinstance(call, ast.Call)
     operation = OPERATIONS[_called(call)]
     done: set[tuple[str, ...]] = set()
-    for order in _orders(operation):
+    only_names = all(isinstance(a, ast.Name) for a in call.args)  # one order says it all
+    for order in _orders(operation)[: 1 if only_names else 2]:
         pairs = [(call.args[i], f"t{k}") for k, i in enumerate(order)]
         names = {_name(a): f"p{i}" for i, a in enumerate(call.args[operation.terms :])}
-        for match in _matches(pairs, _Match((), names, frozenset(names))):
+        for match in _matches(pairs, _Match((), names)):
             tests = [f"if {_written(c, match.names)}:" for c in conjuncts(rule.when)]
-            seen = [f"observe({rule.name!r}, {_values(match)})"] if traced else []
+            seen = [f"observe({rule.name!r}, {_values(rule, match.names)})"] if traced else []
             block = (*match.lines, *tests, *seen, f"return {_written(rule.result, match.names)}")
             if block not in done:
                 done.add(block)
                 yield block
+
+
+def shape(rule: Rule) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The names in the rule's pattern: of terms, of constants, of integer operands and widths."""
+    terms, constants, integers = dict[str, None](), dict[str, None](), dict[str, None]()
+    for call in ast.walk(ast.parse(rule.pattern, mode="eval")):
+        if isinstance(call, ast.Call):
+            operation = _operation(call)
+            places = [terms] * operation.terms + [constants if operation is _CONST else integers, integers]
+            for name, place in zip(call.args, places, strict=False):
+                if isinstance(name, ast.Name):
+                    place[name.id] = None
+    return tuple(terms), tuple(constants), tuple(integers)
 
 
 def conjuncts(when: str) -> list[str]:
@@ -186,7 +192,8 @@ def _inside(calls: list[tuple[ast.Call, str]], match: _Match) -> Iterator[_Match
     children = [f"{term}_{i}" for i in range(operation.terms)]
     if children:
         match = match.then(f"{', '.join(children)}, = {term}.args")
-    match = match.holding(call, term, operation)
+    integers = zip(call.args[operation.terms :], operation.integers, strict=False)
+    match = match.then(**{_name(a): f"{term}.{where}" for a, where in integers})
     for order in _orders(operation):
         for found in _matches([(call.args[i], children[k]) for k, i in enumerate(order)], match):
             yield from _inside(rest, found)
@@ -202,10 +209,11 @@ def _name(pattern: ast.expr) -> str:
     return pattern.id
 
 
-def _values(match: _Match) -> str:
-    """Each name with the integer that it is, or with the sort of the term or the constant."""
-    given = [(n, e if n in match.integers else f"{e.removesuffix('.params[0]')}.sort") for n, e in match.names.items()]
-    return f"({' '.join(f'({n!r}, {e}),' for n, e in sorted(given))})"
+def _values(rule: Rule, names: Names) -> str:
+    """Each name with the integer that it is, or with the sort of the term or constant."""
+    integers = shape(rule)[2]
+    given = [(n, e if n in integers else f"{e.removesuffix('.params[0]')}.sort") for n, e in sorted(names.items())]
+    return f"({' '.join(f'({n!r}, {e}),' for n, e in given)})"
 
 
 class _Written(ast.NodeTransformer):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cmp_to_key
-from itertools import pairwise
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -129,7 +128,7 @@ def in_order(terms: Iterable[Term]) -> list[Term]:
     found = list(terms)
     if len(found) > 1:
         found.sort(key=_key)
-        if any(x.key == y.key for x, y in pairwise(found)):
+        if len({t.key for t in found}) < len(found):
             found.sort(key=cmp_to_key(_compared))
     return found
 

@@ -3,7 +3,8 @@
 A pattern is a constructor's application as it is written in Python.  A name stands for any term, the same name for the
 same term; `const(c)` is a constant of value c, `const(c, k)` one of k bits; the last operands of `extract`, `zext`,
 `sext` and `load` are integers: bits high and low, result's width, bytes.  Operands of and, or, xor, mul and eq match in
-either order.  In conditions and results `width` is the result's width, `mask` is 2**width - 1, and
+either order (names alone in one: their condition must not depend on it).  In conditions and results `width` is the
+result's width, `mask` is 2**width - 1, and
 
     differ(i, j)      constants that differ, or terms that a given fact keeps apart
     same(x, y)        the same term

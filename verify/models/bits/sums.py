@@ -30,7 +30,7 @@ which are equal elements of Z/2**w; that is more than soundness asks for, and is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from verify.models.bits.nodes import Term, as_written, const, in_order
 
@@ -65,13 +65,13 @@ def parts(t: Term) -> tuple[int, Parts]:
         return int(t.params[0]), {}
     if t.op != "sum":
         return 0, {t: 1}
-    constant, *coefficients = (int(p) for p in t.params)
-    found = dict(zip(t.args, coefficients, strict=True))
+    numbers = cast("tuple[int, ...]", t.params)
+    found = dict(zip(t.args, numbers[1:], strict=True))
     if len(found) < len(t.args):
         found = dict.fromkeys(t.args, 0)
-        for term, c in zip(t.args, coefficients, strict=True):
+        for term, c in zip(t.args, numbers[1:], strict=True):
             found[term] += c
-    return constant, found
+    return numbers[0], found
 
 
 def normal(constant: int, coefficients: Parts, width: int, made: Rewriting) -> Term:
@@ -81,9 +81,11 @@ def normal(constant: int, coefficients: Parts, width: int, made: Rewriting) -> T
     kept = {t: c & mask for t, c in coefficients.items() if c & mask}
     if not kept:
         return const(constant, width)
+    if len(kept) == 1 and constant == 0:
+        ((only, coefficient),) = kept.items()
+        if coefficient == 1:
+            return only
     choices = [t for t, c in kept.items() if c == 1 and t.op == "ite"]
-    if len(kept) == 1 and constant == 0 and 1 in kept.values():
-        return next(iter(kept))
     if len(choices) == 1:  # a sum with one choice is a choice of sums, so that what is common cancels
         del kept[choices[0]]
         found = made.choice(choices[0], normal(constant, kept, width, made))
