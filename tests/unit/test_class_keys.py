@@ -19,7 +19,7 @@ from verify.models.isa.encode import decoded_representatives
 from verify.models.isa.forms import Cpu, Form, all_forms
 from verify.models.machine import symbolic_state
 from verify.models.problems import problem
-from verify.models.schemes.execution import in_place
+from verify.models.schemes.behaviour import in_place
 from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
 from verify.models.semantics import signature

@@ -10,7 +10,7 @@ from verify.batch import Known
 from verify.explain import CPUS, brief_row
 from verify.ledger import Ledger
 from verify.models.bits import const, not_, ult, var
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux_uprobes import SCHEME
 from verify.smt.canonical import canonical
 from verify.smt.decide import InMemory

@@ -49,7 +49,10 @@ def program() -> bytes:
 
 @contextlib.contextmanager
 def mapped_in_32_bits(descriptor: int) -> Iterator[int]:
-    """The process that has the file's first mebibyte mapped; it has ended behind the context.  Raises CompatUnavailable."""
+    """The process that has the file's first mebibyte mapped; behind the context it has ended.
+
+    Raises CompatUnavailable.
+    """
     with _executable() as path:
         try:
             process = subprocess.Popen([path], stdin=descriptor, stdout=subprocess.PIPE)

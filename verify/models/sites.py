@@ -311,7 +311,10 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
         case InPlace():
             return ("in place",)
         case Step():
-            options = (plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set)
+            options = (
+                plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
+                plan.hits_on_fault,
+            )  # fmt: skip
             same = plan.length == d.layout.length or not uses_length(plan)
             fixups = tuple(sorted(f.name for f in plan.fixups))
             return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)

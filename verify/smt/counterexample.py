@@ -13,7 +13,8 @@ from verify.models.bits import Array, Opaque, Term, postorder
 from verify.models.evaluation import Memory, World, program, stepwise
 from verify.models.machine import FLAG_BITS, State, symbolic_state
 from verify.models.problems import own_values, problem
-from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
+from verify.models.schemes.behaviour import Behaviour, in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
 from verify.smt.candidates import TYPICAL
 from verify.smt.decide import default_value

@@ -20,8 +20,11 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
+from verify.models.premises import instances
 from verify.models.problems import Problem, own_values, problem
-from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.behaviour import in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.sites import Probe, probe
 from verify.smt.canonical import Canonical
@@ -346,4 +349,4 @@ def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
     rewritten = under(material.distinct, (compared[name] for name in OBSERVABLES))
     for name, goal in zip(OBSERVABLES, rewritten, strict=True):
-        yield Obligation(name, goal, material.premises)
+        yield Obligation(name, goal, (*material.premises, *instances(goal, site.assumptions)))

@@ -21,6 +21,7 @@ from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
 from verify.models.schemes.kernel_decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
 from verify.models.schemes.kernel_decoder_32 import decoded_in_32_bits
+from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -299,4 +300,5 @@ SCHEME: Final = Scheme(
     unrestricted=unrestricted,
     continuations=continuations,
     otherwise=(("analysed-as-64-bit", plan_in_32_bits),),
+    entries=ENTRIES,
 )

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from verify.models.schemes.assumptions import Entry
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -105,6 +107,7 @@ class Scratch:
 
     register: int  # 0..15
     displacement: Field | None = None  # None: value is origin + length; else origin + length + this field
+    spilled: bool = False  # its own value is kept at rsp-8 during the step; that store is taken to succeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,8 @@ class Step:
     restore_scratch_on_abort: bool = True
     clear_tf: bool = True  # where the program's own TF was clear
     tf_set: bool = True  # the implementation sets TF for the step; False: a jump back ends the slot
+    lost_on_abort: tuple[str, ...] = ()  # state components that are the implementation's own where the step faults
+    hits_on_fault: int = 1  # how often the handler runs where the step faults
 
     def __post_init__(self) -> None:
         if len(self.slot) != 16:
@@ -150,6 +155,7 @@ class Scheme:
     unrestricted: Callable[[bytes], Plan] | None = None  # the plan if nothing that decodes were refused
     # What may stand behind an instruction (exactly its bytes) and give it another plan: one of each kind of plan.
     continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
+    entries: tuple[Entry, ...] = ()  # deviations that forms share
     otherwise: tuple[tuple[str, Callable[[bytes], Plan]], ...] = ()  # the plan where an assumption is dropped
 
     def under(self, assumptions: frozenset[str]) -> Scheme:
