@@ -28,8 +28,10 @@ def plan_text(judgement: Judgement) -> str:
         case Step():
             scratch = f", scratch register {plan.scratch.register}" if plan.scratch else ""
             fixups = ", ".join(sorted(f.value for f in plan.fixups)) or "none"
-            length = plan.length
-            return f"stepped out of line: {judgement.probe.copy_bytes[:length].hex()}{scratch}; fixups: {fixups}"
+            length = max(plan.length, _decoded_length(judgement.probe) - plan.removed)
+            measured = f", taken for {plan.length} bytes" if plan.length < length else ""
+            copy = judgement.probe.copy_bytes[:length].hex()
+            return f"stepped out of line: {copy}{measured}{scratch}; fixups: {fixups}"
         case _:
             return "runs in place"
 

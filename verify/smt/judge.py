@@ -124,7 +124,7 @@ class Judge:
         others: Mapping[str, Sequence[Witness]] = MappingProxyType({}),
         verdicts_only: bool = False,
     ) -> None:  # fmt: skip
-        self.scheme = scheme
+        self.scheme = scheme.under(assumptions)
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
