@@ -70,6 +70,17 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
+    """The assumptions without which an observable that is proved of the encoding is proved no more."""
+    found: set[str] = set()
+    for j in valid:
+        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
+            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
+            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+                found.add(name)
+    return sorted(found)
+
+
 def _details(judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
     first = valid[0]
     decoded = first.probe.decoded
@@ -80,6 +91,7 @@ def _details(judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
         "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
         if first.verdict is not Verdict.REFUSED else {},
         "assumptions": sorted(judge.assumptions),
+        "rests_on": rests_on(judge, valid),
     }  # fmt: skip
     if isinstance(decoded, Decoded):
         more.update(

@@ -71,8 +71,11 @@ def initial(site: Site, state: State) -> State:
 def in_place(site: Site, state: State) -> Behaviour:
     """The instruction run where it stands, without a probe; state.ip is the origin."""
     here = _observed(execute(site.original, state), state)
-    if "code-mapped" in site.assumptions:
-        return here
+    return here if "code-mapped" in site.assumptions else fetched(here, site)
+
+
+def fetched(here: Behaviour, site: Site) -> Behaviour:
+    """The same where the fetch of the instruction may fault; what is probed has been fetched by the kernel before."""
     fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     vector = bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch)
     return replace(here, vector=vector, trapno=vector)
