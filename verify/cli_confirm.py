@@ -20,6 +20,7 @@ import click
 from verify.cli_confirm_races import litmus, races
 from verify.cli_request import Request, interrupted, unavailable
 from verify.cli_status import FAULT, REFUTED, UNDECIDED
+from verify.live.hiding import hidden
 
 FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
 
@@ -53,6 +54,7 @@ def confirm(
     """
     if mode is None:
         raise click.UsageError(f"say what is to be judged: {', '.join('--' + m for m in MODES)}")
+    hidden()  # a wrong name is said before anything runs
     return MODES[mode](Request(ranges, states, seconds, seed, style, store, quiet, step,
                                jobs or len(os.sched_getaffinity(0)), runs))
 
@@ -177,6 +179,7 @@ def _agreement_lines(document: Any) -> list[str]:
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
         f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
+        *(f"skipped: {number:,} encodings: {reason}" for reason, number in document["skipped"].items()),
         *(f"lost: {reason}" for reason in document["lost"]),
     ]
 

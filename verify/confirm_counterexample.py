@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
+from verify.live.capabilities import processor
 from verify.live.kernel import LAYOUT, Comparison, KernelJudge, idle_child
 from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
 from verify.live.kernel_state import component_offsets, standard_states
+from verify.live.needs import absent, lacks
 from verify.live.outcomes import MXCSR_MASK
 from verify.live.reproducer import emit, standard_situation
 from verify.live.state import GPR_NAMES, RFLAGS_FIXED
@@ -62,7 +64,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows."""
     decoded = judgement.probe.decoded
     assert isinstance(decoded, Decoded)
-    encoding = judgement.probe.data[: decoded.layout.length]
+    encoding = judgement.probe.data[: decoded.layout.length + len(judgement.probe.followed_by)]
     text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     for spare in (True, False) if state.spare else (True,):
         situation = situation_of(encoding, state, places, spare)
@@ -153,6 +155,23 @@ def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str],
     return text
 
 
+def not_on_this_processor(data: bytes) -> str:
+    """Why nothing can be confirmed of an instruction that the processor lacks, in a line; empty where it has it.
+
+    Where it is undefined here and the kernel emulates it all the same, that is said too.
+    """
+    names = absent(data)
+    if not names:
+        return ""
+    text = f"not reproducible here: {lacks(names)}"
+    if missing() or processor().absent(names) != names:  # nobody can look, or it is there and hidden
+        return text
+    with KernelJudge() as kernel:
+        found = next(iter(kernel.compare(iter([data]))))
+    runs_on = not found.valid and "fault" in found.observables
+    return text + "; it is undefined here, and a program runs on when probed" * runs_on
+
+
 def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[str]) -> str:
     """The answer where the counterexample's own state said nothing."""
     said, seen = predicted(judgement), found.result
@@ -183,8 +202,9 @@ def write_reproducer(
     Where probes can be set here, that state is one in which the deviation was seen.
     """
     refuted = judgement.verdict is Verdict.REFUTED
+    live = not missing() and not absent(data)
     states, reasons = staged(judgement, assumptions) if refuted else ([], [])
-    if states and not missing():
+    if states and live:
         shown = confirmed_state(states, reasons)
         states = [shown[0]] if shown is not None else []
     for state in states:
@@ -192,17 +212,17 @@ def write_reproducer(
             return emit(directory, state.situation, summary), f"{state.observable}: {state.text}"
         except NotReproducible as error:
             reasons.append(str(error))
-    situation, name = _standard(data)
+    situation, name = _standard(data, live)
     why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
     return emit(directory, situation, summary), f"the judge's state {name!r}{why}"
 
 
-def _standard(data: bytes) -> tuple[Situation, str]:
-    """The judge's state in which the encoding was seen to deviate, or its first one."""
+def _standard(data: bytes, live: bool) -> tuple[Situation, str]:
+    """The judge's state in which the encoding was seen to deviate, or its first one; `live`: it can be run here."""
     with idle_child() as child:
         states = standard_states(child)
     chosen = states[0]
-    if not missing():
+    if live:
         with KernelJudge() as kernel:
             deviations = next(iter(kernel.compare(iter([data])))).deviations
         chosen = next((s for d in deviations for s in states if s.name == d.state), chosen)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from verify.cli import status
-from verify.live.uprobe import missing
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.sites import Probe, probe
 from verify.smt.judge import Judge
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
-ABSENT = missing()
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
-COMPILED = bool(shutil.which("cc")) and TRACEFS.exists()
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
 
 
 def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
@@ -29,8 +25,10 @@ def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 
 @pytest.mark.parametrize(
     ("encoding", "observable"),
-    [("9c", "memory-values"), ("4990", "gprs"), ("f3a4", "hits"), ("c5d974cb", "vector"), ("0f0003", "next-ip"),
-     ("66ffd3", "memory-values"), ("c4e2599dcb", "trap"), ("d9e8", "x87-pointers"), ("6766e010", "next-ip")],
+    [("9c", "memory-values"), ("4990", "gprs"), ("f3a4", "hits"), ("0f0003", "next-ip"),
+     ("66ffd3", "memory-values"), ("d9e8", "x87-pointers"), ("6766e010", "next-ip"),
+     pytest.param("c5d974cb", "vector", marks=pytest.mark.needs("avx")),
+     pytest.param("c4e2599dcb", "trap", marks=pytest.mark.needs("fma"))],
 )  # fmt: skip
 def test_the_counterexamples_state_shows_the_deviation(
     capsys: pytest.CaptureFixture[str], encoding: str, observable: str
@@ -53,6 +51,21 @@ def test_other_verdicts_are_answered_too(capsys: pytest.CaptureFixture[str], enc
     assert (code, str(row["kernel"])[: len(answer)]) == (0, answer)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "hidden", "answer"),
+    [("8fe878c2c000", "xop", "XOP"), ("8fe978d1c0", "xop", "XOP"), ("c5f890b640000000", "avx512", "AVX512F"),
+     ("62f17c48c2c111", "avx512", "AVX512F"), ("c5fd70c111", "avx2", "AVX2"), ("c4e2599dcb", "fma", "FMA"),
+     ("c5f877", "avx", "AVX"), ("f30fc7f8", "rdpid", "RDPID")],
+)  # fmt: skip
+def test_what_the_processor_lacks_is_not_reproducible(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, encoding: str, hidden: str, answer: str
+) -> None:
+    """#UD in both places is no agreement."""
+    monkeypatch.setenv("UBP_VERIFY_HIDE", hidden)
+    code, row = answered(capsys, encoding, "--confirm")
+    assert (code, str(row["kernel"]).startswith(f"not reproducible here: the processor has no {answer}")) == (2, True)
+
+
 def test_a_wrong_verdict_is_contradicted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,9 +82,13 @@ def test_a_wrong_verdict_is_contradicted(
     assert str(row["kernel"]).startswith("contradicted: the model says identical, the kernel deviates")
 
 
-@pytest.mark.skipif(not COMPILED, reason="missing: a C compiler or tracefs")
-@pytest.mark.parametrize("encoding", ["4990", "9c", "f3a4", "0f0003", "c5d974cb", "c5fd700b00", "d9e8", "66ffd3",
-                                      "c4e2599dcb", "6766e010", "67640f1fc3", "62f17e0878cb"])  # fmt: skip
+@pytest.mark.needs("cc", "tracefs")
+@pytest.mark.parametrize(
+    "encoding",
+    ["4990", "9c", "f3a4", "0f0003", "d9e8", "66ffd3", "6766e010", "67640f1fc3",
+     *(pytest.param(encoding, marks=pytest.mark.needs(feature)) for encoding, feature in (
+         ("c5d974cb", "avx"), ("c5fd700b00", "avx2"), ("c4e2599dcb", "fma"), ("62f17e0878cb", "avx512f")))],
+)  # fmt: skip
 def test_the_emitted_program_shows_the_deviation(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, encoding: str
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,12 +12,9 @@ from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation
 from verify.live.kernel_state import State, standard_states
 from verify.live.reproducer import emit, standard_situation
-from verify.live.uprobe import missing
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
-PRESENT = {"a C compiler": bool(shutil.which("cc")), str(TRACEFS): TRACEFS.exists()}
-ABSENT = (*missing(), *(name for name, present in PRESENT.items() if not present))
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "tracefs", "cc")]
 
 
 @pytest.fixture(name="states", scope="module")

@@ -17,6 +17,7 @@ from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import State, standard_states
+from verify.live.needs import refuse_hidden
 from verify.live.uprobe import Probes
 
 PAGE: Final = mmap.PAGESIZE
@@ -81,6 +82,7 @@ def compared_in(situation: Situation, hits: int = 3) -> Comparison:
     text = bytearray([HLT]) * (CODE_PAGES * PAGE)
     offset = situation.origin - where.code
     written = instruction_text(situation.encoding, area)
+    refuse_hidden((situation.encoding,))
     text[offset : offset + len(written)] = written
     setting = Setting(situation.origin, bytes(text), where, area)
     errno = refusals([bytes(text[offset : offset + COPIED])])[0]

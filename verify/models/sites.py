@@ -40,9 +40,10 @@ class Probe:
     """One encoding under one scheme and one vendor's decoder."""
 
     scheme: Scheme
-    data: bytes  # 16 bytes or more
+    data: bytes  # 16 bytes or more: the encoding and what stands behind it
     decoded: Decoded | NotAnInstruction | NotModelled
     plan: Plan
+    followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
     @cached_property
     def copy_bytes(self) -> bytes:
@@ -113,20 +114,20 @@ def padded(data: bytes) -> bytes:
     return data if len(data) >= 16 else data + FILLER * (16 - len(data))
 
 
-def probe(data: bytes, scheme: Scheme, cpu: Cpu) -> Probe:
-    """The probe of an encoding; bytes behind the instruction do not matter to the plan."""
-    whole = padded(data)
-    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole))
+def probe(data: bytes, scheme: Scheme, cpu: Cpu, followed_by: bytes = b"") -> Probe:
+    """The probe of an encoding with these bytes behind it, and `FILLER` behind them."""
+    whole = padded(data + followed_by)
+    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole), followed_by)
 
 
-def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...]) -> list[Probe]:
+def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...], followed_by: bytes = b"") -> list[Probe]:
     """The probe of an encoding for each vendor; one alone where all read the bytes alike and run them alike."""
-    whole = padded(data)
+    whole = padded(data + followed_by)
     plan = scheme.plan(whole)
     first, *others = readings(data, cpus)
     if all(_alike(first, other) for other in others):
         others = []
-    return [Probe(scheme, whole, d, plan) for d in (first, *others)]
+    return [Probe(scheme, whole, d, plan, followed_by) for d in (first, *others)]
 
 
 def _alike(first: object, second: object) -> bool:
@@ -136,10 +137,10 @@ def _alike(first: object, second: object) -> bool:
     return same and not is_vendor_specific(first.form.opcode)
 
 
-def probe_of(decoded: Decoded, scheme: Scheme) -> Probe:
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
     """The probe of an encoding that is decoded already."""
-    whole = padded(decoded.data)
-    return Probe(scheme, whole, decoded, scheme.plan(whole))
+    whole = padded(decoded.data + followed_by)
+    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
 
 
 @cache

@@ -39,6 +39,7 @@ class Counterexample:
     first_difference: str
     others: tuple[str, ...]  # further observables that are refuted
     vendor: str
+    followed_by: str = ""  # what stands behind the encoding; empty: it does not matter
 
 
 def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counterexample:
@@ -62,6 +63,7 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
         first_difference=_difference(deviation.observable, changed),
         others=tuple(d.observable for d in judgement.deviations[1:]),
         vendor=cpu.value if cpu is not None else "any",
+        followed_by=judgement.probe.followed_by.hex(),
     )
 
 

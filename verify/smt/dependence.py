@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from verify.models.bits import Term, distinct_registers, load, postorder
+from verify.models.bits import Term, load, postorder
 from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Addressing
 from verify.models.machine import NO_FAULT, OBSERVABLES, Access, State
@@ -101,16 +101,14 @@ class Dependence:
 
     def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
         material = problem(p, self.assumptions)
-        with distinct_registers(material.distinct):
-            state, pair = sides(p, material)
-            return _Built(material, state, pair, compared(material, pair), proved)
+        state, pair = sides(p, material)
+        return _Built(material, state, pair, compared(material, pair), proved)
 
     def _falls(self, name: str, p: Probe, built: _Built) -> bool:
         """Whether a proved observable is not proved without the assumption: built again and decided."""
         rest = self.assumptions - {name}
         other = problem(p, rest)
-        with distinct_registers(other.distinct):
-            found = compared(other, _without(name, p, other, built))
+        found = compared(other, _without(name, p, other, built))
         same_premises = other.premises == built.material.premises
         for observable in OBSERVABLES:
             goal, before = found[observable], built.goals[observable]

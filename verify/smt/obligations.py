@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from verify.models.bits import Term, distinct_registers
+from verify.models.bits import Term, under
 from verify.models.machine import OBSERVABLES, State, symbolic_state
 from verify.models.premises import instances
 from verify.models.problems import Problem
@@ -27,8 +27,9 @@ def sides(p: Probe, material: Problem) -> tuple[State, Sides]:
 
 
 def compared(material: Problem, pair: Sides) -> Mapping[str, Term]:
-    """The goals."""
-    return goals(*pair, code_not_read="code-not-read" in material.site.assumptions)
+    """The goals, rewritten where register numbers are kept apart."""
+    found = goals(*pair, code_not_read="code-not-read" in material.site.assumptions)
+    return dict(zip(OBSERVABLES, under(material.distinct, (found[name] for name in OBSERVABLES)), strict=True))
 
 
 def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[str]) -> Obligation:
@@ -38,8 +39,6 @@ def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[
 
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     """One obligation an observable."""
-    with distinct_registers(material.distinct):
-        _, pair = sides(p, material)
-        found = compared(material, pair)
-    for name in OBSERVABLES:
-        yield obligation(name, found[name], material, material.site.assumptions)
+    _, pair = sides(p, material)
+    for name, goal in compared(material, pair).items():
+        yield obligation(name, goal, material, material.site.assumptions)

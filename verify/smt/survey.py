@@ -1,5 +1,7 @@
 """The verdict of a form: of all its encodings, by judging one encoding of every class that the scheme distinguishes.
 
+Where the scheme looks at bytes behind the instruction, every kind of continuation that it tells apart is judged.
+
 Regular encodings have at most one REX prefix, directly before the opcode, and at most four different legacy prefixes.
 Irregular ones are judged too and reported apart: what goes wrong there is a deviation of the scheme's decoder, which
 all forms share.
@@ -37,6 +39,7 @@ class FormResult:
     counterexample: Counterexample | None
     obligations: int
     rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
+    looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
 
 
 @dataclass(slots=True)
@@ -47,8 +50,10 @@ class _Tally:
     refusals: dict[str, None] = field(default_factory=dict)
     first: Judgement | None = None
     rests_on: set[str] = field(default_factory=set)
+    looks_behind: bool = False
 
     def add(self, j: Judgement) -> None:
+        self.looks_behind |= bool(j.probe.followed_by)
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
@@ -80,7 +85,7 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), tuple(sorted(regular.rests_on)),
+        sum(len(v) for v in regular.observables.values()), tuple(sorted(regular.rests_on)), regular.looks_behind,
     )  # fmt: skip
 
 
@@ -102,14 +107,15 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     """Every regular class judged; of those behind the first that is refuted, the verdicts are wanted alone."""
     done: set[tuple[object, ...]] = set()
     for decoded in decoded_representatives(form, cpu):
-        p = probe_of(decoded, judge.scheme)
-        if p.key in done:
-            continue
-        found = (judge.brief if tally.first else judge).judged(p)
-        tally.add(found)
-        tally.rests_on |= judge.rests_on(p, judge.assumptions - tally.rests_on)
-        if judge.is_exhausted(found):
-            done.add(p.key)
+        for behind in (b"", *judge.scheme.continuations(decoded.data)):
+            p = probe_of(decoded, judge.scheme, behind)
+            if p.key in done:
+                continue
+            found = (judge.brief if tally.first else judge).judged(p)
+            tally.add(found)
+            tally.rests_on |= judge.rests_on(p, judge.assumptions - tally.rests_on)
+            if judge.is_exhausted(found):
+                done.add(p.key)
 
 
 def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:

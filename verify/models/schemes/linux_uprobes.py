@@ -19,7 +19,7 @@ from typing import Final
 
 from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
-from verify.models.schemes.kernel_decoder import Decoded, Features, KernelDecoder
+from verify.models.schemes.kernel_decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
 from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
@@ -72,7 +72,7 @@ GOOD_ONE_BYTE: Final = frozenset(
 GOOD_TWO_BYTE: Final = frozenset(opcodes("02-04 0a 0c-2f 31-33 36 38-77 7a-ad af-ff"))
 BAD_PREFIXES: Final = frozenset({0x26, 0x2E, 0x36, 0x3E, 0xF0})  # is_prefix_bad: ES, CS, SS, DS, LOCK
 
-# x86_nops of a 64-bit kernel by length (asm/nops.h); the 10- and 11-byte ones have a CS prefix, which is refused.
+# x86_nops of a 64-bit kernel by length (asm/nops.h); those of 9 to 11 bytes have a CS prefix, which is refused.
 KERNEL_NOPS: Final = (
     b"",
     bytes.fromhex("90"),
@@ -83,7 +83,6 @@ KERNEL_NOPS: Final = (
     bytes.fromhex("660f1f440000"),
     bytes.fromhex("0f1f8000000000"),
     bytes.fromhex("0f1f840000000000"),
-    bytes.fromhex("660f1f840000000000"),
 )
 
 _UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
@@ -149,7 +148,7 @@ def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
     """
     length = decoded.length
     opcode = decoded.opcode1
-    if opcode == 0x90 or (opcode == 0x0F and length <= 9 and data[:length] == KERNEL_NOPS[length]):
+    if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
         return _emulate(Nop(), length, optimised(decoded))
     if opcode == 0x0F and optimised(decoded):
         return _emulate(Nop(), length, True)
@@ -259,6 +258,22 @@ def _rewritten(rewrite: Rewrite) -> tuple[SlotByte, ...]:
     return tuple(slot)
 
 
+# Of every kind of plan an instruction, as it may stand behind an emulate prefix: nop, jump, call, jump on condition,
+# push, a plain copy, rip-relative copies (which change the wrong bytes), fixups of call, ret and popf, a refusal.
+_FOLLOWERS: Final = tuple(map(bytes.fromhex, (
+    "90", "eb10", "e810000000", "7410", "50", "89c0", "8b0510000000", "ff1510000000", "c3", "9d", "f4",
+)))  # fmt: skip
+
+
+def continuations(instruction: bytes) -> tuple[bytes, ...]:
+    """What may stand behind the instruction and give it another plan.
+
+    The decoder looks behind an instruction in one case: where it is the beginning of an emulate prefix, as UD2 is.
+    """
+    rests = [p[len(instruction) :] for p in EMULATE_PREFIXES if p.startswith(instruction)]
+    return tuple(rest + follower for follower in _FOLLOWERS for rest in rests)
+
+
 SCHEME: Final = Scheme(
     name="linux-uprobes-6.18",
     summary="int3, then emulation or a single step of a copy in a slot; 5-byte nops become calls",
@@ -266,4 +281,5 @@ SCHEME: Final = Scheme(
     plan=plan,
     unrestricted=unrestricted,
     entries=ENTRIES,
+    continuations=continuations,
 )

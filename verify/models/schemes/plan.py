@@ -138,6 +138,11 @@ class InPlace:
 Plan = Refuse | Emulate | Step | InPlace
 
 
+def nothing_behind(instruction: bytes) -> tuple[bytes, ...]:
+    """The continuations of a scheme that looks at the instruction's own bytes alone."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """An implementation under test: a record of functions, so that the theorem never names it."""
@@ -148,6 +153,8 @@ class Scheme:
     plan: Callable[[bytes], Plan]  # takes at least 16 bytes: the instruction and what follows it
     unrestricted: Callable[[bytes], Plan] | None = None  # the plan if nothing that decodes were refused
     entries: tuple[Entry, ...] = ()  # deviations that forms share
+    # What may stand behind an instruction (exactly its bytes) and give it another plan: one of each kind of plan.
+    continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
 
 
 def copied(data: bytes) -> tuple[SlotByte, ...]:
