@@ -54,7 +54,7 @@ def opcode_range(
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
     result = document(
-        scheme.name, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
+        scheme, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
     )  # fmt: skip
     _show(result, style, all_findings, quiet)
     counts = result["totals"]

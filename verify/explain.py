@@ -112,6 +112,17 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
+    """The assumptions without which an observable that is proved of the encoding is proved no more."""
+    found: set[str] = set()
+    for j in valid:
+        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
+            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
+            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+                found.add(name)
+    return sorted(found)
+
+
 def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
     worst_one = next((j for j in valid if j.deviations), valid[0])
     first = worst_one if looks_behind else valid[0]
@@ -122,6 +133,7 @@ def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[s
         "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
         if first.verdict is not Verdict.REFUSED else {},
         "assumptions": sorted(judge.assumptions),
+        "rests_on": rests_on(judge, valid),
     }  # fmt: skip
     if isinstance(decoded, Decoded):
         more.update(

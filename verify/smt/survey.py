@@ -38,6 +38,7 @@ class FormResult:
     over_cautious: bool  # refused, though running an unchanged copy would be proved
     counterexample: Counterexample | None
     obligations: int
+    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
     undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
 
@@ -49,6 +50,7 @@ class _Tally:
     reasons: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
     first: Judgement | None = None
+    rests_on: set[str] = field(default_factory=set)
     looks_behind: bool = False
     undefined_without: dict[str, None] = field(default_factory=dict)
 
@@ -86,7 +88,7 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), regular.looks_behind,
+        sum(len(v) for v in regular.observables.values()), tuple(sorted(regular.rests_on)), regular.looks_behind,
         tuple(regular.undefined_without),
     )  # fmt: skip
 
@@ -115,6 +117,7 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
                 continue
             found = (judge.brief if tally.first else judge).judged(p)
             tally.add(found)
+            tally.rests_on |= judge.rests_on(p, judge.assumptions - tally.rests_on)
             if judge.is_exhausted(found):
                 done.add(p.key)
 

@@ -75,8 +75,11 @@ def in_place(site: Site, state: State) -> Behaviour:
     here = _observed(executed(site.original, state, site.assumptions), state)
     if "null-selectors" not in site.assumptions:
         here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
-    if "code-mapped" in site.assumptions:
-        return here
+    return here if "code-mapped" in site.assumptions else fetched(here, site)
+
+
+def fetched(here: Behaviour, site: Site) -> Behaviour:
+    """The same where the fetch of the instruction may fault; what is probed has been fetched by the kernel before."""
     fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     vector = bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch)
     return replace(here, vector=vector, trapno=vector)

@@ -6,6 +6,7 @@ Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/upro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -35,11 +36,10 @@ def displaced(plan: Emulate | Step | InPlace, site: Site, state: State) -> Behav
     there = _handled(plan, site, hit)
     after, at_fault = (after_the_hit(s, state, hit, site.assumptions) for s in (there.state, there.fault_state))
     there = replace(there, state=after, fault_state=at_fault)
-    if "trap-siginfo" not in site.assumptions:
-        there = replace(there, trap_code=SI_USER)
-    if "fault-frame" not in site.assumptions:
-        there = replace(there, trapno=TRAP_NUMBER)
-    return there if "no-transaction" in site.assumptions else _outside_transactions(there, before)
+    for name, shown in SHOWN.items():
+        if name not in site.assumptions:
+            there = shown(there, before)
+    return there
 
 
 def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
@@ -52,7 +52,7 @@ def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
             assert_never(plan)
 
 
-def _outside_transactions(there: Behaviour, before: State) -> Behaviour:
+def _interruptible(there: Behaviour, before: State) -> Behaviour:
     """In a transaction the breakpoint itself aborts it: nothing of the handling happens, the handler does not run."""
     active, aborted = interrupted(before)
     none = const(NO_FAULT, 8)
@@ -60,6 +60,14 @@ def _outside_transactions(there: Behaviour, before: State) -> Behaviour:
         there, state=either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
         hits=bits.ite(active, const(0, 8), there.hits), trap=bits.and_(there.trap, bits.not_(active)),
     )  # fmt: skip
+
+
+# What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
+SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
+    "trap-siginfo": lambda there, before: replace(there, trap_code=SI_USER),
+    "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
+    "no-transaction": _interruptible,
+}
 
 
 def _copy_outcome(site: Site, state: State) -> Outcome:
