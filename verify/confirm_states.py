@@ -22,6 +22,7 @@ from verify.live.state import GPR_NAMES
 from verify.models.evaluation import Adaptive, Memory, World, program
 from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.problems import own_values, problem
+from verify.smt.judge import Judgement
 from verify.smt.obligations import obligations
 
 PAGE: Final = mmap.PAGESIZE
