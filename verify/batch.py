@@ -12,11 +12,9 @@ from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import Any, Final
 
-import click
-
-from verify.cli_options import parsed_hex
 from verify.explain import CPUS, encoding_row
 from verify.ledger import Ledger
+from verify.models.isa.hex_text import encoding_bytes
 from verify.models.schemes.plan import Scheme
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge, RefutedBy
@@ -73,10 +71,10 @@ def line_row(number: int, line: bytes, row: RowOf) -> Row:
     text = line[:80].decode("ascii", "replace").strip()
     try:
         if len(line) > LONGEST:
-            raise click.UsageError(f"line {number}: longer than {LONGEST} characters: {text[:20]!r}...")
-        data = parsed_hex(line.decode("ascii", "replace").strip(), f"line {number}")
-    except click.UsageError as error:
-        message = error.format_message()
+            raise ValueError(f"longer than {LONGEST} characters: {text[:20]!r}...")
+        data = encoding_bytes(line.decode("ascii", "replace").strip())
+    except ValueError as error:
+        message = f"line {number}: {error}"
         shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)
         return {"bytes": shown, "verdict": "invalid", "observables": [], "reason": message, "error": message}
     return row(data)

@@ -75,12 +75,9 @@ def opcode_ranges(texts: Sequence[str]) -> tuple[OpcodeRange, ...]:
 
 def parsed_hex(text: str, where: str) -> bytes:
     """The bytes of a hex string with or without spaces.  A usage error names the offending value and its position."""
-    compact = "".join(text.split())
-    for position, letter in enumerate(text):
-        if letter not in "0123456789abcdefABCDEF" and not letter.isspace():
-            raise click.UsageError(f"{where}: {text[:40]!r} is not hex at position {position + 1}: {letter!r}")
-    if not compact or len(compact) % 2:
-        raise click.UsageError(f"{where}: {text[:40]!r} has {len(compact)} hex digits, expected 2 to 32, even")
-    if len(compact) > 32:
-        raise click.UsageError(f"{where}: {text[:40]!r}... has {len(compact) // 2} bytes, expected at most 16")
-    return bytes.fromhex(compact)
+    from verify.models.isa.hex_text import encoding_bytes  # noqa: PLC0415  start-up time
+
+    try:
+        return encoding_bytes(text)
+    except ValueError as error:
+        raise click.UsageError(f"{where}: {error}") from error
