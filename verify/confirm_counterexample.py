@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, idle_child
-from verify.live.kernel_child import CODE
+from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.kernel_state import component_offsets, standard_states
+from verify.live.kernel_state import component_offsets
 from verify.live.outcomes import MXCSR_MASK
-from verify.live.reproducer import emit, standard_situation
 from verify.live.state import GPR_NAMES, RFLAGS_FIXED
-from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
 from verify.smt.judge import Judgement
@@ -173,37 +169,3 @@ def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[s
     if said is None:
         return f"not reproducible here: the model says nothing of it; the kernel: {seen}{where}"
     return f"contradicted: the model says {said}, the kernel {seen}{where}"
-
-
-def write_reproducer(
-    directory: Path, data: bytes, judgement: Judgement, assumptions: frozenset[str], summary: str
-) -> tuple[tuple[Path, Path], str]:
-    """A C program and a shell script that show the deviation, and in which state they do.
-
-    Where probes can be set here, that state is one in which the deviation was seen.
-    """
-    refuted = judgement.verdict is Verdict.REFUTED
-    states, reasons = staged(judgement, assumptions) if refuted else ([], [])
-    if states and not missing():
-        shown = confirmed_state(states, reasons)
-        states = [shown[0]] if shown is not None else []
-    for state in states:
-        try:
-            return emit(directory, state.situation, summary), f"{state.observable}: {state.text}"
-        except NotReproducible as error:
-            reasons.append(str(error))
-    situation, name = _standard(data)
-    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
-    return emit(directory, situation, summary), f"the judge's state {name!r}{why}"
-
-
-def _standard(data: bytes) -> tuple[Situation, str]:
-    """The judge's state in which the encoding was seen to deviate, or its first one."""
-    with idle_child() as child:
-        states = standard_states(child)
-    chosen = states[0]
-    if not missing():
-        with KernelJudge() as kernel:
-            deviations = next(iter(kernel.compare(iter([data])))).deviations
-        chosen = next((s for d in deviations for s in states if s.name == d.state), chosen)
-    return standard_situation(data, CODE + 2 * LAYOUT.stride, chosen), chosen.name

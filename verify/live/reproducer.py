@@ -1,7 +1,7 @@
 """A C program and a shell script that show one deviation with public tools only: cc, perf_event_open or tracefs.
 
 Decides nothing: the program does, when it is run.  It starts from the judge's own full state (registers, segment bases
-and selectors, xsave image, memory and its protections, code at the judged address) and compares what the judge compares.
+and selectors, xsave image, memory and its protections, code at the judged address) and compares what the judge does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
 from verify.live.kernel import idle_child
@@ -55,30 +56,25 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
     setting = setting_of(situation)
     with idle_child() as child:
         state, places = state_of(child, situation, setting.space), component_offsets(child)
-    told = {name: _line(value) for name, value in _told(account).items()}
+    told = {name: _lines(getattr(account, name)) for name in ("summary", "text", "scheme", "plan", "reason", "state")}
     numbers = {name: hex(value) for name, value in _numbers(setting, state).items()}
     rows = {name: _rows(found) for name, found in _tables(situation, setting, state, places).items()}
     texts = {
         "hits": str(hits), "any_hits": str(int(is_own_target(setting))), "undefined": str(int(account.undefined)),
         "bytes": situation.encoding.hex(" "), "code_bytes": _bytes(situation, setting),
-        "components": ", ".join(str(COMPONENTS[n]) for n in places) or "0",
+        "observable": account.observable, "components": ", ".join(str(COMPONENTS[n]) for n in places) or "0",
     }  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     program, script = directory / "reproducer.c", directory / "run.sh"
     program.write_text(PROGRAM.substitute(told | numbers | rows | texts))
-    script.write_text(SCRIPT.substitute(told))
+    script.write_text(SCRIPT)
     return program, script
 
 
-def _told(account: Account) -> dict[str, str]:
-    return {n: getattr(account, n) or "-" for n in ("summary", "text", "scheme", "plan", "reason", "state")} | {
-        "observable": account.observable
-    }
-
-
-def _line(text: str) -> str:
-    """One line that ends no comment and continues none."""
-    return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").rstrip("\\")
+def _lines(text: str) -> str:
+    """Lines of a C comment; they end no comment and continue none."""
+    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
+    return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
 
 
 def _numbers(setting: Setting, state: State) -> dict[str, int]:

@@ -18,10 +18,10 @@ HEAD: Final = r"""/* $summary
  * verdict        $reason
  * state          $state
  *
- * A program must not see whether the instruction has a uprobe: registers, flags, segment bases and selectors, vector and
- * x87 state, memory, where it goes on and how it faults should be equal, and the probe should be hit once a run.
- * The program below runs the instruction in a traced child, from the full state given here, without and with a uprobe on
- * it, and compares all of these.  It depends on nothing but a C library.
+ * A program must not see whether the instruction has a uprobe: registers, flags, segment bases and selectors, vector
+ * and x87 state, memory, where it goes on and how it faults should be equal, and the probe should be hit once a run.
+ * The program below runs the instruction in a traced child, from the full state given here, without and with a uprobe
+ * on it, and compares all of these.  It depends on nothing but a C library.
  *
  * Use: sh run.sh (as root, x86-64 Linux).  The last line says: "deviation shown: ..." (exit status 0), "not shown: ..."
  * (1), or "cannot be shown here: ..." (2).  An argument "perf" or "tracefs" chooses how the probe is set. */
@@ -47,8 +47,8 @@ PROGRAM: Final = Template(HEAD + r"""#define _GNU_SOURCE
 
 typedef unsigned long long word;
 enum { PAGE = 4096, CODE_SIZE = $code_size, LANDING_SIZE = $landing_size, PAGES = $count, HITS = $hits, HLT = 0xf4 };
-enum { R11 = 6, R10 = 7, R9 = 8, R8 = 9, RAX = 10, RDX = 12, RSI = 13, RDI = 14, ORIG_RAX = 15, RIP = 16, CS = 17, EFLAGS = 18,
-       RSP = 19, SS = 20, FS_BASE = 21, DS = 23, REGISTERS = 27, ROOM = 1 << 16, MANY = 64 };
+enum { R10 = 7, R9 = 8, R8 = 9, RAX = 10, RDX = 12, RSI = 13, RDI = 14, ORIG_RAX = 15, RIP = 16, CS = 17, EFLAGS = 18,
+       RSP = 19, SS = 20, REGISTERS = 27, ROOM = 1 << 16, MANY = 64 };
 #define CODE ${code}ull
 #define ORIGIN ${origin}ull
 #define LANDING ${landing}ull                                   /* hlt everywhere: where jumps and returns lead */
@@ -66,14 +66,18 @@ static const word initial[REGISTERS] = {                        /* in the order 
 $registers};
 static const struct { word at; int protection; } pages[PAGES] = {  /* data pages; 1: read, 2: write */
 $pages};
-static const struct { word at, count, value; } words[] = {      /* of their memory: count equal words from an address on */
+static const struct { word at, count, value; } words[] = {      /* of their memory, by address: count equal words */
 $words};
 static const unsigned mxcsr = $mxcsr;
 static const unsigned char components[] = { $components };      /* of the xsave image, SDM vol. 1, 13.4 */
 static const struct { int component, offset; word value; } image_words[] = {   /* component 0: x87 and XMM */
 $image};
 
-struct run { int signal, code, hits; word address, registers[REGISTERS]; unsigned char image[ROOM], data[PAGES * PAGE]; };
+struct run {
+    int signal, code, hits;
+    word address, registers[REGISTERS];
+    unsigned char image[ROOM], data[PAGES * PAGE];
+};
 static struct run plain, again, probed;
 static struct { const char *observable; char text[200]; } found[MANY];
 static int differing;
@@ -126,7 +130,8 @@ static void finish(int status, const char *format, ...)
 
 static void stopped(int number)
 {
-    static const char late[] = "cannot be shown here: not ended within 30 s\n", cut[] = "cannot be shown here: interrupted\n";
+    static const char late[] = "cannot be shown here: not ended within 30 s\n";
+    static const char cut[] = "cannot be shown here: interrupted\n";
     const char *said = number == SIGALRM ? late : cut;
     clean();
     if (write(1, said, strlen(said)) < 0 || number)
@@ -137,7 +142,7 @@ static long trace(long request, const void *address, const void *data)
 {
     long result = syscall(SYS_ptrace, request, (long)child, address, data);
     if (result < 0 && request != 0x420f)
-        CANNOT("ptrace request %#lx: %s", request, strerror(errno));
+        CANNOT("ptrace request 0x%lx: %s", request, strerror(errno));
     return result;
 }
 
@@ -202,7 +207,7 @@ static void map(word at, size_t size, int protection, int flags, int file, word 
 {
     long long got = call(SYS_mmap, at, size, (word)protection, (word)flags | 0x100000, (word)file, offset);
     if (got < 0 && got > -4096)
-        CANNOT("mapping %#llx: %s", at, strerror((int)-got));
+        CANNOT("mapping 0x%llx: %s", at, strerror((int)-got));
 }
 
 static void read_image(unsigned char *to, size_t *size)
@@ -238,7 +243,7 @@ static void start(void)
         _exit(4);
     }
     if (waitpid(child, &status, 0) < 0 || !WIFSTOPPED(status))
-        child = 0, CANNOT("ptrace, or mapping %#llx in a child, is not allowed", LANDING);
+        child = 0, CANNOT("ptrace, or mapping 0x%llx in a child, is not allowed", LANDING);
     trace(0x4200, 0, (void *)0x100000);                         /* PTRACE_SETOPTIONS, PTRACE_O_EXITKILL */
     trace(12, 0, template);
     memset(&information, 0, sizeof information);
@@ -361,14 +366,16 @@ static void differ_in(const char *name, int first, int last, const struct run *a
 {
     for (int i = first; i <= last; i++)
         if (a->registers[i] != b->registers[i] && i != ORIG_RAX && i != RIP && i != EFLAGS)
-            differ(name, "%s (64 bits) %#llx without, %#llx with the probe", names[i], a->registers[i], b->registers[i]);
+            differ(name, "%s (64 bits) 0x%llx without, 0x%llx with the probe", names[i], a->registers[i],
+                   b->registers[i]);
 }
 
 static void differ_in_image(const char *name, size_t first, size_t last, const struct run *a, const struct run *b)
 {
     for (size_t i = first; i < last && i < image_size; i++)
         if (a->image[i] != b->image[i]) {
-            differ(name, "byte %#zx of the xsave image (8 bits) %#x without, %#x with the probe", i, a->image[i], b->image[i]);
+            differ(name, "byte 0x%zx of the xsave image (8 bits) 0x%x without, 0x%x with the probe", i, a->image[i],
+                   b->image[i]);
             return;
         }
 }
@@ -385,7 +392,7 @@ static void differ_in_memory(const char *name, int of_pointers, const struct run
             first = at, at_first = i;
     }
     if (count)
-        differ(name, "[%#llx] (8 bits) %#x without, %#x with the probe; %d bytes differ", first, a->data[at_first],
+        differ(name, "[0x%llx] (8 bits) 0x%x without, 0x%x with the probe; %d bytes differ", first, a->data[at_first],
                b->data[at_first], count);
 }
 
@@ -393,27 +400,28 @@ static void differ_in_memory(const char *name, int of_pointers, const struct run
 static void compare(const struct run *a, const struct run *b, int counted)
 {
     const char *ends[2] = { ending(a), ending(b) };
-    word ips[2] = { a->registers[RIP], b->registers[RIP] }, flags = a->registers[EFLAGS] ^ b->registers[EFLAGS];
-    word trap_flag = 0x100, resume_flag = a->signal == SIGTRAP ? 0x10000 : 0;   /* RF: a page fault came before a trap */
+    word ips[2] = { a->registers[RIP], b->registers[RIP] }, flags[2] = { a->registers[EFLAGS], b->registers[EFLAGS] };
+    word changed = flags[0] ^ flags[1], trap_flag = 0x100;
+    word resume_flag = a->signal == SIGTRAP ? 0x10000 : 0;      /* RF: a page fault came before a trap */
 
     differing = 0;
     if (strcmp(ends[0], ends[1]))
         differ(a->signal == SIGTRAP || b->signal == SIGTRAP ? "trap" : "fault",
-               "%s (signal %d code %d) without, %s (signal %d code %d) with the probe", ends[0], a->signal, a->code, ends[1],
-               b->signal, b->code);
+               "%s (signal %d code %d) without, %s (signal %d code %d) with the probe", ends[0], a->signal, a->code,
+               ends[1], b->signal, b->code);
     else if (!strcmp(ends[0], "fault") && (a->signal != b->signal || a->code != b->code || a->address != b->address))
-        differ("fault", "signal %d code %d address %#llx without, signal %d code %d address %#llx with the probe", a->signal,
-               a->code, a->address, b->signal, b->code, b->address);
+        differ("fault", "signal %d code %d address 0x%llx without, signal %d code %d address 0x%llx with the probe",
+               a->signal, a->code, a->address, b->signal, b->code, b->address);
     if (ips[0] != ips[1])
-        differ("next-ip", "rip (64 bits) %#llx without, %#llx with the probe", ips[0], ips[1]);
+        differ("next-ip", "rip (64 bits) 0x%llx without, 0x%llx with the probe", ips[0], ips[1]);
     if (ips[0] != ips[1] && ips[1] >= 0x7fff00000000ull && ips[0] < 0x7fff00000000ull)
-        differ("containment", "stops in the slot at %#llx", ips[1]);
+        differ("containment", "stops in the slot at 0x%llx", ips[1]);
     differ_in("gprs", 0, RDI, a, b);
     differ_in("gprs", RSP, RSP, a, b);
-    if (flags & ~trap_flag & ~resume_flag)
-        differ("flags", "eflags (32 bits) %#llx without, %#llx with the probe", a->registers[EFLAGS], b->registers[EFLAGS]);
-    if (flags & trap_flag)
-        differ("trap", "TF of eflags %#llx without, %#llx with the probe", a->registers[EFLAGS], b->registers[EFLAGS]);
+    if (changed & ~trap_flag & ~resume_flag)
+        differ("flags", "eflags (32 bits) 0x%llx without, 0x%llx with the probe", flags[0], flags[1]);
+    if (changed & trap_flag)
+        differ("trap", "TF (1 bit) of eflags 0x%llx without, 0x%llx with the probe", flags[0], flags[1]);
     differ_in("segment-bases", CS, CS, a, b);
     differ_in("segment-bases", SS, REGISTERS - 1, a, b);
     differ_in_image("x87", 0, 6, a, b);
@@ -468,7 +476,7 @@ static int open_trace(void)
     if (!*tracefs)
         return ENOENT;
     snprintf(site, sizeof site, "reproducer_%d", (int)getpid());
-    snprintf(line, sizeof line, "p:%s/site %s:%#llx\n", site, path, ORIGIN - CODE);
+    snprintf(line, sizeof line, "p:%s/site %s:0x%llx\n", site, path, ORIGIN - CODE);
     int failed = put("uprobe_events", line);
     if (failed)
         return failed;
@@ -575,20 +583,20 @@ int main(int count, char **arguments)
         total += probed.hits;
         lost = probed.signal < 0;
     }
+    int undefined = plain.signal == SIGILL && plain.registers[RIP] == ORIGIN && !undefined_everywhere;
     if (*shown)
-        finish(0, "deviation shown: %s", shown);
-    if (plain.signal == SIGILL && plain.registers[RIP] == ORIGIN && !undefined_everywhere)
+        finish(0, "deviation shown: %s%s", shown, undefined ? "; this processor does not know the instruction" : "");
+    if (undefined)
         CANNOT("this processor does not know the instruction (#UD)");
     finish(1, "not shown: identical in %d runs with %d hits", HITS, total);
 }
 """)
 
-SCRIPT: Final = Template(r"""#!/bin/sh
-# $summary
+SCRIPT: Final = r"""#!/bin/sh
 # Builds reproducer.c and runs it as root; its last line and exit status say what it showed.
-cd "$$(dirname "$$0")" || exit 2
-CC=$${CC:-cc}
-command -v "$$CC" > /dev/null || { echo "cannot be shown here: no C compiler ($$CC)"; exit 2; }
-"$$CC" -O1 -o reproducer reproducer.c || { echo "cannot be shown here: reproducer.c does not compile"; exit 2; }
-exec ./reproducer "$$@"
-""")
+cd "$(dirname "$0")" || exit 2
+CC=${CC:-cc}
+command -v "$CC" > /dev/null || { echo "cannot be shown here: no C compiler ($CC)"; exit 2; }
+"$CC" -O1 -o reproducer reproducer.c || { echo "cannot be shown here: reproducer.c does not compile"; exit 2; }
+exec ./reproducer "$@"
+"""
