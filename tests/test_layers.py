@@ -47,8 +47,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.concurrency": (),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.models",),
-    "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
-    "verify.emit_reproducer": ("verify.confirm_counterexample", "verify.live", "verify.models", "verify.smt"),
+    "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt",
+    ),
+    "verify.emit_reproducer": (
+        "verify.confirm_counterexample", "verify.confirm_kernel", "verify.live", "verify.models", "verify.smt",
+    ),
     "verify.confirm_kernel": ("verify.live", "verify.models", "verify.smt"),
     "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
     "verify.confirm_races": ("verify.concurrency", "verify.live"),

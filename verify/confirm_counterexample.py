@@ -37,13 +37,18 @@ class Staged:
     rests_on: tuple[str, ...]
 
 
-def staged(judgement: Judgement, assumptions: frozenset[str]) -> tuple[list[Staged], list[str]]:
-    """The states of a judgement's deviations that a program can be in; why the others cannot be set up."""
+def staged(
+    judgement: Judgement, assumptions: frozenset[str], unseen: frozenset[str] = frozenset(UNSEEN)
+) -> tuple[list[Staged], list[str]]:
+    """The states of a judgement's deviations that a program can be in; why the others cannot be set up.
+
+    `unseen`: observables of which no state is made where the judge's states would not show them.
+    """
     found: list[Staged] = []
     reasons: list[str] = []
     places = _places()
     for deviation in judgement.deviations:
-        if not is_visible(judgement, deviation.observable):
+        if deviation.observable in unseen and not is_visible(judgement, deviation.observable):
             reasons.append(f"{deviation.observable}: {UNSEEN[deviation.observable]}")
             continue
         state = realised(judgement, deviation, assumptions)
@@ -122,6 +127,9 @@ def confirmed_state(states: list[Staged], reasons: list[str]) -> tuple[Staged, C
                     return state, found
         except (NotReproducible, OSError) as error:
             reasons.append(f"{state.observable}: {error}")
+            continue
+        if not found.valid:
+            reasons.append(f"{state.observable}: this processor does not know the instruction (#UD in both places)")
             continue
         rests = f", where {', '.join(state.rests_on)} decides" if state.rests_on else ""
         reasons.append(f"identical in the state of {state.observable}{rests}")

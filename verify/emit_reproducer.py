@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from verify.confirm_counterexample import confirmed_state, staged
+from verify.confirm_kernel import UNSEEN
 from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import Situation
@@ -31,6 +32,7 @@ RULES: Final = {  # kind of plan -> what the kernel does, by which of its functi
     Refuse: "the kernel refuses the probe",
     InPlace: "runs in place",
 }  # fmt: skip
+NEVER_SEEN: Final = frozenset(UNSEEN) - {"containment"}  # in a slot hlt is a fault at an ip behind the instruction
 UNDEFINED: Final = ("ud0", "ud1", "ud2")
 
 
@@ -78,16 +80,17 @@ def write_reproducer(
 
 def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]) -> _Chosen | None:
     """The state of a judgement's only deviation in which it shows here, or which was not tried; adds to the reasons."""
-    states, why = staged(judgement, assumptions)
+    states, why = staged(judgement, assumptions, NEVER_SEEN)
     reasons += why
     name = judgement.deviations[0].observable
     absent = missing()
     if absent and states:
         return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: missing {'; '.join(absent)}")
-    found = confirmed_state(states, reasons) if states else None
-    if found is None:
+    tried = (confirmed_state([state], reasons) for state in states)
+    found = [pair for pair in tried if pair is not None]
+    if not found:
         return None
-    state, comparison = found
+    state, comparison = next((pair for pair in found if name in pair[1].observables), found[0])
     return _Chosen(state.situation, name, f"{state.text}; seen here in {', '.join(comparison.observables)}")
 
 

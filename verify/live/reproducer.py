@@ -73,7 +73,7 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
 
 def _lines(text: str) -> str:
     """Lines of a C comment; they end no comment and continue none."""
-    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
+    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
     return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
 
 
