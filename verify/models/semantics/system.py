@@ -19,6 +19,7 @@ from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
 
 R8: Final = const(8, 4)
+PKRU: Final = 31  # State.other, bits 31..0: the protection keys' rights
 
 
 def nothing(run: Run) -> None:
@@ -88,14 +89,15 @@ def rdpid(run: Run) -> None:
 def rdpkru(run: Run) -> None:
     """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
     fault_unless_zero(run, run.gpr(RCX, 32))
-    run.set_gpr(RAX, bits.uf("pkru", 32, run.before.other))
+    run.set_gpr(RAX, bits.extract(run.before.other, PKRU, 0))
     run.set_gpr(RDX, const(0, 32))
 
 
 def wrpkru(run: Run) -> None:
-    """WRPKRU: #GP(0) unless ecx and edx are 0 (SDM vol. 2, WRPKRU)."""
+    """WRPKRU: #GP(0) unless ecx and edx are 0; PKRU := eax (SDM vol. 2, WRPKRU)."""
     fault_unless_zero(run, bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32)))
-    run.set("other", bits.uf("wrpkru", 64, run.before.other, run.gpr(RAX, 32)))
+    rest = bits.extract(run.before.other, 63, PKRU + 1)
+    run.set("other", bits.concat(rest, run.gpr(RAX, 32)))
 
 
 def touch(run: Run) -> None:
