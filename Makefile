@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore mutants bench headers promote kernel semantics litmus races reproducers
+.PHONY: check test live prove explore mutants bench headers promote kernel semantics litmus races reproducers accesses
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -22,6 +22,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 
 mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
 	$(PYTHON) tests/mutants/score.py
+
+accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
+	$(PYTHON) tests/property/register_access.py
 
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py

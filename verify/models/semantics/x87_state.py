@@ -63,7 +63,10 @@ def datapath(run: Run, output: str, sort: bits.Sort, inputs: tuple[Term, ...]) -
 
 
 def arithmetic(run: Run) -> None:
-    """Any instruction that computes, loads, stores or moves the stack; flags where it reads or writes them."""
+    """Any instruction that computes, loads, stores or moves the stack; flags where it reads or writes them.
+
+    A store with an unmasked exception leaves memory as it was (SDM vol. 1, 8.5.1 to 8.5.4; measured on Zen 4).
+    """
     pending(run)
     opcode = run.insn.opcode
     inputs = [run.get("x87"), *(run.get(f) for f in opcode.flags.read if f in STATUS)]
@@ -71,7 +74,8 @@ def arithmetic(run: Run) -> None:
         inputs.append(operands.read(run, 0))
     seen = tuple(inputs)
     if has_memory(run) and "WRITE" in opcode.op_access:
-        operands.write(run, 0, datapath(run, "stored", 8 * opcode.memory_size, seen))
+        old = bits.load(run.get("memory"), run.operand_address(), opcode.memory_size)
+        operands.write(run, 0, datapath(run, "stored", 8 * opcode.memory_size, (*seen, old)))
     for name in opcode.flags.written:
         if name in STATUS:
             run.set(name, datapath(run, name, 1, seen))
