@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore mutants bench headers promote kernel semantics litmus races reproducers accesses
+.PHONY: check test live prove explore mutants bench headers continuations promote rules kernel semantics litmus races reproducers accesses
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -22,6 +22,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 
 mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
 	$(PYTHON) tests/mutants/score.py
+
+rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (five minutes)
+	$(PYTHON) tests/property/prove_rules.py
 
 accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
 	$(PYTHON) tests/property/register_access.py
@@ -47,6 +50,9 @@ bench:  ## medians of five, JSON with machine and versions beside it
 headers:  ## the partition over all opcode headers (long)
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu intel
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu amd
+
+continuations:  ## every representative with 20 tails behind it: where do plans depend on what follows? (half an hour)
+	$(PYTHON) tests/sweep_continuations.py
 
 promote:  ## rewrite the golden reports from what the program prints now
 	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

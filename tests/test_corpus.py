@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from verify.explain import CPUS, encoding_row
+from verify.explain import CPUS, brief_row
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge
 
@@ -36,7 +36,7 @@ def judge(scheme: str) -> Judge:
 
 
 def judged(scheme: str, text: str) -> tuple[str, set[str], str]:
-    row = encoding_row(bytes.fromhex(text), judge(scheme), CPUS["amd"], details=False)
+    row = brief_row(bytes.fromhex(text), judge(scheme), CPUS["amd"])
     return row["verdict"], set(row["observables"]), row["reason"]
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import Any, Final
 
-from verify.explain import CPUS, encoding_row
+from verify.explain import CPUS, brief_row
 from verify.ledger import Ledger
 from verify.models.isa.hex_text import encoding_bytes
 from verify.models.schemes.plan import Scheme
@@ -82,7 +82,7 @@ def line_row(number: int, line: bytes, row: RowOf) -> Row:
 
 def _row(judge: Judge, cpu: str, data: bytes) -> Row:
     try:
-        row = encoding_row(data, judge, CPUS[cpu], details=False)
+        row = brief_row(data, judge, CPUS[cpu])
     except Exception as error:
         reason = f"internal fault: {type(error).__name__}: {error}"
         return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": reason}

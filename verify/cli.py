@@ -16,6 +16,7 @@ import click
 
 from verify import __version__
 from verify.cli_status import FAULT, INTERRUPTED, USAGE
+from verify.live.hiding import HidingError
 
 COMMANDS: Final = {  # command -> module:attribute, imported when asked for: start-up time is part of the interface
     "opcode-range": "verify.cli_survey:opcode_range",
@@ -70,6 +71,9 @@ def status(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except click.ClickException as error:
         click.echo(f"ubp-verify: {' '.join(error.format_message().split())}", err=True)
+        return USAGE
+    except HidingError as error:
+        click.echo(f"ubp-verify: {error}", err=True)
         return USAGE
     except BrokenPipeError:
         sys.stderr.close()

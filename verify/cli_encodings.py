@@ -21,13 +21,15 @@ OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
 @click.argument("encoding", nargs=-1, required=True)
 @judging
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--followed-by", "behind", metavar="HEX",
+              help="What stands behind it; default: whatever the scheme tells apart.")  # fmt: skip
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
 @click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
 @click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
 @click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
 def insn(
-    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
-    confirm: bool, reproducer: str | None, observable: str | None,
+    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
+    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
 ) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
@@ -36,7 +38,8 @@ def insn(
     _check_observable(observable, reproducer)
     data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
-    row = encoding_row(data, judge, CPUS[cpu])
+    followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
+    row = encoding_row(data, judge, CPUS[cpu], followed_by)
     if row["verdict"] == "invalid":
         raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
     if row["length"] and row["length"] != len(data):
@@ -82,19 +85,25 @@ def _ask_kernel(
     data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
 ) -> int:
     """Adds what the kernel says, and where the reproducer is; the exit status."""
-    from verify.confirm_counterexample import confirmation  # noqa: PLC0415  start-up time
+    from verify.confirm_counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
+    from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+    from verify.models.sites import probe  # noqa: PLC0415
 
-    judgement = judge.judgement(data, machine_cpu())
+    data, behind = bytes.fromhex(row.get("instruction", data.hex())), bytes.fromhex(row.get("followed_by", ""))
+    judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
     status = 0
     if reproducer:
         status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
         return status
     try:
-        row["kernel"] = confirmation(data, judgement, judge.assumptions, row["verdict"])
-    except UprobesUnavailable as error:
+        if why := not_on_this_processor(data):
+            row["kernel"] = why
+            return UNDECIDED
+        row["kernel"] = confirmation(data + behind, judgement, judge.assumptions, row["verdict"])
+    except (UprobesUnavailable, ExecutorUnavailable) as error:
         row["kernel"] = f"not available here: {error}"
         return UNDECIDED
     return REFUTED if row["kernel"].startswith("contradicted") else status
@@ -121,8 +130,8 @@ def _write_reproducer(
 
 
 def _print_insn(row: Mapping[str, Any]) -> None:
-    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "plan", "verdict", "reason", "kernel",
-                 "reproducer", "reproducer_state"):  # fmt: skip
+    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "followed_by", "plan", "verdict",
+                 "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
         value = row.get(name)
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 REFUTED: Final = 1
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
-SECONDS: Final = 20  # for each method that proves for any number
 
 
 @click.command()
@@ -152,7 +151,7 @@ def _any_number(
     status, folder = 0, _folder(traces)
     for item in chosen:
         try:
-            found = prove_any(item, limits=Limits(seconds=SECONDS, memory=limits.memory))
+            found = prove_any(item, limits=limits)
         except ValueError as error:
             raise _usage(f"{_stem(item)}: {error}") from error
         click.echo(_any_json(found) if form == "json" else _any_text(found))

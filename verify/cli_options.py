@@ -41,11 +41,11 @@ def scheme_named(name: str | None) -> Scheme:
 
 def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
     """The assumptions in force.  A usage error for an unknown name."""
-    from verify.models.schemes.execution import ASSUMPTIONS  # noqa: PLC0415  start-up time
+    from verify.models.schemes.assumptions import ASSUMPTIONS, BY_NAME  # noqa: PLC0415  start-up time
 
     for name in dropped:
-        if name not in ASSUMPTIONS:
-            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(ASSUMPTIONS))}")
+        if name not in BY_NAME:
+            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(BY_NAME))}")
     return ASSUMPTIONS - set(dropped)
 
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
+from verify.live.capabilities import processor
 from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
 from verify.live.kernel_state import component_offsets
+from verify.live.needs import absent, lacks
 from verify.live.outcomes import MXCSR_MASK
 from verify.live.state import GPR_NAMES, RFLAGS_FIXED
+from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
 from verify.smt.judge import Judgement
@@ -63,7 +66,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows."""
     decoded = judgement.probe.decoded
     assert isinstance(decoded, Decoded)
-    encoding = judgement.probe.data[: decoded.layout.length]
+    encoding = judgement.probe.data[: decoded.layout.length + len(judgement.probe.followed_by)]
     text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     for spare in (True, False) if state.spare else (True,):
         situation = situation_of(encoding, state, places, spare)
@@ -155,6 +158,23 @@ def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str],
     if verdict == "refuted" and judgement.verdict is not Verdict.REFUTED:
         return f"not reproducible here: refuted for the other vendor's processors; for this one {text}"
     return text
+
+
+def not_on_this_processor(data: bytes) -> str:
+    """Why nothing can be confirmed of an instruction that the processor lacks, in a line; empty where it has it.
+
+    Where it is undefined here and the kernel emulates it all the same, that is said too.
+    """
+    names = absent(data)
+    if not names:
+        return ""
+    text = f"not reproducible here: {lacks(names)}"
+    if missing() or processor().absent(names) != names:  # nobody can look, or it is there and hidden
+        return text
+    with KernelJudge() as kernel:
+        found = next(iter(kernel.compare(iter([data]))))
+    runs_on = not found.valid and "fault" in found.observables
+    return text + "; it is undefined here, and a program runs on when probed" * runs_on
 
 
 def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[str]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
 from verify.live.kernel import Comparison, KernelJudge
+from verify.live.needs import absent, lacks
 from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
@@ -31,6 +32,7 @@ from verify.smt.verdicts import Verdict
 
 TASK: Final = 1000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
+UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
     "containment": "what follows in a slot is hlt, which stops the program in both places",
@@ -89,6 +91,7 @@ class Agreement:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
     disagreements: list[Row] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
     lost: list[str] = field(default_factory=list)  # why encodings have no row
 
     def take(self, found: Row) -> None:
@@ -116,7 +119,8 @@ class Agreement:
             "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
             "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
-            "lost": self.lost, "disagreements": [list(r) for r in rows],
+            "skipped": dict(self.skipped.most_common()), "lost": self.lost,
+            "disagreements": [list(r) for r in rows],
         }  # fmt: skip
 
 
@@ -136,16 +140,30 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
 @contextmanager
 def _judge(
     ranges: tuple[OpcodeRange, ...], judge: Judge
-) -> Iterator[Callable[[tuple[bytes, ...]], list[Row]]]:  # fmt: skip
-    """What a worker answers with: the rows of those encodings that are wanted and that the processor knows."""
+) -> Iterator[Callable[[tuple[bytes, ...]], tuple[list[Row], Counter[str]]]]:  # fmt: skip
+    """What a worker answers with: rows of those wanted encodings that the processor has, why others were skipped."""
     cpu = machine_cpu()
     with KernelJudge() as kernel:
 
-        def rows(encodings: tuple[bytes, ...]) -> list[Row]:
-            known = kernel.valid(wanted(encodings, ranges, cpu))
-            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(known) if c.valid]
+        def rows(encodings: tuple[bytes, ...]) -> tuple[list[Row], Counter[str]]:
+            here, skipped = present(wanted(encodings, ranges, cpu))
+            known = list(kernel.valid(iter(here)))
+            skipped[UNDEFINED] = len(here) - len(known)
+            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(iter(known)) if c.valid], skipped
 
         yield rows
+
+
+def present(encodings: Iterable[bytes]) -> tuple[list[bytes], Counter[str]]:
+    """The encodings whose features the processor has; of the others how many, by reason."""
+    here: list[bytes] = []
+    skipped: Counter[str] = Counter()
+    for data in encodings:
+        if names := absent(data):
+            skipped[lacks(names)] += 1
+        else:
+            here.append(data)
+    return here, skipped
 
 
 def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
@@ -172,6 +190,7 @@ def compared(
             if isinstance(rows, Lost):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {rows.reason}")
                 continue
-            for found in rows:
+            for found in rows[0]:
                 agreement.take(found)
+            agreement.skipped += rows[1]
             yield agreement

@@ -12,10 +12,12 @@ from typing import Final
 
 from verify.confirm_counterexample import confirmed_state, staged
 from verify.confirm_kernel import UNSEEN
+from verify.live.capabilities import processor
 from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import Situation
 from verify.live.kernel_state import standard_states
+from verify.live.needs import absent, lacks
 from verify.live.reproducer import Account, emit, standard_situation
 from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
@@ -83,9 +85,9 @@ def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]
     states, why = staged(judgement, assumptions, NEVER_SEEN)
     reasons += why
     name = judgement.deviations[0].observable
-    absent = missing()
-    if absent and states:
-        return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: missing {'; '.join(absent)}")
+    reason = _not_tried(judgement)
+    if reason and states:
+        return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: {reason}")
     tried = (confirmed_state([state], reasons) for state in states)
     found = [pair for pair in tried if pair is not None]
     if not found:
@@ -96,12 +98,22 @@ def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]
 
 def _encoding(judgement: Judgement) -> bytes:
     decoded = judgement.probe.decoded
-    return judgement.probe.data[: decoded.layout.length] if isinstance(decoded, Decoded) else judgement.probe.data
+    length = decoded.layout.length if isinstance(decoded, Decoded) else len(judgement.probe.data)
+    return judgement.probe.data[: length + len(judgement.probe.followed_by)]
+
+
+def _not_tried(judgement: Judgement) -> str:
+    """Why the encoding is not run here, in words; empty where it is."""
+    lacking = missing()
+    if lacking:
+        return f"missing {'; '.join(lacking)}"
+    names = absent(_encoding(judgement))
+    return lacks(names) if names and processor().absent(names) != names else ""
 
 
 def _shown_in_standard_states(judgement: Judgement, observable: str | None) -> _Chosen | None:
     """The judge's own state in which the encoding deviates on the observable (on any, where none is asked for)."""
-    if missing():
+    if _not_tried(judgement):
         return None
     found = _compared(_encoding(judgement))
     moved = ", its displacement moved to the judge's data" * (found.encoding != _encoding(judgement))

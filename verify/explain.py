@@ -9,7 +9,7 @@ from verify.models.isa.decode import Decoded, text
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.plan import Emulate, Refuse, Step
-from verify.models.sites import probes
+from verify.models.sites import Probe, probes, undefined_without
 from verify.rows import counterexample_row
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge, Judgement
@@ -37,28 +37,67 @@ def plan_text(judgement: Judgement) -> str:
 CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
 
 
-def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], details: bool = True) -> dict[str, Any]:
-    """The verdict of an encoding for all given vendors; `details` adds plan, decoding and counterexample."""
-    found = [judge.judged(p) for p in probes(data, judge.scheme, cpus)]
+def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None) -> dict[str, Any]:
+    """The verdict of an encoding for all given vendors, with plan, decoding and counterexample.
+
+    `followed_by`: what stands behind the instruction; None: anything, so every continuation that the scheme tells apart
+    is judged.
+    """
+    instruction, groups = _probed(data, judge, cpus, followed_by)
+    row, valid = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
+    return {**row, **_details(judge, valid, len(groups) > 1)} if valid else row
+
+
+def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> dict[str, Any]:
+    """The verdict of an encoding as it stands, with nops behind it; the reason says where what follows decides."""
+    instruction, groups = _probed(data, judge, cpus, None)
+    row, _ = _row(data, instruction, [judge.judged(p) for p in groups[0]])
+    for group in groups[1:]:
+        other, _ = _row(data, instruction, [judge.judged(p) for p in group])
+        if other["verdict"] not in {row["verdict"], "refused"}:
+            said = f"what follows decides: {other['verdict']} where {group[0].followed_by.hex()} follows"
+            return {**row, "reason": "; ".join(filter(None, (row["reason"], said))), "looks_behind": True}
+    return row
+
+
+def _probed(
+    data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None
+) -> tuple[bytes, list[list[Probe]]]:
+    """The instruction, and its probes for each continuation that is to be judged, the one that `data` has first."""
+    first = probes(data, judge.scheme, cpus, followed_by or b"")
+    length = _decoded_length(first[0])
+    others = judge.scheme.continuations(data[:length]) if length and followed_by is None else ()
+    if not others:
+        return data, [first]
+    if length < len(data):
+        return data[:length], [probes(data[:length], judge.scheme, cpus, data[length:])]
+    return data, [first, *(probes(data, judge.scheme, cpus, tail) for tail in others)]
+
+
+def _row(data: bytes, instruction: bytes, found: list[Judgement]) -> tuple[dict[str, Any], list[Judgement]]:
+    """The verdict of the judgements together, and those of them that are of an instruction."""
     valid = [j for j in found if j.verdict is not None]
     row: dict[str, Any] = {"bytes": data.hex()}
-    if valid:
-        row["length"] = max(_decoded_length(j) for j in valid)
     if not valid:
-        return {**row, "verdict": "invalid", "observables": [], "reason": found[0].reason}
+        return {**row, "verdict": "invalid", "observables": [], "reason": found[0].reason}, []
+    length = max(_decoded_length(j.probe) for j in valid)
     verdict = worst(j.verdict for j in valid if j.verdict is not None)
     refuted = {o for j in valid for o, v in j.observables if v is Verdict.REFUTED}
-    reasons = dict.fromkeys(j.reason for j in valid if j.reason)
+    told = [j for j in valid if j.verdict is not Verdict.REFUSED or verdict is Verdict.REFUSED]
+    reasons = dict.fromkeys(j.reason for j in told if j.reason)
     row.update(
-        verdict=verdict.value, observables=[o for o in OBSERVABLES if o in refuted],
-        reason="; ".join(reasons) or _why(valid),
+        length=length + len(data) - len(instruction) if length else 0, verdict=verdict.value,
+        observables=[o for o in OBSERVABLES if o in refuted], reason="; ".join(reasons) or _why(valid),
     )  # fmt: skip
-    return {**row, **_details(judge, valid)} if details else row
+    lacking = dict.fromkeys(f for j in valid for f in undefined_without(j.probe))
+    if lacking:
+        said = f"undefined on processors without {', '.join(lacking)}, runs on when probed"
+        row.update(reason="; ".join(filter(None, (row["reason"], said))), undefined_without=list(lacking))
+    return row, valid
 
 
-def _decoded_length(judgement: Judgement) -> int:
-    decoded = judgement.probe.decoded
-    return decoded.layout.length if isinstance(decoded, Decoded) else 0
+def _decoded_length(p: Probe) -> int:
+    return p.decoded.layout.length if isinstance(p.decoded, Decoded) else 0
 
 
 def _why(valid: list[Judgement]) -> str:
@@ -66,14 +105,15 @@ def _why(valid: list[Judgement]) -> str:
     for j in valid:
         if j.verdict is Verdict.REFUTED:
             plan = type(j.probe.plan).__name__.lower()
-            return f"{plan}: differs in {', '.join(d.observable for d in j.deviations)}"
+            behind = f"followed by {j.probe.followed_by.hex()}: " if j.probe.followed_by else ""
+            return f"{behind}{plan}: differs in {', '.join(d.observable for d in j.deviations)}"
     return ""
 
 
-def _details(judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
-    first = valid[0]
+def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
+    worst_one = next((j for j in valid if j.deviations), valid[0])
+    first = worst_one if looks_behind else valid[0]
     decoded = first.probe.decoded
-    worst_one = next((j for j in valid if j.deviations), first)
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
         "plan": plan_text(first),
@@ -87,6 +127,11 @@ def _details(judge: Judge, valid: list[Judgement]) -> dict[str, Any]:
             memory_styles=[s.value for s in memory_style.styles(decoded.form)],
             undefined=decoded.faults_ud,
         )  # fmt: skip
+    if looks_behind:
+        more["looks_behind"] = True
+    if first.probe.followed_by:
+        more["instruction"] = first.probe.data[: _decoded_length(first.probe)].hex()
+        more["followed_by"] = first.probe.followed_by.hex()
     if worst_one.deviations:
         more["counterexample"] = counterexample_row(counterexample(worst_one, judge.assumptions))
     return more

@@ -17,8 +17,9 @@ Row = Mapping[str, Any]
 
 def counterexample_row(c: Counterexample) -> dict[str, Any]:
     """A counterexample as an object: hex with widths."""
+    behind = {"followed_by": c.followed_by} if c.followed_by else {}
     return {
-        "bytes": c.data, "observable": c.observable, "vendor": c.vendor, "origin": c.origin, "slot": c.slot,
+        "bytes": c.data, **behind, "observable": c.observable, "vendor": c.vendor, "origin": c.origin, "slot": c.slot,
         "initial": dict(c.initial), "in_place": dict(c.in_place), "displaced": dict(c.displaced),
         "first_difference": c.first_difference, "also_refuted": list(c.others),
     }  # fmt: skip
@@ -34,6 +35,10 @@ def form_row(r: FormResult) -> dict[str, Any]:
         "irregular": r.irregular.value if r.irregular else None, "reason": r.reason, "refused_with": list(r.refused),
         "over_cautious": r.over_cautious, "obligations": r.obligations,
     }  # fmt: skip
+    if r.looks_behind:
+        row["looks_behind"] = True
+    if r.undefined_without:
+        row["undefined_without"] = list(r.undefined_without)
     if r.counterexample is not None:
         row["counterexample"] = counterexample_row(r.counterexample)
     return row

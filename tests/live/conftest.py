@@ -1,19 +1,26 @@
-"""The executor that tests of this folder share; they are skipped where there is none."""
+"""What tests of this folder share, and `needs`, which skips a test where the machine lacks what it needs."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
 
-from verify.live.capabilities import ExecutorUnavailable
+from verify.live.available import missing
 from verify.live.executor import Executor
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test marked `needs(NAME...)` with what is missing of it."""
+    names = [name for mark in item.iter_markers("needs") for name in mark.args]
+    if absent := missing(names):
+        pytest.skip("missing: " + "; ".join(absent))
 
 
 @pytest.fixture(scope="module")
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """One a module; `PATIENCE` of the module: seconds without progress after which a run is hung."""
-    try:
-        made = Executor(patience=getattr(request.module, "PATIENCE", 5.0))
-    except ExecutorUnavailable as error:
-        pytest.skip(f"no executor here: {error}")
-    with made:
+    if absent := missing(["executor"]):
+        pytest.skip(f"no executor here: {absent[0]}")
+    with Executor(patience=getattr(request.module, "PATIENCE", 5.0)) as made:
         yield made

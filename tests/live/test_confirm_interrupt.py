@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from verify.live.uprobe import missing
-
-ABSENT = missing()
 EVENTS = Path("/sys/kernel/tracing/uprobe_events")
 pytestmark = pytest.mark.live
 
@@ -33,8 +30,8 @@ def members(group: int) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", [
-    "--semantics",
-    pytest.param("--kernel", marks=pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))),
+    pytest.param("--semantics", marks=pytest.mark.needs("executor")),
+    pytest.param("--kernel", marks=pytest.mark.needs("uprobes")),
 ])  # fmt: skip
 def test_an_interrupt_leaves_nothing_behind(mode: str) -> None:
     command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from verify.cli import status
 from verify.live import differential_masks, differential_model
 from verify.live.differential import FormResult, Settings, judged, survey
 from verify.live.differential_compare import Comparison
@@ -86,6 +88,7 @@ def test_a_forgotten_write_is_found(executor: Executor, monkeypatch: pytest.Monk
     assert ("predicted", "mxcsr") in found(judged(executor, form("ADDPS_XMM_XMMM128/reg"), SETTINGS))
 
 
+@pytest.mark.needs("avx")
 def test_a_wrong_access_size_is_found_at_a_page_edge(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routed, "_memory_size", lambda run: 8)
     assert ("predicted", "fault") in found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/rip"), EDGES))
@@ -97,6 +100,7 @@ def test_a_forgotten_fault_is_found(executor: Executor, monkeypatch: pytest.Monk
     assert ("predicted", "fault") in found(result)
 
 
+@pytest.mark.needs("avx")
 def test_a_wrong_read_set_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     real = routed._operand_inputs
 
@@ -124,6 +128,7 @@ def test_a_flag_that_is_read_but_not_declared_is_found(executor: Executor, monke
     [("EVEX_VADDPS_YMM_K1Z_YMM_YMMM256B32/reg", "registers", (64, 256), "vectors"),
      ("EVEX_VPADDB_YMM_K1Z_YMM_YMMM256/mem", "memory", "not suppressed", "memory")],
 )  # fmt: skip
+@pytest.mark.needs("avx512vl", "avx512bw")
 def test_elements_that_a_mask_leaves_out_are_judged(
     executor: Executor, name: str, what: str, wrong: object, component: str
 ) -> None:
@@ -181,10 +186,11 @@ def test_dangerous_forms_are_skipped_with_a_reason(executor: Executor) -> None:
 
 
 def test_forms_of_other_processors_are_skipped(executor: Executor) -> None:
-    result = judged(executor, form("VEX_LDTILECFG_M512/mem"), SETTINGS)
-    if "amx_tile" in executor.capabilities.features:
-        pytest.skip("this processor has AMX")
-    assert result.skipped is not None and "AMX_TILE" in result.skipped
+    lacking = [f for f in all_forms() if executor.capabilities.absent(f.opcode.cpuid)]
+    assert lacking
+    for one in (lacking[0], lacking[len(lacking) // 2], lacking[-1]):
+        result = judged(executor, one, SETTINGS)
+        assert result.states == 0 and result.skipped is not None and result.skipped.startswith("the processor has no ")
 
 
 def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> None:
@@ -193,3 +199,13 @@ def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> N
     assert [m for r in results for m in r.mismatches] == []
     assert sum(r.states for r in results) > 1000
     assert sum(r.completed > 0 for r in results) > 20
+
+
+@pytest.mark.parametrize("named", ["evex.0f38.90", "vex.0f38.92", "xop"])
+def test_a_range_that_the_processor_lacks_in_part_is_no_fault(
+    named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gathers have vector indices above 15 where there are that many registers; nothing is lost where there are not."""
+    assert status(["confirm", "--semantics", named, "--states", "8", "--jobs", "1", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["lost"] == {} and found["complete"]

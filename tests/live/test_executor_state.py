@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from verify.live import session, stub_rows
-from verify.live.capabilities import ExecutorUnavailable, capabilities
+from verify.live.capabilities import ExecutorUnavailable
 from verify.live.child import KERNEL_MAPPINGS, CodeFile
 from verify.live.executor import Executor
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
@@ -41,12 +41,6 @@ def after(outcome: Outcome) -> State:
     return outcome.state
 
 
-def needs(executor: Executor, *features: str) -> None:
-    missing = executor.capabilities.missing(features)
-    if missing:
-        pytest.skip(f"this processor has no {', '.join(missing)}")
-
-
 def test_nop_leaves_every_register_as_loaded(executor: Executor) -> None:
     for seed in range(5):
         start = random_state(executor, seed)
@@ -55,8 +49,8 @@ def test_nop_leaves_every_register_as_loaded(executor: Executor) -> None:
             assert getattr(end, name) == getattr(start, name), name
 
 
+@pytest.mark.needs("avx512f")
 def test_vector_load_and_store_move_512_bits(executor: Executor) -> None:
-    needs(executor, "avx512f")
     data = bytes(range(64))
     start = State(gprs(rbx=DATA.address), memory=((DATA.address, data),))
     loaded = after(executor.run(bytes.fromhex("62e17c481013"), start))
@@ -66,8 +60,8 @@ def test_vector_load_and_store_move_512_bits(executor: Executor) -> None:
     assert executor.memory_of(stored, SECOND.address + 64, 64) == executor.memory_of(start, SECOND.address + 64, 64)
 
 
+@pytest.mark.needs("avx")
 def test_legacy_sse_keeps_the_upper_part_and_vex_clears_it(executor: Executor) -> None:
-    needs(executor, "avx")
     start = random_state(executor, 7)
     low = start.vector[1] & (1 << 128) - 1
     legacy, vex = executor.run(bytes.fromhex("0f28c1"), start), executor.run(bytes.fromhex("c5f828c1"), start)
@@ -75,8 +69,8 @@ def test_legacy_sse_keeps_the_upper_part_and_vex_clears_it(executor: Executor) -
     assert after(vex).vector[0] == low
 
 
+@pytest.mark.needs("avx512bw")
 def test_mask_registers_load_and_store(executor: Executor) -> None:
-    needs(executor, "avx512bw")
     value = 0x8123_4567_89AB_CDEF
     loaded = executor.run(bytes.fromhex("c4e1fb92d8"), State(gprs(rax=value)))  # kmovq k3, rax
     assert after(loaded).masks == (0, 0, 0, value, 0, 0, 0, 0)
@@ -84,8 +78,8 @@ def test_mask_registers_load_and_store(executor: Executor) -> None:
     assert after(back).gprs[0] == value
 
 
+@pytest.mark.needs("avx512f")
 def test_masked_out_elements_do_not_fault(executor: Executor) -> None:
-    needs(executor, "avx512f")
     load = bytes.fromhex("62f17cc91003")  # vmovups zmm0{k1}{z}, [rbx]
     at = State(gprs(rbx=DATA.end - 16), masks=(0, 0xF, 0, 0, 0, 0, 0, 0))
     assert executor.run(load, at).kind is Kind.COMPLETED
@@ -110,9 +104,8 @@ def test_reserved_mxcsr_bits_are_refused() -> None:
         other.run(b"\x90", State(mxcsr=1 << 31))
 
 
+@pytest.mark.needs("fsgsbase")
 def test_segment_bases_are_used_and_reported(executor: Executor) -> None:
-    if not executor.capabilities.fsgsbase:
-        pytest.skip("no FSGSBASE for user programs")
     start = State(gprs(rax=0x1234), fs_base=DATA.address, gs_base=SECOND.address, memory=((DATA.address + 8, b"\x2a"),))
     read = after(executor.run(bytes.fromhex("640fb6042508000000"), start))  # movzx eax, byte fs:[8]
     assert (read.gprs[0], read.fs_base, read.gs_base) == (0x2A, DATA.address, SECOND.address)
@@ -315,10 +308,8 @@ def _sees_the_store(start: State) -> bool:
     return seen == (start.gprs, start.vector, [DATA.address + 63])
 
 
-@pytest.mark.parametrize("avx2", [False, True])
+@pytest.mark.parametrize("avx2", [False, pytest.param(True, marks=pytest.mark.needs("avx2"))])
 def test_both_ways_to_compare_memory_find_every_byte(monkeypatch: pytest.MonkeyPatch, avx2: bool) -> None:
-    if avx2 and "avx2" not in capabilities().features:
-        pytest.skip("this processor has no avx2")
     monkeypatch.setattr(session, "table", lambda avx2, wanted=avx2: stub_rows.table(wanted))
     with Executor() as other:
         states = other.blank_states(3 * PAGE, {"gprs", "memory"})

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.uprobe import missing
 
-ABSENT = missing()
-needs_uprobes = pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))
+needs_uprobes = pytest.mark.needs("uprobes")
 pytestmark = pytest.mark.live
 ORIGIN, STACK = 0x5555_5555_4FF8, 0x7FFD_1234_5000
 

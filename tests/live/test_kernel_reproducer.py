@@ -20,12 +20,10 @@ from verify.live.kernel_child import CODE
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
 from verify.live.kernel_state import State, standard_states
 from verify.live.reproducer import Account, emit, standard_situation
-from verify.live.uprobe import missing
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge
 
-ABSENT = (*missing(), *(() if shutil.which("cc") else ("a C compiler (cc)",)))
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "cc")]
 SHOWN, NOT_SHOWN, NOT_HERE = 0, 1, 2
 PAGE = 4096
 IN_OWN_MOUNTS = ("unshare", "--mount", "sh", "-c")
@@ -200,7 +198,7 @@ def test_the_script_shows_what_confirm_shows(capsys: pytest.CaptureFixture[str],
 
 
 @pytest.mark.parametrize(("arguments", "reason"), [
-    (["e800000000"], "shadow-stack: no shadow stack here"),
+    (["e811000000", "--without-assumption", "no-shadow-stack"], "shadow-stack: no shadow stack here"),
     (["9c", "--observable", "gprs"], "gprs is not refuted for this machine's kind of processor"),
 ])  # fmt: skip
 def test_what_cannot_be_shown_here_is_told_and_not_written(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +11,10 @@ import pytest
 
 from verify.live.corpus import registration_corpus
 from verify.live.kernel_registration import COPIED, refusals
-from verify.live.uprobe import missing
 from verify.models.schemes.linux_uprobes import plan
 from verify.models.schemes.plan import Plan, Refuse
 
-ABSENT = (*missing(), *(() if platform.release().startswith("6.18.") else ("a 6.18 kernel",)))
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
 PREFIXES = bytes.fromhex("6667f2f32e363e266465f0") + bytes(range(0x40, 0x50))
 ESCAPES = tuple(map(bytes.fromhex, ("", "", "0f", "0f38", "0f3a", "c5", "c4", "62", "8f")))
 

@@ -6,11 +6,11 @@ import pytest
 
 from verify.concurrency.litmus.catalogue import CATALOGUE, CONSTANT, DWORD
 from verify.concurrency.litmus.fetch import Litmus, outcomes, permits
-from verify.live.litmus import INT3, OTHER, Observed, Run, observe, unavailable
+from verify.live.litmus import INT3, OTHER, Observed, Run, observe
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.skipif(bool(unavailable()), reason=f"litmus tests cannot run: {unavailable()}"),
+    pytest.mark.needs("litmus"),
 ]
 FEW = 8192
 NAMES = (

@@ -15,11 +15,10 @@ from verify.live.races import Check, Claim, Scenario, Stage, equal, played
 from verify.live.races_program import Program
 from verify.live.races_sites import LOST
 from verify.live.races_steps import SITE, STEADY_HITS, running
-from verify.live.uprobe import missing
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.skipif(bool(missing()), reason=f"races cannot run: {'; '.join(missing())}"),
+    pytest.mark.needs("uprobes"),
 ]
 SECONDS = 0.3
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 
@@ -11,8 +9,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.skipif(os.geteuid() != 0, reason="missing: root, to give privileges up"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="missing: setpriv"),
+    pytest.mark.needs("root", "setpriv"),
 ]
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 HIDDEN = ("unshare", "-m", "--propagation", "private", "sh", "-c",

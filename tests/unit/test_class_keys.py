@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from verify.models import sites
-from verify.models.bits import Term, distinct_registers, var
+from verify.models.bits import Term, under, var
 from verify.models.isa.encode import decoded_representatives
 from verify.models.isa.forms import Cpu, Form, all_forms
 from verify.models.machine import symbolic_state
 from verify.models.problems import problem
-from verify.models.schemes.execution import in_place
+from verify.models.schemes.behaviour import in_place
 from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
 from verify.models.semantics import signature
@@ -93,9 +93,8 @@ def leaves(value: Any) -> Iterator[Any]:
 def seen(p: sites.Probe) -> tuple[str, ...]:
     """What an instruction does in place, in canonical names, and its premises."""
     material = problem(p)
-    with distinct_registers(material.distinct):
-        done = list(leaves(in_place(material.site, symbolic_state(material.site.origin))))
-    terms = [t for t in done if isinstance(t, Term)]
+    done = list(leaves(in_place(material.site, symbolic_state(material.site.origin))))
+    terms = under(material.distinct, (t for t in done if isinstance(t, Term)))
     return canonical((*terms, *material.premises)).text, *(str(x) for x in done if not isinstance(x, Term))
 
 

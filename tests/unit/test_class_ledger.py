@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from verify.batch import Known
-from verify.explain import CPUS, encoding_row
+from verify.explain import CPUS, brief_row
 from verify.ledger import Ledger
 from verify.models.bits import const, not_, ult, var
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux_uprobes import SCHEME
 from verify.smt.canonical import canonical
 from verify.smt.decide import InMemory
@@ -118,4 +118,4 @@ def test_a_refutation_that_is_not_known_any_more_is_decided_again():
 
 
 def rows(text: str, judge: Judge) -> str:
-    return json.dumps(encoding_row(bytes.fromhex(text), judge, CPUS["any"], details=False))
+    return json.dumps(brief_row(bytes.fromhex(text), judge, CPUS["any"]))

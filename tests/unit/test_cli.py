@@ -55,6 +55,9 @@ WRONG = {  # command line -> what the line names
     ("insn", "90" * 17): ("17 bytes",),
     ("insn", "9c90"): ("9c90", "after 1 of 2 bytes"),
     ("insn", "0f04"): ("0f04", "not an instruction"),
+    ("insn", "0f0b", "--followed-by", "9"): ("--followed-by", "1 hex digits"),
+    ("insn", "9090", "--followed-by", "90"): ("9090", "after 1 of 2 bytes"),
+    ("insn", "0f0b78656e90", "--scheme", "identity"): ("0f0b78656e90", "after 2 of 6 bytes"),
     ("insn", "9c", "--scheme", "nope"): ("'nope'", "linux-uprobes-6.18"),
     ("insn", "9c", "--cpu", "via"): ("'via'", "--cpu"),
     ("insn", "9c", "--without-assumption", "gravity"): ("'gravity'", "code-not-read"),
@@ -248,6 +251,39 @@ def test_dropping_an_assumption_shows_what_falls_with_it(run):
     row = json.loads(out)
     assert (row["verdict"], row["observables"]) == ("refuted", ["fault"])
     assert "no-alignment-check" not in row["assumptions"]
+
+
+@pytest.mark.parametrize("behind", ["78656e90", "6b766d90", "78656eeb10"])
+def test_what_stands_behind_an_instruction_is_judged_where_it_decides(run, behind):
+    """Seen on 6.18.44: SIGILL without the probe, the program runs on with it."""
+    expected = ("refuted", ["fault"], "0f0b", behind)
+    for arguments in (("0f0b" + behind,), ("0f0b", "--followed-by", behind)):
+        code, out, _ = run("insn", *arguments, "--format", "json")
+        row = json.loads(out)
+        assert code == 0
+        assert (row["verdict"], row["observables"], row["instruction"], row["followed_by"]) == expected
+        assert row["counterexample"]["followed_by"] == behind
+    assert run("insn", "0f0b", "--followed-by", "9090")[1].count("proved") > len(OBSERVABLES)
+
+
+def test_an_encoding_alone_is_judged_with_every_continuation_by_insn_and_with_nops_by_classify(run, listed):
+    row = json.loads(run("insn", "0f0b", "--format", "json")[1])
+    assert (row["verdict"], row["observables"], row["looks_behind"]) == ("refuted", ["fault"], True)
+    assert row["followed_by"] == "78656e90" == row["counterexample"]["followed_by"]
+    _, out, _ = run("classify", listed(b"0f0b\n0f0b78656e90\n0f0b90\n"))
+    alone, refuted, proved = (line.split("\t") for line in out.splitlines())
+    assert (alone[1], alone[3]) == ("proved", "what follows decides: refuted where 78656e90 follows")
+    assert (refuted[1], refuted[2], proved[1]) == ("refuted", "fault", "proved")
+
+
+def test_a_form_is_judged_with_every_continuation(run, tmp_path):
+    _, out, _ = run(*SURVEY, "0f0b", "--ledger", tmp_path, "--format", "json")
+    (form,) = (f for f in json.loads(out)["forms"] if f["form"] == "UD2/none")
+    assert (form["verdict"], form["looks_behind"]) == ("refuted", True)
+    assert [o for o, v in form["observables"].items() if v == "refuted"] == ["fault"]
+    assert (form["counterexample"]["bytes"], form["counterexample"]["followed_by"]) == ("0f0b", "78656e90")
+    _, out, _ = run(*SURVEY, "0f0b", "--ledger", tmp_path)
+    assert "0f0b followed by 78656e90" in out
 
 
 def test_schemes_and_forms(run):

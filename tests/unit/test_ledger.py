@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,19 +156,19 @@ def started(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "verify.cli", "opcode-range", *arguments]
 
 
-def wait_for_decisions(folder: Path) -> None:
-    limit = time.monotonic() + 60
+def wait_for_decisions(folder: Path, process: subprocess.Popen[Any]) -> None:
+    """Until the ledger has one; a run that ends without is a failure, however long it takes."""
     while not (obligations(folder).exists() and obligations(folder).stat().st_size):
-        assert time.monotonic() < limit, "no decision was stored within 60 s"
+        assert process.poll() is None, "the run ended and no decision was stored"
         time.sleep(0.05)
 
 
 def test_a_run_that_is_killed_leaves_a_ledger_that_the_next_one_reads(tmp_path):
     command = started("00-ff", "--jobs", "1", "--ledger", str(tmp_path), "-q")
     process = subprocess.Popen(command, cwd=Path(cli_survey.__file__).parents[1], stdout=subprocess.DEVNULL)
-    wait_for_decisions(tmp_path)
+    wait_for_decisions(tmp_path, process)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait()
     ledger = Ledger(tmp_path, SCHEME)
     assert ledger.decisions
     assert ledger.notices == []
@@ -178,9 +179,9 @@ def test_control_c_ends_with_130_and_one_line(tmp_path):
     process = subprocess.Popen(
         command, cwd=Path(cli_survey.__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_for_decisions(tmp_path)
+    wait_for_decisions(tmp_path, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("ubp-verify: interrupted")
     assert json.loads(forms(tmp_path).read_text(encoding="utf-8"))["rows"]

@@ -99,7 +99,8 @@ def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> 
     if reason:
         raise ValueError(f"the C engine cannot explore this model: {reason}")
     memory = limits.memory if limits.memory is not None else (1 << 63)
-    arguments = [str(memory), str(limits.states or 0), str(limits.seconds or 0)]
+    bounds = [bound for bound in (limits.states, limits.work) if bound is not None]  # a unit of work a state
+    arguments = [str(memory), str(max(1, min(bounds)) if bounds else 0), str(limits.seconds or 0)]
     try:
         place = program(model, symmetric)
     except KeyboardInterrupt:

@@ -13,7 +13,9 @@ from verify.concurrency.explored import Bound, Limits, Search, Seen
 from verify.concurrency.ground import Model
 from verify.concurrency.symbolic import NODE_BYTES, Diagram, Encoding
 
-MEASURED = 0.2  # seconds between two looks at the memory
+MEASURED = 64  # operations between two looks at the memory and at the work of the manager; fewer of costly ones
+COSTLY = 50_000  # units between two looks that halve the way to the next
+WORK = 500  # units an operation, with what goes on around it
 
 
 class Reachability:
@@ -21,7 +23,8 @@ class Reachability:
 
     def __init__(self, model: Model, limits: Limits) -> None:
         self.model, self.limits, self.began = model, limits, time.perf_counter()
-        self.images, self.measured = 0, self.began
+        self.images = self.measured = self.before = self.done = 0
+        self.interval = 1
         self.encoding = Encoding(model, self.check)
         self.relations = tuple(map(self.encoding.relation, model.transitions))
         self.states = self.encoding.bdd.false
@@ -46,7 +49,7 @@ class Reachability:
             before = self.states
             self.exhaust(groups[current])
             current = current + 1 if self.states == before else 0 if current else 1
-        self.measured = 0.0  # a search that was over before its memory was looked at is bounded too
+        self.measured = -MEASURED  # a search that was over before its memory was looked at is bounded too
         self.check()
 
     def exhaust(self, group: list[int]) -> None:
@@ -61,17 +64,28 @@ class Reachability:
                     self.states |= self.encoding.image(fresh, self.relations[number])
                     self.check()
 
+    def bounded(self, limits: Limits) -> None:
+        """Other limits from now on."""
+        self.limits, self.began = limits, time.perf_counter()
+        self.images, self.measured, self.interval = 0, 0, 1
+        self.before = self.done = self.encoding.work()
+
     def check(self) -> None:
         """Raises Bound where a limit has been hit."""
-        now = time.perf_counter()
         self.images += 1
-        if self.limits.seconds is not None and now - self.began > self.limits.seconds:
-            raise Bound(f"more than {self.limits.seconds} s")
-        if self.limits.memory is None or now - self.measured < MEASURED:
+        limits = self.limits
+        if limits.seconds is not None and time.perf_counter() - self.began > limits.seconds:
+            raise Bound(f"more than {limits.seconds} s")
+        if limits.work is not None and WORK * self.images > limits.work:
+            raise Bound(f"more than {limits.work} units of work")
+        if self.images - self.measured < self.interval:
             return
-        self.measured = now
-        if self.encoding.bytes() > self.limits.memory:
-            raise Bound(f"more than {self.limits.memory} bytes of diagrams")
+        self.measured, last, self.done = self.images, self.done, self.encoding.work()
+        self.interval = max(1, self.interval // 2) if self.done - last > COSTLY else min(MEASURED, 2 * self.interval)
+        if limits.memory is not None and self.encoding.bytes() > limits.memory:
+            raise Bound(f"more than {limits.memory} bytes of diagrams")
+        if limits.work is not None and WORK * self.images + self.done - self.before > limits.work:
+            raise Bound(f"more than {limits.work} units of work")
 
     def rings(self, target: Diagram) -> list[Diagram]:
         """States by distance, up to the first that meet `target`; raises Bound."""

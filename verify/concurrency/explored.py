@@ -5,7 +5,7 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from verify.concurrency.ground import Model, Transition
@@ -13,11 +13,21 @@ from verify.concurrency.ground import Model, Transition
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a run: bytes of memory, stored states, seconds (None: none)."""
+    """Bounds of a run: bytes of memory, stored states, units of work (None: none, or what the method says).
+
+    A unit of work is about a microsecond on the machine that weighed them, whatever the engine: Z3's resource units,
+    and operations of the others as their modules weigh them. The same run takes the same units on every machine and
+    under every load. `seconds` is a user's choice: nothing in this package sets it.
+    """
 
     memory: int | None = None
     states: int | None = None
     seconds: float | None = None
+    work: int | None = None
+
+    def at_most(self, work: int) -> Limits:
+        """The same, with no more than so many units of work."""
+        return replace(self, work=work if self.work is None else min(work, self.work))
 
 
 class Bound(Exception):

@@ -30,9 +30,9 @@ from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
-DIAGRAM_SECONDS = 120.0  # that diagrams have before C is tried
-BROKEN_SECONDS = 1.0  # that they have at first, where something is refuted already
-LIST_SECONDS = 60.0  # that C has then, before diagrams go on
+DIAGRAM_WORK = 120_000_000  # units that diagrams have before C is tried
+BROKEN_WORK = 3_000_000  # that they have at first, where something is refuted already
+LIST_WORK = 100_000_000  # that C has then, before diagrams go on
 LIVENESS_STATES = 2_000_000  # up to so many, liveness is judged state by state where orbits do not decide, with lassos
 
 
@@ -119,15 +119,15 @@ def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Sea
     which they measure slowly: where something is refuted, they soon make way for C.
     """
     listing = bool(violations(model, first)) and model.bits <= WIDTH and not compiled.unavailable(model, symmetric)
-    drawn = diagrams.search(model, _at_most(limits, BROKEN_SECONDS if listing else DIAGRAM_SECONDS), first)
+    drawn = diagrams.search(model, limits.at_most(BROKEN_WORK if listing else DIAGRAM_WORK), first)
     if final(model, drawn):
         return drawn
     if listing:
-        listed = _together(explicit(model, symmetric, _at_most(limits, LIST_SECONDS)), first)
+        listed = _together(explicit(model, symmetric, limits.at_most(LIST_WORK)), first)
         if final(model, listed):
             listed.diagram = drawn.diagram if drawn.complete else None
             return listed
-        drawn = diagrams.search(model, _at_most(limits, DIAGRAM_SECONDS), first)
+        drawn = diagrams.search(model, limits.at_most(DIAGRAM_WORK), first)
     return drawn if final(model, drawn) or drawn.complete else _together(explicit(model, symmetric, limits), first)
 
 
@@ -142,10 +142,6 @@ def violations(model: Model, found: Search) -> list[Seen]:
     """What a search has seen that refutes an invariant, or deadlock freedom."""
     bad = [found.seen[i] for i, item in enumerate(model.observations) if item.role == "bad" and i in found.seen]
     return bad if found.deadlock is None else [*bad, found.deadlock]
-
-
-def _at_most(limits: Limits, seconds: float) -> Limits:
-    return replace(limits, seconds=seconds if limits.seconds is None else min(seconds, limits.seconds))
 
 
 def _together(found: Search, first: Search) -> Search:

@@ -8,7 +8,6 @@ exactly where no fair run stays pending: a bottom component of it satisfies ever
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,7 +36,7 @@ def judge(
     """
     wanted = obligations(model)
     reach = known or reached(model, limits)
-    reach.limits, reach.began = limits, time.perf_counter()
+    reach.bounded(limits)
     fair = instances(reach)
     return {name: _judged(reach, fair, wanted[name].premise, wanted[name].claim) for name in names or wanted}
 

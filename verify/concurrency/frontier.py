@@ -18,6 +18,7 @@ Places = npt.NDArray[np.uint32]
 
 CHUNK = 1 << 16  # states expanded at once: their columns stay in the second-level cache
 COST = 17.0  # bytes a stored state, the frontier included
+WORK = 3  # units a stored state
 
 
 def distinct(states: States) -> States:
@@ -92,7 +93,8 @@ class Explorer:
         """Level after level until nothing is new, a bound is hit, or `deepest` is reached."""
         while len(self.frontier) and (deepest is None or self.done <= deepest):
             self.step()
-            self.found.reason = exceeded(limits, self.found.stored + len(self.frontier), self.cost, began)
+            stored = self.found.stored + len(self.frontier)
+            self.found.reason = exceeded(limits, stored, self.cost, began, WORK * stored)
             if self.found.reason:
                 return
         self.found.complete = not len(self.frontier)

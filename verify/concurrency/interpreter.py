@@ -19,6 +19,7 @@ from verify.concurrency.ground import Model, Transition
 from verify.concurrency.text import PYTHON, Writer, grouped, outcomes, shared
 
 Successors = list[tuple[int, int]]
+WORK = 40  # units a stored state
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _levels(model: Model, code: Program, found: Search, limits: Limits, began: f
                 if after not in visited:
                     visited.add(after)
                     following.append(after)
-        found.reason = exceeded(limits, len(visited), 100, began)
+        found.reason = exceeded(limits, len(visited), 100, began, WORK * len(visited))
         if found.reason:
             return
         frontier, depth = following, depth + 1
@@ -206,12 +207,14 @@ def _observe(code: Program, found: Search, state: int, depth: int, moves: bool) 
         found.deadlock = Seen(depth, state)
 
 
-def exceeded(limits: Limits, stored: int, cost: float, began: float) -> str:
-    """Which bound has been hit, or nothing; `cost` is bytes a stored state."""
+def exceeded(limits: Limits, stored: int, cost: float, began: float, work: int) -> str:
+    """Which bound has been hit, or nothing; `cost` is bytes a stored state, `work` the units done so far."""
     if limits.states is not None and stored > limits.states:
         return f"more than {limits.states} states"
     if limits.memory is not None and stored * cost > limits.memory:
         return f"more than {limits.memory} bytes of states"
+    if limits.work is not None and work > limits.work:
+        return f"more than {limits.work} units of work"
     if limits.seconds is not None and time.perf_counter() - began > limits.seconds:
         return f"more than {limits.seconds} s"
     return ""

@@ -29,6 +29,7 @@ Indices = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 CHUNK = 1 << 16
 STATE_BYTES = 400  # of a pending state with its transitions, some ten, and their components
+WORK = 5  # units a pending state
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def pending(
         place = np.minimum(np.searchsorted(found, after), len(found) - 1)
         frontier = _where(model, after[found[place] != after], lambda values: ~values.truth(claim))
         found = np.sort(np.concatenate((found, frontier)), kind="stable")
-        reason = exceeded(limits, len(found), STATE_BYTES, began)
+        reason = exceeded(limits, len(found), STATE_BYTES, began, WORK * len(found))
         if reason:
             raise Bound(reason)
     return _graph(model, found, premise, expansion, fair, rename)

@@ -20,6 +20,7 @@ from verify.concurrency.explored import Bound
 from verify.concurrency.ground import Model, Slot, Transition
 
 VALUES = 1 << 12  # of a cell, and square root of the pairs of values that an operation may go through
+LOOKUP_WORK, NODE_WORK = 5, 100  # units
 NODE_BYTES = 40  # of a CUDD node and its share of the unique table; dd's own need more
 Diagram = Any  # a node of dd
 Manager = Any  # dd.cudd.BDD or dd.autoref.BDD
@@ -295,9 +296,18 @@ class Encoding:
         """Memory of the manager. CUDD answers by its own accounts; dd's nodes are counted, which takes time."""
         if self.name != "dd.cudd":
             return len(self.bdd) * NODE_BYTES
+        return int(self._statistics()["mem"])
+
+    def work(self) -> int:
+        """Units of work done in the manager: what CUDD looked up, or dd's own nodes, of which it drops none."""
+        if self.name != "dd.cudd":
+            return NODE_WORK * len(self.bdd)
+        return LOOKUP_WORK * int(self._statistics()["cache_lookups"])
+
+    def _statistics(self) -> dict[str, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # dd tells of a unit that it changed long ago
-            return int(self.bdd.statistics()["mem"])
+            return dict(self.bdd.statistics())
 
     def count(self, states: Diagram) -> int:
         """The exact number of states of a diagram over the current bits."""

@@ -8,11 +8,13 @@ import ctypes
 import mmap
 import platform
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
+from verify.live.features import AVX, AVX512, ENABLED_BY, FEATURES, sufficient
+from verify.live.hiding import hidden
 from verify.models.isa.rows import Cpu
 
 # void cpuid(u32 leaf, u32 subleaf, u32 out[4])
@@ -41,80 +43,13 @@ VENDORS: Final = {"AuthenticAMD": Cpu.AMD, "HygonGenuine": Cpu.AMD, "GenuineInte
 AT_HWCAP2: Final = 26
 HWCAP2_FSGSBASE: Final = 2  # Linux 5.9 and later, arch/x86/include/uapi/asm/hwcap2.h
 
-# name -> (leaf, subleaf, register 0..3 = eax ebx ecx edx, bit); SDM vol. 2, CPUID; APM vol. 3, appendix E
-FEATURES: Final[dict[str, tuple[int, int, int, int]]] = {
-    "sse3": (1, 0, 2, 0),
-    "pclmulqdq": (1, 0, 2, 1),
-    "ssse3": (1, 0, 2, 9),
-    "fma": (1, 0, 2, 12),
-    "cx16": (1, 0, 2, 13),
-    "sse4_1": (1, 0, 2, 19),
-    "sse4_2": (1, 0, 2, 20),
-    "movbe": (1, 0, 2, 22),
-    "popcnt": (1, 0, 2, 23),
-    "aes": (1, 0, 2, 25),
-    "xsave": (1, 0, 2, 26),
-    "osxsave": (1, 0, 2, 27),
-    "avx": (1, 0, 2, 28),
-    "f16c": (1, 0, 2, 29),
-    "rdrand": (1, 0, 2, 30),
-    "hypervisor": (1, 0, 2, 31),
-    "fsgsbase": (7, 0, 1, 0),
-    "bmi1": (7, 0, 1, 3),
-    "avx2": (7, 0, 1, 5),
-    "bmi2": (7, 0, 1, 8),
-    "rtm": (7, 0, 1, 11),
-    "avx512f": (7, 0, 1, 16),
-    "avx512dq": (7, 0, 1, 17),
-    "rdseed": (7, 0, 1, 18),
-    "adx": (7, 0, 1, 19),
-    "avx512ifma": (7, 0, 1, 21),
-    "clflushopt": (7, 0, 1, 23),
-    "clwb": (7, 0, 1, 24),
-    "avx512cd": (7, 0, 1, 28),
-    "sha": (7, 0, 1, 29),
-    "avx512bw": (7, 0, 1, 30),
-    "avx512vl": (7, 0, 1, 31),
-    "avx512vbmi": (7, 0, 2, 1),
-    "umip": (7, 0, 2, 2),
-    "pku": (7, 0, 2, 3),
-    "ospke": (7, 0, 2, 4),
-    "avx512vbmi2": (7, 0, 2, 6),
-    "shstk": (7, 0, 2, 7),
-    "gfni": (7, 0, 2, 8),
-    "vaes": (7, 0, 2, 9),
-    "vpclmulqdq": (7, 0, 2, 10),
-    "avx512vnni": (7, 0, 2, 11),
-    "avx512bitalg": (7, 0, 2, 12),
-    "avx512vpopcntdq": (7, 0, 2, 14),
-    "rdpid": (7, 0, 2, 22),
-    "cldemote": (7, 0, 2, 25),
-    "movdiri": (7, 0, 2, 27),
-    "movdir64b": (7, 0, 2, 28),
-    "ibt": (7, 0, 3, 20),
-    "fsrm": (7, 0, 3, 4),
-    "serialize": (7, 0, 3, 14),
-    "amx_tile": (7, 0, 3, 24),
-    "avx512fp16": (7, 0, 3, 23),
-    "avx_vnni": (7, 1, 0, 4),
-    "avx512bf16": (7, 1, 0, 5),
-    "xsaveopt": (13, 1, 0, 0),
-    "xsavec": (13, 1, 0, 1),
-    "xsaves": (13, 1, 0, 3),
-    "lahf_lm": (0x8000_0001, 0, 2, 0),
-    "lzcnt": (0x8000_0001, 0, 2, 5),
-    "sse4a": (0x8000_0001, 0, 2, 6),
-    "3dnowprefetch": (0x8000_0001, 0, 2, 8),
-    "xop": (0x8000_0001, 0, 2, 11),
-    "fma4": (0x8000_0001, 0, 2, 16),
-    "tbm": (0x8000_0001, 0, 2, 21),
-    "rdtscp": (0x8000_0001, 0, 3, 27),
-    "3dnow": (0x8000_0001, 0, 3, 31),
-    "clzero": (0x8000_0008, 0, 1, 0),
-    "xsaveerptr": (0x8000_0008, 0, 1, 2),
-    "rdpru": (0x8000_0008, 0, 1, 4),
-}
 LOADED: Final = 0xE7  # components that the executor loads and stores: x87, SSE, AVX, AVX-512
+STATE_OF: Final = {  # component -> the features of which one has it
+    2: frozenset({"avx"}),
+    **dict.fromkeys((5, 6, 7), frozenset({"avx512f"})),
+    9: frozenset({"ospke"}),
+    **dict.fromkeys((17, 18), frozenset({"amx_tile"})),
+}
 LEGACY_SIZE: Final = 576  # bytes of the legacy area and the header, SDM vol. 1, 13.4
 COMPONENTS: Final = {0: "x87", 1: "sse", 2: "avx", 5: "opmask", 6: "zmm_hi256", 7: "hi16_zmm", 9: "pkru"}
 
@@ -157,7 +92,7 @@ class Capabilities:
     @property
     def vector_bits(self) -> int:
         """Width of the vector registers in bits: 128, 256 or 512."""
-        return 512 if self.xcr0 & 0xE0 == 0xE0 else 256 if self.xcr0 & 4 else 128
+        return 512 if self.xcr0 & AVX512 == AVX512 else 256 if self.xcr0 & AVX else 128
 
     def missing(self, features: Iterable[str]) -> tuple[str, ...]:
         """Those of `features` that this processor does not have, in the order given; ValueError for an unknown name."""
@@ -166,6 +101,10 @@ class Capabilities:
             if name not in FEATURES:
                 raise ValueError(f"unknown processor feature {name!r}")
         return tuple(name for name in names if name not in self.features)
+
+    def absent(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Those of the opcode table's feature names that this processor does not have."""
+        return tuple(n for n in needed if (any_of := sufficient(n)) and not self.features.intersection(any_of))
 
 
 def machine_code(code: bytes) -> mmap.mmap:
@@ -192,11 +131,44 @@ def _family_model(eax: int) -> tuple[int, int, int]:
     return family, model, eax & 15
 
 
-@cache
 def capabilities() -> Capabilities:
-    """The running machine's capabilities; ExecutorUnavailable unless it is x86-64 Linux with XSAVE."""
+    """The running machine's capabilities without what is hidden.
+
+    Raises ExecutorUnavailable unless it is x86-64 Linux with XSAVE, HidingError.
+    """
+    found = visible()
+    if "osxsave" not in found.features:
+        raise ExecutorUnavailable("the processor or the kernel does not offer XSAVE (CPUID.1:ECX.OSXSAVE = 0)")
+    return found
+
+
+def visible() -> Capabilities:
+    """`capabilities`, XSAVE or not."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise ExecutorUnavailable(f"needs x86-64 Linux, this is {sys.platform} on {platform.machine()}")
+    return without(processor(), hidden())
+
+
+@cache
+def without(caps: Capabilities, names: frozenset[str]) -> Capabilities:
+    """The capabilities of the processor that lacks these features, as its programs see them."""
+    features = caps.features - names
+    gone = sum(1 << bit for bit in STATE_OF if not features & STATE_OF[bit])
+    xcr0 = caps.xcr0 & ~gone
+    components = tuple(c for c in caps.components if xcr0 >> c.bit & 1)
+    return replace(
+        caps,
+        features=features,
+        xcr0=xcr0,
+        xsave_size=max([LEGACY_SIZE, *(c.offset + c.size for c in components)]),
+        components=components,
+        fsgsbase=caps.fsgsbase and "fsgsbase" in features,
+    )
+
+
+@cache
+def processor() -> Capabilities:
+    """The processor's capabilities, nothing hidden; on x86-64 Linux only."""
     page, extra = machine_code(_CPUID), machine_code(_XGETBV)
     call = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))(_address(page))
     out = (ctypes.c_uint32 * 4)()
@@ -205,26 +177,32 @@ def capabilities() -> Capabilities:
         call(number, sub, out)
         return out[0], out[1], out[2], out[3]
 
-    limits = {0: leaf(0)[0], 0x8000_0000: leaf(0x8000_0000)[0]}
-    features = frozenset(
-        name
-        for name, (number, sub, register, bit) in FEATURES.items()
-        if number <= limits[number & 0x8000_0000] and leaf(number, sub)[register] >> bit & 1
-    )
-    if "osxsave" not in features:
-        raise ExecutorUnavailable("the processor or the kernel does not offer XSAVE (CPUID.1:ECX.OSXSAVE = 0)")
+    told = frozenset(_told(leaf))
+    xcr0 = int(ctypes.CFUNCTYPE(ctypes.c_uint64)(_address(extra))()) if "osxsave" in told else 0
+    fsgsbase = bool(_hwcap2() & HWCAP2_FSGSBASE)
+    closed = frozenset() if fsgsbase else frozenset({"fsgsbase"})
+    enabled = frozenset(n for n in told if xcr0 & ENABLED_BY.get(n, 0) == ENABLED_BY.get(n, 0)) - closed
     _, b, c, d = leaf(0)
-    xcr0 = int(ctypes.CFUNCTYPE(ctypes.c_uint64)(_address(extra))())
     components = tuple(Component(bit, *_place(leaf(13, bit))) for bit in range(2, 63) if xcr0 & LOADED & 1 << bit)
     return Capabilities(
         vendor=b"".join(part.to_bytes(4, "little") for part in (b, d, c)).decode("latin-1"),
-        features=features,
+        features=enabled,
         xcr0=xcr0,
         xsave_size=max([LEGACY_SIZE, *(c.offset + c.size for c in components)]),
         components=components,
-        fsgsbase=bool(_hwcap2() & HWCAP2_FSGSBASE),
+        fsgsbase=fsgsbase,
         **dict(zip(("family", "model", "stepping"), _family_model(leaf(1)[0]), strict=True)),
     )
+
+
+def _told(leaf: Callable[[int, int], tuple[int, int, int, int]]) -> Iterator[str]:
+    """The features whose CPUID bit is set; a range of leaves ends where its first leaf says."""
+    limits = {first: leaf(first, 0)[0] for first in (0, 0x8000_0000, 0xC000_0000)}
+    for name, (number, sub, register, bit) in FEATURES.items():
+        first = number & 0xC000_0000
+        last = limits[first]
+        if first <= number <= last < first + 0x1_0000 and leaf(number, sub)[register] >> bit & 1:
+            yield name
 
 
 def _place(registers: tuple[int, int, int, int]) -> tuple[int, int]:

@@ -20,7 +20,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from verify.live.kernel_ptrace import SINGLESTEP, TRACEME, Debuggee, die_with_parent, map_at, set_handler, trace_request
+from verify.live.kernel_ptrace import (
+    SINGLESTEP,
+    TRACEME,
+    Debuggee,
+    die_with_parent,
+    map_at,
+    set_handler,
+    trace_request,
+    untraceable,
+)
 from verify.live.kernel_registration import image
 from verify.live.results import keep, processor
 from verify.live.uprobe import Probes, missing
@@ -138,20 +147,20 @@ def _run_under_debugger(hits: int) -> float:
 
 
 def costs(hits: int = 3000) -> tuple[Cost, ...]:
-    """The cost of each way to probe, on this machine and now; uprobe rows say what is missing where they cannot run."""
+    """The cost of each way to probe, on this machine and now; a row that cannot be measured says what is missing."""
     move, nop, nop5 = (_run(site, hits) for site in (MOVE, b"\x90", NOP5))
     absent = "; ".join(missing())
-    rows: tuple[tuple[str, int, bool, Callable[[], float]], ...] = (
-        ("uprobe, stepped out of line", TRAP_CYCLES, True, lambda: _run(MOVE, hits, True) - move),
-        ("uprobe, emulated by the kernel", TRAP_CYCLES, True, lambda: _run(b"\x90", hits, True) - nop),
-        ("uprobe, optimised 5-byte nop", TRAP_CYCLES, True, lambda: _run(NOP5, hits, True) - nop5),
-        ("ptrace breakpoint and single-step", TRAP_CYCLES, False, lambda: _run_under_debugger(hits // 3) - move),
-        ("int3 and a handler in the process", TRAP_CYCLES, False,
-         lambda: _run(INT3, hits, before=_take_traps) - move),
-        ("jump to a copy and back", JUMP_CYCLES, False, lambda: _jump_cycles(hits)),
+    rows: tuple[tuple[str, int, str, Callable[[], float]], ...] = (
+        ("uprobe, stepped out of line", TRAP_CYCLES, absent, lambda: _run(MOVE, hits, True) - move),
+        ("uprobe, emulated by the kernel", TRAP_CYCLES, absent, lambda: _run(b"\x90", hits, True) - nop),
+        ("uprobe, optimised 5-byte nop", TRAP_CYCLES, absent, lambda: _run(NOP5, hits, True) - nop5),
+        ("ptrace breakpoint and single-step", TRAP_CYCLES, untraceable(),
+         lambda: _run_under_debugger(hits // 3) - move),
+        ("int3 and a handler in the process", TRAP_CYCLES, "", lambda: _run(INT3, hits, before=_take_traps) - move),
+        ("jump to a copy and back", JUMP_CYCLES, "", lambda: _jump_cycles(hits)),
     )
-    return tuple(Cost(name, None if kernel and absent else round(measure(), 1), figure, absent if kernel else "")
-                 for name, figure, kernel, measure in rows)
+    return tuple(Cost(name, None if reason else round(measure(), 1), figure, reason)
+                 for name, figure, reason, measure in rows)
 
 
 def _jump(at: int, target: int) -> bytes:

@@ -18,13 +18,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from verify.live.capabilities import FEATURES, VENDORS, Capabilities, ExecutorUnavailable
+from verify.live.capabilities import VENDORS, Capabilities, ExecutorUnavailable
 from verify.live.differential_attack import apart_components, changed_trials, disagreements
 from verify.live.differential_compare import Comparison, Finding
-from verify.live.differential_rows import ALWAYS_THERE, SLOW, is_repeatable, known, skip_reason
+from verify.live.differential_rows import SLOW, is_repeatable, known, skip_reason
 from verify.live.differential_shrink import described, shrunk
 from verify.live.differential_states import Trials, encodings, trials
 from verify.live.executor import Executor
+from verify.live.features import BY_STATE, NO_BIT, NOT_TOLD
+from verify.live.needs import lacks
 from verify.live.workers import Lost, dealt
 from verify.models.isa.forms import Cpu, Form, form
 
@@ -84,6 +86,8 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     reason = skip_reason(form.opcode)
     if reason is not None:
         return FormResult(form.name, 0, 0, (), reason)
+    if absent := executor.capabilities.absent(form.opcode.cpuid):
+        return FormResult(form.name, 0, 0, (), lacks(absent))
     cpu = vendor(executor.capabilities)
     seed = zlib.crc32(f"{settings.seed} {round_number} {form.name}".encode())
     rng, numbers = Random(seed), np.random.default_rng(seed)
@@ -95,7 +99,7 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     first = Comparison(executor, trials(executor, chosen, form, states_each, numbers))
     result = first.all()
     if result.undefined and result.undefined + result.predicted_undefined == result.states:
-        return _absent(form, executor.capabilities, result.states)
+        return _undefined(form, result.states)
     states, mismatches = result.states, list[Mismatch]()
     if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
         for component in (None, *apart_components(first)):
@@ -119,14 +123,11 @@ def _attacked(
     return len(second.trials.states), found
 
 
-def _absent(form: Form, caps: Capabilities, states: int) -> FormResult:
-    """A form of which every trial raised #UD: another processor's, or a mismatch where CPUID says that it is here."""
-    names = [n.lower().replace("_", "") for n in form.opcode.cpuid]
-    features = {n.replace("_", ""): n for n in FEATURES}
-    there = all(n in ALWAYS_THERE or features.get(n) in caps.features for n in names)
+def _undefined(form: Form, states: int) -> FormResult:
+    """A form of which every trial raised #UD: skipped where CPUID does not tell whether it is here, else a mismatch."""
     needs = " ".join(form.opcode.cpuid)
-    if not there:
-        return FormResult(form.name, 0, 0, (), f"#UD: this processor has no {needs}")
+    if any(NOT_TOLD.get(n) in {BY_STATE, NO_BIT} for n in form.opcode.cpuid):
+        return FormResult(form.name, 0, 0, (), f"#UD, and CPUID does not tell {needs}")
     wrong = Mismatch(form.name, "predicted", "fault", "", "any", f"{needs} is there", "#UD always", states, None)
     return FormResult(form.name, states, 0, (wrong,))
 

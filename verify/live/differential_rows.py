@@ -76,10 +76,3 @@ def known(mnemonic: str, component: str, vendor: str) -> Known | None:
         if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):
             return row
     return None
-
-
-# Features of every x86-64 processor, and those for which CPUID has one bit with others, as the opcode table names them.
-ALWAYS_THERE: Final = frozenset(
-    ["intel8086", "intel186", "intel286", "intel386", "intel486", "x64", "fpu", "fpu287", "fpu387", "cmov", "mmx",
-     "sse", "sse2", "cx8", "fxsr", "multibytenop", "pause", "cpuid", "tsc", "clfsh"]
-)  # fmt: skip

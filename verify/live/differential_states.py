@@ -269,8 +269,9 @@ def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) ->
     small = rng.integers(-100, 100, (len(area), 16)).astype(np.int32)
     wide = rng.integers(-100, 100, (len(area), 8)).astype(np.int64).view(np.int32)
     words = np.where(rng.random((len(area), 1)) < 0.5, small, wide).astype(np.int32).view(np.uint64)
-    if number >= 16:
+    if number >= 16 and "zmm_upper" in (area.dtype.names or ()):
         area["zmm_upper"][:, number - 16] = words
+    if number >= 16:
         return
     area["xmm"][:, number] = words[:, :2]
     if "ymm_high" in (area.dtype.names or ()):

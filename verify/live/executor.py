@@ -16,6 +16,7 @@ from verify.live.batch import Batch, Work, execute, slots
 from verify.live.capabilities import LOADED, capabilities
 from verify.live.child import CodeFile
 from verify.live.layout import STACK, Layout
+from verify.live.needs import refuse_hidden
 from verify.live.outcomes import (
     CRASHED,
     HUNG,
@@ -87,10 +88,12 @@ class Executor:
     ) -> Outcome:
         """The outcome of `code` at `origin` from `state`; what is not in `observe` is neither loaded nor compared.
 
-        Raises ValueError for a state that cannot be loaded, or a code file that does not hold the instruction's slot.
+        Raises ValueError for a state that cannot be loaded, or a code file that does not hold the instruction's slot,
+        NotHere for an instruction of a hidden feature.
         """
         session, at = self._session, self.origin if origin is None else origin
         vector, memory = _scope(observe, bool(state.memory))
+        refuse_hidden((code,))
         session.place(code, at)
         into, out = session.formats(vector)
         session.write_input(pack_state(state, code, self.capabilities, into.itemsize))
@@ -153,6 +156,7 @@ class Executor:
             raise ValueError("states must have the executor's input type, with an XSAVE area exactly if it is observed")
         self._check_memory(memory, len(states))
         if isinstance(code, bytes):
+            refuse_hidden((code,))
             session.place(code, at)
             states["length"] = len(code)
         else:
@@ -165,6 +169,7 @@ class Executor:
             return
         if len(codes) != len(states):
             raise ValueError(f"{len(codes)} instructions for {len(states)} states")
+        refuse_hidden(codes)
         states["slot"] = slots(codes)
         states["length"] = np.fromiter(map(len, codes), dtype=np.uint64, count=len(codes))
 

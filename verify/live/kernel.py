@@ -19,9 +19,10 @@ from typing import Final, Self
 from verify.live.corpus import PREFIX_BYTES, Layout, place
 from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
 from verify.live.kernel_outcome import Difference, Outcome, Setting, differences, kind
-from verify.live.kernel_ptrace import RIP
+from verify.live.kernel_ptrace import RIP, untraceable
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
+from verify.live.needs import refuse_hidden
 from verify.live.uprobe import Probes, UprobesUnavailable, missing
 
 LAYOUT: Final = Layout(CODE, TARGET)
@@ -78,7 +79,8 @@ def is_x87(encoding: bytes) -> bool:
 
 
 def code_text(encodings: Sequence[bytes]) -> bytes:
-    """The code region: one encoding a slot, x87 ones followed by fnstenv, everything else hlt."""
+    """The code region: one encoding a slot, x87 ones followed by fnstenv, everything else hlt; raises NotHere."""
+    refuse_hidden(encodings)
     slots = ((e + X87_EPILOGUE * is_x87(e)).ljust(LAYOUT.stride, bytes((HLT,))) for e in encodings)
     return b"".join(slots)
 
@@ -133,8 +135,10 @@ class KernelJudge:
     """The kernel's uprobes as judge; a context manager. Raises UprobesUnavailable where something is missing."""
 
     def __enter__(self) -> Self:
-        if absent := missing():
-            raise UprobesUnavailable("missing for tests against the kernel: " + "; ".join(absent))
+        if lacking := missing():
+            raise UprobesUnavailable("missing for tests against the kernel: " + "; ".join(lacking))
+        if why := untraceable():
+            raise UprobesUnavailable(f"missing for tests against the kernel: {why}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from verify.live.hiding import refuse
 from verify.live.kernel_ptrace import (
     CONT,
     EXITKILL,
@@ -116,6 +117,7 @@ class Tracee:
         self.pid = 0
 
     def __enter__(self) -> Self:
+        refuse("ptrace")
         shared = os.memfd_create("ubp-verify-data")
         landing = os.memfd_create("ubp-verify-landing")
         try:

@@ -26,6 +26,7 @@ from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_state import State, standard_states
+from verify.live.needs import refuse_hidden
 from verify.live.uprobe import Probes
 
 PAGE: Final = mmap.PAGESIZE
@@ -87,6 +88,7 @@ def instruction_text(encoding: bytes, area: int) -> bytes:
 
 def compared_in(situation: Situation, hits: int = 3) -> Comparison:
     """The kernel's verdict on the encoding in this situation; raises NotReproducible."""
+    refuse_hidden((situation.encoding,))
     setting = setting_of(situation)
     offset = situation.origin - setting.space.code
     errno = refusals([setting.code[offset : offset + COPIED].ljust(COPIED, bytes((HLT,)))])[0]

@@ -9,8 +9,11 @@ import ctypes
 import os
 import signal
 import struct
+from functools import cache
 from types import TracebackType
 from typing import Final, Self
+
+from verify.live.hiding import HIDDEN, hidden, refuse
 
 REGISTERS: Final = (
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
@@ -39,6 +42,24 @@ def trace_request(request: int, pid: int, address: int = 0, data: int = 0) -> in
         errno = ctypes.get_errno()
         raise OSError(errno, f"ptrace request {request:#x}: {os.strerror(errno)}")
     return result
+
+
+def untraceable() -> str:
+    """Why children cannot be traced here, as a phrase; empty where they can."""
+    return HIDDEN.format("ptrace") if "ptrace" in hidden() else _trace_refusal()
+
+
+@cache
+def _trace_refusal() -> str:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            trace_request(TRACEME, 0)
+            status = 0
+        finally:
+            os._exit(status)
+    return "permission to trace children (ptrace)" if os.waitpid(pid, 0)[1] else ""
 
 
 def map_at(address: int, size: int, protection: int, flags: int, descriptor: int, offset: int = 0) -> None:
@@ -72,6 +93,7 @@ class Debuggee:
         self._registers = ctypes.create_string_buffer(8 * len(REGISTERS))
 
     def __enter__(self) -> Self:
+        refuse("ptrace")
         self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR)
         self.wait()
         return self

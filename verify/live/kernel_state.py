@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from verify.live.capabilities import visible
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Tracee
 from verify.live.kernel_ptrace import REGISTERS, RIP
@@ -47,8 +48,8 @@ class State:
 
 
 def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
-    """Offset and size in bytes of the vector components in the xsave image; those that the processor has."""
-    present = child.cpuid(0xD)[0]
+    """Offset and size in bytes of the vector components in the xsave image; those that the kernel has enabled."""
+    present = visible().xcr0
     rows = {name: child.cpuid(0xD, number) for name, number in COMPONENTS.items() if present >> number & 1}
     return {name: (row[1], row[0]) for name, row in rows.items()}
 

@@ -304,8 +304,8 @@ def played(scenario: Scenario, seconds: float, seed: int) -> Outcome:
     with Stage(seconds, seed) as stage:
         try:
             checks = tuple(scenario.run(stage))
-        except (DoesNotApply, Lacking) as error:
-            lacking = isinstance(error, Lacking)
+        except (DoesNotApply, Lacking, PermissionError) as error:
+            lacking = not isinstance(error, DoesNotApply)
             return Outcome(scenario, (), time.monotonic() - began, reason=str(error), lacking=lacking)
         except (RuntimeError, OSError) as error:
             end = Check(scenario.claims[0].property, "the scenario's end", "as planned", str(error), False)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from verify.live.hiding import HIDDEN, hidden, refuse
 from verify.live.uprobe_syscalls import UPROBE_PMU, create_counters, link_uprobes, load_counting_program
 
 CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21    # include/uapi/linux/capability.h
@@ -28,7 +29,10 @@ class UprobesUnavailable(RuntimeError):
     """The machine or the caller's privileges do not allow uprobes; the message names everything that is missing."""
 
 
-def _effective_capabilities() -> int:
+def effective_capabilities() -> int:
+    """The effective capabilities of this process (include/uapi/linux/capability.h); none where root is hidden."""
+    if "root" in hidden():
+        return 0
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
 
@@ -47,7 +51,7 @@ def _absent_features() -> Iterator[str]:
         yield f"Linux {wanted} or later (BPF multi-uprobe), this is {platform.release()}"
     if not (UPROBE_PMU / "type").exists():
         yield f"kernel option CONFIG_UPROBE_EVENTS ({UPROBE_PMU} does not exist)"
-    capabilities = _effective_capabilities()
+    capabilities = effective_capabilities()
     for bit, name in ((CAP_PERFMON, "CAP_PERFMON"), (CAP_BPF, "CAP_BPF")):
         if not capabilities & (1 << bit | 1 << CAP_SYS_ADMIN):
             yield f"capability {name} (or CAP_SYS_ADMIN)"
@@ -58,6 +62,8 @@ def missing() -> tuple[str, ...]:
     absent = tuple(_absent_features())
     if absent:
         return absent
+    if "uprobes" in hidden():
+        return (HIDDEN.format("uprobes"),)
     try:
         with Probes(1):
             return ()
@@ -73,6 +79,7 @@ class Probes:
         self.capacity = counters
 
     def __enter__(self) -> Self:
+        refuse("uprobes")
         with contextlib.ExitStack() as stack:
             table = create_counters(self.capacity)
             stack.callback(os.close, table)

@@ -9,6 +9,7 @@ import os
 from types import TracebackType
 from typing import Self
 
+from verify.live.hiding import refuse
 from verify.live.uprobe_syscalls import open_perf_counter
 
 
@@ -20,6 +21,8 @@ class PerfCounter:
         self._descriptors: list[int] = []
 
     def __enter__(self) -> Self:
+        refuse("perf")
+        refuse("uprobes")
         try:
             for cpu in range(os.cpu_count() or 1):
                 self._descriptors.append(open_perf_counter(self._path, self._offset, cpu))

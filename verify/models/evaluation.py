@@ -112,7 +112,7 @@ class World:
             if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
                 return 12 if stack else 13
         if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
-            return 14
+            return self.faults.get((address, size, write), 14)
         if NOWHERE in self.faults:
             return self.faults[NOWHERE]
         if EVERYWHERE in self.faults:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from verify.models import bits
-from verify.models.bits import Term, const, var
+from verify.models.bits import TRUE, Term, const, var
 
 NO_FAULT: Final = 0xFF  # fault vector of an outcome without a fault
 DE, DB, BP, OF, UD, NP, SS, GP, PF, MF, AC, XM, CP = 0, 1, 3, 4, 6, 11, 12, 13, 14, 16, 17, 19, 21  # SDM vol. 3, 6.1
@@ -90,6 +90,7 @@ class ShadowEvent:
 
     kind: str  # "push" or "pop"
     value: Term  # 64: what is pushed, or what the popped entry must equal
+    condition: Term = TRUE  # 1: it happens at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Outcome:
     shadow: tuple[ShadowEvent, ...]
     inhibits_trap: bool  # an interrupt shadow: the debug trap comes one instruction later
     kernel_completes: bool  # system calls and what the kernel finishes by moving ip: likewise
+    attempted: tuple[Term, ...] = ()  # 1 each, of every access: no fault came before it
 
 
 OBSERVABLES: Final = (

@@ -12,9 +12,10 @@ from verify.models.free_fields import FreeFields, field_values
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.isa.fields import fields
 from verify.models.isa.forms import Addressing, Cpu, opcode_named
-from verify.models.schemes.execution import ASSUMPTIONS, Site
-from verify.models.schemes.execution import premises as address_premises
-from verify.models.schemes.plan import Call, Emulate, Field, Push, Refuse, Step
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.behaviour import Site
+from verify.models.schemes.emulation import premises as address_premises
+from verify.models.schemes.plan import Call, Emulate, Field, Push, Step
 from verify.models.semantics.run import Instruction
 from verify.models.sites import (
     CONCRETE_IMMEDIATES,
@@ -60,7 +61,7 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     premises += [_user_address(origin), _user_address(slot)]
     length = _length(p, symbolic)
     site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    if not isinstance(p.plan, Refuse):
+    if isinstance(p.plan, Emulate):
         premises += address_premises(p.plan, site)
     return Problem(site, tuple(premises), tuple(distinct))
 

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from verify.models.bits import Term
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.isa.features import needed
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, Opcode
 from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
@@ -40,9 +41,10 @@ class Probe:
     """One encoding under one scheme and one vendor's decoder."""
 
     scheme: Scheme
-    data: bytes  # 16 bytes or more
+    data: bytes  # 16 bytes or more: the encoding and what stands behind it
     decoded: Decoded | NotAnInstruction | NotModelled
     plan: Plan
+    followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
     @cached_property
     def copy_bytes(self) -> bytes:
@@ -89,6 +91,24 @@ class Probe:
         return named, signature(opcode), structure[1:], *self.key[1:]
 
 
+def undefined_without(p: Probe) -> tuple[str, ...]:
+    """The features without which the processor raises #UD in place and the program runs on with the probe.
+
+    An effect that the implementation applies by itself needs no feature; a step of another opcode has that one's needs.
+    """
+    if not isinstance(p.decoded, Decoded) or p.decoded.faults_ud is not None:
+        return ()
+    needs = needed(p.decoded.form.opcode)
+    match p.plan:
+        case Emulate():
+            return needs
+        case Step():
+            copy = needed(p.copy.form.opcode) if isinstance(p.copy, Decoded) else needs
+            return tuple(f for f in needs if f not in copy)
+        case _:
+            return ()
+
+
 _PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own
 
 
@@ -113,20 +133,20 @@ def padded(data: bytes) -> bytes:
     return data if len(data) >= 16 else data + FILLER * (16 - len(data))
 
 
-def probe(data: bytes, scheme: Scheme, cpu: Cpu) -> Probe:
-    """The probe of an encoding; bytes behind the instruction do not matter to the plan."""
-    whole = padded(data)
-    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole))
+def probe(data: bytes, scheme: Scheme, cpu: Cpu, followed_by: bytes = b"") -> Probe:
+    """The probe of an encoding with these bytes behind it, and `FILLER` behind them."""
+    whole = padded(data + followed_by)
+    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole), followed_by)
 
 
-def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...]) -> list[Probe]:
+def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...], followed_by: bytes = b"") -> list[Probe]:
     """The probe of an encoding for each vendor; one alone where all read the bytes alike and run them alike."""
-    whole = padded(data)
+    whole = padded(data + followed_by)
     plan = scheme.plan(whole)
     first, *others = readings(data, cpus)
     if all(_alike(first, other) for other in others):
         others = []
-    return [Probe(scheme, whole, d, plan) for d in (first, *others)]
+    return [Probe(scheme, whole, d, plan, followed_by) for d in (first, *others)]
 
 
 def _alike(first: object, second: object) -> bool:
@@ -136,10 +156,10 @@ def _alike(first: object, second: object) -> bool:
     return same and not is_vendor_specific(first.form.opcode)
 
 
-def probe_of(decoded: Decoded, scheme: Scheme) -> Probe:
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
     """The probe of an encoding that is decoded already."""
-    whole = padded(decoded.data)
-    return Probe(scheme, whole, decoded, scheme.plan(whole))
+    whole = padded(decoded.data + followed_by)
+    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
 
 
 @cache
@@ -291,7 +311,10 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
         case InPlace():
             return ("in place",)
         case Step():
-            options = (plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set)
+            options = (
+                plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
+                plan.hits_on_fault,
+            )  # fmt: skip
             same = plan.length == d.layout.length or not uses_length(plan)
             fixups = tuple(sorted(f.name for f in plan.fixups))
             return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)

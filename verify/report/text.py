@@ -65,7 +65,13 @@ def finding_lines(rows: Sequence[Row]) -> Iterable[str]:
             continue
         refuted = ",".join(o for o, v in row["observables"].items() if v == "refuted")
         example = row.get("counterexample", {})
-        yield f"{row['opcode']:<16} {row['form']:<44} {refuted:<40} {example.get('bytes', '')}  {_first(example)}"
+        yield f"{row['opcode']:<16} {row['form']:<44} {refuted:<40} {_bytes(example)}  {_first(example)}"
+
+
+def _bytes(example: Mapping[str, Any]) -> str:
+    """The encoding and, where it matters, what stands behind it."""
+    behind = f" followed by {example['followed_by']}" if "followed_by" in example else ""
+    return f"{example.get('bytes', '')}{behind}"
 
 
 def _first(example: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from verify.models.bits import Array, Opaque, Term, postorder
 from verify.models.evaluation import Memory, World, program, stepwise
 from verify.models.machine import FLAG_BITS, State, symbolic_state
 from verify.models.problems import own_values, problem
-from verify.models.schemes.execution import Behaviour, displaced, in_place, initial
+from verify.models.schemes.behaviour import Behaviour, in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
 from verify.smt.candidates import TYPICAL
 from verify.smt.decide import default_value
@@ -38,6 +39,7 @@ class Counterexample:
     first_difference: str
     others: tuple[str, ...]  # further observables that are refuted
     vendor: str
+    followed_by: str = ""  # what stands behind the encoding; empty: it does not matter
 
 
 def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counterexample:
@@ -61,6 +63,7 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
         first_difference=_difference(deviation.observable, changed),
         others=tuple(d.observable for d in judgement.deviations[1:]),
         vendor=cpu.value if cpu is not None else "any",
+        followed_by=judgement.probe.followed_by.hex(),
     )
 
 

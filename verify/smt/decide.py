@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
+from verify.models.bits import Array, Opaque, Sort, Term, const, eq, not_, or_, postorder, ult
 from verify.models.evaluation import PLAIN_ANSWERS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
 from verify.smt.candidates import TYPICAL, candidates
@@ -22,7 +22,6 @@ from verify.smt.minimise import minimised
 from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, Answer, satisfiable
 
-LOWER_HALF: Final = "where the program can access no address with bit 63 set"
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 20  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
@@ -198,8 +197,6 @@ def _solved(obligation: Obligation, asked: Question) -> Decision:
     witness = replayed(asked, _from_model(answer, asked.text)) or _ordinary_witness(obligation, asked)
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
-    if satisfiable((*obligation.roots, *lower_half(obligation.roots))).status == "unsat":
-        return Decision(Verdict.PROVED, reason=LOWER_HALF)
     return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
 
 
@@ -216,13 +213,6 @@ def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
             yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
         elif t.op == "uf" and str(t.params[0]).endswith(PLAIN_ANSWERS):
             yield not_(t)
-
-
-def lower_half(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms: what is accessed without fault is at an address with bit 63 clear."""
-    for t in postorder(roots):
-        if t.op == "uf" and t.params[0] == "access_fault":
-            yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(extract(t.args[0], 63, 63)))
 
 
 def _from_model(answer: Answer, text: Canonical) -> Witness:

@@ -15,13 +15,16 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
-from verify.models.bits import FALSE, Sort, Term, const, distinct_registers, not_, substitute, var
+from verify.models.bits import FALSE, Sort, Term, const, not_, substitute, under, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES, symbolic_state
+from verify.models.premises import instances
 from verify.models.problems import Problem, own_values, problem
-from verify.models.schemes.execution import ASSUMPTIONS, displaced, in_place, initial
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.behaviour import in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.sites import Probe, probe
 from verify.smt.canonical import Canonical
@@ -341,9 +344,9 @@ def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     """One obligation an observable."""
     assert not isinstance(p.plan, Refuse)
     site = material.site
-    with distinct_registers(material.distinct):
-        state = initial(site, symbolic_state(site.origin))
-        here, there = in_place(site, state), displaced(p.plan, site, state)
-        compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
-    for name in OBSERVABLES:
-        yield Obligation(name, compared[name], material.premises)
+    state = initial(site, symbolic_state(site.origin))
+    here, there = in_place(site, state), displaced(p.plan, site, state)
+    compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
+    rewritten = under(material.distinct, (compared[name] for name in OBSERVABLES))
+    for name, goal in zip(OBSERVABLES, rewritten, strict=True):
+        yield Obligation(name, goal, (*material.premises, *instances(goal, site.assumptions)))

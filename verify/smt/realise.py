@@ -18,7 +18,8 @@ from verify.models.evaluation import DATAPATH, UNMAPPED_CODE, Evaluator, Memory,
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS, Access, symbolic_state
 from verify.models.problems import own_values, problem
-from verify.models.schemes.execution import displaced, in_place, initial
+from verify.models.schemes.behaviour import in_place, initial
+from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
 from verify.smt.candidates import TYPICAL
 from verify.smt.counterexample import shown_rows

@@ -1,5 +1,7 @@
 """The verdict of a form: of all its encodings, by judging one encoding of every class that the scheme distinguishes.
 
+Where the scheme looks at bytes behind the instruction, every kind of continuation that it tells apart is judged.
+
 Regular encodings have at most one REX prefix, directly before the opcode, and at most four different legacy prefixes.
 Irregular ones are judged too and reported apart: what goes wrong there is a deviation of the scheme's decoder, which
 all forms share.
@@ -14,7 +16,7 @@ from verify.models.isa.encode import decoded_representatives, irregular_represen
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.machine import OBSERVABLES
-from verify.models.sites import is_vendor_specific, probe, probe_of
+from verify.models.sites import is_vendor_specific, probe, probe_of, undefined_without
 from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
@@ -36,6 +38,8 @@ class FormResult:
     over_cautious: bool  # refused, though running an unchanged copy would be proved
     counterexample: Counterexample | None
     obligations: int
+    looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
+    undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
 
 
 @dataclass(slots=True)
@@ -45,8 +49,12 @@ class _Tally:
     reasons: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
     first: Judgement | None = None
+    looks_behind: bool = False
+    undefined_without: dict[str, None] = field(default_factory=dict)
 
     def add(self, j: Judgement) -> None:
+        self.looks_behind |= bool(j.probe.followed_by)
+        self.undefined_without.update(dict.fromkeys(undefined_without(j.probe)))
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
@@ -78,7 +86,8 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()),
+        sum(len(v) for v in regular.observables.values()), regular.looks_behind,
+        tuple(regular.undefined_without),
     )  # fmt: skip
 
 
@@ -100,13 +109,14 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     """Every regular class judged; of those behind the first that is refuted, the verdicts are wanted alone."""
     done: set[tuple[object, ...]] = set()
     for decoded in decoded_representatives(form, cpu):
-        p = probe_of(decoded, judge.scheme)
-        if p.key in done:
-            continue
-        found = (judge.brief if tally.first else judge).judged(p)
-        tally.add(found)
-        if judge.is_exhausted(found):
-            done.add(p.key)
+        for behind in (b"", *judge.scheme.continuations(decoded.data)):
+            p = probe_of(decoded, judge.scheme, behind)
+            if p.key in done:
+                continue
+            found = (judge.brief if tally.first else judge).judged(p)
+            tally.add(found)
+            if judge.is_exhausted(found):
+                done.add(p.key)
 
 
 def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:

@@ -7,21 +7,26 @@ unsatisfiable together with the premises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from verify.models.bits import FALSE, TRUE, Term, all_of, and_, bit, const, eq, not_, or_
-from verify.models.machine import NO_FAULT, State
-from verify.models.schemes.execution import Behaviour
+from verify.models.bits import FALSE, Term, all_of, and_, bit, const, eq, not_, or_
+from verify.models.machine import NO_FAULT, Access, ShadowEvent, State
+from verify.models.schemes.behaviour import Behaviour
 
 FLAGS = ("cf", "pf", "af", "zf", "sf", "df", "of", "nt", "ac", "id")
 SEGMENTS = ("fs_base", "gs_base", "selectors")
 VECTOR = ("vectors", "masks", "mxcsr", "other")
 POINTERS = ("fip", "fdp", "fop")
+DELIVERED = ("ip", "gprs", "tf", *FLAGS, *SEGMENTS, *VECTOR, "x87", *POINTERS, "ssp")
 
 
 def goals(here: Behaviour, there: Behaviour, *, code_not_read: bool = True) -> Mapping[str, Term]:
-    """in place = displaced, observable by observable; final states are compared where the original does not fault."""
+    """in place = displaced, observable by observable; final states are compared where the original does not fault.
+
+    `fault` covers both directions, the delivered frame, and what the program finds at delivery.
+    """
     done = eq(here.vector, const(NO_FAULT, 8))
+    memory = ("memory",) if code_not_read else ()
 
     def final(*names: str) -> Term:
         return _implies(done, _same(here.state, there.state, names))
@@ -34,10 +39,10 @@ def goals(here: Behaviour, there: Behaviour, *, code_not_read: bool = True) -> M
         "vector": final(*VECTOR),
         "x87": final("x87"),
         "x87-pointers": final(*POINTERS),
-        "memory-addresses": _implies(done, _same_places(here, there)),
-        "memory-values": _implies(done, and_(_same_values(here, there), final("memory") if code_not_read else TRUE)),
+        "memory-addresses": _implies(done, _same_places(here.accesses, there.accesses)),
+        "memory-values": _implies(done, and_(_same_values(here.accesses, there.accesses), final(*memory))),
         "shadow-stack": _implies(and_(done, here.state.cet), and_(_same_shadow(here, there), final("ssp"))),
-        "fault": _same_fault(here, there),
+        "fault": and_(eq(here.vector, there.vector), or_(done, _same_delivery(here, there, memory))),
         "trap": _implies(done, _same_trap(here, there)),
         "hits": _implies(done, eq(here.hits, there.hits)),
         "containment": there.contained,
@@ -52,32 +57,53 @@ def _same(a: State, b: State, names: tuple[str, ...]) -> Term:
     return all_of(eq(getattr(a, n), getattr(b, n)) for n in names)
 
 
-def _same_places(a: Behaviour, b: Behaviour) -> Term:
-    if len(a.accesses) != len(b.accesses):
-        return FALSE
-    return all_of(
-        and_(bit((x.kind, x.size) == (y.kind, y.size)), and_(eq(x.address, y.address), eq(x.condition, y.condition)))
-        for x, y in zip(a.accesses, b.accesses, strict=True)
+Log = Sequence[Access]
+
+
+def _same_places(here: Log, there: Log) -> Term:
+    """Which accesses are made, where; one that is not made is none."""
+    both = all_of(
+        and_(eq(x.condition, y.condition), _implies(x.condition, _same_place(x, y)))
+        for x, y in zip(here, there, strict=False)
     )
+    return and_(both, _none_more(here, there))
 
 
-def _same_values(a: Behaviour, b: Behaviour) -> Term:
-    if [x.size for x in a.accesses] != [y.size for y in b.accesses]:
-        return FALSE
-    return all_of(eq(x.value, y.value) for x, y in zip(a.accesses, b.accesses, strict=True))
+def _same_place(x: Access, y: Access) -> Term:
+    return and_(bit((x.kind, x.size) == (y.kind, y.size)), eq(x.address, y.address))
+
+
+def _same_values(here: Log, there: Log) -> Term:
+    both = all_of(
+        _implies(or_(x.condition, y.condition), _same_value(x, y)) for x, y in zip(here, there, strict=False)
+    )
+    return and_(both, _none_more(here, there))
+
+
+def _same_value(x: Access, y: Access) -> Term:
+    return eq(x.value, y.value) if x.size == y.size else FALSE
 
 
 def _same_shadow(a: Behaviour, b: Behaviour) -> Term:
-    if [x.kind for x in a.shadow] != [y.kind for y in b.shadow]:
-        return FALSE
-    return all_of(eq(x.value, y.value) for x, y in zip(a.shadow, b.shadow, strict=True))
+    """The same entries pushed and popped, position by position; an event that does not happen is none."""
+    both = all_of(
+        and_(eq(x.condition, y.condition), _implies(x.condition, and_(bit(x.kind == y.kind), eq(x.value, y.value))))
+        for x, y in zip(a.shadow, b.shadow, strict=False)
+    )
+    return and_(both, _none_more(a.shadow, b.shadow))
 
 
-def _same_fault(a: Behaviour, b: Behaviour) -> Term:
-    quiet = eq(a.vector, const(NO_FAULT, 8))
-    details = and_(eq(a.error, b.error), eq(a.reported, b.reported))
-    registers = _same(a.fault_state, b.fault_state, ("ip", "gprs", "tf", *FLAGS, *VECTOR, *POINTERS, "x87", "ssp"))
-    return and_(eq(a.vector, b.vector), or_(quiet, and_(details, registers)))
+def _none_more(a: Sequence[Access | ShadowEvent], b: Sequence[Access | ShadowEvent]) -> Term:
+    """One bit: of what the longer list has more, nothing happens."""
+    common = min(len(a), len(b))
+    return all_of(not_(x.condition) for x in (*a[common:], *b[common:]))
+
+
+def _same_delivery(a: Behaviour, b: Behaviour, memory: tuple[str, ...]) -> Term:
+    """The frame of a fault, the state at delivery, what was accessed up to it, and how often the handler ran."""
+    frame = all_of((eq(a.error, b.error), eq(a.reported, b.reported), eq(a.trapno, b.trapno)))
+    state = _same(a.fault_state, b.fault_state, (*DELIVERED, *memory))
+    return all_of((frame, state, _same_places(a.attempted, b.attempted), eq(a.fault_hits, b.fault_hits)))
 
 
 def _same_trap(a: Behaviour, b: Behaviour) -> Term:

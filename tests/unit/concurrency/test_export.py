@@ -37,7 +37,7 @@ def spin(model: Model, place: Path) -> tuple[int, int, int]:
     options = ["-O1", "-DSAFETY", "-DNOREDUCE", "-w", "-DVECTORSZ=2048"]
     subprocess.run(["gcc", *options, "-o", "pan", "pan.c"], cwd=place, check=True)
     run = subprocess.run(
-        ["./pan", "-m1000000", "-w20", "-c0"], cwd=place, check=True, capture_output=True, text=True, timeout=120
+        ["./pan", "-m1000000", "-w20", "-c0"], cwd=place, check=True, capture_output=True, text=True
     )
     states = re.search(r"(\d+) states, stored", run.stdout)
     transitions = re.search(r"(\d+) transitions", run.stdout)
@@ -54,7 +54,7 @@ def rumur(model: Model, place: Path) -> tuple[int, int]:
     subprocess.run(["rumur", *options, "--output", "m.c", "m.m"], cwd=place, check=True, capture_output=True)
     options = ["-O1", "-std=c11", "-w", "-march=native", "-mcx16"]
     subprocess.run(["gcc", *options, "-o", "m", "m.c", "-lpthread", "-latomic"], cwd=place, check=True)
-    run = subprocess.run(["./m"], cwd=place, check=False, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(["./m"], cwd=place, check=False, capture_output=True, text=True)
     found = re.search(r"(\d+) states, (\d+) rules fired", run.stdout)
     assert found, run.stdout[-2000:]
     return int(found[1]), int(found[2])

@@ -40,7 +40,7 @@ def test_c_lists_a_wrong_protocol_for_which_diagrams_are_slow(variant: str, monk
     wrong = protocol("xol-step").with_variant(variant)
     expected = explore(wrong, 3, "numpy")
     monkeypatch.setattr(explorer, "FIRST", 5_000)
-    monkeypatch.setattr(explorer, "BROKEN_SECONDS", 0.0)
+    monkeypatch.setattr(explorer, "BROKEN_WORK", 0)
     found = explore(wrong, 3)
     assert found.engine == "c"
     assert (found.states, found.transitions, found.stored, found.depth) == (
@@ -57,7 +57,7 @@ def test_c_lists_a_wrong_protocol_for_which_diagrams_are_slow(variant: str, monk
 
 def test_diagrams_go_on_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "FIRST", 5_000)
-    monkeypatch.setattr(explorer, "BROKEN_SECONDS", 0.0)
+    monkeypatch.setattr(explorer, "BROKEN_WORK", 0)
     monkeypatch.setattr(compiled, "compiler", lambda: None)
     found = explore(freed_early(), 3)
     assert found.engine.startswith("dd") and found.complete

@@ -7,7 +7,7 @@ import pytest
 from verify.models.bits import FALSE, TRUE, const, store, var
 from verify.models.evaluation import Memory, World, evaluate
 from verify.models.machine import FLAG_BITS, NO_FAULT, OBSERVABLES, Access, ShadowEvent, component_sort, symbolic_state
-from verify.models.schemes.execution import Behaviour
+from verify.models.schemes.behaviour import Behaviour
 from verify.smt.theorem import goals
 
 STATE = symbolic_state(const(0x401005, 64))
@@ -17,8 +17,9 @@ READ = Access("r", const(0x2000, 64), 4, const(7, 32), FALSE, TRUE)
 def behaviour(**changes) -> Behaviour:
     same = Behaviour(
         state=replace(STATE, cet=TRUE), accesses=(READ,), shadow=(ShadowEvent("push", const(1, 64)),),
-        vector=const(NO_FAULT, 8), error=const(0, 32), reported=const(0, 64), fault_state=STATE, trap=FALSE,
-        trap_late=False, tf_seen=(), hits=const(1, 8), contained=TRUE,
+        vector=const(NO_FAULT, 8), error=const(0, 32), reported=const(0, 64), trapno=const(14, 8), fault_state=STATE,
+        attempted=(READ,), fault_hits=const(1, 8), trap=FALSE, trap_late=False, tf_seen=(), hits=const(1, 8),
+        contained=TRUE,
     )  # fmt: skip
     return replace(same, **changes)
 

@@ -7,7 +7,7 @@ import pytest
 
 from verify.explain import CPUS, encoding_row
 from verify.models.isa.forms import Cpu
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge

@@ -21,6 +21,7 @@ from verify.concurrency.unbounded.smtlib import Problem, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 
 SCHEMA = 1
+UNITS = 1_000_000  # of a solver's resources, a condition; what is stored takes 130,000 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def check(
     protocol: Protocol,
     clauses: tuple[Clause, ...],
     solvers: tuple[str, ...] = ("z3", "cvc5"),
-    milliseconds: int = 10_000,
+    units: int = UNITS,
     deadlock: bool = False,
 ) -> Checked:
     """Checks the clauses with each of the solvers that is installed; with `deadlock` that they exclude one, too."""
@@ -55,7 +56,7 @@ def check(
         (name, problem.name, answer)
         for name in there
         for problem in asked
-        if (answer := SOLVERS[name].answer(milliseconds, problem.text)) != "unsat"
+        if (answer := SOLVERS[name].answer(units, problem.text)) != "unsat"
     ]
     proved = (*implied(protocol, clauses), *((DEADLOCK,) if deadlock else ()))
     return Checked(proved, tuple(failed), there, len(asked))
@@ -97,9 +98,9 @@ class Stored:
     clauses: tuple[Clause, ...]
     deadlock: bool
 
-    def check(self, solvers: tuple[str, ...] = ("z3", "cvc5"), milliseconds: int = 10_000) -> Checked:
+    def check(self, solvers: tuple[str, ...] = ("z3", "cvc5"), units: int = UNITS) -> Checked:
         """Checks everything that the file claims."""
-        return check(self.protocol, self.clauses, solvers, milliseconds, self.deadlock)
+        return check(self.protocol, self.clauses, solvers, units, self.deadlock)
 
 
 def stored(

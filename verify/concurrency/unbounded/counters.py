@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import z3
@@ -22,7 +22,7 @@ from verify.concurrency.language import Protocol
 from verify.concurrency.parts import parts
 from verify.concurrency.terms import PropertyTerm, Quantified, StepTerm, Term
 from verify.concurrency.unbounded.budget import Budget
-from verify.concurrency.unbounded.solvers import Expr, horn, junction, negation, queried
+from verify.concurrency.unbounded.solvers import Constants, Expr, horn, junction, negation
 from verify.concurrency.unbounded.tracked import (
     NotCovered,
     Sight,
@@ -36,6 +36,8 @@ from verify.concurrency.unbounded.views import Entry, Key, Reached, Space
 
 MOST_STATES = 40  # local states, each with a counter
 MOST_RULES = 1_500
+WORK = 32_000_000  # units, where the limits do not say
+SETTING = 100  # units of looking at some threads in some local states
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ class Rule:
 
 def counted(protocol: Protocol, names: list[str], limits: Limits) -> Counted:
     """Judges the named invariants. Raises NotCovered."""
-    budget = Budget(limits)
+    budget = Budget(limits, WORK)
     began = time.perf_counter()
-    system = System.of(protocol, limits)
+    system = System.of(protocol, limits, budget.spend)
     rules: list[Rule] = []
     for rule in (rule for step in protocol.steps for rule in system.step(step)):
         rules.append(rule)
@@ -89,10 +91,11 @@ class System:
     reached: Reached
     keys: dict[Key, int]
     entries: dict[Entry, int]
+    spend: Callable[[int], None]
     spaces: dict[int, tuple[Space, Sight]] = field(default_factory=dict)
 
     @staticmethod
-    def of(protocol: Protocol, limits: Limits) -> System:
+    def of(protocol: Protocol, limits: Limits, spend: Callable[[int], None]) -> System:
         """Numbers what views of one thread reach."""
         reached = Reached(protocol, 1, limits, time.perf_counter())
         reached.close()
@@ -102,7 +105,7 @@ class System:
         entries = {entry: i for i, entry in enumerate(sorted({e for held in reached.single.values() for e in held}))}
         if len(entries) > MOST_STATES:
             raise NotCovered(f"{len(entries)} local states, more than {MOST_STATES} counters")
-        return System(protocol, reached, keys, entries)
+        return System(protocol, reached, keys, entries, spend)
 
     def space(self, threads: int) -> tuple[Space, Sight]:
         """The layout for some tracked threads, and a scope in which quantifiers are answered."""
@@ -118,6 +121,7 @@ class System:
         low = (1 << len(self.reached.layout.identities)) - 1
         for key, held in self.reached.single.items():
             for chosen in itertools.product(held, repeat=count):
+                self.spend(SETTING)
                 if all(not a & b & low for a, b in itertools.combinations(chosen, 2)):
                     yield key, chosen
 
@@ -278,12 +282,13 @@ class _Engine:
     """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
     def __init__(self, system: System, rules: list[Rule], budget: Budget) -> None:
-        self.made, self.budget = horn(), budget
-        self.counts = [z3.Int(f"count.{number}") for number in range(len(system.entries))]
+        self.constants, self.budget = Constants(), budget
+        self.made = horn(self.constants.context)
+        self.counts = [self.constants.integer(f"count.{number}") for number in range(len(system.entries))]
         self.made.declare_var(*self.counts)
         self.seen = [sorted(system.entries[entry] for entry in system.reached.single[key]) for key in system.keys]
         self.relations = [
-            z3.Function(f"reached.{key}", *[z3.IntSort()] * len(held), z3.BoolSort())
+            z3.Function(f"reached.{key}", *[self.constants.integers] * len(held), self.constants.truths)
             for key, held in enumerate(self.seen)
         ]
         self.made.register_relation(*self.relations)
@@ -322,7 +327,7 @@ class _Engine:
         facts += [self.counts[number] <= own[number] for number in sorted(rule.absent)]
         for some in rule.present:
             facts.append(z3.Or([self.counts[number] > own[number] for number in sorted(some)]))
-        return facts or [z3.BoolVal(True)]
+        return facts or [self.constants.boolean(True)]
 
     def after(self, rule: Rule) -> list[Expr]:
         """The counters afterwards."""
@@ -334,16 +339,15 @@ class _Engine:
             if moves.get(number, -1) >= 0:
                 terms[moves[number]].append(left)
         for number in rule.becomes:
-            terms[number].append(z3.IntVal(1))
-        return [z3.Sum(held) if len(held) > 1 else held[0] if held else z3.IntVal(0) for held in terms]
+            terms[number].append(self.constants.number(1))
+        return [z3.Sum(held) if len(held) > 1 else held[0] if held else self.constants.number(0) for held in terms]
 
     def proves(self, failing: list[Failure]) -> bool:
         """Whether none of these can come true."""
-        bad = z3.Function(f"bad.{self.queries}", z3.BoolSort())
+        bad = z3.Function(f"bad.{self.queries}", self.constants.truths)
         self.queries += 1
         self.made.register_relation(bad)
         for rule, others in failing:
             blocked = [negation(junction("and", self.applies(other))) for other in others]
             self.made.rule(bad(), [self.at(rule.key, self.counts), *self.taken(rule), *blocked])
-        left = self.budget.milliseconds
-        return left > 0 and bool(queried(self.made, bad(), left) == z3.unsat)
+        return self.budget.left > 0 and self.budget.asked(self.made, bad()).unsat

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import z3
@@ -24,11 +24,13 @@ from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.candidates import candidates
 from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
-from verify.concurrency.unbounded.solvers import Expr, asked, equality, implication, junction, negation, solver
+from verify.concurrency.unbounded.solvers import Answer, Expr, equality, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
+WORK = 60_000_000  # units, where the limits do not say
+QUERY = 10_000_000  # units of one question
 ROUNDS = 3  # of instances where no step can be taken: each may mention further threads
 JUDGED = ("always", "deadlock")
 
@@ -64,7 +66,7 @@ def invariant(
     `small`: without the clauses that can be left out one by one, which takes longer than all else.
     """
     names = tuple(_provable(protocol) if wanted is None else wanted)
-    budget = Budget(limits)
+    budget = Budget(limits, WORK)
     found = _invariant(protocol, budget, bool(triples), names, small)
     if triples is not None or set(names) <= set(found.proved):
         return found
@@ -119,8 +121,9 @@ class Conditions:
 
     def __init__(self, protocol: Protocol, clauses: list[Clause], budget: Budget) -> None:
         self.protocol, self.clauses, self.budget = protocol, clauses, budget
-        self.symbols = Symbols(protocol)
-        self.selectors = [z3.Bool(f"clause.{index}") for index in range(len(clauses))]
+        self.symbols = Symbols(protocol, budget.spend)
+        self.goals = itertools.count()
+        self.selectors = [self.symbols.truth(f"clause.{index}") for index in range(len(clauses))]
         self.without = [negation(selector) for selector in self.selectors]
         self.numbers = {selector.get_id(): index for index, selector in enumerate(self.selectors)}
         self.initial = self._initial()
@@ -147,10 +150,10 @@ class Conditions:
     def _finished(self, name: str, facts: list[Expr], violations: list[Expr], instances: list[Expr]) -> _Condition:
         """The solver of a condition, its axioms included."""
         self.budget.look()
-        made = solver()
+        made = solver(self.symbols.context)
         made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
         made.add(*instances)
-        marks = [z3.Bool(f"violated.{name}.{index}") for index in range(len(violations))]
+        marks = [self.symbols.truth(f"violated.{name}.{index}") for index in range(len(violations))]
         for mark, violation in zip(marks, violations, strict=True):
             made.add(implication(mark, violation))
         return _Condition(name, made, tuple(marks))
@@ -184,7 +187,7 @@ class Conditions:
         """That the clauses hold in a state that is not final, of one thread or more, and no step can be taken."""
         symbols = self.symbols
         symbols.clear()
-        symbols.mention_index(z3.IntVal(0))
+        symbols.mention_index(symbols.number(0))
         facts = [negation(equality(symbols.fresh("some", THREAD), symbols.nobody))]
         facts += [negation(symbols.term(end, {}, symbols.before)) for end in finals(self.protocol)]
         possible = {step.name: possibility(step, step.threads) for step in self.protocol.steps}
@@ -224,16 +227,14 @@ class Conditions:
 
     def _sweep(self, condition: _Condition, active: frozenset[int]) -> frozenset[int]:
         """Drops clauses until no active one is violated by this condition."""
-        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        either = [junction("and", (self.selectors[i], condition.violated[i])) for i in active]
-        condition.made.add(implication(goal, junction("or", either)))
+        either = [junction("and", (self.selectors[i], condition.violated[i])) for i in sorted(active)]
+        goal = self._one_of(condition, either)
         while active:
-            self.budget.look()
             chosen = [self.selectors[i] if i in active else self.without[i] for i in range(len(self.clauses))]
-            answer = asked(condition.made, (*chosen, goal))
-            if answer == z3.unsat:
+            answer = self._asked(condition, (*chosen, goal))
+            if answer.unsat:
                 return active
-            if answer == z3.unknown:
+            if answer.status == z3.unknown:
                 raise NotCovered(f"the solver gave up on {condition.name}")
             model = condition.made.model()
             dropped = {i for i in active if z3.is_true(model.eval(condition.violated[i]))}
@@ -246,7 +247,7 @@ class Conditions:
         """Whether the clauses say that each state is final, or has a step that can be taken."""
         self.budget.look()
         self.stuck = self.stuck or self._stuck()
-        return bool(asked(self.stuck.made, [self.selectors[i] for i in sorted(kept)]) == z3.unsat)
+        return self._asked(self.stuck, [self.selectors[i] for i in sorted(kept)]).unsat
 
     def live_core(self, kept: frozenset[int]) -> frozenset[int]:
         """Some of the clauses that say so."""
@@ -280,16 +281,22 @@ class Conditions:
     def _core(self, condition: _Condition, kept: frozenset[int], some: Iterable[int]) -> set[int]:
         """Clauses that keep some of them over a step."""
         goal = self._goal(condition, some)
-        if asked(condition.made, (*(self.selectors[i] for i in sorted(kept)), goal)) != z3.unsat:
+        if not self._asked(condition, (*(self.selectors[i] for i in sorted(kept)), goal)).unsat:
             raise NotCovered(f"the solver gave up on {condition.name}")
         return self._named(condition)
 
     def _goal(self, condition: _Condition, some: Iterable[int]) -> Expr:
         """That one of some clauses is violated after the step."""
-        self.budget.look()
-        goal = z3.Bool(f"goal.{condition.name}.{time.perf_counter_ns()}")
-        condition.made.add(implication(goal, junction("or", [condition.violated[i] for i in sorted(some)])))
+        return self._one_of(condition, [condition.violated[i] for i in sorted(some)])
+
+    def _one_of(self, condition: _Condition, terms: list[Expr]) -> Expr:
+        """An assumption that says so."""
+        goal = self.symbols.truth(f"goal.{condition.name}.{next(self.goals)}")
+        condition.made.add(implication(goal, junction("or", terms) if terms else self.symbols.boolean(False)))
         return goal
+
+    def _asked(self, condition: _Condition, assumed: Sequence[Expr]) -> Answer:
+        return self.budget.asked(condition.made, assumed, QUERY)
 
     def is_inductive(self, active: frozenset[int]) -> bool:
         """Whether the clauses are kept by every step, and hold initially."""
@@ -302,7 +309,7 @@ class Conditions:
 
     def _broken(self, condition: _Condition, active: frozenset[int]) -> bool:
         goal = self._goal(condition, active)
-        return bool(asked(condition.made, (*(self.selectors[i] for i in sorted(active)), goal)) != z3.unsat)
+        return not self._asked(condition, (*(self.selectors[i] for i in sorted(active)), goal)).unsat
 
 
 __all__ = ["Conditions", "Invariant", "invariant", "of_property"]

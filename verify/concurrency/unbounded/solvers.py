@@ -1,4 +1,9 @@
-"""Z3 for proofs about any number: the only module of this package that makes solvers."""
+"""Z3 for proofs about any number: the only module of this package that makes solvers.
+
+Every question is bounded by the solver's own resource units, which count its operations: the same question in a fresh
+context takes the same units on every machine. Each method has contexts of its own, since terms made before change what
+a solver does first.
+"""
 
 from __future__ import annotations
 
@@ -12,52 +17,90 @@ import z3
 
 Expr = Any
 SEED = 1
-MILLISECONDS = 10_000  # of a query
-EARLY = 100  # milliseconds by which an interruption comes before the end of the time
+EARLY = 100  # milliseconds by which an interruption comes before the end of a user's time
 
 
-def solver(milliseconds: int = MILLISECONDS) -> z3.Solver:
-    """A solver for quantifier-free conditions, bounded in time a query."""
-    made = z3.SimpleSolver()
-    made.set("timeout", milliseconds)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """sat, unsat or unknown, and the resource units that it took."""
+
+    status: z3.CheckSatResult
+    units: int
+
+    @property
+    def unsat(self) -> bool:
+        return bool(self.status == z3.unsat)
+
+
+class Constants:
+    """Sorts, values and constants of one context, in which nothing else is made."""
+
+    def __init__(self) -> None:
+        self.context = z3.Context()
+        self.integers, self.truths = z3.IntSort(self.context), z3.BoolSort(self.context)
+
+    def number(self, value: int) -> Expr:
+        """The integer."""
+        return z3.IntVal(value, self.context)
+
+    def boolean(self, value: bool) -> Expr:
+        """True or false."""
+        return z3.BoolVal(value, self.context)
+
+    def integer(self, name: str) -> Expr:
+        """An integer that may have any value."""
+        return z3.Int(name, self.context)
+
+    def truth(self, name: str) -> Expr:
+        """A truth value that may be either."""
+        return z3.Bool(name, self.context)
+
+
+def solver(made_in: z3.Context) -> z3.Solver:
+    """A solver for quantifier-free conditions."""
+    made = z3.SimpleSolver(made_in)
     made.set("random_seed", SEED)
     return made
 
 
-def horn(milliseconds: int = MILLISECONDS) -> z3.Fixedpoint:
+def horn(made_in: z3.Context) -> z3.Fixedpoint:
     """Spacer, for Horn clauses over integers."""
-    made = z3.Fixedpoint()
-    made.set(engine="spacer", timeout=milliseconds)
+    made = z3.Fixedpoint(ctx=made_in)
+    made.set(engine="spacer")
     made.set("spacer.random_seed", SEED)
     return made
 
 
-def asked(made: z3.Solver, assumed: Sequence[Expr], milliseconds: int = MILLISECONDS) -> z3.CheckSatResult:
-    """The answer of a solver under assumptions. Raises KeyboardInterrupt where Ctrl-C ended it: Z3 takes the signal."""
-    began = time.perf_counter()
-    answer = z3.CheckSatResult(
+def asked(made: Any, assumed: Any, units: int, milliseconds: int | None = None) -> Answer:
+    """The answer of a solver under a sequence of assumptions, or of Spacer to a goal, within so many resource units (at
+    least 1), and a user's time. Raises KeyboardInterrupt where Ctrl-C ended it: Z3 takes the signal."""
+    began, before = time.perf_counter(), _taken(made)
+    made.set(rlimit=max(1, units), **({} if milliseconds is None else {"timeout": max(1, milliseconds)}))
+    status, reason = _queried(made, assumed) if isinstance(made, z3.Fixedpoint) else _checked(made, assumed)
+    taken = _taken(made) - before
+    late = milliseconds is not None and (time.perf_counter() - began) * 1000 >= milliseconds - EARLY
+    if status == z3.unknown and "canceled" in reason and taken <= units and not late:
+        raise KeyboardInterrupt  # Z3 calls a signal, and what is used up, "canceled"
+    return Answer(status, taken)
+
+
+def _checked(made: z3.Solver, assumed: Sequence[Expr]) -> tuple[z3.CheckSatResult, str]:
+    status = z3.CheckSatResult(
         z3.Z3_solver_check_assumptions(made.ctx.ref(), made.solver, len(assumed), _array(assumed))
     )
-    if answer == z3.unknown:
-        _interrupted(made.reason_unknown(), began, milliseconds)
-    return answer
+    return status, made.reason_unknown() if status == z3.unknown else ""
 
 
-def queried(made: z3.Fixedpoint, goal: Expr, milliseconds: int) -> z3.CheckSatResult:
-    """The answer of Spacer. Raises KeyboardInterrupt where Ctrl-C ended it."""
-    began = time.perf_counter()
-    made.set(timeout=milliseconds)
+def _queried(made: z3.Fixedpoint, goal: Expr) -> tuple[z3.CheckSatResult, str]:
     try:
-        return made.query(goal)
+        return made.query(goal), ""
     except z3.Z3Exception as reason:
-        _interrupted(str(reason), began, milliseconds)
-        return z3.unknown
+        return z3.unknown, str(reason)
 
 
-def _interrupted(reason: str, began: float, milliseconds: int) -> None:
-    """Tells a signal from a time that is over: Z3 calls both "canceled"."""
-    if "canceled" in reason and (time.perf_counter() - began) * 1000 < milliseconds - EARLY:
-        raise KeyboardInterrupt
+def _taken(made: Any) -> int:
+    """The resource units that the context of a solver has taken since it was made."""
+    return int(z3.SimpleSolver(ctx=made.ctx).statistics().get_key_value("rlimit count"))
 
 
 def memory() -> int:
@@ -70,46 +113,46 @@ def _array(terms: Sequence[Expr]) -> Any:
 
 
 def junction(op: str, terms: Sequence[Expr]) -> Expr:
-    """The conjunction ("and") or disjunction ("or") of truth values; z3.And and z3.Or look at each one's sort."""
-    context = z3.main_ctx()
+    """The conjunction ("and") or disjunction ("or") of one truth value or more; z3.And and z3.Or look at every sort."""
     if len(terms) == 1:
         return terms[0]
+    context = terms[0].ctx
     make = z3.Z3_mk_and if op == "and" else z3.Z3_mk_or
     return z3.BoolRef(make(context.ref(), len(terms), _array(terms)), context)
 
 
 def implication(premise: Expr, claim: Expr) -> Expr:
     """premise implies claim."""
-    context = z3.main_ctx()
+    context = claim.ctx
     return z3.BoolRef(z3.Z3_mk_implies(context.ref(), premise.as_ast(), claim.as_ast()), context)
 
 
 def negation(term: Expr) -> Expr:
     """Not `term`."""
-    context = z3.main_ctx()
+    context = term.ctx
     return z3.BoolRef(z3.Z3_mk_not(context.ref(), term.as_ast()), context)
 
 
 def equality(left: Expr, right: Expr) -> Expr:
     """left == right, of one sort."""
-    context = z3.main_ctx()
+    context = left.ctx
     return z3.BoolRef(z3.Z3_mk_eq(context.ref(), left.as_ast(), right.as_ast()), context)
 
 
-def holds(milliseconds: int, text: str) -> str:
+def holds(units: int, text: str) -> str:
     """The answer to a problem in SMT-LIB 2: "sat", "unsat" or "unknown"."""
-    made = z3.Solver()
-    made.set("timeout", milliseconds)
+    made = z3.SimpleSolver(ctx=z3.Context())  # no tactic, since some are bounded in time
+    made.set("rlimit", units)
     made.from_string(text)
     return str(made.check())
 
 
-def second(milliseconds: int, text: str) -> str:
+def second(units: int, text: str) -> str:
     """The answer of cvc5 to a problem in SMT-LIB 2."""
     import cvc5  # noqa: PLC0415 - an optional second opinion
 
     made = cvc5.Solver(cvc5.TermManager())
-    made.setOption("tlimit-per", str(milliseconds))
+    made.setOption("rlimit-per", str(units))
     made.setOption("enum-inst", "true")
     parser = cvc5.InputParser(made)
     parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "condition")

@@ -30,13 +30,14 @@ from verify.concurrency.terms import (
     Term,
 )
 from verify.concurrency.unbounded.clauses import Clause, mentioned, one_below, renamed, size_term
-from verify.concurrency.unbounded.solvers import Expr, equality, implication, junction, negation, operation
+from verify.concurrency.unbounded.solvers import Constants, Expr, equality, implication, junction, negation, operation
 from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
 Read = Callable[[str, Expr | None, Expr | None], Expr]
 _Template = tuple[tuple[int, int], Expr, tuple[Expr, ...]]
 MOST = 8  # values of a range that is written out
+TERM, INSTANCE = 75, 100  # units of work of a term, and of a clause on some threads and indices
 
 
 @dataclass(slots=True)
@@ -49,12 +50,13 @@ class _Pending:
     done: dict[int, Expr] = field(default_factory=dict)
 
 
-class Symbols:
+class Symbols(Constants):
     """Sorts, constants and functions of one protocol, and the terms that one condition mentions."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        self.protocol = protocol
-        self.thread = z3.DeclareSort("Thread")
+    def __init__(self, protocol: Protocol, spend: Callable[[int], None]) -> None:
+        super().__init__()
+        self.protocol, self.spend = protocol, spend
+        self.thread = z3.DeclareSort("Thread", self.context)
         self.nobody = z3.Const("nobody", self.thread)
         self.domains: dict[tuple[bool, str], Domain] = {(False, n): d for n, d in protocol.shared}
         self.domains |= {(True, n): d for n, d in protocol.local}
@@ -79,26 +81,26 @@ class Symbols:
     def sort(self, kind: Type) -> Expr:
         if isinstance(kind, tuple):
             return self._enum(kind)[0]
-        return {INT: z3.IntSort(), BOOL: z3.BoolSort(), THREAD: self.thread}[kind]
+        return {INT: self.integers, BOOL: self.truths, THREAD: self.thread}[kind]
 
     def _enum(self, labels: tuple[str, ...]) -> tuple[Expr, list[Expr]]:
         if labels not in self._enums:
-            number = next(_SORTS)
-            self._enums[labels] = z3.EnumSort(f"E{number}", [f"E{number}.{label}" for label in labels])
+            name = f"E{len(self._enums)}"
+            self._enums[labels] = z3.EnumSort(name, [f"{name}.{label}" for label in labels], self.context)
         return self._enums[labels]
 
     def value(self, code: int, kind: Type) -> Expr:
         """The constant that a code stands for."""
         if isinstance(kind, tuple):
             return self._enum(kind)[1][code]
-        return {INT: z3.IntVal(code), BOOL: z3.BoolVal(bool(code)), THREAD: self.nobody}[kind]
+        return {INT: self.number(code), BOOL: self.boolean(bool(code)), THREAD: self.nobody}[kind]
 
     def parameter(self, name: str) -> Expr:
-        return z3.BoolVal(self.flags[name]) if name in self.flags else z3.Int(f"parameter.{name}")
+        return self.boolean(self.flags[name]) if name in self.flags else self.integer(f"parameter.{name}")
 
     def sized(self) -> list[Expr]:
         """What is assumed of parameters."""
-        return [z3.Int(f"parameter.{name}") >= 1 for name in self.sizes]
+        return [self.parameter(name) >= 1 for name in self.sizes]
 
     def fresh(self, name: str, kind: Type) -> Expr:
         made = z3.Const(f"{name}!{next(self._numbers)}", self.sort(kind))
@@ -121,7 +123,7 @@ class Symbols:
         domain = self.domains[key]
         array = isinstance(domain, Array)
         if key not in self._functions:
-            takes = ([self.thread] if thread is not None else []) + ([z3.IntSort()] if array else [])
+            takes = ([self.thread] if thread is not None else []) + ([self.integers] if array else [])
             name = ("local." if thread is not None else "shared.") + variable
             self._functions[key] = z3.Function(name, *takes, self.sort(domain.type))
         args = [arg for arg in (thread, index) if arg is not None]
@@ -197,7 +199,7 @@ class Symbols:
             assert index is not None
             return [({**bound, name: index}, [*conditions, lo <= index, index < hi])]
         values = self._written_out(over)
-        return [({**bound, name: z3.IntVal(value)}, conditions) for value in values]
+        return [({**bound, name: self.number(value)}, conditions) for value in values]
 
     def _written_out(self, over: Range) -> list[int]:
         if not (isinstance(over.lo, Const) and isinstance(over.hi, Const)) or over.hi.value - over.lo.value > MOST:
@@ -207,6 +209,7 @@ class Symbols:
     # --- terms -----------------------------------------------------------------------------------------------------
     def term(self, term: Term, env: Env, read: Read) -> Expr:
         """A term as an expression."""
+        self.spend(TERM)
         match term:
             case Const():
                 return self.value(term.value, term.type)
@@ -266,7 +269,7 @@ class Symbols:
         def earlier(index: Expr) -> Expr:
             return z3.Implies(z3.And(index >= 0, index < found), read(term.array.variable, thread, index) != wanted)
 
-        self.pending.append(_Pending(z3.BoolVal(True), False, earlier))
+        self.pending.append(_Pending(self.boolean(True), False, earlier))
         return found
 
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
@@ -283,7 +286,7 @@ class Symbols:
     def _opened(self, term: Quantified, env: Env, read: Read) -> Expr:
         """A quantifier as a constant, with a witness where it does not hold."""
         number = next(self._numbers)
-        truth = z3.Bool(f"all!{number}")
+        truth = self.truth(f"all!{number}")
         over, negate = term.over, term.kind == "any"
         kind = THREAD if isinstance(over, AllThreads) else INT
         witness = self.fresh("witness", kind)
@@ -310,9 +313,9 @@ class Symbols:
         if isinstance(term.over, AllThreads):
             raise NotCovered("a sum over threads")
         values = self._written_out(term.over)
-        bodies = [self.term(term.body, {**env, term.variable: z3.IntVal(value)}, read) for value in values]
+        bodies = [self.term(term.body, {**env, term.variable: self.number(value)}, read) for value in values]
         if term.kind == "sum":
-            return z3.Sum(bodies) if bodies else z3.IntVal(0)
+            return z3.Sum(bodies) if bodies else self.number(0)
         return z3.And(bodies) if term.kind == "all" else z3.Or(bodies)
 
     # --- instances -------------------------------------------------------------------------------------------------
@@ -360,6 +363,7 @@ class Symbols:
             places = list(itertools.product(indices, repeat=more))
             for some in itertools.permutations(threads, many):
                 for place in places:
+                    self.spend(INSTANCE)
                     pairs = zip(held, (*some, *place), strict=True)
                     found.append(z3.substitute(template, *pairs) if held else template)
         for clause, selector in zip(clauses, selectors, strict=True):
@@ -379,7 +383,7 @@ class Symbols:
             mentioned = dict(self.threads), dict(self.indices)
             for shape, members in groups.items():
                 some = tuple(z3.Const(f"hole.t{i}", self.thread) for i in range(shape[0]))
-                place = tuple(z3.Int(f"hole.k{i}") for i in range(shape[1]))
+                place = tuple(self.integer(f"hole.k{i}") for i in range(shape[1]))
                 parts = [implication(sel, self.clause(clause, some, place, self.before)) for clause, sel in members]
                 self._made.append((shape, junction("and", parts), (*some, *place)))
             self.threads, self.indices = mentioned
@@ -387,14 +391,10 @@ class Symbols:
 
     def clause(self, clause: Clause, threads: tuple[Expr, ...], indices: tuple[Expr, ...], read: Read) -> Expr:
         """The clause of these threads and indices."""
-        names = [name for name, _ in clause.indices]
-        env = {**dict(zip(clause.threads, threads, strict=True)), **dict(zip(names, indices, strict=True))}
+        env = dict(zip((*clause.threads, *(name for name, _ in clause.indices)), (*threads, *indices), strict=True))
         inside = [negation(equality(thread, self.nobody)) for thread in threads]
         inside += [negation(equality(a, b)) for a, b in itertools.combinations(threads, 2)]
         for (_, length), index in zip(clause.indices, indices, strict=True):
             inside += [index >= 0, index < self.term(length, {}, read)]
         body = self.term(clause.body, env, read)
         return implication(junction("and", inside), body) if inside else body
-
-
-_SORTS = itertools.count()

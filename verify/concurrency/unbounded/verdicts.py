@@ -23,9 +23,9 @@ from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.sizes import sized
 from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
 
-SECONDS = 30.0  # for each method
+EXPLORED = 20_000_000  # units of work of each exploration, where the limits do not say
 LEAST = 3  # every number of threads up to here is explored
-AGAIN = 5.0  # seconds for the costlier methods where every invariant has been proved once
+AGAIN = 6_000_000  # units for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
 
@@ -123,11 +123,12 @@ class AnyNumber:
 def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | None = None) -> AnyNumber:
     """Verdicts for any number of threads, of the protocol or of one of its variants.
 
-    `limits` bound each method, not the whole (default: 30 s). Raises DomainOverflow where a small instance has one.
+    `limits` bound each method, not the whole (default: the work that its module says). Raises DomainOverflow where a
+    small instance has one.
     """
     began = time.perf_counter()
     chosen = protocol if variant is None else protocol.with_variant(variant)
-    run = _Run(chosen, limits or Limits(seconds=SECONDS))
+    run = _Run(chosen, limits or Limits())
     try:
         run.explore(max(LEAST, chosen.threads))
         run.prove()
@@ -164,8 +165,9 @@ class _Run:
 
     def explore(self, threads: int) -> None:
         """Explores every number of threads up to the given one, while that can be completed."""
+        limits = self.limits if self.limits.work is not None else self.limits.at_most(EXPLORED)
         for number in range(1, threads + 1):
-            self.explored.append(found := explore(self.protocol, number, limits=self.limits))
+            self.explored.append(found := explore(self.protocol, number, limits=limits))
             if not found.complete:
                 self.notes.append((f"exploration of {number} threads", f"incomplete: {found.reason}"))
                 if found.reason == "interrupted":
@@ -238,9 +240,8 @@ class _Run:
 
     @property
     def left(self) -> Limits:
-        """The limits of the costlier methods: less time where every invariant has been proved once."""
-        seconds = SECONDS if self.limits.seconds is None else self.limits.seconds
-        return self.limits if self.open(1, ("always",)) else replace(self.limits, seconds=min(seconds, AGAIN))
+        """The limits of the costlier methods: less work where every invariant has been proved once."""
+        return self.limits if self.open(1, ("always",)) else self.limits.at_most(AGAIN)
 
     def invariant(self, triples: bool) -> tuple[houdini.Invariant, bool]:
         """An invariant for any sizes, or where these are not covered for the given ones; whether it is for any."""

@@ -28,6 +28,8 @@ Key = tuple[int, int]
 """The shared cells that name no thread (packed), and a mask of the shared cells that hold None."""
 Entries = tuple[Entry, ...]
 COST = 400.0  # bytes a stored view or configuration
+WORK = 20_000_000  # units, where the limits do not say
+VISIT = 20  # units of a configuration; a thread that is tried beside some views takes one
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ class Reached:
     """The least set of views that is closed under steps."""
 
     def __init__(self, protocol: Protocol, size: int, limits: Limits, began: float) -> None:
-        self.protocol, self.size, self.limits, self.began = protocol, size, limits, began
+        self.protocol, self.size, self.began, self.work = protocol, size, began, 0
+        self.limits = limits if limits.work is not None else replace(limits, work=WORK)
         self.views: dict[Key, set[Entries]] = defaultdict(set)
         self.single: dict[Key, dict[Entry, None]] = defaultdict(dict)
         self.fresh: list[tuple[Key, Entries]] = []
@@ -136,7 +139,7 @@ class Reached:
                 for whole in self.extensions(key, entries, space.threads):
                     self.visit(space, key, whole)
             stored = sum(len(space.seen) for space in self.spaces)
-            self.reason = exceeded(self.limits, stored, COST, self.began)
+            self.reason = exceeded(self.limits, stored, COST, self.began, self.work)
 
     def initial(self) -> Iterator[tuple[Key, Entries]]:
         for key, entries in self.starting():
@@ -167,6 +170,7 @@ class Reached:
         found = {entries}
         low = (1 << len(self.layout.identities)) - 1
         for _ in range(threads - len(entries)):
+            self.work += len(found) * len(self.single[key])
             found = {
                 tuple(sorted((*whole, more)))
                 for whole in found
@@ -187,6 +191,7 @@ class Reached:
         if (key, entries) in space.seen:
             return
         space.seen.add((key, entries))
+        self.work += VISIT
         state = space.packed(key, entries)
         for index, item in enumerate(space.model.observations):
             if space.code.observe(state) >> index & 1:

@@ -1,107 +1,42 @@
 """What a plan means: the behaviour that a program sees when a scheme has handled the probed instruction.
 
-`in_place` and `displaced` give values of the same type, `Behaviour`; the theorem compares them observable by
-observable.  Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/uprobes.c, Linux 6.18.
+`displaced` gives a value of the same type as `behaviour.in_place`; the theorem compares them observable by observable.
+Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/uprobes.c, Linux 6.18.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from dataclasses import fields, replace
+from typing import Any, Final, assert_never
 
 from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const
-from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
-from verify.models.schemes.plan import Call, Emulate, Field, Fixup, InPlace, Jump, JumpIf, Nop, Push, Step
+from verify.models.bits import FALSE, TRUE, Term, const, var
+from verify.models.machine import NO_FAULT, Access, Outcome, State, component_sort
+from verify.models.schemes.behaviour import Behaviour, Site, in_place, reads_up_to_the_fault, refused
+from verify.models.schemes.emulation import effect, trampoline_stores
+from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
 from verify.models.semantics.dispatch import execute
-from verify.models.semantics.run import RSP, Instruction, access_fault, is_canonical
+from verify.models.semantics.run import RSP, access_fault
+from verify.models.semantics.transactions import interrupted
 
-# In force by default; each can be dropped.  What the program may do, or the platform guarantees:
-ASSUMPTIONS: Final = frozenset({
-    "code-not-read",  # the program neither reads nor writes the probed bytes or the slot as data
-    "code-mapped",  # the whole instruction is mapped and executable
-    "no-alignment-check",  # EFLAGS.AC is 0
-    "canonical-targets",  # a relative branch that is emulated leads to a canonical address
-    "trap-siginfo",  # of a SIGTRAP by the program's own TF only occurrence and ip are compared
-})  # fmt: skip
-TRAP_TRACE: Final = 2  # si_code of a debug trap;  include/uapi/asm-generic/siginfo.h
-SI_KERNEL: Final = 0x80  # si_code of a signal sent by the kernel's own send_sig
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """Everything that is observed of one execution of the probed instruction."""
-
-    state: State  # afterwards, where there is no fault
-    accesses: tuple[Access, ...]
-    shadow: tuple[ShadowEvent, ...]
-    vector: Term  # 8
-    error: Term  # 32
-    reported: Term  # 64: si_addr or cr2
-    fault_state: State
-    trap: Term  # 1: a SIGTRAP for the program's own TF is delivered behind the instruction
-    trap_late: bool  # the trap comes one instruction later
-    tf_seen: tuple[Term, ...]
-    hits: Term  # 8: how often the handler runs
-    contained: Term  # 1
-    trap_code: int = TRAP_TRACE  # si_code of that SIGTRAP
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A probed instruction: original and slot copy, the addresses, and the fields as the scheme's decoder sees them."""
-
-    original: Instruction
-    copy: Instruction | None  # what the slot's bytes are to the processor; None: not an instruction
-    origin: Term  # 64
-    slot: Term  # 64
-    length: Term  # 64, bytes, as the scheme's decoder sees it
-    displacement: Callable[[Field], Term]  # 64 bits, sign-extended
-    assumptions: frozenset[str] = ASSUMPTIONS
-
-
-def in_place(site: Site, state: State) -> Behaviour:
-    """The instruction run where it stands, without a probe; state.ip is the origin."""
-    here = _observed(execute(site.original, state), state)
-    if "code-mapped" in site.assumptions:
-        return here
-    fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
-    return replace(here, vector=bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch))
-
-
-def premises(plan: Emulate | Step | InPlace, site: Site) -> tuple[Term, ...]:
-    """What the assumptions say of the addresses."""
-    if "canonical-targets" not in site.assumptions or not isinstance(plan, Emulate):
-        return ()
-    match plan.effect:
-        case Jump(Field() as field) | JumpIf(_, Field() as field) | Call(Field() as field):
-            return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
-    return ()
-
-
-def initial(site: Site, state: State) -> State:
-    """The state as the assumptions restrict it."""
-    return replace(state, ac=FALSE) if "no-alignment-check" in site.assumptions else state
-
-
-def _observed(o: Outcome, state: State) -> Behaviour:
-    late = o.inhibits_trap or o.kernel_completes
-    return Behaviour(
-        state=o.state, accesses=o.accesses, shadow=o.shadow, vector=o.fault_vector, error=o.fault_error,
-        reported=bits.ite(o.fault_at_ip, state.ip, o.fault_address), fault_state=o.fault_state,
-        trap=FALSE if late else state.tf, trap_late=late, tf_seen=o.tf_seen, hits=const(1, 8), contained=TRUE,
-    )  # fmt: skip
+SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
+OWN_SIGNAL: Final = 0xFE  # in place of a vector: the scheme sends the program a signal that no processor fault gives
+TRAP_NUMBER: Final = var("trap_number", 8)  # of the last fault that the thread's kernel state remembers
 
 
 def displaced(plan: Emulate | Step | InPlace, site: Site, state: State) -> Behaviour:
     """The instruction handled by the scheme."""
     if isinstance(plan, InPlace):
         return in_place(site, state)
+    before = state
     if "code-not-read" not in site.assumptions:
         state = replace(state, memory=bits.uf("probed_memory", bits.MEMORY, state.memory))
     there = _handled(plan, site, state)
-    return there if "trap-siginfo" in site.assumptions else replace(there, trap_code=SI_KERNEL)
+    if "trap-siginfo" not in site.assumptions:
+        there = replace(there, trap_code=SI_USER)
+    if "fault-frame" not in site.assumptions:
+        there = replace(there, trapno=TRAP_NUMBER)
+    return there if "no-transaction" in site.assumptions else _outside_transactions(there, before)
 
 
 def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
@@ -114,6 +49,26 @@ def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
             assert_never(plan)
 
 
+def _outside_transactions(there: Behaviour, before: State) -> Behaviour:
+    """In a transaction the breakpoint itself aborts it: nothing of the handling happens, the handler does not run."""
+    active, aborted = interrupted(before)
+    none = const(NO_FAULT, 8)
+    return replace(
+        there, state=_either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
+        hits=bits.ite(active, const(0, 8), there.hits), trap=bits.and_(there.trap, bits.not_(active)),
+    )  # fmt: skip
+
+
+def _either(condition: Term, then: State, otherwise: State) -> State:
+    """One of two states, component by component."""
+    if condition.value == 0:
+        return otherwise
+    both: dict[str, Any] = {
+        f.name: bits.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
+    }
+    return State(**both)
+
+
 def _copy_outcome(site: Site, state: State) -> Outcome:
     if site.copy is None:
         return execute(replace(site.original, undefined="the slot's bytes are not an instruction"), state)
@@ -122,22 +77,39 @@ def _copy_outcome(site: Site, state: State) -> Outcome:
 
 def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
     """Prepare, run the copy under TF, fix up; on a fault abort (facts: Linux uprobes, sections 4 to 6)."""
-    prepared = replace(state, ip=site.slot, tf=bits.bit(plan.tf_set))
-    if plan.scratch is not None:
-        register = const(plan.scratch.register, 4)
-        value = bits.add(site.origin, site.length)
-        if plan.scratch.displacement is not None:
-            value = bits.add(value, site.displacement(plan.scratch.displacement))
-        prepared = replace(prepared, gprs=bits.store(state.gprs, register, value))
+    prepared, own = _prepared(plan, site, state)
     o = _copy_outcome(site, prepared)
-    after, accesses = _fixed_up(plan, site, state, o)
+    after, accesses, failed = _fixed_up(plan, site, state, o)
+    restarts = failed if Fixup.CALL in plan.fixups else FALSE
+    signalled = bits.and_(bits.bit(Fixup.RETURN_ADDRESS in plan.fixups), failed)
+    quiet = bits.eq(o.fault_vector, const(NO_FAULT, 8))
+    vector = bits.ite(bits.and_(signalled, quiet), const(OWN_SIGNAL, 8), o.fault_vector)
     late = o.inhibits_trap or o.kernel_completes
+    again = bits.zext(bits.or_(o.again, restarts), 8)
     return Behaviour(
-        state=after, accesses=accesses, shadow=o.shadow, vector=o.fault_vector, error=o.fault_error,
-        reported=bits.ite(o.fault_at_ip, site.origin, o.fault_address), fault_state=_aborted(plan, site, state, o),
-        trap=state.tf, trap_late=late, tf_seen=o.tf_seen, hits=bits.add(const(1, 8), bits.zext(o.again, 8)),
-        contained=bits.bit(not late),
+        state=after, accesses=(*own, *accesses), shadow=o.shadow, vector=vector, error=o.fault_error,
+        reported=bits.ite(o.fault_at_ip, site.origin, o.fault_address), trapno=vector,
+        fault_state=_aborted(plan, site, state, o), attempted=(*own, *reads_up_to_the_fault(o)),
+        fault_hits=const(plan.hits_on_fault, 8), trap=bits.and_(state.tf, bits.not_(restarts)), trap_late=late,
+        tf_seen=o.tf_seen, hits=bits.add(const(1, 8), again), contained=bits.bit(not late),
     )  # fmt: skip
+
+
+def _prepared(plan: Step, site: Site, state: State) -> tuple[State, tuple[Access, ...]]:
+    """The state in which the copy starts, and the scheme's own stores to the program's memory."""
+    prepared = replace(state, ip=site.slot, tf=bits.bit(plan.tf_set))
+    if plan.scratch is None:
+        return prepared, ()
+    register = const(plan.scratch.register, 4)
+    value = bits.add(site.origin, site.length)
+    if plan.scratch.displacement is not None:
+        value = bits.add(value, site.displacement(plan.scratch.displacement))
+    prepared = replace(prepared, gprs=bits.store(state.gprs, register, value))
+    if not plan.scratch.spilled:
+        return prepared, ()
+    place, saved = bits.sub(bits.select(state.gprs, RSP), const(8, 64)), bits.select(state.gprs, register)
+    prepared = replace(prepared, memory=bits.write(state.memory, place, saved))
+    return prepared, (Access("w", place, 8, saved, TRUE, TRUE),)
 
 
 def _scratch_restored(plan: Step, state: State, gprs: Term, wanted: bool) -> Term:
@@ -147,116 +119,123 @@ def _scratch_restored(plan: Step, state: State, gprs: Term, wanted: bool) -> Ter
     return bits.store(gprs, register, bits.select(state.gprs, register))
 
 
-def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, tuple[Access, ...]]:
+def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, tuple[Access, ...], Term]:
+    """The state, the accesses, and one bit: a store of the fixup fails, and the state is what the scheme leaves then.
+
+    A call whose return address cannot be stored is restarted: ip is the origin, rsp is above what the copy pushed
+    (default_post_xol_op, -ERESTART).  The restarted instruction is not followed any further.
+    """
     gprs = _scratch_restored(plan, state, o.state.gprs, plan.restore_scratch)
     correction = bits.add(bits.sub(site.origin, site.slot), const(plan.removed, 64))
     ip = bits.add(o.state.ip, correction) if Fixup.IP in plan.fixups else o.state.ip
-    keep = Fixup.KEEP_TF in plan.fixups or not plan.clear_tf
-    tf = o.state.tf if keep else bits.and_(state.tf, o.state.tf)
-    if not plan.tf_set:
-        tf = o.state.tf
+    tf = o.state.tf if Fixup.KEEP_TF in plan.fixups or not (plan.clear_tf and plan.tf_set) else state.tf
     after = replace(o.state, gprs=gprs, ip=ip, tf=tf)
-    accesses = o.accesses
-    if plan.fixups & {Fixup.CALL, Fixup.RETURN_ADDRESS}:
-        rsp = bits.select(gprs, RSP)
-        value = bits.add(site.origin, site.length)
-        if Fixup.RETURN_ADDRESS in plan.fixups:
-            value = bits.add(bits.load(o.state.memory, rsp, 8), correction)
+    accesses, failed = o.accesses, FALSE
+    rsp = bits.select(gprs, RSP)
+    if Fixup.RETURN_ADDRESS in plan.fixups:
+        value = bits.add(bits.load(o.state.memory, rsp, 8), correction)
+        accesses, failed = _stored(site, accesses, rsp, value, TRUE)
         after = replace(after, memory=bits.write(after.memory, rsp, value))
-        accesses = _with_store(accesses, rsp, value)
-    return after, accesses
+    if Fixup.CALL in plan.fixups:
+        value, wide = bits.add(site.origin, site.length), bits.eq(_code_segment(o.state), _code_segment(state))
+        low, narrow = bits.extract(value, 31, 0), bits.not_(wide)
+        accesses, failed = _stored(site, accesses, rsp, value, wide)
+        accesses, fails = _stored(site, accesses, rsp, low, narrow)
+        failed = bits.or_(failed, fails)
+        memory = bits.ite(wide, bits.write(after.memory, rsp, value), bits.write(after.memory, rsp, low))
+        above = bits.add(rsp, bits.ite(wide, const(8, 64), const(4, 64)))
+        again = replace(after, ip=site.origin, gprs=bits.store(gprs, RSP, above))
+        after = _either(failed, again, replace(after, memory=memory))
+    return after, accesses, failed
 
 
-def _with_store(accesses: tuple[Access, ...], address: Term, value: Term) -> tuple[Access, ...]:
-    """The log with the scheme's own store: it takes the place of the copy's store to the same bytes, if there is one.
+def _code_segment(state: State) -> Term:
+    """cs; a 64-bit program has the one 64-bit code segment of Linux, and another one makes addresses 4 bytes wide.
 
-    NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads only.
+    user_64bit_mode: asm/ptrace.h;  fill_ldt clears L, so no other segment is a 64-bit one.
     """
-    store = Access("w", address, value.width // 8, value, TRUE, TRUE)
+    return bits.extract(state.selectors, 31, 16)
+
+
+def _stored(
+    site: Site, accesses: tuple[Access, ...], address: Term, value: Term, condition: Term
+) -> tuple[tuple[Access, ...], Term]:
+    """The log with a store of the scheme's own, made where the condition holds, and one bit: it fails.
+
+    A store to bytes that the copy has just stored, at the same address, does not fail; it takes the place of the
+    copy's.  NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads
+    only.  Any other store fails like an access of the program.
+    """
+    if condition.value == 0:
+        return accesses, FALSE
+    store = Access("w", address, value.width // 8, value, TRUE, condition)
+    failed = bits.and_(condition, _beyond(site, address))
     for i, a in enumerate(accesses):
-        if a.kind == "w" and a.address is address and a.size == store.size:
-            return (*accesses[:i], replace(store, stack=a.stack, condition=a.condition), *accesses[i + 1 :])
-    return (*accesses, store)
+        if a.kind == "w" and a.address is address and a.size >= store.size:
+            both = replace(a, value=bits.ite(condition, _merged(a.value, value), a.value))
+            return (*accesses[:i], both, *accesses[i + 1 :]), failed
+    return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store)))
+
+
+def _merged(old: Term, low: Term) -> Term:
+    """The old value with its low bytes replaced."""
+    return low if low.width == old.width else bits.concat(bits.extract(old, old.width - 1, low.width), low)
+
+
+def _beyond(site: Site, address: Term) -> Term:
+    """One bit: the kernel refuses to store there for the program (access_ok), whatever the page tables say."""
+    return FALSE if "user-half" in site.assumptions else bits.extract(address, 63, 63)
 
 
 def _aborted(plan: Step, site: Site, state: State, o: Outcome) -> State:
     gprs = _scratch_restored(plan, state, o.fault_state.gprs, plan.restore_scratch_on_abort)
-    return replace(o.fault_state, gprs=gprs, ip=site.origin, tf=state.tf if plan.clear_tf else o.fault_state.tf)
+    tf = state.tf if plan.clear_tf else o.fault_state.tf
+    lost: dict[str, Any] = {n: bits.uf(f"scheme_{n}", component_sort(n)) for n in plan.lost_on_abort}
+    return replace(o.fault_state, gprs=gprs, ip=site.origin, tf=tf, **lost)
 
 
 def _emulated(plan: Emulate, site: Site, state: State) -> Behaviour:
     """The effect, by kernel code; a store that fails falls back to a step that raises the processor's own fault."""
-    after, stores = _effect(plan, site, state)
-    failed = bits.any_of(_fails(a) for a in stores)
+    after, stores = effect(plan, site, state)
+    failed = bits.any_of(bits.or_(refused(a), _beyond(site, a.address)) for a in stores)
     o = _copy_outcome(site, replace(state, ip=site.slot, tf=TRUE))
-    none = const(NO_FAULT, 8)
-    vector = bits.ite(failed, o.fault_vector, none)
+    succeeds = bits.and_(failed, _succeeds(site, o, stores))
+    vector = bits.ite(failed, o.fault_vector, const(NO_FAULT, 8))
+    after = _either(succeeds, _left_by_step(plan, site, state, o), after)
+    is_call = bits.bit(isinstance(plan.effect, Call))
+    restarts = bits.and_(succeeds, is_call)
     if plan.optimised:
-        trampoline = _trampoline_stores(site, state)
+        trampoline = trampoline_stores(site, state)
         memory = after.memory
         for a in trampoline:
             memory = bits.write(memory, a.address, a.value)
-            vector = bits.ite(_fails(a), access_fault("w", a.address, 8, TRUE)[0], vector)
+            vector = bits.ite(refused(a), access_fault("w", a.address, 8, TRUE)[0], vector)
         after, stores = replace(after, memory=memory), (*stores, *trampoline)
     return Behaviour(
         state=after, accesses=stores, shadow=(), vector=vector, error=o.fault_error,
-        reported=bits.ite(o.fault_at_ip, site.origin, o.fault_address),
-        fault_state=replace(o.fault_state, ip=site.origin, tf=state.tf),
-        trap=state.tf, trap_late=plan.optimised, tf_seen=(), hits=const(1, 8), contained=TRUE,
+        reported=bits.ite(o.fault_at_ip, site.origin, o.fault_address), trapno=vector,
+        fault_state=replace(o.fault_state, ip=site.origin, tf=state.tf), attempted=reads_up_to_the_fault(o),
+        fault_hits=const(1, 8), trap=bits.and_(state.tf, bits.not_(restarts)), trap_late=plan.optimised, tf_seen=(),
+        hits=bits.add(const(1, 8), bits.zext(restarts, 8)),
+        contained=bits.or_(is_call, bits.not_(succeeds)),
     )  # fmt: skip
 
 
-def _fails(a: Access) -> Term:
-    return bits.not_(bits.eq(access_fault("w", a.address, a.size, a.stack)[0], const(NO_FAULT, 8)))
+def _succeeds(site: Site, o: Outcome, stores: tuple[Access, ...]) -> Term:
+    """One bit: the step that is to raise the fault of a failed store raises none.
+
+    Where the copy makes the same store it fails alike, unless the kernel alone refuses the address.
+    """
+    same = any(a.kind == "w" and a.address is s.address and a.size == s.size for a in o.accesses for s in stores)
+    if not stores or (same and "user-half" in site.assumptions):
+        return FALSE
+    return bits.eq(o.fault_vector, const(NO_FAULT, 8))
 
 
-def _effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Access, ...]]:
-    next_ip = bits.add(site.origin, site.length)
-    effect = plan.effect
-    match effect:
-        case Nop():
-            return replace(state, ip=next_ip), ()
-        case Jump(field):
-            return replace(state, ip=_moved(site, next_ip, field)), ()
-        case JumpIf(condition, field):
-            taken = _condition(condition, state)
-            return replace(state, ip=bits.ite(taken, _moved(site, next_ip, field), next_ip)), ()
-        case Call(field):
-            pushed, stores = _pushed(state, next_ip)
-            return replace(pushed, ip=_moved(site, next_ip, field)), stores
-        case Push(register):
-            pushed, stores = _pushed(state, bits.select(state.gprs, const(register, 4)))
-            return replace(pushed, ip=next_ip), stores
-        case _:
-            assert_never(effect)
-
-
-# The scheme's own reading of the saved flags: a mask that must be clear or set, or a comparison of SF and OF.
-# Linux 6.18, arch/x86/kernel/uprobes.c: COND_J*.  Deliberately not the semantics' table.
-_MASKS: Final = {0: ("of",), 1: ("cf",), 2: ("zf",), 3: ("cf", "zf"), 4: ("sf",), 5: ("pf",), 6: (), 7: ("zf",)}
-
-
-def _condition(code: int, state: State) -> Term:
-    holds = bits.any_of(getattr(state, name) for name in _MASKS[code >> 1])
-    if code >> 1 in {6, 7}:
-        holds = bits.or_(holds, bits.not_(bits.eq(state.sf, state.of)))
-    return bits.not_(holds) if code & 1 else holds
-
-
-def _moved(site: Site, next_ip: Term, field: Field | None) -> Term:
-    return next_ip if field is None else bits.add(next_ip, site.displacement(field))
-
-
-def _pushed(state: State, value: Term) -> tuple[State, tuple[Access, ...]]:
-    rsp = bits.sub(bits.select(state.gprs, RSP), const(8, 64))
-    after = replace(state, gprs=bits.store(state.gprs, RSP, rsp), memory=bits.write(state.memory, rsp, value))
-    return after, (Access("w", rsp, 8, value, TRUE, TRUE),)
-
-
-def _trampoline_stores(site: Site, state: State) -> tuple[Access, ...]:
-    """What the call to the trampoline leaves below rsp: return address, rcx, r11, rax (facts, section 7)."""
-    values = [bits.add(site.origin, site.length)]
-    values += [bits.select(state.gprs, const(n, 4)) for n in (1, 11, 0)]
-    rsp = bits.select(state.gprs, RSP)
-    places = [bits.sub(rsp, const(8 * (i + 1), 64)) for i in range(4)]
-    return tuple(Access("w", p, 8, v, TRUE, TRUE) for p, v in zip(places, values, strict=True))
+def _left_by_step(plan: Emulate, site: Site, state: State, o: Outcome) -> State:
+    """A call: sp += 8 and restarted (branch_post_xol_op); a push: left in the slot, for it has no fixup."""
+    after = replace(o.state, tf=state.tf)
+    if not isinstance(plan.effect, Call):
+        return after
+    rsp = bits.add(bits.select(o.state.gprs, RSP), const(8, 64))
+    return replace(after, ip=site.origin, gprs=bits.store(o.state.gprs, RSP, rsp))

@@ -19,7 +19,8 @@ from typing import Final
 
 from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
-from verify.models.schemes.kernel_decoder import Decoded, Features, KernelDecoder
+from verify.models.schemes.kernel_decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
+from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -71,7 +72,7 @@ GOOD_ONE_BYTE: Final = frozenset(
 GOOD_TWO_BYTE: Final = frozenset(opcodes("02-04 0a 0c-2f 31-33 36 38-77 7a-ad af-ff"))
 BAD_PREFIXES: Final = frozenset({0x26, 0x2E, 0x36, 0x3E, 0xF0})  # is_prefix_bad: ES, CS, SS, DS, LOCK
 
-# x86_nops of a 64-bit kernel by length (asm/nops.h); the 10- and 11-byte ones have a CS prefix, which is refused.
+# x86_nops of a 64-bit kernel by length (asm/nops.h); those of 9 to 11 bytes have a CS prefix, which is refused.
 KERNEL_NOPS: Final = (
     b"",
     bytes.fromhex("90"),
@@ -82,7 +83,6 @@ KERNEL_NOPS: Final = (
     bytes.fromhex("660f1f440000"),
     bytes.fromhex("0f1f8000000000"),
     bytes.fromhex("0f1f840000000000"),
-    bytes.fromhex("660f1f840000000000"),
 )
 
 _UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
@@ -144,14 +144,14 @@ def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
 
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
     number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on;
-    a stepped nop does what an emulated one does, so one plan stands for both.
+    a stepped nop does what an emulated one does, so one plan stands for both and says so.
     """
     length = decoded.length
     opcode = decoded.opcode1
-    if opcode == 0x90 or (opcode == 0x0F and length <= 9 and data[:length] == KERNEL_NOPS[length]):
+    if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
         return _emulate(Nop(), length, optimised(decoded))
     if opcode == 0x0F and optimised(decoded):
-        return _emulate(Nop(), length, True)
+        return _emulate(Nop(), length, True, True)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
     elif opcode == 0x0F and decoded.opcode_size == 2 and 0x80 <= decoded.opcode2 <= 0x8F:
@@ -173,8 +173,8 @@ def _push(data: bytes, decoded: Decoded) -> Emulate | None:
 
 
 @cache
-def _emulate(effect: Effect, length: int, is_optimised: bool) -> Emulate:
-    return Emulate(effect, length, is_optimised)
+def _emulate(effect: Effect, length: int, is_optimised: bool, stepped_first: bool = False) -> Emulate:
+    return Emulate(effect, length, is_optimised, stepped_first)
 
 
 @cache
@@ -258,10 +258,28 @@ def _rewritten(rewrite: Rewrite) -> tuple[SlotByte, ...]:
     return tuple(slot)
 
 
+# Of every kind of plan an instruction, as it may stand behind an emulate prefix: nop, jump, call, jump on condition,
+# push, a plain copy, rip-relative copies (which change the wrong bytes), fixups of call, ret and popf, a refusal.
+_FOLLOWERS: Final = tuple(map(bytes.fromhex, (
+    "90", "eb10", "e810000000", "7410", "50", "89c0", "8b0510000000", "ff1510000000", "c3", "9d", "f4",
+)))  # fmt: skip
+
+
+def continuations(instruction: bytes) -> tuple[bytes, ...]:
+    """What may stand behind the instruction and give it another plan.
+
+    The decoder looks behind an instruction in one case: where it is the beginning of an emulate prefix, as UD2 is.
+    """
+    rests = [p[len(instruction) :] for p in EMULATE_PREFIXES if p.startswith(instruction)]
+    return tuple(rest + follower for follower in _FOLLOWERS for rest in rests)
+
+
 SCHEME: Final = Scheme(
     name="linux-uprobes-6.18",
     summary="int3, then emulation or a single step of a copy in a slot; 5-byte nops become calls",
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
     unrestricted=unrestricted,
+    continuations=continuations,
+    entries=ENTRIES,
 )

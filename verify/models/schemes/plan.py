@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from verify.models.schemes.assumptions import Entry
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -78,6 +80,7 @@ class Emulate:
     effect: Effect
     length: int  # bytes, as the implementation's decoder sees it
     optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
+    stepped_first: bool = False  # the first hit steps a copy, which has the same effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Scratch:
 
     register: int  # 0..15
     displacement: Field | None = None  # None: value is origin + length; else origin + length + this field
+    spilled: bool = False  # its own value is kept at rsp-8 during the step; that store is taken to succeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Step:
     restore_scratch_on_abort: bool = True
     clear_tf: bool = True  # where the program's own TF was clear
     tf_set: bool = True  # the implementation sets TF for the step; False: a jump back ends the slot
+    lost_on_abort: tuple[str, ...] = ()  # state components that are the implementation's own where the step faults
+    hits_on_fault: int = 1  # how often the handler runs where the step faults
 
     def __post_init__(self) -> None:
         if len(self.slot) != 16:
@@ -133,6 +139,11 @@ class InPlace:
 Plan = Refuse | Emulate | Step | InPlace
 
 
+def nothing_behind(instruction: bytes) -> tuple[bytes, ...]:
+    """The continuations of a scheme that looks at the instruction's own bytes alone."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """An implementation under test: a record of functions, so that the theorem never names it."""
@@ -142,6 +153,9 @@ class Scheme:
     source: str  # what was transcribed, with version
     plan: Callable[[bytes], Plan]  # takes at least 16 bytes: the instruction and what follows it
     unrestricted: Callable[[bytes], Plan] | None = None  # the plan if nothing that decodes were refused
+    # What may stand behind an instruction (exactly its bytes) and give it another plan: one of each kind of plan.
+    continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
+    entries: tuple[Entry, ...] = ()  # deviations that forms share
 
 
 def copied(data: bytes) -> tuple[SlotByte, ...]:

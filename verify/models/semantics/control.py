@@ -101,13 +101,10 @@ def call(run: Run) -> None:
 
 
 def shadow_push_unless_zero(run: Run, displacement: Term) -> None:
-    """A relative call with displacement 0 pushes nothing to the shadow stack (SDM vol. 2, CALL): event 0."""
+    """A relative call with displacement 0 pushes nothing to the shadow stack (SDM vol. 2, CALL)."""
     pushed = bits.not_(bits.eq(displacement, const(0, displacement.width)))
-    if pushed.value == 0:
-        return
-    before = run.get("ssp")
-    run.shadow_push(bits.ite(pushed, run.next_ip, const(0, 64)))
-    run.set("ssp", bits.ite(pushed, run.get("ssp"), before))
+    if pushed.value != 0:
+        run.shadow_push(run.next_ip, pushed)
 
 
 def ret(run: Run) -> None:

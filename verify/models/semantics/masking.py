@@ -117,7 +117,7 @@ def record(run: Run, kind: str, address: Term, value: Term, made: Term, *selecti
     size = value.width // 8
     how = (address, const(size, 16), bits.bit(kind == "w"), stack, *selection)
     vector = bits.ite(made, bits.uf("access_fault", 8, *how), const(NO_FAULT, 8))
-    run.accesses.append(Access(kind, address, size, value, stack, made))
+    run.note(Access(kind, address, size, value, stack, made))
     run.faults.append((vector, bits.uf("access_error", 32, *how), bits.uf("access_address", 64, *how), FALSE))
 
 

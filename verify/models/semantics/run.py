@@ -6,6 +6,7 @@ which fault comes first), so that a semantics function says only what its manual
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ class Run:
         self.before = state
         self.now: dict[str, Term] = {}
         self.accesses: list[Access] = []
+        self.earlier: list[int] = []  # of each access: how many faults are checked before it
         self.faults: list[tuple[Term, Term, Term, Term]] = []  # vector8 or NO_FAULT, error32, address64, at_ip1
         self.again: Term = FALSE
         self.tf_seen: list[Term] = []
@@ -159,8 +161,13 @@ class Run:
         after = bits.write(self.get("memory"), address, value)
         self.set("memory", bits.ite(condition, after, self.get("memory")))
 
+    def note(self, access: Access) -> None:
+        """Records an access; its fault comes next."""
+        self.accesses.append(access)
+        self.earlier.append(len(self.faults))
+
     def _access(self, kind: str, address: Term, size: int, value: Term, stack: Term, condition: Term) -> None:
-        self.accesses.append(Access(kind, address, size, value, stack, condition))
+        self.note(Access(kind, address, size, value, stack, condition))
         vector, error, where = access_fault(kind, address, size, stack)
         unaligned = bits.and_(self.before.ac, is_misaligned(address, size))
         vector = bits.ite(unaligned, const(AC, 8), vector)
@@ -196,11 +203,11 @@ class Run:
         self.set_gpr(RSP, bits.add(rsp, const(size, 64)))
         return value
 
-    def shadow_push(self, value: Term) -> None:
-        """Pushes a return address to the shadow stack where it is on (SDM vol. 1, 17.2)."""
-        self.shadow.append(ShadowEvent("push", value))
+    def shadow_push(self, value: Term, condition: Term = TRUE) -> None:
+        """Pushes a return address to the shadow stack where it is on (SDM vol. 1, 17.2) and the condition holds."""
+        self.shadow.append(ShadowEvent("push", value, condition))
         moved = bits.sub(self.get("ssp"), const(8, 64))
-        self.set("ssp", bits.ite(self.get("cet"), moved, self.get("ssp")))
+        self.set("ssp", bits.ite(bits.and_(self.get("cet"), condition), moved, self.get("ssp")))
 
     def shadow_pop(self, expected: Term) -> None:
         """Pops the shadow stack where it is on; #CP where the entry differs."""
@@ -239,7 +246,17 @@ class Run:
             shadow=tuple(self.shadow),
             inhibits_trap=self.inhibits_trap,
             kernel_completes=self.kernel_completes,
+            attempted=tuple(self._attempted()),
         )
+
+    def _attempted(self) -> Iterator[Term]:
+        """One bit an access: no fault comes before it."""
+        quiet, seen = TRUE, 0
+        for earlier in self.earlier:
+            for vector, *_ in self.faults[seen:earlier]:
+                quiet = bits.and_(quiet, bits.eq(vector, const(NO_FAULT, 8)))
+            seen = earlier
+            yield quiet
 
 
 def is_canonical(address: Term) -> Term:

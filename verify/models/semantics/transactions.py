@@ -8,17 +8,19 @@ besides ip and eax is not modelled.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from verify.models import bits
 from verify.models.bits import TRUE, Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import GP, STATUS
+from verify.models.machine import GP, STATUS, State
 from verify.models.semantics import flags
 from verify.models.semantics.kernel_entry import undefined
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, Run, is_canonical
 
+ACTIVE: Final = "in_transaction"  # the function of `other` that says whether a transaction is under way
 STATUS_DEBUG: Final = 1 << 4  # SDM vol. 1, table 16-1
 
 
@@ -29,7 +31,23 @@ def intel_only(semantics: Semantics) -> Semantics:
 
 def in_transaction(run: Run) -> Term:
     """One bit: an RTM region is active."""
-    return bits.uf("in_transaction", 1, run.before.other)
+    return is_active(run.before)
+
+
+def is_active(state: State) -> Term:
+    """One bit: an RTM region is active."""
+    return bits.uf(ACTIVE, 1, state.other)
+
+
+def interrupted(state: State) -> tuple[Term, State]:
+    """One bit, whether a transaction is active, and the state after a breakpoint in it (SDM vol. 1, 16.3.7, 16.3.8).
+
+    What the abort rolls back besides ip and rax is not modelled.
+    """
+    fallback = bits.uf("transaction_fallback", 64, state.other)
+    gprs = bits.store(state.gprs, RAX, const(STATUS_DEBUG, 64))
+    left = bits.uf("transaction_left", 64, state.other)
+    return is_active(state), replace(state, ip=fallback, gprs=gprs, other=left)
 
 
 def abort(run: Run, condition: Term, fallback: Term, status: Term) -> None:

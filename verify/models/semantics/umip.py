@@ -84,7 +84,7 @@ def _store(run: Run, value: Term) -> None:
     address, stack, size = run.operand_address(), run.uses_stack_segment(), value.width // 8
     run.fault(bits.eq(address, const(-1, 64)), GP)
     made = bits.eq(access_fault("w", address, size, stack)[0], const(NO_FAULT, 8))
-    run.accesses.append(Access("w", address, size, value, stack, TRUE))
+    run.note(Access("w", address, size, value, stack, TRUE))
     run.faults.append((bits.ite(made, const(NO_FAULT, 8), const(PF, 8)), const(USER_WRITE, 32), address, FALSE))
     run.set("memory", bits.write(run.get("memory"), address, value))
 

@@ -8,13 +8,11 @@ from verify.concurrency.explored import Limits
 from verify.concurrency.protocols import protocol
 from verify.concurrency.unbounded.counters import counted
 
-LIMITS = Limits(seconds=60)
-
 
 def invariants(name: str, variant: str = "") -> tuple[str, ...]:
     tried = protocol(name).with_variant(variant) if variant else protocol(name)
     asked = [prop.name for prop in tried.properties if prop.kind == "always" and not prop.step]
-    return counted(tried, asked, LIMITS).proved
+    return counted(tried, asked, Limits()).proved
 
 
 def test_existence_of_a_holder_is_proved() -> None:

@@ -16,7 +16,7 @@ from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any
 from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.sizes import sized
 
-LIMITS = Limits(seconds=60)
+LIMITS = Limits()  # the work that each method has by default
 JUDGED = ("always", "deadlock", "sometimes")
 
 

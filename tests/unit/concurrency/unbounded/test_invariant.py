@@ -56,7 +56,7 @@ def test_every_clause_is_needed(found: houdini.Invariant) -> None:
         rest = tuple(other for other in found.clauses if other is not clause)
         if clause.name in (*SAFETY, *PRECONDITIONS):
             continue
-        judged = check.check(XOL, rest, ("z3",), 2000, deadlock=True)
+        judged = check.check(XOL, rest, ("z3",), deadlock=True)
         assert not judged.holds, clause.text
 
 
@@ -95,15 +95,15 @@ def unproved(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", [path for path in STORED if path.stem in BLOCKED], ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", ["z3", "cvc5"])
 def test_without_its_clauses_a_protocol_may_deadlock(path: Path, name: str) -> None:
-    judged = check.check(protocol(path.stem), (), (solver(name),), 1000, deadlock=True)
+    judged = check.check(protocol(path.stem), (), (solver(name),), deadlock=True)
     assert DEADLOCK in {problem for _, problem, _ in judged.failed}
 
 
 def test_a_deadlock_is_seen_by_the_check_alone() -> None:
     """The clauses that are true of a variant that deadlocks do not exclude it."""
     tried = XOL.with_variant("signal-in-slot")
-    found = houdini.invariant(tried, Limits(seconds=30), False, (), small=False)
-    judged = check.check(tried, found.clauses, ("z3",), 2000, deadlock=True)
+    found = houdini.invariant(tried, Limits(), False, (), small=False)
+    judged = check.check(tried, found.clauses, ("z3",), deadlock=True)
     assert DEADLOCK in {problem for _, problem, _ in judged.failed}
 
 
@@ -135,7 +135,7 @@ UNSOUND = {
 @pytest.mark.parametrize("name", ["z3", "cvc5"])
 def test_a_seeded_unsound_lemma_is_rejected(lemma: str, name: str) -> None:
     tried, clauses = stored("xol-step")
-    judged = check.check(tried, (*clauses, read(tried, UNSOUND[lemma])), (solver(name),), 3000)
+    judged = check.check(tried, (*clauses, read(tried, UNSOUND[lemma])), (solver(name),))
     assert not judged.holds
     assert judged.failed
 
@@ -199,7 +199,7 @@ def test_an_invariant_of_another_protocol_is_an_error() -> None:
 def test_a_recorded_invariant_is_checked_from_its_file(tmp_path: Path) -> None:
     tried = protocol("inline-step")
     assert store.judge(tmp_path, tried) is None
-    written = store.record(tmp_path, tried, Limits(seconds=60))
+    written = store.record(tmp_path, tried, Limits())
     read_back = store.judge(tmp_path, tried)
     assert written.holds
     assert read_back == written

@@ -66,7 +66,7 @@ def test_a_goal_that_no_number_reaches_is_refuted_by_proof() -> None:
 
 
 def test_a_premise_that_no_number_meets_is_vacuous() -> None:
-    found = prove_any(XOL.with_parameters(R=0), limits=Limits(seconds=20))  # nothing is ever registered
+    found = prove_any(XOL.with_parameters(R=0))  # nothing is ever registered
     for name in ("registering_ends", "no_missed_hit"):
         verdict = found.verdict(name)
         assert isinstance(verdict, Vacuous)
@@ -75,7 +75,7 @@ def test_a_premise_that_no_number_meets_is_vacuous() -> None:
 
 def test_what_an_incomplete_exploration_refutes_is_refuted() -> None:
     wide = XOL.with_variant("no-read-lock").with_parameters(R=10**9, M=10**9)
-    found = prove_any(wide, limits=Limits(seconds=1, memory=20_000_000))
+    found = prove_any(wide, limits=Limits(work=1_000_000, memory=20_000_000))
     assert not all(one.complete for one in found.explored)
     assert isinstance(found.verdict("no_sigtrap"), RefutedAny)
 

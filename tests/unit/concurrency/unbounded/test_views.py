@@ -51,7 +51,7 @@ def test_nothing_is_proved_that_the_declared_verdict_refutes(name: str, variant:
     tried = chosen(name, variant)
     refuted = {prop.name for prop in tried.properties if tried.expectation(prop.name) == "refuted"}
     try:
-        found = views(tried, 1, Limits(seconds=20))
+        found = views(tried)
     except NotCovered as reason:
         pytest.skip(str(reason))
     assert not refuted & set(found.proved)
@@ -74,7 +74,19 @@ def test_a_proof_survives_exploration_of_four_threads(dropped: str) -> None:
     assert not [name for name in proved if isinstance(explored.verdict(name), Refuted)]
 
 
-def test_a_time_limit_proves_nothing() -> None:
-    found = views(XOL, 1, Limits(seconds=0.0))
+@pytest.mark.parametrize("limits", [Limits(work=1000), Limits(seconds=0.0), Limits(memory=1000)], ids=str)
+def test_a_limit_proves_nothing(limits: Limits) -> None:
+    found = views(XOL, 1, limits)
     assert found.proved == ()
-    assert found.reason
+    assert found.reason.startswith("more than ")
+
+
+def test_the_same_work_is_done_every_time() -> None:
+    """A limit of one unit less than was needed is hit, and the limit of what was needed is not."""
+    needed = next(work for work in range(10_000, 200_000, 10_000) if views(XOL, 1, Limits(work=work)).proved)
+    low = needed - 10_000
+    while needed - low > 1:
+        middle = (low + needed) // 2
+        low, needed = (low, middle) if views(XOL, 1, Limits(work=middle)).proved else (middle, needed)
+    assert views(XOL, 1, Limits(work=needed)).proved
+    assert not views(XOL, 1, Limits(work=needed - 1)).proved

@@ -77,7 +77,7 @@ def test_refused(text, errno):
         ("f390", Nop(), 2),
         ("4190", Nop(), 2),  # xchg r8d,eax; seen on 6.18.44: the exchange is lost
         ("0f1f00", Nop(), 3),
-        ("660f1f840000000000", Nop(), 9),
+        ("0f1f840000000000", Nop(), 8),
         ("eb10", Jump(Field(1, 1)), 2),
         ("e911223344", Jump(Field(1, 4)), 5),
         ("e811223344", Call(Field(1, 4)), 5),
@@ -126,6 +126,7 @@ def test_five_byte_nops_are_optimised(text, is_optimised):
     ("text", "fixups"),
     [
         ("4889d8", {Fixup.IP}),
+        ("660f1f840000000000", {Fixup.IP}),  # the kernel's own nop of nine bytes begins with 2e; seen on 6.18.44
         ("9d", {Fixup.IP, Fixup.KEEP_TF}),
         ("c3", set()),
         ("c20800", set()),

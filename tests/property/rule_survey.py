@@ -1,0 +1,74 @@
+"""Writes the list of widths at which rewrite rules apply (rule_widths.json).  No test: run it where the list is short.
+
+Under every scheme, for both vendors: the class of every form's plainest encoding is built (semantics, plan,
+obligations), and every `--step`th form is judged whole, with its classes, own fields and counterexamples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from rule_use import FILE, Use, recording, rows_of
+
+from verify.models.isa.encode import decoded_representatives
+from verify.models.isa.forms import Cpu, Form, all_forms
+from verify.models.problems import problem
+from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.plan import Refuse, Scheme
+from verify.models.schemes.registry import SCHEMES
+from verify.models.sites import probe_of
+from verify.parallel import Setting, judged_forms
+from verify.smt.judge import obligations
+
+HOW = "rule_survey.py: under every scheme, for both vendors, every form was built and every {step}th judged"
+
+
+def built(form: Form, scheme: Scheme, most: int, done: set[object]) -> None:
+    """The obligations of the form's first encodings are built, but for classes that were built before."""
+    for cpu in (Cpu.INTEL, Cpu.AMD):
+        for decoded in islice(decoded_representatives(form, cpu), most):
+            p = probe_of(decoded, scheme)
+            if not isinstance(p.plan, Refuse) and p.shared_key not in done:
+                done.add(p.shared_key)
+                list(obligations(p, problem(p)))
+
+
+def surveyed(step: int, most: int = 1) -> Iterator[str]:
+    """Builds and judges, and says how far it is."""
+    forms = list(all_forms())
+    for name, scheme in SCHEMES.items():
+        done: set[object] = set()
+        for f in forms:
+            built(f, scheme, most, done)
+        yield f"{name}: built"
+        setting = Setting(scheme, (Cpu.INTEL, Cpu.AMD), ASSUMPTIONS)
+        for _ in judged_forms([f.name for f in forms[::step]], setting, {}, {}, 1):
+            pass
+        yield f"{name}: judged"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--step", type=int, default=40)
+    step = arguments.parse_args().step
+    seen: set[Use] = set()
+    with recording(seen):
+        for line in surveyed(step):
+            print(line, len(seen), flush=True)
+            write(rows_of(seen), step)
+
+
+def write(rows: dict[str, list[list[Any]]], step: int) -> None:
+    """The list, a rule a line."""
+    lines = [f"{json.dumps(rule)}: {json.dumps(found, separators=(',', ':'))}" for rule, found in rows.items()]
+    how = json.dumps(HOW.format(step=step))
+    text = ",\n".join(lines)
+    FILE.write_text(f'{{"made_by": {how},\n"widths": {{\n{text}\n}}}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

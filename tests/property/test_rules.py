@@ -1,0 +1,127 @@
+"""Every rewrite rule is a theorem: z3, cvc5 and bitwuzla prove it at a sample of the widths at which it is used.
+
+`make rules` proves the whole list.  A rule that is not proved, a rule that is used at a width that the list does not
+have, and a wrong rule are each told by name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from random import Random
+
+import pytest
+from rule_proofs import SOLVERS, Widths, claims, failures, multiplies_unknowns, solvers
+from rule_survey import built
+from rule_use import RULE, Use, listed, recording, rows_of, widths_of
+from term_plans import plans, rewritten
+from wrong_rules import WRONG
+
+from verify.models.bits import RULES, Rule
+from verify.models.isa.forms import all_forms
+from verify.models.schemes.registry import SCHEMES
+
+SEED = 20
+PLANS = 1500  # random terms, in which every rule is used
+
+
+@cache
+def used_by_plans() -> dict[str, list[Widths]]:
+    """Widths at which rules are used in random terms."""
+    seen: set[Use] = set()
+    with recording(seen):
+        for plan in plans("rules", PLANS):
+            rewritten(plan)
+    found = defaultdict(list)
+    for name, names in sorted(seen, key=str):
+        found[name].append(dict(names))
+    return found
+
+
+def cheap(widths: Widths) -> bool:
+    """Whether all three solvers prove it at once: the suite leaves the widest memories and numbers to `make rules`."""
+    return all(not isinstance(w, int) or w <= 512 for w in widths.values())
+
+
+def sampled(rule: Rule) -> Widths:
+    """One of the widths at which the survey or, where it has none, a random term uses the rule."""
+    rows = [w for w in (widths_of(rule, row) for row in sorted(listed()[rule.name], key=str)) if cheap(w)]
+    return Random(f"{SEED} {rule.name}").choice(rows or used_by_plans()[rule.name])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+def test_a_rule_is_proved_by_three_solvers(rule):
+    assert failures(rule, sampled(rule), Random(rule.name)) == []
+
+
+def test_every_rule_is_used_in_random_terms():
+    used = used_by_plans()
+    not_matched = {r.name for r in RULES if r.by != "match"}
+    assert {r.name for r in RULES} - used.keys() <= not_matched
+
+
+def test_names_are_told_apart():
+    assert len(RULE) == len(RULES)
+    assert listed().keys() == RULE.keys()
+
+
+def test_products_of_unknowns_alone_are_left_to_one_solver():
+    assert {r.name for r in RULES if multiplies_unknowns(r)} == {
+        "sum-collect", "sum-product", "sum-products", "sum-minus", "sum-low-product", "mul-order",
+    }  # fmt: skip
+    for rule in RULES:
+        assert solvers(rule, {"x": 16}) == list(SOLVERS)
+        assert (len(solvers(rule, {"x": 32})) == 1) == multiplies_unknowns(rule)
+
+
+def unlisted(seen: set[Use]) -> list[str]:
+    """Rules at widths that the list does not have."""
+    known = {(rule, tuple(map(str, row))) for rule, rows in rows_of_list().items() for row in rows}
+    return [
+        f"{rule} at {row}: run tests/property/rule_survey.py, then `make rules`"
+        for rule, rows in rows_of(seen).items()
+        for row in rows
+        if (rule, tuple(map(str, row))) not in known
+    ]
+
+
+def rows_of_list() -> dict[str, list[list[object]]]:
+    return {r: [[x if isinstance(x, int) else x.name for x in row] for row in rows] for r, rows in listed().items()}
+
+
+@cache
+def used_by_forms() -> frozenset[Use]:
+    seen: set[Use] = set()
+    forms = Random(SEED).sample(list(all_forms()), 24)
+    with recording(seen):
+        for scheme in SCHEMES.values():
+            for f in forms:
+                built(f, scheme, 2, set())
+    return frozenset(seen)
+
+
+def test_a_sample_of_the_forms_uses_rules_at_listed_widths_only():
+    assert unlisted(set(used_by_forms())) == []
+
+
+def test_a_use_at_an_unlisted_width_is_told():
+    seen = set(used_by_forms()) | {("not-not", (("x", 77),))}
+    assert unlisted(seen) == ["not-not at [77]: run tests/property/rule_survey.py, then `make rules`"]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda r: r.name)
+def test_a_wrong_rule_is_told_by_its_proof(wrong):
+    told = failures(wrong, WRONG[wrong], Random(1), ["z3"])
+    assert [t.partition(" at ")[0] for t in told] == [wrong.name]
+    assert told[0].endswith("z3 says sat")
+
+
+def test_a_rule_that_says_nothing_is_not_proved():
+    never = Rule("never", "and_(x, const(c))", "c == 256", "x")  # FALSE for each 8-bit number, so true of none
+    assert next(claims(never, {"x": 8, "c": 8}, Random(1))).premises
+    empty = Rule("fold-never", "and_(const(a), const(b))", "a > 255", "const(a, width)")
+    assert failures(empty, {"a": 8, "b": 8}, Random(1)) == [
+        "fold-never at {'a': 8, 'b': 8}: its condition never holds"
+    ]
+    unread = Rule("unread", "and_(x, const(c))", "c < 3", "x")
+    assert "no statement" in failures(unread, {"x": 8, "c": 8}, Random(1))[0]

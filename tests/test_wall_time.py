@@ -1,0 +1,153 @@
+"""No verdict and no test depends on wall time: every use of a clock or of a limit in time, read from the source by its
+syntax tree, is in a named place, where it only reports or serves a user's own choice.
+
+Bounds are counted work: a solver's resource units, states, views, rounds (`verify.concurrency.explored.Limits`). Of the
+tests, those of the processor and of the kernel are left out: what they wait for happens outside.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+JUDGING = ("concurrency", "models", "smt")  # packages whose verdicts are the same on every machine
+ELSEWHERE = ("tests/live/", "tests/unit/live/", "tests/test_wall_time.py")
+CLOCKS = {"clock_gettime", "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
+          "thread_time", "time_ns", "times"}  # fmt: skip
+STAMPS = {"time.time", "datetime.now", "datetime.utcnow", "signal.alarm", "signal.setitimer", "threading.Timer"}
+LIMITS = ("timeout", "tlimit", "CLOCK_MONOTONIC", "CLOCK_REALTIME")  # in names of arguments, and in texts
+REPORTED = "how long it took is told, nothing else"
+CHOSEN = "a limit that only a user sets, and that ends as incomplete"
+WAITS = "waits for another process to get that far, however long it takes"
+PLACES = {
+    "verify.concurrency.compiled_search": CHOSEN,  # the text of the C program
+    "verify.concurrency.diagrams:__init__": CHOSEN,
+    "verify.concurrency.diagrams:bounded": CHOSEN,
+    "verify.concurrency.diagrams:check": CHOSEN,
+    "verify.concurrency.diagrams:search": REPORTED,
+    "verify.concurrency.explorer:explore": REPORTED,
+    "verify.concurrency.frontier:search": CHOSEN,
+    "verify.concurrency.interpreter:exceeded": CHOSEN,
+    "verify.concurrency.interpreter:search": CHOSEN,
+    "verify.concurrency.lasso:judge": CHOSEN,
+    "verify.concurrency.liveness:pending": CHOSEN,
+    "verify.concurrency.unbounded.budget:__init__": CHOSEN,
+    "verify.concurrency.unbounded.budget:milliseconds": CHOSEN,
+    "verify.concurrency.unbounded.candidates:_explored": CHOSEN,
+    "verify.concurrency.unbounded.counters:counted": REPORTED,
+    "verify.concurrency.unbounded.counters:of": CHOSEN,
+    "verify.concurrency.unbounded.houdini:_invariant": REPORTED,
+    "verify.concurrency.unbounded.solvers:asked": CHOSEN,
+    "verify.concurrency.unbounded.verdicts:prove_any": REPORTED,
+    "verify.concurrency.unbounded.views:views": CHOSEN,
+    "tests.unit.concurrency.test_interrupt:cpu_time": WAITS,
+    "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
+    "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
+    "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
+    "tests.unit.test_ledger:wait_for_decisions": WAITS,
+}
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Name and text of every module that is looked at."""
+    for package in JUDGING:
+        for path in sorted((ROOT / "verify" / package).rglob("*.py")):
+            yield _name(path), path.read_text(encoding="utf-8")
+    command = ROOT / "verify" / "cli_interleavings.py"
+    yield _name(command), command.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if not path.relative_to(ROOT).as_posix().startswith(ELSEWHERE):
+            yield _name(path), path.read_text(encoding="utf-8")
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def uses(module: str, source: str) -> Iterator[tuple[str, str]]:
+    """Place (module, or module:function) and text of each use of wall time."""
+    tree = ast.parse(source)
+    owners: dict[ast.AST, str] = {}
+    texts = {docstring(node) for node in ast.walk(tree)}
+    for node in ast.walk(tree):  # outer functions come before inner ones
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            owners |= dict.fromkeys(ast.walk(node), f"{module}:{node.name}")
+    for node in ast.walk(tree):
+        said = use(node, module.startswith("tests.")) if node not in texts else ""
+        if said:
+            yield owners.get(node, module), said
+
+
+def docstring(node: ast.AST) -> ast.AST | None:
+    """The text that describes a module, class or function."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            return first.value
+    return None
+
+
+def use(node: ast.AST, of_test: bool) -> str:
+    """How a node depends on wall time, empty where it does not."""
+    match node:
+        case ast.Attribute() | ast.Name() if (text := ast.unparse(node)).rpartition(".")[2] in CLOCKS or text in STAMPS:
+            return text
+        case ast.Attribute(attr="sleep") | ast.alias(name="sleep") if of_test:
+            return "sleep"
+        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if any(limit in name for limit in LIMITS):
+            return name
+        case ast.keyword(arg="seconds", value=ast.Constant(value=value)) if value:
+            return f"seconds={value}"
+        case ast.alias(name=name) if name in CLOCKS:
+            return name
+        case ast.Constant(value=str(text)) if any(limit in text for limit in LIMITS):
+            return text
+    return ""
+
+
+def faults(found: Iterator[tuple[str, str]]) -> list[str]:
+    """Uses outside the named places."""
+    every = (each for name, source in found for each in uses(name, source))
+    return [f"{place}: {text[:60]}" for place, text in every if place not in PLACES]
+
+
+def test_wall_time_is_used_in_named_places_only() -> None:
+    assert faults(sources()) == []
+
+
+def test_every_named_place_is_needed() -> None:
+    used = {place for name, source in sources() for place, _ in uses(name, source)}
+    assert PLACES.keys() <= used
+
+
+SEEDED = {
+    "a clock": "import time\ndef f():\n    return time.perf_counter() > 5",
+    "a clock by its name": "from time import monotonic",
+    "the time of day": "import time\nx = time.time()",
+    "z3's own limit": 'def f(s):\n    s.set("timeout", 1000)',
+    "z3's own limit as an argument": "def f(s):\n    s.set(timeout=1000)",
+    "cvc5's own limit": 'def f(s):\n    s.setOption("tlimit-per", "1000")',
+    "an alarm": "import signal\nsignal.alarm(5)",
+    "a process that has so long": "import subprocess\ndef f(p):\n    p.communicate(timeout=60)",
+    "a bound in seconds": "from verify.concurrency.explored import Limits\nx = Limits(seconds=60)",
+    "inside a method": "import time\nclass A:\n    def look(self):\n        return time.monotonic()",
+    "in generated C": 'TEXT = "clock_gettime(CLOCK_MONOTONIC, &t);"',
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("module", ["verify.smt.x", "tests.unit.test_x"])
+def test_a_seeded_use_is_found(name: str, module: str) -> None:
+    assert len(faults(iter([(module, SEEDED[name])]))) == 1
+
+
+def test_a_test_that_sleeps_is_found() -> None:
+    assert faults(iter([("tests.unit.test_x", "import time\ndef test():\n    time.sleep(6)")]))
+
+
+def test_what_is_allowed_is_not_found() -> None:
+    """A docstring, a solver's resources, a named place, and a bound of nothing."""
+    source = 'def asked(s):\n    """No timeout."""\n    s.set(rlimit=5)\n    perf_counter()\nx = Limits(seconds=0.0)'
+    assert faults(iter([("verify.concurrency.unbounded.solvers", source)])) == []

@@ -1,0 +1,94 @@
+"""Whether this machine has what a test or a command needs: the one place where that is decided.
+
+A need is the name of a processor feature (see `features.FEATURES`), or one of the others below.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from verify.live import litmus, uprobe
+from verify.live.capabilities import ExecutorUnavailable, capabilities
+from verify.live.executor import Executor
+from verify.live.features import FEATURES
+from verify.live.hiding import HIDDEN, hidden
+from verify.live.kernel_ptrace import untraceable
+from verify.live.uprobe_syscalls import UPROBE_PMU
+
+TRACEFS: Final = Path("/sys/kernel/tracing")
+MODELLED_KERNEL: Final = "6.18."
+
+
+def _executor() -> str:
+    return _executor_without(hidden())
+
+
+@cache
+def _executor_without(names: frozenset[str]) -> str:
+    try:
+        with Executor():
+            return ""
+    except ExecutorUnavailable as error:
+        return f"the executor: {error}"
+
+
+def _root() -> str:
+    return "" if os.geteuid() == 0 and uprobe.effective_capabilities() else "root"
+
+
+def _perf() -> str:
+    return _uprobes() or ("" if (UPROBE_PMU / "type").exists() else f"perf events ({UPROBE_PMU})")
+
+
+def _tracefs() -> str:
+    return "" if os.access(TRACEFS / "uprobe_events", os.W_OK) else f"tracefs with uprobe events at {TRACEFS}"
+
+
+def _uprobes() -> str:
+    return "; ".join(uprobe.missing())
+
+
+def _compiler() -> str:
+    return "" if shutil.which("cc") else "a C compiler (cc)"
+
+
+def _modelled_kernel() -> str:
+    same = platform.release().startswith(MODELLED_KERNEL)
+    return "" if same else f"Linux {MODELLED_KERNEL}x, this is {platform.release()}"
+
+
+NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of it, empty where it is there
+    "executor": _executor,
+    "root": _root,
+    "ptrace": untraceable,
+    "uprobes": _uprobes,
+    "perf": _perf,
+    "tracefs": _tracefs,
+    "cc": _compiler,
+    "litmus": litmus.unavailable,
+    "modelled-kernel": _modelled_kernel,
+    "setpriv": lambda: "" if shutil.which("setpriv") else "setpriv",
+}
+
+
+def missing(needs: Iterable[str]) -> tuple[str, ...]:
+    """What is missing of these needs here, each as a phrase for people; ValueError for an unknown name."""
+    return tuple(dict.fromkeys(text for name in needs if (text := _missing(name))))
+
+
+def _missing(name: str) -> str:
+    if name not in NEEDS and name not in FEATURES:
+        raise ValueError(f"no need is called {name!r}; there are processor features and {', '.join(NEEDS)}")
+    if name in NEEDS:
+        return HIDDEN.format(name) if name in hidden() else NEEDS[name]()
+    if absent := _executor():
+        return absent
+    if name in capabilities().features:
+        return ""
+    return HIDDEN.format(name) if name in hidden() else f"{name}: this processor has none"

@@ -1,0 +1,84 @@
+"""What verdicts rest on, one row an assumption, and what a scheme shows to every program, one entry a deviation.
+
+Every place that names an assumption (options, reports, CAVEATS) derives from these rows.  What an assumption restricts
+is not decided here: `verify.models.schemes.execution` (states, behaviours) and `verify.models.premises` do that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """One assumption: what it says, and what falls without it."""
+
+    name: str
+    says: str
+    without: str
+    by_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A deviation that forms of a scheme share, reported once, at the scheme."""
+
+    name: str  # the assumption that leaves it out of the forms' verdicts, or the deviation's own name
+    sees: str  # what the program sees, in one sentence
+    rule: str  # of the implementation, with file and version
+    witness: str  # bytes and state, and on which kernel it was seen
+    loses: str  # which program loses what
+    instead: str  # what to do
+
+
+ROWS: Final = (
+    Assumption(
+        "code-not-read",
+        "the program neither reads nor writes the probed bytes or the slot as data",
+        "every form that reads memory is refuted",
+    ),
+    Assumption(
+        "code-mapped",
+        "the whole instruction is mapped and executable",
+        "a fetch fault in place is not seen displaced",
+    ),
+    Assumption(
+        "no-alignment-check",
+        "EFLAGS.AC is 0",
+        "kernel stores of emulated pushes and calls do not raise #AC",
+    ),
+    Assumption(
+        "canonical-targets",
+        "an emulated relative branch leads to a canonical address",
+        "the kernel jumps where the processor raises #GP; only code within 2 GiB of the end of user space is concerned",
+    ),
+    Assumption(
+        "user-half",
+        "an access that the program makes at an address with bit 63 set faults",
+        "a store of the kernel there is refused where the processor's succeeds, and a #GP beyond the canonical "
+        "addresses comes before or after such an access",
+    ),
+    Assumption(
+        "no-shadow-stack",
+        "CET shadow stacks are off",
+        "every emulated call leaves no entry on the shadow stack, every stepped one the slot's address",
+    ),
+    Assumption(
+        "no-transaction",
+        "the instruction does not run inside a transaction (RTM)",
+        "a breakpoint aborts the transaction: the program goes on at the fallback address, the hit is lost",
+    ),
+    Assumption(
+        "trap-siginfo",
+        "of a SIGTRAP by the program's own TF only occurrence and ip are compared",
+        "si_code differs for every stepped instruction",
+    ),
+    Assumption(
+        "fault-frame",
+        "of the signal frame of a fault everything but trapno is compared",
+        "trapno is stale at every fault of a probed instruction",
+    ),
+)
+BY_NAME: Final = {row.name: row for row in ROWS}
+ASSUMPTIONS: Final = frozenset(row.name for row in ROWS if row.by_default)

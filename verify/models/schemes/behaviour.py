@@ -1,0 +1,102 @@
+"""What is observed of one execution of the probed instruction, and what the assumptions make of the state before it.
+
+`in_place` is the instruction without a probe; `verify.models.schemes.execution` gives the same type for a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.plan import Field
+from verify.models.semantics.dispatch import execute
+from verify.models.semantics.run import Instruction, access_fault
+
+TRAP_TRACE: Final = 2  # si_code of a debug trap;  include/uapi/asm-generic/siginfo.h
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Everything that is observed of one execution of the probed instruction.
+
+    Of a fault's frame, signal, si_code and si_addr are functions of vector, error, reported and the registers below
+    (Linux 6.18, arch/x86/kernel/traps.c), cr2 is `reported` where the vector is #PF and unchanged otherwise.
+    """
+
+    state: State  # afterwards, where there is no fault
+    accesses: tuple[Access, ...]
+    shadow: tuple[ShadowEvent, ...]
+    vector: Term  # 8
+    error: Term  # 32
+    reported: Term  # 64: si_addr or cr2
+    trapno: Term  # 8: of the frame
+    fault_state: State  # registers and memory as the program's handler finds them
+    attempted: tuple[Access, ...]  # accesses up to the fault that leave no other trace: reads, the scheme's own stores
+    fault_hits: Term  # 8: how often the probe's handler runs where the instruction faults
+    trap: Term  # 1: a SIGTRAP for the program's own TF is delivered behind the instruction
+    trap_late: bool  # the trap comes one instruction later
+    tf_seen: tuple[Term, ...]
+    hits: Term  # 8: how often the handler runs
+    contained: Term  # 1
+    trap_code: int = TRAP_TRACE  # si_code of that SIGTRAP
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A probed instruction: original and slot copy, the addresses, and the fields as the scheme's decoder sees them."""
+
+    original: Instruction
+    copy: Instruction | None  # what the slot's bytes are to the processor; None: not an instruction
+    origin: Term  # 64
+    slot: Term  # 64
+    length: Term  # 64, bytes, as the scheme's decoder sees it
+    displacement: Callable[[Field], Term]  # 64 bits, sign-extended
+    assumptions: frozenset[str] = ASSUMPTIONS
+
+
+def initial(site: Site, state: State) -> State:
+    """The state as the assumptions restrict it; nothing else of it is known."""
+    if "no-alignment-check" in site.assumptions:
+        state = replace(state, ac=FALSE)
+    if "no-shadow-stack" in site.assumptions:
+        state = replace(state, cet=FALSE)
+    return state
+
+
+def in_place(site: Site, state: State) -> Behaviour:
+    """The instruction run where it stands, without a probe; state.ip is the origin."""
+    here = _observed(execute(site.original, state), state)
+    if "code-mapped" in site.assumptions:
+        return here
+    fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
+    vector = bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch)
+    return replace(here, vector=vector, trapno=vector)
+
+
+def _observed(o: Outcome, state: State) -> Behaviour:
+    late = o.inhibits_trap or o.kernel_completes
+    return Behaviour(
+        state=o.state, accesses=o.accesses, shadow=o.shadow, vector=o.fault_vector, error=o.fault_error,
+        reported=bits.ite(o.fault_at_ip, state.ip, o.fault_address), trapno=o.fault_vector, fault_state=o.fault_state,
+        attempted=reads_up_to_the_fault(o), fault_hits=const(1, 8), trap=FALSE if late else state.tf, trap_late=late,
+        tf_seen=o.tf_seen, hits=const(1, 8), contained=TRUE,
+    )  # fmt: skip
+
+
+def reads_up_to_the_fault(o: Outcome) -> tuple[Access, ...]:
+    """What is read before the first fault, if there is one; what is written shows in the memory at the fault."""
+    return tuple(
+        replace(a, condition=bits.and_(a.condition, before))
+        for a, before in zip(o.accesses, o.attempted, strict=True)
+        if a.kind == "r"
+    )
+
+
+def refused(a: Access) -> Term:
+    """One bit: the access faults."""
+    return bits.not_(bits.eq(access_fault(a.kind, a.address, a.size, a.stack)[0], const(NO_FAULT, 8)))
