@@ -209,8 +209,13 @@ def _way_lines(ways: Any) -> list[str]:
 
 def cost(request: Request) -> int:
     """Medians of what a probe hit costs, beside the figures of the original discussion."""
-    from verify.live.cost import costs, store  # noqa: PLC0415  start-up time
+    from verify.live.capabilities import ExecutorUnavailable, capabilities  # noqa: PLC0415  start-up time
+    from verify.live.cost import costs, store  # noqa: PLC0415
 
+    try:
+        capabilities()
+    except ExecutorUnavailable as error:
+        return unavailable(str(error))
     rows = costs()
     for row in rows:
         shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"

@@ -23,7 +23,8 @@ from verify.models.evaluation import Adaptive, Memory, World, program
 from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.problems import own_values, problem
 from verify.models.schemes.plan import Emulate
-from verify.smt.judge import Judgement, obligations
+from verify.smt.judge import Judgement
+from verify.smt.obligations import obligations
 
 PAGE: Final = mmap.PAGESIZE
 SLOTS, SLOT_SIZE = 0x7FFF_FFFF_E000, 128
