@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from verify.live.capabilities import visible
@@ -141,6 +142,7 @@ class States:
     def __init__(self, assumptions: frozenset[str]) -> None:
         self._assumptions = assumptions
         self._classes: dict[tuple[object, ...], tuple[tuple[str, ...], Adaptive]] = {}
+        self._own: dict[bytes, dict[str, int]] = {}          # of the encoding that was asked for last
 
     def apart(self, judgement: Judgement, shown: Shown) -> Apart | None:
         """Where the state shows what is not predicted of it, or does not show what must be seen."""
@@ -161,7 +163,10 @@ class States:
             evaluator = Adaptive(program(tuple(o.goal for o in asked)))
             self._classes[p.key] = tuple(o.observable for o in asked), evaluator
         names, evaluator = self._classes[p.key]
-        values = _Environment(environment(shown.state, shown.setting, shown.placement.busy) | own_values(p))
+        if p.data not in self._own:
+            self._own = {p.data: own_values(p)}
+        state = environment(shown.state, shown.setting, shown.placement.busy)
+        values = _Environment(state | self._own[p.data])
         found = evaluator(values, _there(shown.state, shown.setting))
         return frozenset(name for name, holds in zip(names, found, strict=True) if not holds)
 
@@ -228,6 +233,7 @@ def environment(state: State, setting: Setting, busy: int = 0) -> dict[str, Any]
     }  # fmt: skip
 
 
+@lru_cache(256)
 def _vectors(image: bytes) -> tuple[int, ...]:
     """32 registers of 512 bits: the components that the processor has."""
     at = {c.bit: c.offset for c in visible().components}

@@ -109,7 +109,7 @@ class KernelJudge:
         """The verdict on each encoding, in order; `hits` runs with the probe in the first state and in some others.
 
         `wanted`: the kinds of state, placements included, that are run (None: all). An encoding is run in every
-        standard state, in one of each other kind and in one other place; with `each`, in all of them.
+        standard state, in a state of some other kinds, and in one other place; with `each`, in all of them.
         """
         number = 0
         while batch := list(islice(encodings, BATCH)):
@@ -176,20 +176,21 @@ def _elsewhere(
         if not chosen:
             continue
         with Runner(placement, [encodings[i] for i in chosen]) as runner:
-            families = _states_there(runner)
+            states = _states_there(runner)
+            families = tuple((s,) for s in states) if each else (states,)
             seen = _seen(runner, range(len(chosen)), families, hits, number)
         for i, s in seen.items():
             found.setdefault(chosen[i], []).append(s)
     return found
 
 
-def _states_there(runner: Runner) -> tuple[Family, ...]:
-    """The standard states plain, and one of other, trap and fault; TF only where no prologue runs before."""
+def _states_there(runner: Runner) -> Family:
+    """The standard states plain, other, trap and fault; TF only where no prologue runs before."""
     placement = runner.placement
     plain, other, _, trap, fault = (
         replace(s, name=f"{placement.name}, {s.name}", kind=placement.name)
         for s in standard_states(runner.child, placement.space))
-    return (plain,), (other, fault) if placement.prologue else (other, trap, fault)
+    return (plain, other, fault) if placement.prologue else (plain, other, trap, fault)
 
 
 def _comparison(

@@ -152,7 +152,8 @@ class Runner:
         for family in families:
             rows: dict[State, list[int]] = {state: [] for state in family}
             for index, encoding in enumerate(self.encodings):
-                rows[chosen(encoding, family)].append(index)
+                if (state := chosen(encoding, family)) is not None:
+                    rows[state].append(index)
             yield from ((state, found) for state, found in rows.items() if found)
 
     def probed(self, accepted: Sequence[int], families: Sequence[Family], hits: int, first: State) -> dict[int, Seen]:
