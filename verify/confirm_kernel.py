@@ -1,8 +1,8 @@
 """The running kernel against the scheme's model: does the model predict what the kernel does with each encoding?
 
 Decides of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted, and is it in each
-state that was run (`confirm_states`). What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted on
-that alone is predicted identical.
+state that was run (`confirm_states`). What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted
+on that alone is predicted identical.
 """
 
 from __future__ import annotations
