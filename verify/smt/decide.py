@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
+from verify.models.bits import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
 from verify.smt.candidates import candidates
@@ -235,12 +235,15 @@ def user_accesses(roots: Sequence[Term]) -> Iterator[Term]:
 
 
 def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms of what evaluation answers: nothing is refused, descriptors are Linux'."""
+    """One-bit terms of what evaluation answers: nothing is refused, descriptors are Linux', what wraps round faults."""
     for t in postorder(roots):
         if t.op != "uf":
             continue
         name = str(t.params[0])
-        if name.endswith(PLAIN_ANSWER):
+        if name == "access_fault" and t.args[1].value:
+            last = add(t.args[0], const(t.args[1].value - 1, 64))
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(ult(last, t.args[0])))
+        elif name.endswith(PLAIN_ANSWER):
             yield not_(t)
         elif name.endswith(IS_32_BIT):
             yield eq(t, eq(extract(t.args[0], 15, 3), const(USER32_CS >> 3, 13)))
