@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from verify import __version__
 from verify.models.machine import OBSERVABLES
+from verify.models.schemes.plan import Scheme
 from verify.smt.counterexample import Counterexample
 from verify.smt.decide import NO_REPLAY
 from verify.smt.survey import FormResult
@@ -36,6 +38,7 @@ def form_row(r: FormResult) -> dict[str, Any]:
         "verdict": r.verdict.value, "observables": {o: known.get(o, Verdict.REFUSED.value) for o in OBSERVABLES},
         "irregular": r.irregular.value if r.irregular else None, "reason": r.reason, "refused_with": list(r.refused),
         "over_cautious": r.over_cautious, "obligations": r.obligations, QUESTIONS: sorted(r.questions),
+        "rests_on": list(r.rests_on),
     }  # fmt: skip
     if r.looks_behind:
         row["looks_behind"] = True
@@ -59,13 +62,29 @@ def totals(rows: Iterable[Row]) -> dict[str, int]:
     return count
 
 
+def entry_rows(scheme: Scheme, assumptions: Iterable[str]) -> list[dict[str, Any]]:
+    """The deviations that are reported at the scheme; `left_out`: an assumption keeps it out of the forms' verdicts."""
+    in_force = frozenset(assumptions)
+    return [{**asdict(e), "left_out": e.name in in_force} for e in scheme.entries]
+
+
+def dependents(assumptions: Iterable[str], rows: Iterable[Row]) -> dict[str, int]:
+    """How many forms rest on each assumption in force."""
+    count = dict.fromkeys(assumptions, 0)
+    for row in rows:
+        for name in row["rests_on"]:
+            count[name] += 1
+    return count
+
+
 def document(
-    scheme: str, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], seconds: float
+    scheme: Scheme, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], seconds: float
 ) -> dict[str, Any]:
     """The whole result of `opcode-range`; distinct are the obligations that neither sharing nor identity settles."""
     distinct = len({q for r in rows for q in r[QUESTIONS]})
     return {
-        "schema": SCHEMA, "version": __version__, "scheme": scheme, "cpu": cpu, "assumptions": list(assumptions),
+        "schema": SCHEMA, "version": __version__, "scheme": scheme.name, "cpu": cpu, "assumptions": list(assumptions),
+        "rests_on": dependents(assumptions, rows), "deviations": entry_rows(scheme, assumptions),
         "totals": totals(rows),
         "obligations": {"total": sum(r["obligations"] for r in rows), "distinct": distinct},
         "seconds": round(seconds, 3), "forms": [{k: v for k, v in r.items() if k != QUESTIONS} for r in rows],

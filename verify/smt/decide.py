@@ -81,7 +81,7 @@ class Question:
 
     def holds(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> bool:
         """Whether all roots evaluate to 1 in the witness's state, with some variables (own names) fixed otherwise."""
-        return all(self.evaluator(self.environment(witness, fixed), _world(witness)))
+        return all(self.evaluator(self.environment(witness, fixed), world_of(witness)))
 
     def environment(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Values of the canonical variables."""
@@ -98,7 +98,8 @@ class Question:
         return env
 
 
-def _world(witness: Witness) -> World:
+def world_of(witness: Witness) -> World:
+    """What the environment answers in the witness's state."""
     return World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
 
 
@@ -147,7 +148,7 @@ class Decided:
     @cached_property
     def _state(self) -> tuple[dict[str, Any], World]:
         assert self.decision.witness is not None
-        return self.question.environment(self.decision.witness), _world(self.decision.witness)
+        return self.question.environment(self.decision.witness), world_of(self.decision.witness)
 
     def fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values, by own names, that the question speaks of."""

@@ -13,16 +13,13 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
-from verify.models.bits import FALSE, Sort, Term, const, not_, substitute, under, var
+from verify.models.bits import FALSE, Sort, Term, const, not_, substitute, var
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
-from verify.models.machine import OBSERVABLES, symbolic_state
-from verify.models.premises import instances
-from verify.models.problems import Problem, own_values, problem
+from verify.models.machine import OBSERVABLES
+from verify.models.problems import own_values, problem
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.behaviour import in_place, initial
-from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.sites import Probe, probe
 from verify.smt.canonical import Canonical
@@ -38,7 +35,8 @@ from verify.smt.decide import (
     first_replayed,
     replayed,
 )  # fmt: skip
-from verify.smt.theorem import goals
+from verify.smt.dependence import Dependence
+from verify.smt.obligations import obligations
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 
 CLASS_DIGEST: Final = 20  # hex digits of SHA-256
@@ -120,11 +118,12 @@ class Judge:
         self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS, decisions: Decisions | None = None,
         known: Mapping[str, Outcome] = MappingProxyType({}), verdicts_only: bool = False,
     ) -> None:  # fmt: skip
-        self.scheme = scheme
+        self.scheme = scheme.under(assumptions)
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
         self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
+        self.dependence = Dependence(assumptions, InMemory())
         self.known = known
         self.newly_decided: list[tuple[str, Outcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
@@ -166,6 +165,14 @@ class Judge:
                     self.newly_decided.append((digest, found.outcome))
             self.classes[p.key] = found
         return found
+
+    def rests_on(self, p: Probe, names: frozenset[str]) -> frozenset[str]:
+        """Those of the named assumptions that some proved observable of the probe's class rests on."""
+        return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
+
+    def _proved(self, p: Probe) -> frozenset[str]:
+        decided = self.class_result(p).decided
+        return frozenset(d.observable for d in decided if d.decision.verdict is Verdict.PROVED)
 
     def _remembered(self, digest: str) -> ClassResult | None:
         """The class as it was decided before; None where it was not, or a decision of it is not known any more."""
@@ -221,6 +228,7 @@ class Judge:
         """A judge of verdicts alone that shares what this one knows and learns of classes."""
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
+        other.dependence = self.dependence
         return other
 
     def begin_form(self) -> Judge:
@@ -333,15 +341,3 @@ def _without_obligations(p: Probe) -> Judgement | None:
             if disputed is not None:
                 return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"the second decoder disagrees: {disputed}")
     return None
-
-
-def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
-    """One obligation an observable."""
-    assert not isinstance(p.plan, Refuse)
-    site = material.site
-    state = initial(site, symbolic_state(site.origin))
-    here, there = in_place(site, state), displaced(p.plan, site, state)
-    compared = goals(here, there, code_not_read="code-not-read" in site.assumptions)
-    rewritten = under(material.distinct, (compared[name] for name in OBSERVABLES))
-    for name, goal in zip(OBSERVABLES, rewritten, strict=True):
-        yield Obligation(name, goal, (*material.premises, *instances(goal, site.assumptions)))

@@ -40,6 +40,7 @@ class FormResult:
     counterexample: Counterexample | None
     obligations: int
     questions: frozenset[str]  # digests of those obligations that identity of terms did not prove
+    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
     undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
 
@@ -52,6 +53,7 @@ class _Tally:
     refusals: dict[str, None] = field(default_factory=dict)
     questions: set[str] = field(default_factory=set)
     first: Judgement | None = None
+    rests_on: set[str] = field(default_factory=set)
     looks_behind: bool = False
     undefined_without: dict[str, None] = field(default_factory=dict)
 
@@ -89,7 +91,8 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions), regular.looks_behind,
+        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions),
+        tuple(sorted(regular.rests_on)), regular.looks_behind,
         tuple(regular.undefined_without),
     )  # fmt: skip
 
@@ -118,6 +121,7 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
                 continue
             found = (judge.brief if tally.first else judge).judged(p)
             tally.add(found)
+            tally.rests_on |= judge.rests_on(p, judge.assumptions - tally.rests_on)
             if judge.is_exhausted(found):
                 done.add(p.key)
 
