@@ -17,7 +17,7 @@ from typing import Any
 
 @contextmanager
 def pool(jobs: int, begin: Callable[..., None], given: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """Workers that call `begin` with `given` first.  Where the block raises, tasks that have begun are not waited for."""
+    """Workers that call `begin` with `given` first.  Where the block raises, what has begun is not waited for."""
     others = frozenset(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (begin, given)) as workers:
         try:
