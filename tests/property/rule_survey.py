@@ -17,7 +17,7 @@ from rule_use import FILE, Use, recording, rows_of
 from verify.models.isa.encode import decoded_representatives
 from verify.models.isa.forms import Cpu, Form, all_forms
 from verify.models.problems import problem
-from verify.models.schemes.execution import ASSUMPTIONS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.schemes.registry import SCHEMES
 from verify.models.sites import probe_of
