@@ -178,6 +178,13 @@ def _agreement_lines(document: Any) -> list[str]:
     counts = ", ".join(f"{pair} {n:,}" for pair, n in document["predicted_and_seen"].items())
     return [
         *lines,
+        *(f"state {kind:<40} {n['runs']:>9,} runs, {n['deviating']:,} encodings deviate"
+          for kind, n in document["states"].items()),
+        *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
+        *(f"faults delivered to a handler, trap number {what}: {n:,}" for what, n in document["frames"].items()),
+        *(f"{h:<32} {kind}, state {state!r}: model {_named(said)}, kernel {_named(seen)}"
+          for h, kind, state, said, seen in document["apart"]),
+        f"predicted state by state: {document['one_by_one']:,}, apart {len(document['apart'])}",
         f"predicted/seen: {counts}",
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
@@ -186,6 +193,10 @@ def _agreement_lines(document: Any) -> list[str]:
         *_way_lines(document["ways"]),
         *(f"lost: {reason}" for reason in document["lost"]),
     ]
+
+
+def _named(observables: Any) -> str:
+    return ",".join(observables) or "identical"
 
 
 def _way_lines(ways: Any) -> list[str]:
