@@ -15,7 +15,7 @@ from verify.models.sites import Probe, probe
 from verify.smt.judge import Judge
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 
 
 def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
@@ -43,7 +43,7 @@ def test_the_counterexamples_state_shows_the_deviation(
 @pytest.mark.parametrize(
     ("encoding", "answer"),
     [("c3", "confirmed: identical"), ("cc", "confirmed: refused with errno 524"),
-     ("e800000000", "not reproducible here: all else identical in the judge's standard states (shadow-stack"),
+     ("e800000000", "confirmed: identical"),
      ("f20f410d00000000", "not reproducible here: identical"), ("e2fe", "confirmed: identical")],
 )  # fmt: skip
 def test_other_verdicts_are_answered_too(capsys: pytest.CaptureFixture[str], encoding: str, answer: str) -> None:

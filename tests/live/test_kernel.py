@@ -24,7 +24,7 @@ from verify.live.kernel_state import standard_states
 from verify.live.needs import NotHere, absent
 from verify.live.uprobe import Probes, UprobesUnavailable
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 AVX, AVX512 = pytest.mark.needs("avx"), pytest.mark.needs("avx512f")
 ENOEXEC, ENOTSUPP = 8, 524
 AT = Setting(CODE, bytes((0x90, HLT)) * 2048)

@@ -14,7 +14,7 @@ from verify.live.kernel_state import State, standard_states
 from verify.live.reproducer import emit, standard_situation
 
 TRACEFS = Path("/sys/kernel/tracing/uprobe_events")
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "tracefs", "cc")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "tracefs", "cc")]
 
 
 @pytest.fixture(name="states", scope="module")

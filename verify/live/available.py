@@ -59,6 +59,10 @@ def _uprobes() -> str:
     return "; ".join(uprobe.missing())
 
 
+def _kernel() -> str:
+    return "; ".join(filter(None, (_uprobes(), untraceable())))
+
+
 def _compiler() -> str:
     return "" if shutil.which("cc") else "a C compiler (cc)"
 
@@ -75,6 +79,7 @@ NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of 
     "ptrace": untraceable,
     "uprobes": _uprobes,
     "perf": _perf,
+    "kernel": _kernel,
     "tracefs": _tracefs,
     "cc": _compiler,
     "litmus": litmus.unavailable,
