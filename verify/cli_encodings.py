@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, parsed_hex, scheme_named
+from verify.cli_options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
 from verify.cli_status import REFUTED, UNDECIDED, USAGE
+
+if TYPE_CHECKING:
+    from verify.models.schemes.plan import Scheme
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
@@ -26,14 +30,16 @@ OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
 @click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
 @click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
+@click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
 def insn(
     encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    behind: str | None, check: bool, confirm: bool, reproducer: str | None,
+    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
 ) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
     from verify.smt.judge import Judge  # noqa: PLC0415
 
+    _check_observable(observable, reproducer)
     data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
@@ -44,7 +50,7 @@ def insn(
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
     status = 0
     if confirm or reproducer:
-        status = _ask_kernel(data, judge, row, confirm, reproducer)
+        status = _ask_kernel(data, judge, row, confirm, reproducer, observable)
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -70,11 +76,20 @@ def _encoded(text: str) -> bytes:
     return bytes(values or ())
 
 
-def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None) -> int:
-    """Adds what the kernel says, and where the reproducer is; the exit status."""
-    from pathlib import Path  # noqa: PLC0415  start-up time
+def _check_observable(name: str | None, reproducer: str | None) -> None:
+    from verify.models.machine import OBSERVABLES  # noqa: PLC0415  start-up time
 
-    from verify.confirm_counterexample import confirmation, not_on_this_processor, write_reproducer  # noqa: PLC0415
+    if name is not None and reproducer is None:
+        raise click.UsageError("--observable says what --emit-reproducer is to show, which is not given")
+    if name is not None and name not in OBSERVABLES:
+        raise click.UsageError(f"no observable {name!r}: there are {', '.join(OBSERVABLES)}")
+
+
+def _ask_kernel(
+    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
+) -> int:
+    """Adds what the kernel says, and where the reproducer is; the exit status."""
+    from verify.confirm_counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
@@ -82,16 +97,11 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
 
     data, behind = bytes.fromhex(row.get("instruction", data.hex())), bytes.fromhex(row.get("followed_by", ""))
     judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
+    status = 0
     if reproducer:
-        summary = f"{row['text']}: {row['reason'] or row['verdict']}"
-        try:
-            paths, state = write_reproducer(Path(reproducer), data + behind, judgement, judge.assumptions, summary)
-        except OSError as error:
-            raise click.UsageError(f"no reproducer in {reproducer!r}: {error.strerror or error}") from error
-        row["reproducer"] = [str(p) for p in paths]
-        row["reproducer_state"] = state
+        status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
-        return 0
+        return status
     try:
         if why := not_on_this_processor(data):
             row["kernel"] = why
@@ -100,7 +110,27 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     except (UprobesUnavailable, ExecutorUnavailable) as error:
         row["kernel"] = f"not available here: {error}"
         return UNDECIDED
-    return REFUTED if row["kernel"].startswith("contradicted") else 0
+    return REFUTED if row["kernel"].startswith("contradicted") else status
+
+
+def _write_reproducer(
+    directory: str, judgement: Any, assumptions: frozenset[str], row: dict[str, Any], observable: str | None
+) -> int:
+    """Adds the files and the state that they start from, or why there are none; the exit status."""
+    from pathlib import Path  # noqa: PLC0415  start-up time
+
+    from verify.emit_reproducer import write_reproducer  # noqa: PLC0415
+    from verify.live.reproducer import Account  # noqa: PLC0415
+
+    text, reason = row.get("text", row["bytes"]), row["reason"] or row["verdict"]
+    account = Account(f"{text}: {reason}", text, row["scheme"], row["plan"], reason)
+    try:
+        emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
+    except OSError as error:
+        raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
+    row["reproducer"] = [str(p) for p in emitted.paths]
+    row["reproducer_state"] = emitted.state
+    return 0 if emitted.is_written else UNDECIDED
 
 
 def _print_insn(row: Mapping[str, Any]) -> None:
@@ -110,6 +140,7 @@ def _print_insn(row: Mapping[str, Any]) -> None:
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
     click.echo(f"{'assumptions':<14} {', '.join(row['assumptions']) or 'none'}")
+    click.echo(f"{'rests on':<14} {', '.join(row['rests_on']) or 'none of them'}")
     for observable, verdict in row["verdicts"].items():
         click.echo(f"  {observable:<18} {verdict}")
     example = row.get("counterexample")
@@ -141,10 +172,10 @@ def classify(
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import classified, known_of  # noqa: PLC0415  start-up time
-    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.ledger import ANY_CPU, Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(ledger_directory(folder), scheme.name)
+    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
     known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
@@ -226,15 +257,39 @@ def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int)
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def schemes(style: str) -> int:
-    """The schemes that can be judged."""
+def schemes(names: tuple[str, ...], style: str) -> int:
+    """The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions."""
     from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
 
-    for scheme in SCHEMES.values():
+    for scheme in [scheme_named(n) for n in names] or SCHEMES.values():
         row = {"scheme": scheme.name, "default": scheme.name == DEFAULT, "summary": scheme.summary,
                "source": scheme.source}  # fmt: skip
         mark = " (default)" if row["default"] else ""
-        text = f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}"
-        click.echo(json.dumps(row) if style == "json" else text)
+        if style == "json":
+            click.echo(json.dumps({**row, **_shared(scheme)} if names else row))
+            continue
+        click.echo(f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}")
+        if names:
+            _print_shared(_shared(scheme))
     return 0
+
+
+def _shared(scheme: Scheme) -> dict[str, Any]:
+    from verify.models.schemes.assumptions import ASSUMPTIONS, ROWS  # noqa: PLC0415  start-up time
+    from verify.rows import entry_rows  # noqa: PLC0415
+
+    return {"deviations": entry_rows(scheme, ASSUMPTIONS), "assumptions": [asdict(a) for a in ROWS]}
+
+
+def _print_shared(shared: Mapping[str, Any]) -> None:
+    for entry in shared["deviations"]:
+        left_out = " (left out of the forms' verdicts)" if entry["left_out"] else ""
+        click.echo(f"\n  {entry['name']}{left_out}")
+        for title in ("sees", "rule", "witness", "loses", "instead"):
+            click.echo(f"    {title + ':':<9} {entry[title]}")
+    click.echo("\n  assumptions")
+    for row in shared["assumptions"]:
+        mark = "" if row["by_default"] else " (not in force by default)"
+        click.echo(f"    {row['name']}{mark}: {row['says']}; without it: {row['without']}")
