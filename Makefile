@@ -30,7 +30,7 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
 	$(PYTHON) tests/mutants/score.py
 
-rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (five minutes)
+rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (three minutes)
 	$(PYTHON) tests/property/prove_rules.py
 
 accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
