@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, parsed_hex, scheme_named
+from verify.cli_options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
 from verify.cli_status import REFUTED, UNDECIDED, USAGE
+
+if TYPE_CHECKING:
+    from verify.models.schemes.plan import Scheme
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
@@ -136,6 +140,7 @@ def _print_insn(row: Mapping[str, Any]) -> None:
         if value:
             click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
     click.echo(f"{'assumptions':<14} {', '.join(row['assumptions']) or 'none'}")
+    click.echo(f"{'rests on':<14} {', '.join(row['rests_on']) or 'none of them'}")
     for observable, verdict in row["verdicts"].items():
         click.echo(f"  {observable:<18} {verdict}")
     example = row.get("counterexample")
@@ -167,10 +172,10 @@ def classify(
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import classified, known_of  # noqa: PLC0415  start-up time
-    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.ledger import ANY_CPU, Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(ledger_directory(folder), scheme.name)
+    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
     known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
@@ -252,15 +257,39 @@ def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int)
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def schemes(style: str) -> int:
-    """The schemes that can be judged."""
+def schemes(names: tuple[str, ...], style: str) -> int:
+    """The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions."""
     from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
 
-    for scheme in SCHEMES.values():
+    for scheme in [scheme_named(n) for n in names] or SCHEMES.values():
         row = {"scheme": scheme.name, "default": scheme.name == DEFAULT, "summary": scheme.summary,
                "source": scheme.source}  # fmt: skip
         mark = " (default)" if row["default"] else ""
-        text = f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}"
-        click.echo(json.dumps(row) if style == "json" else text)
+        if style == "json":
+            click.echo(json.dumps({**row, **_shared(scheme)} if names else row))
+            continue
+        click.echo(f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}")
+        if names:
+            _print_shared(_shared(scheme))
     return 0
+
+
+def _shared(scheme: Scheme) -> dict[str, Any]:
+    from verify.models.schemes.assumptions import ASSUMPTIONS, ROWS  # noqa: PLC0415  start-up time
+    from verify.rows import entry_rows  # noqa: PLC0415
+
+    return {"deviations": entry_rows(scheme, ASSUMPTIONS), "assumptions": [asdict(a) for a in ROWS]}
+
+
+def _print_shared(shared: Mapping[str, Any]) -> None:
+    for entry in shared["deviations"]:
+        left_out = " (left out of the forms' verdicts)" if entry["left_out"] else ""
+        click.echo(f"\n  {entry['name']}{left_out}")
+        for title in ("sees", "rule", "witness", "loses", "instead"):
+            click.echo(f"    {title + ':':<9} {entry[title]}")
+    click.echo("\n  assumptions")
+    for row in shared["assumptions"]:
+        mark = "" if row["by_default"] else " (not in force by default)"
+        click.echo(f"    {row['name']}{mark}: {row['says']}; without it: {row['without']}")

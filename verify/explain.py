@@ -28,8 +28,10 @@ def plan_text(judgement: Judgement) -> str:
         case Step():
             scratch = f", scratch register {plan.scratch.register}" if plan.scratch else ""
             fixups = ", ".join(sorted(f.value for f in plan.fixups)) or "none"
-            length = plan.length
-            return f"stepped out of line: {judgement.probe.copy_bytes[:length].hex()}{scratch}; fixups: {fixups}"
+            length = max(plan.length, _decoded_length(judgement.probe) - plan.removed)
+            measured = f", taken for {plan.length} bytes" if plan.length < length else ""
+            copy = judgement.probe.copy_bytes[:length].hex()
+            return f"stepped out of line: {copy}{measured}{scratch}; fixups: {fixups}"
         case _:
             return "runs in place"
 
@@ -110,6 +112,23 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
+
+
+def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
+    """The assumptions without which an observable that is proved of the encoding is proved no more."""
+    found: set[str] = set()
+    for j in valid:
+        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
+            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
+            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+                found.add(name)
+    return sorted(found)
+
+
 def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
     worst_one = next((j for j in valid if j.deviations), valid[0])
     first = worst_one if looks_behind else valid[0]
@@ -117,9 +136,9 @@ def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[s
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
         "plan": plan_text(first),
-        "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
-        if first.verdict is not Verdict.REFUSED else {},
+        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
         "assumptions": sorted(judge.assumptions),
+        "rests_on": rests_on(judge, valid),
     }  # fmt: skip
     if isinstance(decoded, Decoded):
         more.update(

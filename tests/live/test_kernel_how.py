@@ -9,13 +9,11 @@ import pytest
 from verify.confirm_how import compared_ways, document, rows
 from verify.confirm_kernel import machine_cpu
 from verify.live.kernel_how import Manner, Way, manners
-from verify.live.uprobe import missing
 from verify.models.isa.ranges import parsed
 from verify.models.schemes.linux_uprobes import ENOTSUPP, SCHEME
 from verify.models.schemes.plan import Emulate, Nop, Plan, Step
 
-ABSENT = missing()
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(ABSENT), reason="missing: " + "; ".join(ABSENT))]
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
 EMULATED, STEPPED = (Way.EMULATED, Way.EMULATED), (Way.STEPPED, Way.STEPPED)
 
 

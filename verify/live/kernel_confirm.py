@@ -16,8 +16,8 @@ from verify.live.kernel_child import (
     END_OF_USER_SPACE,
     HLT,
     LANDING,
-    LANDING_SIZE,
     READ_WRITE,
+    SIGNAL_STACK_SIZE,
     SYS_MPROTECT,
     Space,
     Tracee,
@@ -77,8 +77,8 @@ def space(situation: Situation) -> Space:
     if overlap := code_pages & set(pages):
         raise NotReproducible(f"the state has data in the code page {min(overlap):#x}")
     taken = code_pages | set(pages)
-    landing, area = [s for s in SPARE if not taken & set(_pages(s, LANDING_SIZE))][:2]
-    return Space(code, (*pages, area), landing)
+    landing, area, stack = [s for s in SPARE if not taken & set(_pages(s, SIGNAL_STACK_SIZE))][:3]
+    return Space(code, (*pages, area), landing, stack)
 
 
 def instruction_text(encoding: bytes, area: int) -> bytes:

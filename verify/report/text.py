@@ -90,12 +90,13 @@ def print_survey(console: Console, document: Mapping[str, Any], every: bool) -> 
     """The whole survey: table, unsound forms, over-cautious forms, deviations of the scheme, totals."""
     rows = document["forms"]
     console.print(f"Scheme {document['scheme']}, processor {document['cpu']}", highlight=False)
-    console.print(f"Assumptions: {', '.join(document['assumptions']) or 'none'}", highlight=False)
+    resting = ", ".join(f"{n} {document['rests_on'][n]:,}" for n in document["assumptions"])
+    console.print(f"Assumptions, and forms that rest on them: {resting or 'none'}", highlight=False)
     console.print(SCOPE, highlight=False)
     console.print(range_table(rows))
     _section(console, "Unsound: accepted and refuted", list(finding_lines(rows)), every)
     _section(console, "Over-cautious: refused, though a stepped copy is proved", list(cautious_lines(rows)), every)
-    _scheme_wide(console, rows)
+    _scheme_wide(console, document)
     print_totals(console, document)
 
 
@@ -108,15 +109,25 @@ def _section(console: Console, title: str, lines: Sequence[str], every: bool) ->
         console.print(f"  ... {len(lines) - limit} more; --all-findings or --format json shows them", highlight=False)
 
 
-def _scheme_wide(console: Console, rows: Sequence[Row]) -> None:
-    """Deviations that forms share: the scheme's decoder reads irregular prefixes otherwise than the processor."""
-    shared = [r for r in rows if r["irregular"] == "refuted" and r["verdict"] != "refuted"]
-    if shared:
+def _scheme_wide(console: Console, document: Mapping[str, Any]) -> None:
+    """Deviations that forms share, reported once."""
+    irregular = [r for r in document["forms"] if r["irregular"] == "refuted" and r["verdict"] != "refuted"]
+    if not irregular and not document["deviations"]:
+        return
+    console.print("\nDeviations of the scheme, which forms share (`schemes NAME` says more)", style="bold")
+    for entry in document["deviations"]:
+        console.print(f"  {entry_line(entry)}", highlight=False, markup=False, soft_wrap=True)
+    if irregular:
         console.print(
-            f"\nDeviation of the scheme: repeated or misplaced REX, or more than four different legacy prefixes.\n"
-            f"  {len(shared)} forms that are otherwise sound are refuted in such encodings (field `irregular`).",
-            highlight=False,
-        )
+            f"  irregular-prefixes: repeated or misplaced REX, or more than four different legacy prefixes: "
+            f"{len(irregular)} forms that are otherwise sound are refuted in such encodings (field `irregular`)",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def entry_line(entry: Mapping[str, Any]) -> str:
+    """Name and sentence, and whether an assumption keeps the deviation out of the verdicts."""
+    return f"{entry['name']}: {entry['sees']}" + (" (left out of the forms' verdicts)" if entry["left_out"] else "")
 
 
 def print_totals(console: Console, document: Mapping[str, Any]) -> None:

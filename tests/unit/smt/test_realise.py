@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from verify.models.isa.forms import Cpu
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.smt.judge import Judge
 from verify.smt.realise import END, LOWEST, SELECTORS, Realised, realised
@@ -12,9 +13,12 @@ from verify.smt.realise import END, LOWEST, SELECTORS, Realised, realised
 JUDGE = Judge(SCHEMES[DEFAULT])
 
 
-def states(encoding: str) -> dict[str, Realised | str]:
-    judgement = JUDGE.judgement(bytes.fromhex(encoding), Cpu.AMD)
-    return {d.observable: realised(judgement, d, JUDGE.assumptions) for d in judgement.deviations}
+SHADOWED = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {"no-shadow-stack"})
+
+
+def states(encoding: str, judge: Judge = JUDGE) -> dict[str, Realised | str]:
+    judgement = judge.judgement(bytes.fromhex(encoding), Cpu.AMD)
+    return {d.observable: realised(judgement, d, judge.assumptions) for d in judgement.deviations}
 
 
 def test_a_push_gets_a_stack() -> None:
@@ -47,5 +51,5 @@ def test_everything_in_place_can_be_mapped_beside_the_code(encoding: str) -> Non
 
 def test_what_stands_in_the_way_is_said() -> None:
     assert "would share a page" in str(states("f20f410d00000000")["memory-addresses"])  # rip-relative, displacement 0
-    assert "needs a shadow stack" in str(states("e800000000")["shadow-stack"])
+    assert "needs a shadow stack" in str(states("e811223344", SHADOWED)["shadow-stack"])
     assert SELECTORS == 0x2B_0033_0000

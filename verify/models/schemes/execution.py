@@ -6,16 +6,17 @@ Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/upro
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Term, const, var
 from verify.models.machine import NO_FAULT, Access, Outcome, State, component_sort
-from verify.models.schemes.behaviour import Behaviour, Site, in_place, reads_up_to_the_fault, refused
+from verify.models.schemes.behaviour import Behaviour, Site, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.emulation import effect, trampoline_stores
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
-from verify.models.semantics.dispatch import execute
+from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.semantics.run import RSP, access_fault
 from verify.models.semantics.transactions import interrupted
 
@@ -31,12 +32,14 @@ def displaced(plan: Emulate | Step | InPlace, site: Site, state: State) -> Behav
     before = state
     if "code-not-read" not in site.assumptions:
         state = replace(state, memory=bits.uf("probed_memory", bits.MEMORY, state.memory))
-    there = _handled(plan, site, state)
-    if "trap-siginfo" not in site.assumptions:
-        there = replace(there, trap_code=SI_USER)
-    if "fault-frame" not in site.assumptions:
-        there = replace(there, trapno=TRAP_NUMBER)
-    return there if "no-transaction" in site.assumptions else _outside_transactions(there, before)
+    hit = at_the_hit(state, site.assumptions)
+    there = _handled(plan, site, hit)
+    after, at_fault = (after_the_hit(s, state, hit, site.assumptions) for s in (there.state, there.fault_state))
+    there = replace(there, state=after, fault_state=at_fault)
+    for name, shown in SHOWN.items():
+        if name not in site.assumptions:
+            there = shown(there, before)
+    return there
 
 
 def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
@@ -49,30 +52,27 @@ def _handled(plan: Emulate | Step, site: Site, state: State) -> Behaviour:
             assert_never(plan)
 
 
-def _outside_transactions(there: Behaviour, before: State) -> Behaviour:
+def _interruptible(there: Behaviour, before: State) -> Behaviour:
     """In a transaction the breakpoint itself aborts it: nothing of the handling happens, the handler does not run."""
     active, aborted = interrupted(before)
     none = const(NO_FAULT, 8)
     return replace(
-        there, state=_either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
+        there, state=either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
         hits=bits.ite(active, const(0, 8), there.hits), trap=bits.and_(there.trap, bits.not_(active)),
     )  # fmt: skip
 
 
-def _either(condition: Term, then: State, otherwise: State) -> State:
-    """One of two states, component by component."""
-    if condition.value == 0:
-        return otherwise
-    both: dict[str, Any] = {
-        f.name: bits.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
-    }
-    return State(**both)
+# What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
+SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
+    "trap-siginfo": lambda there, before: replace(there, trap_code=SI_USER),
+    "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
+    "no-transaction": _interruptible,
+}
 
 
 def _copy_outcome(site: Site, state: State) -> Outcome:
-    if site.copy is None:
-        return execute(replace(site.original, undefined="the slot's bytes are not an instruction"), state)
-    return execute(site.copy, state)
+    copy = site.copy or replace(site.original, undefined="the slot's bytes are not an instruction")
+    return executed(copy, state, site.assumptions)
 
 
 def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
@@ -134,18 +134,18 @@ def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, 
     rsp = bits.select(gprs, RSP)
     if Fixup.RETURN_ADDRESS in plan.fixups:
         value = bits.add(bits.load(o.state.memory, rsp, 8), correction)
-        accesses, failed = _stored(site, accesses, rsp, value, TRUE)
-        after = replace(after, memory=bits.write(after.memory, rsp, value))
+        accesses, failed, written = _stored(site, accesses, rsp, value, TRUE)
+        after = replace(after, memory=bits.write(after.memory, rsp, written))
     if Fixup.CALL in plan.fixups:
         value, wide = bits.add(site.origin, site.length), bits.eq(_code_segment(o.state), _code_segment(state))
         low, narrow = bits.extract(value, 31, 0), bits.not_(wide)
-        accesses, failed = _stored(site, accesses, rsp, value, wide)
-        accesses, fails = _stored(site, accesses, rsp, low, narrow)
+        accesses, failed, value = _stored(site, accesses, rsp, value, wide)
+        accesses, fails, low = _stored(site, accesses, rsp, low, narrow)
         failed = bits.or_(failed, fails)
         memory = bits.ite(wide, bits.write(after.memory, rsp, value), bits.write(after.memory, rsp, low))
         above = bits.add(rsp, bits.ite(wide, const(8, 64), const(4, 64)))
         again = replace(after, ip=site.origin, gprs=bits.store(gprs, RSP, above))
-        after = _either(failed, again, replace(after, memory=memory))
+        after = either(failed, again, replace(after, memory=memory))
     return after, accesses, failed
 
 
@@ -159,22 +159,23 @@ def _code_segment(state: State) -> Term:
 
 def _stored(
     site: Site, accesses: tuple[Access, ...], address: Term, value: Term, condition: Term
-) -> tuple[tuple[Access, ...], Term]:
-    """The log with a store of the scheme's own, made where the condition holds, and one bit: it fails.
+) -> tuple[tuple[Access, ...], Term, Term]:
+    """The log with a store of the scheme's own, made where the condition holds; one bit: it fails; what is there then.
 
     A store to bytes that the copy has just stored, at the same address, does not fail; it takes the place of the
     copy's.  NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads
     only.  Any other store fails like an access of the program.
     """
     if condition.value == 0:
-        return accesses, FALSE
+        return accesses, FALSE, value
     store = Access("w", address, value.width // 8, value, TRUE, condition)
     failed = bits.and_(condition, _beyond(site, address))
     for i, a in enumerate(accesses):
         if a.kind == "w" and a.address is address and a.size >= store.size:
-            both = replace(a, value=bits.ite(condition, _merged(a.value, value), a.value))
-            return (*accesses[:i], both, *accesses[i + 1 :]), failed
-    return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store)))
+            merged = _merged(a.value, value)
+            both = replace(a, value=bits.ite(condition, merged, a.value))
+            return (*accesses[:i], both, *accesses[i + 1 :]), failed, merged
+    return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store))), value
 
 
 def _merged(old: Term, low: Term) -> Term:
@@ -201,7 +202,7 @@ def _emulated(plan: Emulate, site: Site, state: State) -> Behaviour:
     o = _copy_outcome(site, replace(state, ip=site.slot, tf=TRUE))
     succeeds = bits.and_(failed, _succeeds(site, o, stores))
     vector = bits.ite(failed, o.fault_vector, const(NO_FAULT, 8))
-    after = _either(succeeds, _left_by_step(plan, site, state, o), after)
+    after = either(succeeds, _left_by_step(plan, site, state, o), after)
     is_call = bits.bit(isinstance(plan.effect, Call))
     restarts = bits.and_(succeeds, is_call)
     if plan.optimised:

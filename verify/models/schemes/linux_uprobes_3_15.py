@@ -16,6 +16,7 @@ from typing import Final
 from verify.models.schemes import kernel_opcodes_3_15
 from verify.models.schemes.kernel_attributes import attributes, opcodes
 from verify.models.schemes.kernel_decoder import Decoded, Features, KernelDecoder, legacy_prefixes
+from verify.models.schemes.linux_uprobes_entries import ENTRIES_3_15
 from verify.models.schemes.plan import (
     Emulate,
     Field,
@@ -163,4 +164,5 @@ SCHEME: Final = Scheme(
     summary="int3, then a single step of a copy in a slot; scratch register RAX or RCX without displacement",
     source="Linux 3.15, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c; opcode map of 3.7 with MPX",
     plan=plan,
+    entries=ENTRIES_3_15,
 )

@@ -1,0 +1,44 @@
+"""The obligations of an encoding's class: both sides built from the same symbolic state, one goal an observable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from verify.models.bits import Term, under
+from verify.models.machine import OBSERVABLES, State, symbolic_state
+from verify.models.premises import instances
+from verify.models.problems import Problem
+from verify.models.schemes.behaviour import Behaviour, in_place, initial
+from verify.models.schemes.execution import displaced
+from verify.models.schemes.plan import Refuse
+from verify.models.sites import Probe
+from verify.smt.decide import Obligation
+from verify.smt.theorem import goals
+
+Sides = tuple[Behaviour, Behaviour]  # in place, displaced
+
+
+def sides(p: Probe, material: Problem) -> tuple[State, Sides]:
+    """The initial state and both behaviours.  The plan must be no refusal."""
+    assert not isinstance(p.plan, Refuse)
+    site = material.site
+    state = initial(site, symbolic_state(site.origin))
+    return state, (in_place(site, state), displaced(p.plan, site, state))
+
+
+def compared(material: Problem, pair: Sides) -> Mapping[str, Term]:
+    """The goals, rewritten where register numbers are kept apart."""
+    found = goals(*pair, code_not_read="code-not-read" in material.site.assumptions)
+    return dict(zip(OBSERVABLES, under(material.distinct, (found[name] for name in OBSERVABLES)), strict=True))
+
+
+def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[str]) -> Obligation:
+    """The goal with the premises that concern it."""
+    return Obligation(name, goal, (*material.premises, *instances(goal, assumptions)))
+
+
+def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
+    """One obligation an observable."""
+    _, pair = sides(p, material)
+    for name, goal in compared(material, pair).items():
+        yield obligation(name, goal, material, material.site.assumptions)
