@@ -22,6 +22,7 @@ from verify.live.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.judge import Judgement
 from verify.smt.realise import STACK, Realised, realised
 from verify.smt.verdicts import Verdict
@@ -120,12 +121,14 @@ def _x87(word: int) -> Iterator[tuple[int, bytes]]:
         yield 32 + 16 * i, (word >> 48 + 80 * i & (1 << 80) - 1).to_bytes(10, "little")
 
 
-def confirmed_state(states: list[Staged], reasons: list[str]) -> tuple[Staged, Comparison] | None:
+def confirmed_state(
+    states: list[Staged], reasons: list[str], assumptions: frozenset[str] = ASSUMPTIONS
+) -> tuple[Staged, Comparison] | None:
     """The first state in which the kernel deviates; what the others showed is added to the reasons."""
     for state in states:
         try:
             for _ in range(ATTEMPTS):
-                found = compared_in(state.situation)
+                found = compared_in(state.situation, dropped=ASSUMPTIONS - assumptions)
                 if found.deviations:
                     return state, found
         except (NotReproducible, OSError) as error:
@@ -148,7 +151,7 @@ def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str],
         reasons: list[str] = []
         if judgement.verdict is Verdict.REFUTED:
             states, reasons = staged(judgement, assumptions)
-            shown = confirmed_state(states, reasons)
+            shown = confirmed_state(states, reasons, assumptions)
             if shown is not None:
                 state, found = shown
                 first = found.deviations[0].difference
