@@ -117,9 +117,10 @@ class Comparison:
         if not expected.predicted:
             return
         kind = self.seen.column("kind")[i]
-        stays = expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT
-        if stays and self._decoded(i).form.opcode.flow_control != "NEXT":
-            return  # a branch to itself: it hangs, or counts down to another end than that of one step
+        decoded = self._decoded(i)
+        inside = 0 <= expected.ip - self.input.origin < decoded.layout.length and expected.vectors[0] == NO_FAULT
+        if inside and decoded.form.opcode.flow_control != "NEXT":
+            return  # a branch to itself, or into its own bytes: it hangs, or ends elsewhere than one step does
         if kind in {CRASHED, HUNG}:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
         elif kind == FAULT:

@@ -36,6 +36,7 @@ ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", 
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.refuses": descriptors.refuses_code,
+    "code_selector.is_beyond": descriptors.is_beyond,
     "code_selector.is_32_bit": descriptors.is_32_bit,
     "stack_selector.refuses": descriptors.refuses_stack,
     "selector_fault": descriptors.refuses_data,
