@@ -157,7 +157,8 @@ def kernel(request: Request) -> int:
         return interrupted()
     request.kept(partial(kept, document))
     request.kept(partial(store, record(agreement.comparisons)))
-    return REFUTED if document["unsound"] or any(w["disagreements"] for w in ways.values()) else FAULT if document["lost"] else 0
+    otherwise = any(w["disagreements"] for w in ways.values())
+    return REFUTED if document["unsound"] or otherwise else FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:
