@@ -42,8 +42,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # proofs of encodings and forms
     "verify.smt": ("verify.models",),
-    "verify.class_ledger": ("verify.smt",),
-    "verify.ledger": ("verify.class_ledger", "verify.smt"),
+    "verify.fingerprint": (),
+    "verify.store": (),
+    "verify.class_ledger": ("verify.fingerprint", "verify.smt", "verify.store"),
+    "verify.ledger": (
+        "verify.class_ledger", "verify.fingerprint", "verify.models.schemes", "verify.smt", "verify.store",
+    ),
     "verify.rows": ("verify.__version__", "verify.models", "verify.smt"),
     "verify.explain": ("verify.models", "verify.rows", "verify.smt"),
     "verify.parallel": ("verify.models", "verify.rows", "verify.smt"),
@@ -55,10 +59,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.live": ("verify.models",),
     "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
     "verify.confirm_how": ("verify.live", "verify.models"),
-    "verify.confirm_kernel": ("verify.live", "verify.models", "verify.smt"),
+    "verify.confirm_kernel": ("verify.confirm_states", "verify.live", "verify.models", "verify.smt"),
     "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
     "verify.confirm_races": ("verify.concurrency", "verify.live"),
     "verify.confirm_semantics": ("verify.live", "verify.models"),
+    "verify.confirm_states": ("verify.live", "verify.models", "verify.smt"),
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
@@ -66,6 +71,7 @@ ONLY_IN = {  # library -> where it may be imported
     "capstone": ("verify.models.isa.second_opinion",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
+    "filelock": ("verify.store",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}

@@ -182,6 +182,13 @@ def _agreement_lines(document: Any) -> list[str]:
     counts = ", ".join(f"{pair} {n:,}" for pair, n in document["predicted_and_seen"].items())
     return [
         *lines,
+        *(f"state {kind:<40} {n['runs']:>9,} runs, {n['deviating']:,} encodings deviate"
+          for kind, n in document["states"].items()),
+        *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
+        *(f"faults delivered to a handler, trap number {what}: {n:,}" for what, n in document["frames"].items()),
+        *(f"{h:<32} {kind}, state {state!r}: model {_named(said)}, kernel {_named(seen)}"
+          for h, kind, state, said, seen in document["apart"]),
+        f"predicted state by state: {document['one_by_one']:,}, apart {len(document['apart'])}",
         f"predicted/seen: {counts}",
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
@@ -190,6 +197,10 @@ def _agreement_lines(document: Any) -> list[str]:
         *(line for name, title in WAYS.items() if name in document for line in _way_lines(title, document[name])),
         *(f"lost: {reason}" for reason in document["lost"]),
     ]
+
+
+def _named(observables: Any) -> str:
+    return ",".join(observables) or "identical"
 
 
 def _way_lines(title: str, ways: Any) -> list[str]:
@@ -202,8 +213,13 @@ def _way_lines(title: str, ways: Any) -> list[str]:
 
 def cost(request: Request) -> int:
     """Medians of what a probe hit costs, beside the figures of the original discussion."""
-    from verify.live.cost import costs, store  # noqa: PLC0415  start-up time
+    from verify.live.capabilities import ExecutorUnavailable, capabilities  # noqa: PLC0415  start-up time
+    from verify.live.cost import costs, store  # noqa: PLC0415
 
+    try:
+        capabilities()
+    except ExecutorUnavailable as error:
+        return unavailable(str(error))
     rows = costs()
     for row in rows:
         shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"

@@ -113,6 +113,12 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
+
+
 def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     """The assumptions without which an observable that is proved of the encoding is proved no more."""
     found: set[str] = set()
@@ -133,8 +139,7 @@ def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[s
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
         "plan": plan_text(first),
-        "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
-        if first.verdict is not Verdict.REFUSED else {},
+        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
         "assumptions": sorted(judge.assumptions),
         "rests_on": rests_on(judge, valid),
     }  # fmt: skip

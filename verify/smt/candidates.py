@@ -11,13 +11,13 @@ from random import Random
 from typing import Any, Final
 
 from verify.models.bits import GPRS, VECTORS, Array, Opaque, Sort
-from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, UNMAPPED_CODE
-from verify.smt.canonical import Canonical
+from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, UNMAPPED_CODE, WIDE_STORES
+from verify.smt.canonical import TYPICAL, Canonical
 from verify.smt.verdicts import Witness
 from verify.smt.z3terms import SEED
 
-TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
 ROOMY: Final = 1 << 40
+NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector
 SEEDS: Final = (SEED, 1, 2)  # of what is uninterpreted: one of them selects an element, say
 
 
@@ -37,6 +37,9 @@ def candidates(text: Canonical, first: Witness, fixed: Mapping[str, int]) -> Ite
         states = {f"v{i}": _roomy(n, s, bits, fixed) for i, (n, s) in enumerate(named) if not isinstance(s, Opaque)}
         roomy = _sorted(states)
         yield Witness(roomy, (), 0)  # memory is zero: so are the pointers in it
+        stays = _sorted({**states, **{f"v{i}": NULL_CODE for i, (n, _) in enumerate(named) if n == "selectors"}})
+        yield Witness(stays, (), 0)
+        yield Witness(stays, ((*WIDE_STORES, 14),), 0)
         for seed in SEEDS:
             yield Witness(roomy, (), seed)
             yield Witness(roomy, ((*NOWHERE, 14),), seed)

@@ -16,7 +16,7 @@ from verify.models.problems import own_values, problem
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
-from verify.smt.candidates import TYPICAL
+from verify.smt.canonical import TYPICAL
 from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement
 
@@ -97,7 +97,18 @@ def _sides(
     shown = [[*_shown(n, t, v)] for (n, t), v in zip(rows[0] + rows[1], numbers, strict=True)]
     here = [x for group in shown[:cut] for x in group]
     there = [x for group in shown[cut:] for x in group]
+    for (name, _), a, b in zip(rows[0], numbers[:cut], numbers[cut:], strict=False):
+        if isinstance(a, Memory) and isinstance(b, Memory) and not a.same(b):
+            at = _differing(a, b)
+            here.append((f"byte at {at:#x}{_suffix(name)}", _hex(a.byte(at), 8)))
+            there.append((f"byte at {at:#x}{_suffix(name)}", _hex(b.byte(at), 8)))
     return _aligned(here, there), env
+
+
+def _differing(a: Memory, b: Memory) -> int:
+    """An address at which two memories that are not the same differ."""
+    places: list[int] = sorted({*a.written, *b.written, *range(0x1000, 0x1100)})
+    return next((at for at in places if a.byte(at) != b.byte(at)), places[0])
 
 
 def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Any]:
@@ -152,15 +163,27 @@ def shown_rows(b: Behaviour, observable: str) -> list[tuple[str, Term]]:
         "x87": _components(b.state, "x87"),
         "x87-pointers": _components(b.state, "fip", "fdp", "fop"),
         "memory-addresses": [(f"{_kind(a.kind)} {i}: address", a.address) for i, a in enumerate(b.accesses)],
-        "memory-values": [(f"{_kind(a.kind)} {i}: {a.size} bytes", a.value) for i, a in enumerate(b.accesses)],
+        "memory-values": [
+            *((f"{_kind(a.kind)} {i}: {a.size} bytes", a.value) for i, a in enumerate(b.accesses)),
+            ("memory", b.state.memory),
+        ],
         "shadow-stack": [(f"shadow stack {e.kind} {i}", e.value) for i, e in enumerate(b.shadow)],
-        "fault": [("fault vector", b.vector), ("fault address", b.reported), ("rip at the fault", b.fault_state.ip),
-                  ("gprs at the fault", b.fault_state.gprs)],
+        "fault": _delivery(b),
         "trap": [("trap", b.trap), ("tf", b.state.tf), *((f"tf seen {i}", t) for i, t in enumerate(b.tf_seen))],
         "hits": [("hits", b.hits)],
         "containment": [("contained", b.contained)],
     }  # fmt: skip
     return groups[observable]
+
+
+def _delivery(b: Behaviour) -> list[tuple[str, Term]]:
+    """The frame of a fault, the state at delivery, and what was accessed up to it."""
+    frame = [("fault vector", b.vector), ("fault address", b.reported), ("error code", b.error), ("trapno", b.trapno)]
+    names = ("gprs", *(n for n in FLAG_BITS), "fs_base", "gs_base", "selectors", "mxcsr", "fip", "fdp", "fop", "memory")
+    state = [("rip at the fault", b.fault_state.ip)]
+    state += [(f"{n} at the fault", getattr(b.fault_state, n)) for n in names]
+    places = [(f"{_kind(a.kind)} {i} up to the fault: address", a.address) for i, a in enumerate(b.attempted)]
+    return [*frame, *state, ("hits at the fault", b.fault_hits), *places]
 
 
 def _components(state: State, *names: str) -> list[tuple[str, Term]]:

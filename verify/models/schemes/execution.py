@@ -134,13 +134,13 @@ def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, 
     rsp = bits.select(gprs, RSP)
     if Fixup.RETURN_ADDRESS in plan.fixups:
         value = bits.add(bits.load(o.state.memory, rsp, 8), correction)
-        accesses, failed = _stored(site, accesses, rsp, value, TRUE)
-        after = replace(after, memory=bits.write(after.memory, rsp, value))
+        accesses, failed, written = _stored(site, accesses, rsp, value, TRUE)
+        after = replace(after, memory=bits.write(after.memory, rsp, written))
     if Fixup.CALL in plan.fixups:
         value, wide = bits.add(site.origin, site.length), bits.eq(_code_segment(o.state), _code_segment(state))
         low, narrow = bits.extract(value, 31, 0), bits.not_(wide)
-        accesses, failed = _stored(site, accesses, rsp, value, wide)
-        accesses, fails = _stored(site, accesses, rsp, low, narrow)
+        accesses, failed, value = _stored(site, accesses, rsp, value, wide)
+        accesses, fails, low = _stored(site, accesses, rsp, low, narrow)
         failed = bits.or_(failed, fails)
         memory = bits.ite(wide, bits.write(after.memory, rsp, value), bits.write(after.memory, rsp, low))
         above = bits.add(rsp, bits.ite(wide, const(8, 64), const(4, 64)))
@@ -159,22 +159,23 @@ def _code_segment(state: State) -> Term:
 
 def _stored(
     site: Site, accesses: tuple[Access, ...], address: Term, value: Term, condition: Term
-) -> tuple[tuple[Access, ...], Term]:
-    """The log with a store of the scheme's own, made where the condition holds, and one bit: it fails.
+) -> tuple[tuple[Access, ...], Term, Term]:
+    """The log with a store of the scheme's own, made where the condition holds; one bit: it fails; what is there then.
 
     A store to bytes that the copy has just stored, at the same address, does not fail; it takes the place of the
     copy's.  NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads
     only.  Any other store fails like an access of the program.
     """
     if condition.value == 0:
-        return accesses, FALSE
+        return accesses, FALSE, value
     store = Access("w", address, value.width // 8, value, TRUE, condition)
     failed = bits.and_(condition, _beyond(site, address))
     for i, a in enumerate(accesses):
         if a.kind == "w" and a.address is address and a.size >= store.size:
-            both = replace(a, value=bits.ite(condition, _merged(a.value, value), a.value))
-            return (*accesses[:i], both, *accesses[i + 1 :]), failed
-    return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store)))
+            merged = _merged(a.value, value)
+            both = replace(a, value=bits.ite(condition, merged, a.value))
+            return (*accesses[:i], both, *accesses[i + 1 :]), failed, merged
+    return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store))), value
 
 
 def _merged(old: Term, low: Term) -> Term:

@@ -1,0 +1,17 @@
+"""Mutant of linux-uprobes-6.18: where the step faults, the program's memory is what the implementation made of it."""
+
+from dataclasses import replace
+
+from verify.models.schemes.linux_uprobes import SCHEME as REAL
+from verify.models.schemes.plan import Plan, Step
+
+OBLIGATION = "fault"  # expected to fail on each witness, where the real scheme keeps it
+WITNESSES = ("0f0b", "8903")
+
+
+def plan(data: bytes) -> Plan:
+    real = REAL.plan(data)
+    return replace(real, lost_on_abort=("memory",)) if isinstance(real, Step) else real
+
+
+SCHEME = replace(REAL, name="mutant-abort-leaves-memory", plan=plan)

@@ -1,0 +1,56 @@
+"""What verdicts rest on: the short ways to the answer agree with building and deciding everything again."""
+
+from random import Random
+
+import pytest
+
+from verify.models.isa.encode import representatives
+from verify.models.isa.forms import Cpu, all_forms
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.registry import SCHEMES
+from verify.models.sites import Probe, probe
+from verify.smt.decide import InMemory
+from verify.smt.dependence import Dependence
+from verify.smt.judge import Judge
+from verify.smt.verdicts import Verdict
+
+LINUX = Judge(SCHEMES["linux-uprobes-6.18"])
+SAMPLE = 14  # forms; all kinds of plan are among the encodings below
+ENCODINGS = (
+    "4889d8", "488b1d11223344", "8903", "a4", "f3a4", "9c", "9d", "55", "4154", "e811223344", "ffd3", "ff13", "66ffd3",
+    "48ff1b", "c3", "cb", "7405", "eb05", "0f1f440000", "0f0b", "c5f877", "c7f800000000", "f30f1ec8", "0f05", "d9e8",
+    "c8100001", "62f27d48a0040a", "c4e27d900c0a", "0fae13", "f30fa7c0", "0f01d6", "c5f8e8c0",
+)  # fmt: skip
+
+
+def random_encodings() -> list[str]:
+    forms = Random(9).sample(sorted(all_forms(), key=lambda f: f.name), SAMPLE)
+    return [data.hex() for f in forms for data in list(representatives(f, Cpu.AMD))[:1]]
+
+
+def decided_again(p: Probe) -> set[str]:
+    """Every assumption dropped, everything built and decided."""
+    other = Dependence(ASSUMPTIONS, InMemory())
+    built = other._built(p, LINUX._proved(p))
+    return {name for name in ASSUMPTIONS if other._falls(name, p, built)}
+
+
+@pytest.mark.parametrize("text", [*ENCODINGS, *random_encodings()])
+def test_what_is_plain_is_what_deciding_gives(text):
+    p = probe(bytes.fromhex(text), LINUX.scheme, Cpu.AMD)
+    if LINUX.judged(p).verdict in {None, Verdict.REFUSED, Verdict.UNKNOWN}:
+        assert LINUX.rests_on(p, ASSUMPTIONS) == set()
+    else:
+        assert LINUX.rests_on(p, ASSUMPTIONS) == decided_again(p)
+
+
+def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():
+    judge = Judge(SCHEMES["identity"])
+    assert judge.rests_on(probe(b"\x8b\x03", judge.scheme, Cpu.AMD), ASSUMPTIONS) == set()
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before():
+    first, second = Judge(LINUX.scheme), Judge(LINUX.scheme)
+    p = probe(bytes.fromhex("e811223344"), LINUX.scheme, Cpu.AMD)
+    some = {name: first.rests_on(p, frozenset({name})) for name in sorted(ASSUMPTIONS, reverse=True)}
+    assert frozenset().union(*some.values()) == second.rests_on(p, ASSUMPTIONS)
