@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from verify.confirm_counterexample import confirmation
 from verify.confirm_how import cut, headers, rows, samples
 from verify.confirm_kernel import machine_cpu
 from verify.live.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel_how import manners
 from verify.live.kernel_registration import Mapped, map_executable
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux_uprobes import SCHEME, plan_in_32_bits
+from verify.smt.judge import Judge
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
 IN_32_BITS = replace(SCHEME, plan=plan_in_32_bits)
@@ -73,3 +76,14 @@ def test_the_kernel_runs_every_kind_of_plan_of_a_32_bit_analysis_as_it_is_transc
 def test_the_64_bit_plan_is_not_what_the_kernel_does_then(text: str) -> None:
     (seen,) = rows([bytes.fromhex(text)], SCHEME, machine_cpu(), mapped_in_32_bits)
     assert not seen.agrees
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("488b0511223344", "confirmed: deviates in "), ("41ffd3", "confirmed: deviates in "),
+    ("4889d8", "confirmed: identical"),
+])  # fmt: skip
+def test_a_counterexample_is_confirmed_with_such_a_process(text: str, said: str) -> None:
+    data, assumptions = bytes.fromhex(text), ASSUMPTIONS - {"analysed-as-64-bit"}
+    judgement = Judge(SCHEME, assumptions).judgement(data, machine_cpu())
+    answer = confirmation(data, judgement, assumptions, "refuted")
+    assert answer.startswith(said) and "where a 32-bit process has the file mapped" in answer
