@@ -9,6 +9,7 @@ from verify.explain import CPUS, encoding_row
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
+from verify.models.sites import probe
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge
 from verify.smt.verdicts import Verdict
@@ -95,6 +96,7 @@ def test_what_the_kernel_declines_is_refused(text):
     assert JUDGE.judgement(bytes.fromhex(text).ljust(16, b"\x90"), Cpu.AMD).verdict is Verdict.REFUSED
 
 
+IN_64_BITS = frozenset({"analysed-as-64-bit"})
 FALLS = {  # assumption -> an encoding that is proved under it, and what is refuted without it
     "no-alignment-check": ("54", "fault"),  # an unaligned push by kernel code raises no #AC
     "trap-siginfo": ("4889d8", "trap"),  # si_code SI_USER in place of TRAP_TRACE
@@ -129,16 +131,16 @@ def test_without_an_assumption_what_depends_on_it_falls(name):
 def test_analysed_for_a_32_bit_program_these_go_wrong(text, observable):
     """Seen on 6.18.44 with a 32-bit process that has the file mapped."""
     data = bytes.fromhex(text)
-    assert "analysed-as-64-bit" in encoding_row(data, JUDGE, CPUS["amd"])["rests_on"]
-    found = Judge(LINUX, ASSUMPTIONS - {"analysed-as-64-bit"}).judgement(data, Cpu.AMD)
+    assert JUDGE.rests_on(probe(data, LINUX, Cpu.AMD), IN_64_BITS) == IN_64_BITS
+    found = Judge(LINUX, ASSUMPTIONS - IN_64_BITS).judgement(data, Cpu.AMD)
     assert observable in [d.observable for d in found.deviations]
 
 
 @pytest.mark.parametrize("text", ["4889d8", "90", "e811223344", "c3", "ffd0", "488b03", "55", "4150"])
 def test_analysed_for_a_32_bit_program_these_stay_right(text):
     data = bytes.fromhex(text)
-    assert "analysed-as-64-bit" not in encoding_row(data, JUDGE, CPUS["amd"])["rests_on"]
-    assert Judge(LINUX, ASSUMPTIONS - {"analysed-as-64-bit"}).judgement(data, Cpu.AMD).verdict is Verdict.PROVED
+    assert not JUDGE.rests_on(probe(data, LINUX, Cpu.AMD), IN_64_BITS)
+    assert Judge(LINUX, ASSUMPTIONS - IN_64_BITS).judgement(data, Cpu.AMD).verdict is Verdict.PROVED
 
 
 @pytest.mark.parametrize("text", ["8ec0", "8ee0", "8ee8", "0fa9", "0fb43b", "0fb53b", "480fb43b", "90"])
