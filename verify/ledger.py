@@ -98,6 +98,8 @@ class Ledger:
         if not self._obligations.exists():
             return {}
         lines = lines_of(self._obligations)
+        if lines and lines[0].startswith("["):  # format 1 had no fingerprint
+            return {}
         if not lines or "fingerprint" not in _object(lines[0]):
             raise ValueError("its first line is not a fingerprint")
         if not lines[0].startswith(self._header):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -116,4 +117,6 @@ def judged_forms(
         yield from map(worker.learnt, groups)
         return
     with pool(jobs, _start, (setting, known, classes)) as workers:
-        yield from workers.map(_learnt, groups)
+        waiting = deque(workers.submit(_learnt, group) for group in groups)
+        while waiting:
+            yield waiting.popleft().result()

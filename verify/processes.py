@@ -22,8 +22,7 @@ def pool(jobs: int, begin: Callable[..., None], given: tuple[Any, ...]) -> Itera
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (begin, given)) as workers:
         try:
             yield workers
-        except BaseException:
-            workers.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # nothing is cancelled: the executor cannot mark cancelled tasks as broken
             for child in frozenset(multiprocessing.active_children()) - others:
                 child.terminate()
             raise

@@ -31,8 +31,11 @@ def locked(directory: Path) -> Iterator[None]:
 def replace(path: Path, text: str) -> None:
     """Replaces the file whole; a reader sees the old text or the new one."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def lines_of(path: Path) -> list[str]:

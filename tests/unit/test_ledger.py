@@ -83,6 +83,16 @@ def test_decisions_of_other_code_are_not_used_and_are_replaced(filled, monkeypat
     assert Ledger(filled, SCHEME).decisions == {}
 
 
+def test_a_file_without_a_fingerprint_is_of_other_code_and_stays_until_it_is_replaced(filled):
+    path = obligations(filled)
+    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[1:]))
+    before = path.read_bytes()
+    ledger = Ledger(filled, SCHEME)
+    assert (ledger.decisions, ledger.notices, path.read_bytes()) == ({}, [], before)
+    ledger.add(ROWS[:1])
+    assert Ledger(filled, SCHEME).decisions == dict(ROWS[:1])
+
+
 def test_versions_are_recorded_beside_what_was_decided(filled, monkeypatch):
     monkeypatch.setattr("verify.ledger.versions", lambda: "z3-solver 0, Python 0")
     again = Ledger(filled, SCHEME)
