@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from verify.models.isa import memory_style
@@ -123,7 +124,9 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     found: set[str] = set()
     for j in valid:
         for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
-            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
+            without = Judge(judge.scheme, judge.assumptions - {name})
+            again = replace(j.probe, scheme=without.scheme, plan=without.scheme.plan(j.probe.data))
+            other = dict(without.judged(again).observables)
             if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
                 found.add(name)
     return sorted(found)

@@ -170,6 +170,10 @@ class Judge:
         """Those of the named assumptions that some proved observable of the probe's class rests on."""
         return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
 
+    def replanned(self, p: Probe, names: frozenset[str]) -> frozenset[str]:
+        """Those of them without which the scheme's other plan for the encoding lets a proved observable fall."""
+        return self.dependence.replanned(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
+
     def _proved(self, p: Probe) -> frozenset[str]:
         decided = self.class_result(p).decided
         return frozenset(d.observable for d in decided if d.decision.verdict is Verdict.PROVED)
