@@ -22,7 +22,7 @@ class Request:
     style: str
     store: bool
     quiet: bool
-    step: int
+    step: float
     jobs: int
     runs: int
 

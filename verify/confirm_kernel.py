@@ -1,7 +1,8 @@
 """The running kernel against the scheme's model: does the model predict what the kernel does with each encoding?
 
-Decides three things of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted.
-What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted on that alone is predicted identical.
+Decides of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted, and is it in each
+state that was run (`confirm_states`). What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted
+on that alone is predicted identical.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ SCHEME: Final = "linux-uprobes-6.18"
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
-    "containment": "what follows in a slot is hlt, which stops the program in both places",
+    "containment": "what follows in a slot does the same there, or is hlt, which stops the program in both places",
     "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
 }
 
@@ -119,8 +120,11 @@ class Predictor:
         shown = [s for s in comparison.shown if not s.state.breaks]
         if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
             return 0, ()  # what is optimised deviates from the second hit on
-        there = ((s, self._judge.judgement(s.encoding, self._cpu)) for s in shown)
-        return len(shown), tuple(a for s, j in there if (a := self._states.apart(j, s)) is not None)
+        own = {comparison.encoding: judgement}
+        for s in shown:
+            if s.encoding not in own:  # where it stands elsewhere
+                own[s.encoding] = self._judge.judgement(s.encoding, self._cpu)
+        return len(shown), tuple(a for s in shown if (a := self._states.apart(own[s.encoding], s)) is not None)
 
     def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
         """The assumption that leaves a deviation out, or nothing."""
@@ -274,8 +278,13 @@ def present(encodings: Iterable[bytes]) -> tuple[list[bytes], Counter[str]]:
     return here, skipped
 
 
-def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
-    begun, encodings = time.monotonic(), unique(islice(registration_corpus(), 0, None, step))
+def sampled(encodings: Iterable[bytes], step: float) -> Iterator[bytes]:
+    """One in `step` encodings (1 or more, not only whole numbers), the first one among them."""
+    return (e for i, e in enumerate(encodings) if i % step < 1)
+
+
+def _tasks(step: float, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
+    begun, encodings = time.monotonic(), unique(sampled(registration_corpus(), step))
     while task := tuple(islice(encodings, TASK)):
         if seconds is not None and time.monotonic() - begun > seconds:
             return
@@ -283,9 +292,10 @@ def _tasks(step: int, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
 
 
 def compared(
-    ranges: tuple[OpcodeRange, ...], step: int, jobs: int = 1, judge: Judge | None = None, seconds: float | None = None
+    ranges: tuple[OpcodeRange, ...], step: float, jobs: int = 1, judge: Judge | None = None,
+    seconds: float | None = None,
 ) -> Generator[Agreement, None, None]:
-    """Every `step`-th encoding of the corpus, run for real and predicted; raises UprobesUnavailable.
+    """One in `step` encodings of the corpus, run for real and predicted; raises UprobesUnavailable.
 
     `jobs` processes share the work, each with probes on files of its own; the agreement so far after each task.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from verify.live.capabilities import visible
@@ -22,6 +23,7 @@ from verify.live.state import GPR_NAMES
 from verify.models.evaluation import Adaptive, Memory, World, program
 from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.problems import own_values, problem
+from verify.models.schemes.plan import Emulate
 from verify.smt.judge import Judgement
 from verify.smt.obligations import obligations
 
@@ -103,6 +105,8 @@ class _There(World):
             return self._fault(*args[:4])
         if name == "access_error":
             return self._error(*args[:4])
+        if name == "access_address":
+            return args[0] if self._fault(*args[:4]) == PF else 0
         if name.endswith(".misaligned"):
             return int(args[0] != 0)
         return TABLES[name](*args) if name in TABLES else World.function(self, name, sort, args)
@@ -139,12 +143,14 @@ class States:
     def __init__(self, assumptions: frozenset[str]) -> None:
         self._assumptions = assumptions
         self._classes: dict[tuple[object, ...], tuple[tuple[str, ...], Adaptive]] = {}
+        self._own: dict[bytes, dict[str, int]] = {}          # of the encoding that was asked for last
 
     def apart(self, judgement: Judgement, shown: Shown) -> Apart | None:
         """Where the state shows what is not predicted of it, or does not show what must be seen."""
         said = self.deviating(judgement, shown) if judgement.deviations else frozenset[str]()
         seen = shown.observables - {X87_POINTERS}
-        if (must_show(shown, said) and not seen) or (seen and not said):
+        emulated = isinstance(judgement.probe.plan, Emulate)
+        if (not seen and must_show(shown, said, emulated)) or not _covers(shown, said, seen):
             state = shown.state
             return Apart(shown.encoding.hex(), state.kind, state.name, tuple(sorted(said)), tuple(sorted(seen)))
         return None
@@ -158,20 +164,42 @@ class States:
             evaluator = Adaptive(program(tuple(o.goal for o in asked)))
             self._classes[p.key] = tuple(o.observable for o in asked), evaluator
         names, evaluator = self._classes[p.key]
-        values = _Environment(environment(shown.state, shown.setting, shown.placement.busy) | own_values(p))
+        if p.data not in self._own:
+            self._own = {p.data: own_values(p)}
+        state = environment(shown.state, shown.setting, shown.placement.busy)
+        values = _Environment(state | self._own[p.data])
         found = evaluator(values, _there(shown.state, shown.setting))
         return frozenset(name for name, holds in zip(names, found, strict=True) if not holds)
 
 
-def must_show(shown: Shown, predicted: frozenset[str]) -> bool:
-    """Whether what is predicted of a state is certain to be seen in it.
+def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:
+    """Whether everything seen is predicted, or follows from it.
+
+    What follows: anything from a fault on one side, from code that ran elsewhere, from going on elsewhere; and where
+    the datapath may raise an exception of its own.
+    """
+    one_side = "fault" in said and bool({"fault", "trap"} & seen)
+    if one_side or "containment" in said or "next-ip" in said & seen:
+        return True
+    return bool(said) if said and _may_raise(shown.state) else seen <= said
+
+
+def _may_raise(state: State) -> bool:
+    """Whether the state has SIMD exceptions unmasked, or an x87 exception pending."""
+    unmasked = MASKS & ~int.from_bytes(state.xstate[24:26], "little")
+    return bool(unmasked or state.xstate[2] & PENDING)
+
+
+def must_show(shown: Shown, predicted: frozenset[str], emulated: bool) -> bool:
+    """Whether what is predicted of a state is certain to be seen in it; `emulated`: the processor runs no copy.
 
     Not certain: what rests on an exception of the datapath; a fault that differs in its error code alone, where no
     frame is delivered; that code behind the instruction runs elsewhere, where it does the same there; hits of further
     iterations, where the program's own trap ends the run; x87 pointers.
     """
-    image = shown.state.xstate
-    if image[2] & PENDING or MASKS & ~int.from_bytes(image[24:26], "little") or shown.end == "runaway":
+    if emulated and "fault" in predicted and shown.end == "fault":
+        return True
+    if _may_raise(shown.state) or shown.end == "runaway":
         return False
     sure = predicted - ({X87_POINTERS, "hits"} if shown.end == "trap" else {X87_POINTERS})
     if shown.end != "arrived" or shown.placement.tail not in (b"", ORDINARY):
@@ -206,6 +234,7 @@ def environment(state: State, setting: Setting, busy: int = 0) -> dict[str, Any]
     }  # fmt: skip
 
 
+@lru_cache(256)
 def _vectors(image: bytes) -> tuple[int, ...]:
     """32 registers of 512 bits: the components that the processor has."""
     at = {c.bit: c.offset for c in visible().components}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from verify.confirm_kernel import Agreement, Predictor
+from verify.confirm_kernel import Agreement, Predictor, sampled
 from verify.live.kernel import Comparison, Deviation
 from verify.live.kernel_outcome import Difference
 from verify.models.isa.forms import Cpu
@@ -82,3 +82,8 @@ def test_runs_are_counted_by_kind_of_state() -> None:
     assert found.document()["states"] == {
         "handler": {"runs": 2, "deviating": 0}, "standard": {"runs": 5, "deviating": 0},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "taken"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (2.4, [0, 3, 5])])
+def test_one_in_so_many_encodings_is_taken(step: float, taken: list[int]) -> None:
+    assert [e[0] for e in sampled((bytes((i,)) for i in range(8)), step)] == taken

@@ -104,31 +104,35 @@ class KernelJudge:
             yield from (e for e, how in zip(batch, ends, strict=True) if how != UNDEFINED)
 
     def compare(
-        self, encodings: Iterator[bytes], hits: int = 3, wanted: frozenset[str] | None = None
+        self, encodings: Iterator[bytes], hits: int = 3, wanted: frozenset[str] | None = None, each: bool = False
     ) -> Iterator[Comparison]:
         """The verdict on each encoding, in order; `hits` runs with the probe in the first state and in some others.
 
         `wanted`: the kinds of state, placements included, that are run (None: all). An encoding is run in every
-        standard state, in one of each other kind, and in one other place.
+        standard state, in a state of some other kinds, and in one other place; with `each`, in all of them.
         """
         number = 0
         while batch := list(islice(encodings, BATCH)):
-            yield from _compared(batch, hits, wanted, number)
+            yield from _compared(batch, hits, wanted, number, each)
             number += 1
 
 
-def _compared(encodings: Sequence[bytes], hits: int, wanted: frozenset[str] | None, number: int) -> list[Comparison]:
+def _compared(
+    encodings: Sequence[bytes], hits: int, wanted: frozenset[str] | None, number: int, each: bool
+) -> list[Comparison]:
     with Runner(HERE, encodings) as runner:
         offsets = [HERE.offset(i) for i in range(len(encodings))]
         errnos = refusals([runner.text[o : o + COPIED] for o in offsets])
         first = standard_states(runner.child)
         families = _wanted((*((s,) for s in first), *kinds(runner.child)), wanted)
+        families = tuple((s,) for f in families for s in f) if each else families
         accepted = [i for i, errno in enumerate(errnos) if not errno]
         seen = _seen(runner, accepted, families, hits, number)
         ends = [tuple(_end(runner, state, i) for state in first) for i in range(len(encodings))]
         origins = [runner.setting(i).origin for i in range(len(encodings))]
-    elsewhere = _elsewhere(encodings, accepted, wanted, hits, number)
-    return [_comparison(e, origins[i], errnos[i], ends[i], [*filter(None, (seen.get(i), elsewhere.get(i)))])
+    ending = [i for i in accepted if i not in runner.endless]
+    there = _elsewhere(encodings, ending, wanted, hits, number, each)
+    return [_comparison(e, origins[i], errnos[i], ends[i], [*([seen[i]] if i in seen else ()), *there.get(i, ())])
             for i, e in enumerate(runner.encodings)]
 
 
@@ -148,6 +152,8 @@ def _seen(
 
 
 def _end(runner: Runner, state: State, index: int) -> str:
+    if index in runner.endless:
+        return "runaway"
     outcome = runner.plain.get(index, {}).get(state) or runner.run(state, index)
     return end(outcome.stop, runner.setting(index))
 
@@ -159,29 +165,32 @@ def end(stop: Stop, at: Setting) -> str:
 
 
 def _elsewhere(
-    encodings: Sequence[bytes], accepted: Sequence[int], wanted: frozenset[str] | None, hits: int, number: int
-) -> dict[int, Seen]:
-    """What the accepted encodings show in another place each."""
+    encodings: Sequence[bytes], accepted: Sequence[int], wanted: frozenset[str] | None, hits: int, number: int,
+    each: bool,
+) -> dict[int, list[Seen]]:  # fmt: skip
+    """What the accepted encodings show in another place each, or in each other place."""
     places = [p for p in PLACEMENTS if wanted is None or p.name in wanted]
-    found: dict[int, Seen] = {}
+    found: dict[int, list[Seen]] = {}
     for turn, placement in enumerate(places):
-        chosen = [i for i in accepted if zlib.crc32(encodings[i]) // 7 % len(places) == turn]
+        chosen = [i for i in accepted if each or zlib.crc32(encodings[i]) // 7 % len(places) == turn]
         if not chosen:
             continue
         with Runner(placement, [encodings[i] for i in chosen]) as runner:
-            families = _states_there(runner)
+            states = _states_there(runner)
+            families = tuple((s,) for s in states) if each else (states,)
             seen = _seen(runner, range(len(chosen)), families, hits, number)
-        found |= {chosen[i]: s for i, s in seen.items()}
+        for i, s in seen.items():
+            found.setdefault(chosen[i], []).append(s)
     return found
 
 
-def _states_there(runner: Runner) -> tuple[Family, ...]:
-    """The standard states plain, and one of other, trap and fault; TF only where no prologue runs before."""
+def _states_there(runner: Runner) -> Family:
+    """The standard states plain, other, trap and fault; TF only where no prologue runs before."""
     placement = runner.placement
-    broken = frozenset({"not-restartable"} if placement.prologue else ())
-    plain, other, _, trap, fault = (replace(s, kind=placement.name, breaks=broken)
-                                    for s in standard_states(runner.child, placement.space))
-    return (plain,), (other, fault) if placement.prologue else (other, trap, fault)
+    plain, other, _, trap, fault = (
+        replace(s, name=f"{placement.name}, {s.name}", kind=placement.name)
+        for s in standard_states(runner.child, placement.space))
+    return (plain, other, fault) if placement.prologue else (plain, other, trap, fault)
 
 
 def _comparison(

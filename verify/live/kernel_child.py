@@ -138,6 +138,7 @@ class Tracee:
         self._running, self._stopped_run = 0, -1             # odd while a run lasts; the run that was stopped
         self._done = threading.Event()
         self._restartable = False
+        self._left = b""                                     # the xsave image as the last run left it, where known
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -288,10 +289,11 @@ class Tracee:
             self._signal_stack[RSEQ_AREA + 8 : RSEQ_AREA + 16] = bytes(8)
         ctypes.memmove(self._registers, registers, len(registers))
         trace_request(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
-        if xstate is not None:
+        if xstate is not None and xstate != self._left:
             ctypes.memmove(self._image, xstate, len(xstate))
             self._vector.base, self._vector.length = ctypes.addressof(self._image), len(xstate)
             trace_request(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
+        self._left = b""
         self._running += 1
         number, code, address = self._stop()
         while number == signal.SIGSTOP and self._stopped_run != self._running:      # meant for the run before
@@ -299,8 +301,10 @@ class Tracee:
         self._running += 1
         seen = self._read_registers()
         image = b"" if xstate is None else self._read_xstate()
-        entry, frame = self._delivered(number) if delivered and number in HANDLED else ((), b"")
-        return Stop(number, code, address, seen, image, entry, frame)
+        if delivered and number in HANDLED:
+            return Stop(number, code, address, seen, image, *self._delivered(number))
+        self._left = image
+        return Stop(number, code, address, seen, image)
 
     def _delivered(self, number: int) -> tuple[tuple[int, ...], bytes]:
         """Has the signal delivered: the registers at the handler's first instruction, and its stack."""

@@ -65,7 +65,7 @@ def frame_differences(plain: Stop, probed: Stop, alike: bool) -> Iterator[FrameD
         if bool(plain.frame) != bool(probed.frame) and alike:
             yield FrameDifference("a signal frame in only one of the runs")
         return
-    if plain.entry != probed.entry:
+    if alike and plain.entry != probed.entry:
         yield FrameDifference("the handler is entered with other registers")
     trap = signal.SIGTRAP in (plain.signal, probed.signal)
     for name, a, b in _parts(plain, probed):

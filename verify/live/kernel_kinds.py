@@ -1,7 +1,7 @@
 """Kinds of initial states beside the standard ones: what programs rarely do, and what schemes get wrong there.
 
-Decides nothing about instructions. A family is a tuple of states of one kind, of which an encoding is run in one (or in
-each, where it is asked for); which one depends on its bytes alone.
+Decides nothing about instructions. A family is a tuple of states of one kind, of which an encoding is run in one at
+most (or in each, where it is asked for); which one depends on its bytes alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ END: Final = DATA + DATA_SIZE
 STACK_EDGE, OPERAND_EDGE, READ_ONLY, NON_CANONICAL = "stack-edge", "operand-edge", "read-only", "non-canonical"
 NULL_SELECTORS, FAR_32, FLAG_BITS_SET, EXCEPTIONS, HANDLER = (
     "null-selectors", "far-32", "flags", "exceptions", "handler")
+SPARSE: Final = frozenset((STACK_EDGE, OPERAND_EDGE, READ_ONLY, NON_CANONICAL, NULL_SELECTORS, FAR_32, FLAG_BITS_SET,
+                           EXCEPTIONS, HANDLER))
+SHARE: Final = 3                                    # an encoding in so many is run in a state of a kind
 BELOW_END: Final = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64)
 BELOW_START: Final = (1, 2, 3, 4, 7, 8, 16, 32)
 #: addresses that no program has mapped: not canonical, at the end of user space, in the kernel half. The low half of
@@ -44,7 +47,7 @@ CODE_32_SELECTOR: Final = CODE_32 << 3 | 3
 RAISING: Final = struct.pack("<IIIIQQQQ", 0x7F80_0001, 1, 0x7F80_0000, 0x7F7F_FFFF, 0x7FF0_0000_0000_0001, 3,
                              0x7FEF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000)
 UNMASKED_MXCSR, UNMASKED_X87, X87_INVALID_UNMASKED = 0, 0x0340, 0x037E
-PENDING: Final = 0x0081                             # IE and ES: an x87 exception waits to be raised
+PENDING: Final = 0x8081                             # IE, ES and B: an x87 exception waits to be raised
 
 
 def kinds(child: Tracee) -> tuple[Family, ...]:
@@ -59,9 +62,15 @@ def kinds(child: Tracee) -> tuple[Family, ...]:
     )
 
 
-def chosen(encoding: bytes, family: Family) -> State:
-    """The state of the family in which the encoding is run."""
-    return family[zlib.crc32(encoding + family[0].kind.encode()) % len(family)]
+def chosen(encoding: bytes, family: Family) -> State | None:
+    """The state of the family in which the encoding is run; None where it is left to other encodings.
+
+    A family of one state is for every encoding, others of this module for every SHARE-th.
+    """
+    number = zlib.crc32(encoding + family[0].kind.encode())
+    if len(family) > 1 and family[0].kind in SPARSE and number % SHARE:
+        return None
+    return family[number // SHARE % len(family)]
 
 
 def _stack_edges(plain: State) -> Iterator[State]:

@@ -6,6 +6,7 @@ Decides which differences stand: what differs between two runs without a probe d
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,7 @@ class Runner:
         self._protection, self._id = (True, False), False
         self._tracked = Tracked()
         self.plain: dict[int, dict[State, Outcome]] = {}    # the runs without a probe, by slot
+        self.endless: set[int] = set()                      # slots that a run did not come out of
         self._settings = [placement.setting(i, self.text) for i in range(len(encodings))]
 
     def __enter__(self) -> Self:
@@ -113,11 +115,14 @@ class Runner:
         return self._settings[index]
 
     def run_plain(self, families: Sequence[Family]) -> None:
-        """Runs every slot without a probe in the states that are its own."""
+        """Runs every slot without a probe in the states that are its own; after an endless run, in no more of them."""
         self.plain = {index: {} for index in range(len(self.encodings))}
         for state, indexes in self.families(families):
             for index in indexes:
-                self.plain[index][state] = self.run(state, index)
+                if index not in self.endless:
+                    outcome = self.plain[index][state] = self.run(state, index)
+                    if outcome.stop.signal == signal.SIGSTOP:
+                        self.endless.add(index)
 
     def run(self, state: State, index: int) -> Outcome:
         """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
@@ -147,7 +152,8 @@ class Runner:
         for family in families:
             rows: dict[State, list[int]] = {state: [] for state in family}
             for index, encoding in enumerate(self.encodings):
-                rows[chosen(encoding, family)].append(index)
+                if (state := chosen(encoding, family)) is not None:
+                    rows[state].append(index)
             yield from ((state, found) for state, found in rows.items() if found)
 
     def probed(self, accepted: Sequence[int], families: Sequence[Family], hits: int, first: State) -> dict[int, Seen]:
@@ -161,7 +167,7 @@ class Runner:
                 self.occupy()
             for state, indexes in self.families(families):
                 for index in indexes:
-                    if index in found:
+                    if index in found and state in self.plain[index]:
                         counted = partial(probes.hits, counters[index])
                         wanted = hits if state is first else _wanted(state, self.encodings[index], hits)
                         self._hit(found[index], state, index, wanted, counted)

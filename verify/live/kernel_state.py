@@ -11,6 +11,7 @@ import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from verify.live.capabilities import visible
@@ -79,6 +80,7 @@ def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
 FILLINGS: Final = ((0x120, False), (0x5A5, True))
 
 
+@cache
 def data_words(first: int, far: bool, landing: int = LANDING) -> bytes:
     """The data region: differing landing addresses, as quadwords or as 32-bit far pointers to segment 33."""
     places = (landing + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
@@ -124,6 +126,7 @@ def _vector_bytes(size: int, seed: int) -> bytes:
 def _xstate(initial: bytes, offsets: Mapping[str, tuple[int, int]], seed: int) -> bytes:
     image = bytearray(initial)
     image[:160] = _x87(FCW, 4 if seed == 0 else 2)
+    image[28:32] = initial[28:32]                   # MXCSR_MASK is the processor's
     image[160:416] = _vector_bytes(256, seed)
     used = 3
     for name, (offset, size) in offsets.items():

@@ -1,0 +1,171 @@
+"""Kinds of states of the kernel's judge: what each shows, and that a fault seeded into the model is found by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from verify.confirm_kernel import BEFORE, Predictor, machine_cpu
+from verify.confirm_states import SLOT_SIZE, SLOTS
+from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel_child import DATA, LANDING, STUBS
+from verify.live.kernel_kinds import (
+    EXCEPTIONS,
+    FAR_32,
+    FLAG_BITS_SET,
+    HANDLER,
+    NON_CANONICAL,
+    NULL_SELECTORS,
+    OPERAND_EDGE,
+    READ_ONLY,
+    STACK_EDGE,
+)
+from verify.live.kernel_placement import LAST_SLOT, PLACEMENTS
+from verify.live.kernel_ptrace import RIP
+from verify.live.kernel_runner import Runner
+from verify.live.kernel_slots import hanging
+from verify.live.kernel_state import STANDARD, X87_AREA, standard_states
+from verify.live.uprobe import Probes
+from verify.models.bits import const
+from verify.models.schemes import execution
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.linux_uprobes import plan
+from verify.models.schemes.plan import Emulate, Fixup, InPlace, Nop, Plan, Step
+from verify.models.schemes.registry import SCHEMES
+from verify.smt.judge import Judge
+
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
+SCHEME = SCHEMES["linux-uprobes-6.18"]
+LOAD_16, NOP_5 = "0fb705aa555a25", "0f1f440000"
+
+
+def stepped(data: bytes) -> Step:
+    found = plan(data)
+    assert isinstance(found, Step)
+    return found
+
+
+Seed = Callable[[bytes], Plan]
+SEEDS: Mapping[str, Seed] = {
+    "the trap number is the fault's own": lambda _: InPlace(),
+    "the kernel stores no return address": lambda d: replace(stepped(d), fixups=stepped(d).fixups - {Fixup.CALL}),
+    "a nop of three bytes": lambda _: Emulate(Nop(), 3),
+    "a nop of two bytes": lambda _: Emulate(Nop(), 2),
+    "a nop of one byte": lambda _: Emulate(Nop(), 1),
+    "a nop of five bytes, never optimised": lambda _: Emulate(Nop(), 5),
+    "the push is stepped": lambda d: replace(stepped(b"\x8b" + d[1:]), length=1),
+    "the scratch register is not restored": lambda d: replace(stepped(d), restore_scratch=False),
+}
+ROWS = (  # kind of state, encoding, the fault, whether it is the standard states that do not find it
+    (HANDLER, "8b03", "the trap number is the fault's own", True),
+    (STACK_EDGE, "66ffd3", "the kernel stores no return address", True),
+    (OPERAND_EDGE, "0fae3f", "a nop of three bytes", False),
+    (NON_CANONICAL, "0fae3f", "a nop of three bytes", False),
+    (READ_ONLY, "8807", "a nop of two bytes", False),
+    (FLAG_BITS_SET, "50", "the push is stepped", True),
+    (EXCEPTIONS, "9b", "a nop of one byte", True),
+    (STANDARD, NOP_5, "a nop of five bytes, never optimised", False),
+    *((p.name, LOAD_16, "the scratch register is not restored", False) for p in PLACEMENTS),
+)
+
+
+@pytest.fixture(name="shown", scope="module")
+def _shown() -> dict[str, Comparison]:
+    encodings = list(dict.fromkeys((*(row[1] for row in ROWS), "8ed8", "48ff1b", "90")))
+    with KernelJudge() as judge:
+        found = judge.compare(map(bytes.fromhex, encodings), each=True)
+        return dict(zip(encodings, found, strict=True))
+
+
+@pytest.fixture(name="right", scope="module")
+def _right() -> Predictor:
+    return Predictor(Judge(SCHEME), machine_cpu())
+
+
+def only(comparison: Comparison, kind: str) -> Comparison:
+    """What the states of one kind alone showed."""
+    return replace(
+        comparison, deviations=tuple(d for d in comparison.deviations if d.kind == kind),
+        assumed=tuple(d for d in comparison.assumed if d.kind == kind),
+        shown=tuple(s for s in comparison.shown if s.state.kind == kind),
+        frames=comparison.frames if kind == HANDLER else (),
+    )  # fmt: skip
+
+
+def finds(predictor: Predictor, comparison: Comparison, kind: str) -> bool:
+    """Whether the states of the kind contradict the model."""
+    row = predictor.row(only(comparison, kind))
+    return bool(row.apart or row.frame) or (row.said, row.seen) == ("identical", "deviates")
+
+
+@pytest.mark.parametrize(("kind", "encoding", "seed", "alone"), ROWS, ids=[row[0] for row in ROWS])
+def test_seeded_fault_of_the_model_is_found_by_the_kind_of_state(
+    shown: dict[str, Comparison], right: Predictor, kind: str, encoding: str, seed: str, alone: bool
+) -> None:
+    scheme = replace(SCHEME, name="seeded", plan=SEEDS[seed])
+    wrong = Predictor(Judge(scheme), machine_cpu())
+    assert not finds(right, shown[encoding], kind)
+    assert finds(wrong, shown[encoding], kind)
+    assert not (alone and finds(wrong, shown[encoding], STANDARD))
+
+
+def test_seeded_width_of_a_far_call_is_found(
+    shown: dict[str, Comparison], right: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not finds(right, shown["48ff1b"], FAR_32)
+    monkeypatch.setattr(execution, "_code_segment", lambda state: const(0x33, 16))
+    wrong = Predictor(Judge(SCHEME), machine_cpu())
+    assert finds(wrong, shown["48ff1b"], FAR_32)
+    assert not finds(wrong, shown["48ff1b"], STANDARD)
+
+
+def test_null_selectors_are_seen_and_left_out_by_name_only(shown: dict[str, Comparison]) -> None:
+    differences = [d.difference for d in shown["8ed8"].assumed if d.kind == NULL_SELECTORS]
+    assert {(d.observable, d.assumption) for d in differences} == {("segment-bases", "null-selectors")}
+    named = Predictor(Judge(SCHEME, ASSUMPTIONS | {"null-selectors"}), machine_cpu())
+    without = Predictor(Judge(SCHEME, ASSUMPTIONS - {"null-selectors"}), machine_cpu())
+    assert "null-selectors" in named.row(shown["8ed8"]).assumed
+    assert not finds(named, shown["8ed8"], NULL_SELECTORS)
+    assert finds(without, shown["8ed8"], NULL_SELECTORS)
+
+
+def test_every_kind_is_run_and_counted(shown: dict[str, Comparison]) -> None:
+    runs = dict(shown["90"].runs)
+    kinds = {STANDARD, STACK_EDGE, OPERAND_EDGE, READ_ONLY, NON_CANONICAL, NULL_SELECTORS, FAR_32, FLAG_BITS_SET,
+             EXCEPTIONS, HANDLER, *(p.name for p in PLACEMENTS)}
+    assert set(runs) == kinds
+    assert min(runs.values()) >= 2
+
+
+def test_frame_differs_in_the_trap_number_alone(shown: dict[str, Comparison]) -> None:
+    faults = [d for d in shown["8b03"].assumed if d.difference.assumption == "fault-frame"]
+    assert {d.kind for d in faults} == {HANDLER}
+    assert not shown["8b03"].deviations
+    page_faults = [probed for plain, probed in shown["8b03"].frames if plain == 14]
+    assert page_faults
+    assert set(page_faults) <= BEFORE
+
+
+def test_call_at_the_end_of_the_stack_is_restarted(shown: dict[str, Comparison]) -> None:
+    states = {d.state for d in shown["66ffd3"].deviations if d.difference.observable == "hits"}
+    assert states == {f"{STACK_EDGE} end-{k}" for k in range(6)}    # 8 bytes from rsp - 2 on do not fit
+
+
+def test_last_slot_is_the_one_that_is_used() -> None:
+    placement = next(p for p in PLACEMENTS if p.busy)
+    with Runner(placement, [bytes.fromhex("d9e8")]) as runner, Probes(2) as probes:
+        state = standard_states(runner.child)[0]
+        with probes.attached(runner.path, [placement.offset(0), placement.offset(1)]):
+            runner.occupy()
+            assert (hanging(runner.child), probes.hits(1)) == (placement.busy, placement.busy)
+            environment = runner.run(state, 0).data[X87_AREA - DATA :]
+    assert int.from_bytes(environment[12:16], "little") == SLOTS + SLOT_SIZE * LAST_SLOT & 0xFFFF_FFFF     # FIP
+
+
+def test_sequence_is_entered_and_left_when_the_thread_is_switched() -> None:
+    placement = next(p for p in PLACEMENTS if p.prologue)
+    with Runner(placement, [bytes.fromhex("ebfe")]) as runner:     # a loop: the watchdog's signal restarts the sequence
+        stop = runner.run(standard_states(runner.child)[0], 0).stop
+    assert stop.registers[RIP] == LANDING + STUBS["abort"][0] + 4
