@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: check test live prove explore mutants bench headers continuations promote rules kernel semantics litmus races
+.PHONY: check test whole live prove explore mutants bench headers continuations promote rules kernel semantics litmus races
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -9,6 +9,9 @@ check:  ## ruff, mypy, layers, fast tests: under a minute
 
 test:  ## the whole suite, short live tests included
 	$(PYTHON) -m pytest -n 2 tests
+
+whole:  ## of every long list of cases what the suite leaves out (ten minutes)
+	$(PYTHON) -m pytest -n 2 -m whole tests
 
 prove:  ## every form under every scheme, into the ledger proofs/
 	ubp-verify opcode-range -q

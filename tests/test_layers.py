@@ -10,6 +10,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "verify"
 FUNCTION_LINES, MODULE_LINES = 50, 400
 
+MEANING = (  # what plans mean
+    "verify.models.bits", "verify.models.machine", "verify.models.schemes.assumptions",
+    "verify.models.schemes.behaviour", "verify.models.schemes.emulation", "verify.models.schemes.plan",
+    "verify.models.semantics",
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     # A module is under the row with the longest name it lies in.  It may import what lies in its row's own package and
     # in the packages that the row names; an import that nobody named is a fault.
@@ -24,18 +29,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.models.semantics": ("verify.models.bits", "verify.models.isa", "verify.models.machine"),
     # the implementation's view of the bytes shares no code with the processor's: only what a plan means reads both
     "verify.models.schemes": ("verify.models.bits", "verify.models.machine"),
-    "verify.models.schemes.behaviour": (
-        "verify.models.bits", "verify.models.machine", "verify.models.schemes.assumptions",
-        "verify.models.schemes.plan", "verify.models.semantics",
-    ),
-    "verify.models.schemes.emulation": (
-        "verify.models.bits", "verify.models.machine", "verify.models.schemes.behaviour", "verify.models.schemes.plan",
-        "verify.models.semantics",
-    ),
-    "verify.models.schemes.execution": (
-        "verify.models.bits", "verify.models.machine", "verify.models.schemes.behaviour",
-        "verify.models.schemes.emulation", "verify.models.schemes.plan", "verify.models.semantics",
-    ),
+    "verify.models.schemes.execution": MEANING,
+    "verify.models.schemes.behaviour": MEANING,
+    "verify.models.schemes.emulation": MEANING,
     "verify.models.premises": ("verify.models.bits", "verify.models.machine", "verify.models.semantics"),
     "verify.models.sites": (
         "verify.models.bits", "verify.models.isa", "verify.models.schemes", "verify.models.semantics",
@@ -46,8 +42,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # proofs of encodings and forms
     "verify.smt": ("verify.models",),
-    "verify.class_ledger": ("verify.smt",),
-    "verify.ledger": ("verify.class_ledger", "verify.smt"),
+    "verify.fingerprint": (),
+    "verify.store": (),
+    "verify.class_ledger": ("verify.fingerprint", "verify.smt", "verify.store"),
+    "verify.ledger": (
+        "verify.class_ledger", "verify.fingerprint", "verify.models.schemes", "verify.smt", "verify.store",
+    ),
     "verify.rows": ("verify.__version__", "verify.models", "verify.smt"),
     "verify.explain": ("verify.models", "verify.rows", "verify.smt"),
     "verify.parallel": ("verify.models", "verify.rows", "verify.smt"),
@@ -58,10 +58,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.models",),
     "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
-    "verify.confirm_kernel": ("verify.live", "verify.models", "verify.smt"),
+    "verify.confirm_how": ("verify.live", "verify.models"),
+    "verify.confirm_kernel": ("verify.confirm_states", "verify.live", "verify.models", "verify.smt"),
     "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
     "verify.confirm_races": ("verify.concurrency", "verify.live"),
     "verify.confirm_semantics": ("verify.live", "verify.models"),
+    "verify.confirm_states": ("verify.live", "verify.models", "verify.smt"),
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
@@ -69,6 +71,7 @@ ONLY_IN = {  # library -> where it may be imported
     "capstone": ("verify.models.isa.second_opinion",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
+    "filelock": ("verify.store",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}

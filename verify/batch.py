@@ -17,8 +17,8 @@ from verify.ledger import Ledger
 from verify.models.isa.hex_text import encoding_bytes
 from verify.models.schemes.plan import Scheme
 from verify.smt.decide import InMemory
-from verify.smt.judge import Judge, RefutedBy
-from verify.smt.verdicts import Decision, Witness
+from verify.smt.judge import Judge, Outcome
+from verify.smt.verdicts import Decision
 
 Line = tuple[int, bytes]
 Row = Mapping[str, Any]
@@ -31,21 +31,19 @@ class Known:
     """What a ledger has of a scheme: decided obligations and classes."""
 
     decisions: dict[str, Decision]
-    classes: Mapping[str, RefutedBy]
-    others: Mapping[str, Sequence[Witness]]
+    classes: Mapping[str, Outcome]
 
     def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
         """A judge that starts with it."""
-        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, self.others, True)
+        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, True)
 
 
 def known_of(ledger: Ledger, assumptions: frozenset[str]) -> Known:
     """What the ledger has."""
-    classes = ledger.classes(assumptions).known()
-    return Known(ledger.decisions, classes, classes.others)
+    return Known(ledger.decisions, ledger.classes(assumptions).known())
 
 
-NOTHING: Final = Known({}, {}, {})
+NOTHING: Final = Known({}, {})
 RowOf = Callable[[bytes], Row]
 _ROW_OF: RowOf | None = None
 

@@ -126,7 +126,9 @@ def _progress(request: Request, summary: Any) -> None:
 def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
-    from verify.confirm_kernel import Agreement, compared, kept  # noqa: PLC0415
+    from verify.confirm_how import compared_ways  # noqa: PLC0415
+    from verify.confirm_how import document as ways_document  # noqa: PLC0415
+    from verify.confirm_kernel import Agreement, compared, kept, machine_cpu  # noqa: PLC0415
     from verify.live.kernel_record import record, store  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
 
@@ -134,8 +136,9 @@ def kernel(request: Request) -> int:
     agreement, begun, broken_off = Agreement(), time.monotonic(), False
     if absent := missing():
         return unavailable("; ".join(absent))
-    judge = _knowing_judge()
+    judge, ways = _knowing_judge(), None
     try:
+        ways = ways_document(compared_ways(opcode_ranges(request.ranges), judge.scheme, machine_cpu()))
         with closing(
             compared(opcode_ranges(request.ranges), request.step, request.jobs, judge, request.seconds)
         ) as found:
@@ -145,13 +148,13 @@ def kernel(request: Request) -> int:
         return unavailable(str(error))
     except KeyboardInterrupt:
         broken_off = True
-    document = {**agreement.document(), "seconds": round(time.monotonic() - begun, 1)}
+    document = {**agreement.document(), "ways": ways, "seconds": round(time.monotonic() - begun, 1)}
     click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
     if broken_off:
         return interrupted()
     request.kept(partial(kept, document))
     request.kept(partial(store, record(agreement.comparisons)))
-    return REFUTED if document["unsound"] else FAULT if document["lost"] else 0
+    return REFUTED if document["unsound"] or (ways and ways["disagreements"]) else FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:
@@ -175,19 +178,44 @@ def _agreement_lines(document: Any) -> list[str]:
     counts = ", ".join(f"{pair} {n:,}" for pair, n in document["predicted_and_seen"].items())
     return [
         *lines,
+        *(f"state {kind:<40} {n['runs']:>9,} runs, {n['deviating']:,} encodings deviate"
+          for kind, n in document["states"].items()),
+        *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
+        *(f"faults delivered to a handler, trap number {what}: {n:,}" for what, n in document["frames"].items()),
+        *(f"{h:<32} {kind}, state {state!r}: model {_named(said)}, kernel {_named(seen)}"
+          for h, kind, state, said, seen in document["apart"]),
+        f"predicted state by state: {document['one_by_one']:,}, apart {len(document['apart'])}",
         f"predicted/seen: {counts}",
         f"{document['compared']:,} encodings compared on {document['processor']}, {document['judged']:,} predicted: "
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
         f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
         *(f"skipped: {number:,} encodings: {reason}" for reason, number in document["skipped"].items()),
+        *_way_lines(document["ways"]),
         *(f"lost: {reason}" for reason in document["lost"]),
     ]
 
 
+def _named(observables: Any) -> str:
+    return ",".join(observables) or "identical"
+
+
+def _way_lines(ways: Any) -> list[str]:
+    if ways is None:
+        return []
+    lines = [f"{h:<32} plan: {said}; kernel: {seen}" for h, said, seen in ways["disagreements"]]
+    return [*lines, f"{ways['compared']:,} encodings of {ways['kinds']:,} kinds of plan: how the kernel runs them, "
+                    f"{len(lines)} otherwise than planned"]
+
+
 def cost(request: Request) -> int:
     """Medians of what a probe hit costs, beside the figures of the original discussion."""
-    from verify.live.cost import costs, store  # noqa: PLC0415  start-up time
+    from verify.live.capabilities import ExecutorUnavailable, capabilities  # noqa: PLC0415  start-up time
+    from verify.live.cost import costs, store  # noqa: PLC0415
 
+    try:
+        capabilities()
+    except ExecutorUnavailable as error:
+        return unavailable(str(error))
     rows = costs()
     for row in rows:
         shown = f"{row.cycles:>12,.1f} cycles" if row.cycles is not None else f"not available here: {row.reason}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, parsed_hex, scheme_named
+from verify.cli_options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
 from verify.cli_status import REFUTED, UNDECIDED, USAGE
 
 if TYPE_CHECKING:
@@ -146,10 +146,10 @@ def classify(
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
     from verify.batch import classified, known_of  # noqa: PLC0415  start-up time
-    from verify.ledger import Ledger  # noqa: PLC0415
+    from verify.ledger import ANY_CPU, Ledger  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(ledger_directory(folder), scheme.name)
+    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
     known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):

@@ -53,7 +53,19 @@ def ledger_directory(given: str | None) -> Path:
     """The ledger's folder, made where it is missing.  A usage error where it cannot be a folder."""
     from verify.ledger import default_directory  # noqa: PLC0415  start-up time
 
-    folder = Path(given) if given else default_directory()
+    return _made(Path(given) if given else default_directory())
+
+
+def settings_directory(
+    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = ""
+) -> Path:
+    """The ledger's folder for results under these settings, as `verify.ledger.place` says; made as above."""
+    from verify.ledger import place  # noqa: PLC0415  start-up time
+
+    return _made(place(given or None, scheme, cpu, assumptions, mark))
+
+
+def _made(folder: Path) -> Path:
     try:
         if folder.exists() and not folder.is_dir():
             raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")

@@ -7,18 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli_options import assumptions_without, judging, ledger_directory, opcode_ranges, scheme_named
+from verify.cli_options import assumptions_without, judging, opcode_ranges, scheme_named, settings_directory
 from verify.cli_status import REFUTED, UNDECIDED
-from verify.ledger import Ledger, fingerprint
+from verify.fingerprint import SURVEY, fingerprint
+from verify.ledger import Ledger
 from verify.models.isa.forms import all_forms
-from verify.rows import document
+from verify.rows import document, is_lasting
 
 SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 
@@ -29,7 +30,7 @@ SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 @click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
-@click.option("--fresh", is_flag=True, help="Ignore the ledger: judge everything again.")
+@click.option("--fresh", is_flag=True, help="Judge again what is asked for; nothing is taken from the ledger.")
 @click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
 @click.option("--all-findings", is_flag=True, help="List every finding, not the first 40 of each kind.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
@@ -41,12 +42,14 @@ def opcode_range(
     wanted = opcode_ranges(ranges)
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
-    ledger = Ledger(ledger_directory(folder), scheme.name)
-    mark = fingerprint(scheme.name, cpu, *sorted(assumptions))
+    mark = fingerprint(SURVEY, scheme.name, cpu, *sorted(assumptions))
     begun = time.monotonic()
-    names = [f.name for f in all_forms() if any(f in r for r in wanted)]
+    every = all_forms()
+    names = [f.name for f in every if any(f in r for r in wanted)]
     if not names:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}")
+    part = mark if len(names) < len(every) else ""
+    ledger = Ledger(settings_directory(folder, scheme.name, cpu, assumptions, part), scheme.name)
     survey = _Survey(ledger, mark, fresh)
     try:
         rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
@@ -54,8 +57,8 @@ def opcode_range(
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
     result = document(
-        scheme, cpu, sorted(assumptions), rows, len(ledger.decisions), time.monotonic() - begun
-    )  # fmt: skip
+        scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun
+    )
     _show(result, style, all_findings, quiet)
     counts = result["totals"]
     if check and counts["refuted"]:
@@ -69,6 +72,7 @@ class _Survey:
     def __init__(self, ledger: Ledger, mark: str, fresh: bool) -> None:
         self.ledger, self.mark, self.fresh = ledger, mark, fresh
         self.rows: dict[str, Any] = {} if fresh else dict(ledger.forms(mark))
+        self.new: dict[str, Any] = {}
         self.saved = time.monotonic()
 
     def complete(
@@ -81,26 +85,35 @@ class _Survey:
             from verify.parallel import Setting, judged_forms  # noqa: PLC0415
 
             setting = Setting(scheme, CPUS[cpu], assumptions)
-            known = dict(self.ledger.decisions)  # a copy: a judge of this process adds to what it is given
+            known = {} if self.fresh else dict(self.ledger.decisions)  # a copy: a judge adds to what it is given
             try:
                 with _progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
                     classes = self.ledger.classes(assumptions)
-                    for found in judged_forms(missing, setting, known, {} if self.fresh else classes.known(), jobs):
-                        self._take(found, classes)
-                        if bar is not None and task is not None:
-                            bar.advance(task, len(found.rows))
+                    before = {} if self.fresh else classes.known()
+                    with closing(judged_forms(missing, setting, known, before, jobs)) as learnt:
+                        for found in learnt:
+                            self._take(found, classes)
+                            if bar is not None and task is not None:
+                                bar.advance(task, len(found.rows))
             finally:
-                self.ledger.keep_forms(self.mark, self.rows.values())
+                self._keep()
         return [self.rows[n] for n in names]
 
     def _take(self, found: Any, classes: Any) -> None:
+        rows = {r["form"]: r for r in found.rows}
+        self.rows.update(rows)
+        self.new.update((name, r) for name, r in rows.items() if is_lasting(r))
         self.ledger.add(found.decisions)
-        classes.add(found.classes, found.others)
-        self.rows.update((r["form"], r) for r in found.rows)
+        classes.add(found.classes)
         if time.monotonic() - self.saved > SAVE_EVERY:
-            self.ledger.keep_forms(self.mark, self.rows.values())
-            self.saved = time.monotonic()
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.new:
+            self.ledger.keep_forms(self.mark, self.new.values())
+            self.new.clear()
+        self.saved = time.monotonic()
 
 
 def _progress(quiet: bool) -> Any:

@@ -11,26 +11,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from verify.confirm_states import Apart, States
 from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
-from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel import Comparison, Deviation, KernelJudge
+from verify.live.kernel_placement import PLACEMENTS
 from verify.live.needs import absent, lacks
 from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange
+from verify.models.schemes.plan import Emulate, Step
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
-TASK: Final = 1000  # encodings of the corpus, of which most are wanted
+TASK: Final = 3000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
@@ -38,6 +41,10 @@ UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do 
     "containment": "what follows in a slot is hlt, which stops the program in both places",
     "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
 }
+
+
+WITH_CODE_BEHIND: Final = frozenset(p.name for p in PLACEMENTS if p.tail)
+BEFORE: Final = frozenset({6, 13})  # trap numbers that a child's earlier stops leave: of its handler's ud2, of hlt
 
 
 def machine_cpu() -> Cpu:
@@ -65,23 +72,98 @@ def is_visible(judgement: Judgement, observable: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One encoding that the processor knows: what the model says, what the kernel does, on which observables."""
+    """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
+
+    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames;
+    `states`: how many were predicted one by one, `apart` those of them in which the kernel did something else.
+    """
 
     encoding: str
     said: str  # nothing: the model says nothing
     seen: str
     where: str
     comparison: Comparison
+    assumed: tuple[str, ...] = ()
+    frame: str = ""
+    states: int = 0
+    apart: tuple[Apart, ...] = ()
 
 
-def row(judgement: Judgement, comparison: Comparison) -> Row:
-    """The row of one encoding."""
-    refuted = [d.observable for d in judgement.deviations]
-    where = ",".join(comparison.observables) or ",".join(refuted)
-    said = predicted(judgement) or "nothing"
-    if comparison.result == "deviates" and refuted and set(comparison.observables) <= set(refuted):
-        said = "deviates"  # also where the judge's states hardly ever show it
-    return Row(comparison.encoding.hex(), said, comparison.result, where, comparison)
+class Predictor:
+    """What the model predicts of encodings; a state that breaks an assumption is predicted without it."""
+
+    def __init__(self, judge: Judge, cpu: Cpu) -> None:
+        self._judge, self._cpu = judge, cpu
+        self._others: dict[str, Judge] = {}
+        self._states = States(judge.assumptions)
+
+    def row(self, comparison: Comparison) -> Row:
+        """The row of one encoding."""
+        judgement = self._judge.judgement(comparison.encoding, self._cpu)
+        refuted = frozenset(d.observable for d in judgement.deviations)
+        rows = [(d, self._reason(d, comparison, refuted)) for d in (*comparison.deviations, *comparison.assumed)]
+        deviations = [d for d, reason in rows if not reason]
+        where = ",".join(dict.fromkeys(d.difference.observable for d in deviations)) or ",".join(sorted(refuted))
+        said = predicted(judgement) or "nothing"
+        if deviations and all(_is_predicted(d, refuted, _together(d, comparison)) for d in deviations):
+            said = "deviates"  # also where the judge's states hardly ever show it
+        seen = "refused" if comparison.errno else "deviates" if deviations else "identical"
+        assumed = tuple(sorted({reason for _, reason in rows if reason}))
+        frame = _wrong_frame(judgement, comparison)
+        states, apart = self._one_by_one(judgement, comparison)
+        bare = replace(comparison, shown=())
+        return Row(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
+
+    def _one_by_one(self, judgement: Judgement, comparison: Comparison) -> tuple[int, tuple[Apart, ...]]:
+        """The states that the assumptions allow, predicted each for itself where the model says something."""
+        shown = [s for s in comparison.shown if not s.state.breaks]
+        if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
+            return 0, ()  # what is optimised deviates from the second hit on
+        there = ((s, self._judge.judgement(s.encoding, self._cpu)) for s in shown)
+        return len(shown), tuple(a for s, j in there if (a := self._states.apart(j, s)) is not None)
+
+    def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
+        """The assumption that leaves a deviation out, or nothing."""
+        if d.difference.assumption:
+            return d.difference.assumption if d.difference.assumption in self._judge.assumptions else ""
+        together = _together(d, comparison)
+        if _is_predicted(d, refuted, together):
+            return ""
+        broken = (a for a in sorted(d.breaks) if _is_predicted(d, self._refuted_without(a, comparison), together))
+        return next(broken, "")
+
+    def _refuted_without(self, assumption: str, comparison: Comparison) -> frozenset[str]:
+        """The observables that are refuted where an assumption does not hold."""
+        if assumption not in self._others:
+            judge = self._judge
+            self._others[assumption] = Judge(judge.scheme, judge.assumptions - {assumption}, judge.decisions)
+        found = self._others[assumption].judgement(comparison.encoding, self._cpu)
+        return frozenset(d.observable for d in found.deviations)
+
+
+def _together(d: Deviation, comparison: Comparison) -> frozenset[str]:
+    """The observables that deviate in the same run."""
+    rows = (o for o in comparison.deviations if (o.state, o.hit, o.kind) == (d.state, d.hit, d.kind))
+    return frozenset(o.difference.observable for o in rows)
+
+
+def _is_predicted(d: Deviation, refuted: frozenset[str], together: frozenset[str]) -> bool:
+    """Whether the deviation is one of the refuted observables, or what follows from one.
+
+    Where only one side faults, nothing else is said of the run; code behind an instruction shows where it ran.
+    """
+    if d.difference.observable in refuted or "fault" in refuted & together:
+        return True
+    return "containment" in refuted and d.kind in WITH_CODE_BEHIND
+
+
+def _wrong_frame(judgement: Judgement, comparison: Comparison) -> str:
+    """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
+    stale = isinstance(judgement.probe.plan, Step | Emulate)
+    for plain, probed in comparison.frames:
+        if plain not in BEFORE and (plain != probed) != stale:
+            return f"trap number {plain} without, {probed} with the probe, {'stale' if stale else 'its own'} expected"
+    return ""
 
 
 @dataclass(slots=True)
@@ -93,12 +175,25 @@ class Agreement:
     comparisons: list[Comparison] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
     lost: list[str] = field(default_factory=list)  # why encodings have no row
+    runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
+    deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
+    assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
+    frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
+    states: int = 0  # predicted one by one
+    apart: list[Apart] = field(default_factory=list)  # those in which the kernel did something else
 
     def take(self, found: Row) -> None:
         """Counts one encoding."""
+        comparison = found.comparison
         self.counts[found.said, found.seen] += 1
-        self.comparisons.append(found.comparison)
-        if found.said not in {"nothing", found.seen}:
+        self.comparisons.append(comparison)
+        self.runs.update(dict(comparison.runs))
+        self.deviating.update({d.kind for d in comparison.deviations})
+        self.assumed.update(found.assumed)
+        self.states += found.states
+        self.apart += found.apart
+        self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
+        if found.said not in {"nothing", found.seen} or found.frame:
             self.disagreements.append(found)
 
     @property
@@ -114,14 +209,25 @@ class Agreement:
     def document(self) -> dict[str, Any]:
         """Counts for JSON."""
         share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
-        rows = sorted((r.encoding, r.said, r.seen, r.where) for r in self.disagreements)
+        rows = sorted((r.encoding, r.said, r.seen, _first(r)) for r in self.disagreements)
+        kinds = {k: {"runs": n, "deviating": self.deviating[k]} for k, n in sorted(self.runs.items())}
         return {
             "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
             "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
-            "skipped": dict(self.skipped.most_common()), "lost": self.lost,
-            "disagreements": [list(r) for r in rows],
+            "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
+            "one_by_one": self.states, "apart": [list(astuple(a)) for a in self.apart],
+            "skipped": dict(self.skipped.most_common()),
+            "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
+
+
+def _first(row: Row) -> str:
+    """Where the first deviation of a row was seen, in words."""
+    shown = [d for d in (*row.comparison.deviations, *row.comparison.assumed)
+             if d.difference.observable in row.where.split(",")]
+    state = f" in state {shown[0].state!r}, hit {shown[0].hit}: {shown[0].difference.detail}" if shown else ""
+    return (row.frame + " " if row.frame else "") + row.where + state
 
 
 def kept(document: dict[str, Any], folder: Path) -> Path:
@@ -137,19 +243,21 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
+Answer = tuple[list[Row], Counter[str]]
+
+
 @contextmanager
-def _judge(
-    ranges: tuple[OpcodeRange, ...], judge: Judge
-) -> Iterator[Callable[[tuple[bytes, ...]], tuple[list[Row], Counter[str]]]]:  # fmt: skip
-    """What a worker answers with: rows of those wanted encodings that the processor has, why others were skipped."""
+def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
+    """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
     cpu = machine_cpu()
     with KernelJudge() as kernel:
+        predictor = Predictor(judge, cpu)
 
-        def rows(encodings: tuple[bytes, ...]) -> tuple[list[Row], Counter[str]]:
+        def rows(encodings: tuple[bytes, ...]) -> Answer:
             here, skipped = present(wanted(encodings, ranges, cpu))
             known = list(kernel.valid(iter(here)))
             skipped[UNDEFINED] = len(here) - len(known)
-            return [row(judge.judgement(c.encoding, cpu), c) for c in kernel.compare(iter(known)) if c.valid], skipped
+            return [predictor.row(c) for c in kernel.compare(iter(known)) if c.valid], skipped
 
         yield rows
 
@@ -186,11 +294,11 @@ def compared(
         pass
     begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
     with closing(dealt(_tasks(step, seconds), begin, jobs)) as answers:
-        for task, rows in answers:
-            if isinstance(rows, Lost):
-                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {rows.reason}")
+        for task, answer in answers:
+            if isinstance(answer, Lost):
+                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")
                 continue
-            for found in rows[0]:
+            for found in answer[0]:
                 agreement.take(found)
-            agreement.skipped += rows[1]
+            agreement.skipped += answer[1]
             yield agreement

@@ -9,7 +9,7 @@ from verify.models.isa.decode import Decoded, text
 from verify.models.isa.forms import Cpu
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.plan import Emulate, Refuse, Step
-from verify.models.sites import Probe, probes
+from verify.models.sites import Probe, probes, undefined_without
 from verify.rows import counterexample_row
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge, Judgement
@@ -89,6 +89,10 @@ def _row(data: bytes, instruction: bytes, found: list[Judgement]) -> tuple[dict[
         length=length + len(data) - len(instruction) if length else 0, verdict=verdict.value,
         observables=[o for o in OBSERVABLES if o in refuted], reason="; ".join(reasons) or _why(valid),
     )  # fmt: skip
+    lacking = dict.fromkeys(f for j in valid for f in undefined_without(j.probe))
+    if lacking:
+        said = f"undefined on processors without {', '.join(lacking)}, runs on when probed"
+        row.update(reason="; ".join(filter(None, (row["reason"], said))), undefined_without=list(lacking))
     return row, valid
 
 
@@ -110,11 +114,17 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     """The assumptions without which an observable that is proved of the encoding is proved no more."""
     found: set[str] = set()
     for j in valid:
-        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
-            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
-            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+        proved = frozenset(o for o, v in j.observables if v is Verdict.PROVED)
+        for name in judge.rests_on(j.probe, judge.assumptions - found):  # of its class; now of the encoding
+            if not Judge(judge.scheme, judge.assumptions - {name}).proves(j.probe, proved):
                 found.add(name)
     return sorted(found)
+
+
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
 
 
 def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
@@ -124,8 +134,7 @@ def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[s
     more: dict[str, Any] = {
         "scheme": judge.scheme.name,
         "plan": plan_text(first),
-        "verdicts": {o: worst([dict(j.observables).get(o, Verdict.PROVED) for j in valid]).value for o in OBSERVABLES}
-        if first.verdict is not Verdict.REFUSED else {},
+        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
         "assumptions": sorted(judge.assumptions),
         "rests_on": rests_on(judge, valid),
     }  # fmt: skip

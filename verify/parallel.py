@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,11 +15,11 @@ from typing import Any
 
 from verify.models.isa.forms import Cpu, form
 from verify.models.schemes.plan import Scheme
-from verify.rows import form_row
+from verify.rows import INTERNAL_FAULT, form_row
 from verify.smt.decide import InMemory
-from verify.smt.judge import Judge, RefutedBy
+from verify.smt.judge import Judge, Outcome
 from verify.smt.survey import form_result, undecided
-from verify.smt.verdicts import Decision, Witness
+from verify.smt.verdicts import Decision
 
 CHUNK = 48  # forms a task
 
@@ -39,8 +39,7 @@ class Learnt:
 
     rows: list[dict[str, Any]]
     decisions: list[tuple[str, Decision]]
-    classes: list[tuple[str, RefutedBy]]  # by digest
-    others: list[tuple[str, Witness]]  # by question
+    classes: list[tuple[str, Outcome]]  # by digest
 
 
 class _Recording(InMemory):
@@ -61,7 +60,7 @@ class _Recording(InMemory):
 class Worker:
     """One process's judges."""
 
-    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy]) -> None:
+    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
         self.setting = setting
         self.decisions = _Recording(known)
         self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, classes)
@@ -73,9 +72,8 @@ class Worker:
         """The rows of forms, and the decisions and proved classes that were new."""
         found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
-        learnt = Learnt(found, new, list(self.judge.newly_decided), list(self.judge.new_others))
+        learnt = Learnt(found, new, list(self.judge.newly_decided))
         self.judge.newly_decided.clear()
-        self.judge.new_others.clear()
         return learnt
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -83,13 +81,13 @@ class Worker:
         try:
             return form_row(form_result(form(name), self.judge, self.setting.cpus, self.cautious))
         except Exception as error:
-            return form_row(undecided(form(name), f"internal fault: {type(error).__name__}: {error}"))
+            return form_row(undecided(form(name), f"{INTERNAL_FAULT}{type(error).__name__}: {error}"))
 
 
 _WORKER: Worker | None = None
 
 
-def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy]) -> None:
+def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
     global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _WORKER = Worker(setting, known, classes)
@@ -115,8 +113,8 @@ def _kind(name: str) -> tuple[object, ...]:
 
 
 def judged_forms(
-    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, RefutedBy], jobs: int
-) -> Iterator[Learnt]:
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome], jobs: int
+) -> Generator[Learnt, None, None]:
     """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
     groups = list(chunks(sorted(names, key=_kind)))
     if jobs == 1 or len(groups) == 1:
@@ -124,9 +122,12 @@ def judged_forms(
         yield from map(worker.learnt, groups)
         return
     context = multiprocessing.get_context("fork")
+    others = frozenset(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, _start, (setting, known, classes)) as pool:
         try:
             yield from pool.map(_learnt, groups)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in frozenset(multiprocessing.active_children()) - others:
+                child.terminate()  # what it has begun is not waited for: nothing of it is lost but time
             raise

@@ -10,10 +10,13 @@ from verify import __version__
 from verify.models.machine import OBSERVABLES
 from verify.models.schemes.plan import Scheme
 from verify.smt.counterexample import Counterexample
+from verify.smt.decide import NO_REPLAY
 from verify.smt.survey import FormResult
 from verify.smt.verdicts import Verdict
 
 SCHEMA: Final = "ubp-verify/opcode-range/1"
+INTERNAL_FAULT: Final = "internal fault: "  # begins the reason of what could not be judged
+QUESTIONS: Final = "questions"  # kept in rows, not shown: which obligations are distinct
 Row = Mapping[str, Any]
 
 
@@ -28,20 +31,27 @@ def counterexample_row(c: Counterexample) -> dict[str, Any]:
 
 
 def form_row(r: FormResult) -> dict[str, Any]:
-    """A form's verdict as an object; every observable has a verdict."""
-    default = Verdict.REFUSED.value if r.verdict is Verdict.REFUSED else Verdict.PROVED.value
+    """A form's verdict as an object; every observable has a verdict: refused where none was judged."""
     known = {name: verdict.value for name, verdict in r.observables}
     row: dict[str, Any] = {
         "form": r.form, "opcode": r.opcode, "mnemonic": r.mnemonic, "addressing": r.addressing,
-        "verdict": r.verdict.value, "observables": {o: known.get(o, default) for o in OBSERVABLES},
+        "verdict": r.verdict.value, "observables": {o: known.get(o, Verdict.REFUSED.value) for o in OBSERVABLES},
         "irregular": r.irregular.value if r.irregular else None, "reason": r.reason, "refused_with": list(r.refused),
-        "over_cautious": r.over_cautious, "obligations": r.obligations, "rests_on": list(r.rests_on),
+        "over_cautious": r.over_cautious, "obligations": r.obligations, QUESTIONS: sorted(r.questions),
+        "rests_on": list(r.rests_on),
     }  # fmt: skip
     if r.looks_behind:
         row["looks_behind"] = True
+    if r.undefined_without:
+        row["undefined_without"] = list(r.undefined_without)
     if r.counterexample is not None:
         row["counterexample"] = counterexample_row(r.counterexample)
     return row
+
+
+def is_lasting(row: Row) -> bool:
+    """Whether a row is kept between runs: it rests on no fault of this program."""
+    return not any(fault in row["reason"] for fault in (INTERNAL_FAULT, NO_REPLAY))
 
 
 def totals(rows: Iterable[Row]) -> dict[str, int]:
@@ -68,13 +78,14 @@ def dependents(assumptions: Iterable[str], rows: Iterable[Row]) -> dict[str, int
 
 
 def document(
-    scheme: Scheme, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], distinct: int, seconds: float
+    scheme: Scheme, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], seconds: float
 ) -> dict[str, Any]:
-    """The whole result of `opcode-range`."""
+    """The whole result of `opcode-range`; distinct are the obligations that neither sharing nor identity settles."""
+    distinct = len({q for r in rows for q in r[QUESTIONS]})
     return {
         "schema": SCHEMA, "version": __version__, "scheme": scheme.name, "cpu": cpu, "assumptions": list(assumptions),
         "rests_on": dependents(assumptions, rows), "deviations": entry_rows(scheme, assumptions),
         "totals": totals(rows),
         "obligations": {"total": sum(r["obligations"] for r in rows), "distinct": distinct},
-        "seconds": round(seconds, 3), "forms": list(rows),
+        "seconds": round(seconds, 3), "forms": [{k: v for k, v in r.items() if k != QUESTIONS} for r in rows],
     }  # fmt: skip

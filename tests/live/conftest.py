@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
 from verify.live.available import missing
+from verify.live.corpus import registration_corpus
 from verify.live.executor import Executor
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test marked `needs(NAME...)` with what is missing of it."""
+    """Skips a test marked `needs(NAME...)` with what is missing of it; every test here needs Linux on x86-64."""
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
-    if absent := missing(names):
+    if absent := missing(["x86-64"]) or missing(names):
         pytest.skip("missing: " + "; ".join(absent))
+
+
+@pytest.fixture(scope="session")
+def corpus_sample() -> tuple[bytes, ...]:
+    """Every 211th encoding of the kernel judge's corpus: a pass over all of it takes seconds."""
+    return tuple(islice(registration_corpus(), 0, None, 211))
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from verify.live import session, stub_rows
-from verify.live.capabilities import ExecutorUnavailable
+from verify.live.capabilities import ExecutorUnavailable, capabilities
 from verify.live.child import KERNEL_MAPPINGS, CodeFile
 from verify.live.executor import Executor
+from verify.live.hiding import VARIABLE
 from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
+from verify.live.needs import NotHere
 from verify.live.records import LOG_DTYPE
 from verify.live.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
 
@@ -318,6 +320,22 @@ def test_both_ways_to_compare_memory_find_every_byte(monkeypatch: pytest.MonkeyP
         log = other.run_batch(bytes.fromhex("f613"), states, observe={"gprs", "memory"}).memory
     assert (log["trial"] == np.arange(3 * PAGE)).all()
     assert (log["address"] == states["gprs"][:, 3] // 64 * 64).all()
+
+
+@pytest.mark.needs("avx")
+def test_a_test_that_does_not_ask_for_what_is_hidden_fails(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vex = bytes.fromhex("c5f828c1")
+    assert executor.run(vex, State(gprs())).kind is Kind.COMPLETED
+    monkeypatch.setenv(VARIABLE, "avx")
+    assert "avx" not in capabilities().features and capabilities().vector_bits == 128
+    with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
+        executor.run(vex, State(gprs()))
+    with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
+        executor.run_many([(ADD, State(gprs())), (vex, State(gprs()))])
+    with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
+        executor.run_batch(vex, executor.blank_states(1))
 
 
 def test_unknown_observable_is_refused(executor: Executor) -> None:

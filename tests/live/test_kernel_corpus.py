@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from verify.live.corpus import LEGACY, TO_TARGET, Layout, place, registration_corpus
+from verify.live.corpus import LEGACY, TO_TARGET, Layout, place
 from verify.live.kernel import Comparison, Deviation
 from verify.live.kernel_outcome import Difference
 from verify.live.kernel_record import (
@@ -25,9 +24,9 @@ from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 
 
-@pytest.fixture(name="sample", scope="module")
-def _sample() -> list[bytes]:
-    return list(islice(registration_corpus(), 0, None, 211))
+@pytest.fixture(name="sample")
+def _sample(corpus_sample: tuple[bytes, ...]) -> list[bytes]:
+    return list(corpus_sample)
 
 
 def test_sample_has_every_prefix_map_and_addressing_class(sample: list[bytes]) -> None:

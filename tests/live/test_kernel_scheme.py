@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 
 import pytest
 
-from verify.live.corpus import registration_corpus
 from verify.live.kernel_registration import COPIED, refusals
 from verify.models.schemes.linux_uprobes import plan
 from verify.models.schemes.plan import Plan, Refuse
@@ -28,8 +26,8 @@ def disagreements(shown: list[bytes], model: Callable[[bytes], Plan]) -> list[st
 
 
 @pytest.fixture(name="strings", scope="module")
-def _strings() -> list[bytes]:
-    corpus = [(e + b"\x90" * COPIED)[:COPIED] for e in islice(registration_corpus(), 5, None, 307)]
+def _strings(corpus_sample: tuple[bytes, ...]) -> list[bytes]:
+    corpus = [(e + b"\x90" * COPIED)[:COPIED] for e in corpus_sample[1::2]]
     source = random.Random(20)
     hostile = [
         (bytes(source.choices(PREFIXES, k=source.choice((0, 0, 1, 2, 3, 5, 9, 13)))) + source.choice(ESCAPES)

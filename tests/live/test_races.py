@@ -42,7 +42,8 @@ def test_calls_made_while_nobody_is_registered_are_missed_hits() -> None:
     def late(stage: Stage) -> Sequence[Check]:
         child = running(stage, 1)
         stage.wait_for("ready")
-        time.sleep(0.01)
+        while not stage.board.total("calls"):
+            time.sleep(0.001)
         with stage.probe(SITE):
             time.sleep(0.01)
             stage.stop()

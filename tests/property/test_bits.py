@@ -15,10 +15,10 @@ from smtlib_terms import bitwuzla_answer, cvc5_answer, script, z3_answer
 from term_plans import Answers, Plan, environment, folded, plain, plans, rewritten, states, value
 from wrong_rules import WRONG, with_fault
 
-from verify.models import bits
+from verify.models import bits, evaluation
 from verify.models.bits import Constructors, Term, as_written, const, constructors, postorder, sums
 from verify.models.bits.constructors import SCOPE
-from verify.models.evaluation import evaluate
+from verify.models.evaluation import Memory, evaluate
 
 BATCHES = range(6)
 WORK = 40_000  # of bitwuzla and Z3, in units of their own
@@ -163,3 +163,30 @@ def test_substitution_is_evaluation_with_the_value(batch):
         bindings = {t: const(env[str(t.params[0])], t.width) for t in variables}
         (narrowed,) = bits.substitute((term,), bindings)
         assert evaluate((narrowed,), states(env), Answers()) == evaluate((term,), states(env), Answers()), plan
+
+
+def no_wrap(self: Memory, address: int, size: int) -> int:
+    return sum((self.byte(address + i) if address + i < 1 << 64 else 0) << 8 * i for i in range(size))
+
+
+EVALUATION_FAULTS = {
+    "shift": lambda op, value, count, width: value >> count if op != "shl" else value << count % width,
+    "divide": lambda op, x, y, width: x // y if y else 0,
+    "signed": lambda value, width: value,
+    "replaced": lambda array, index, value: array,
+    "equal": lambda a, b: int(a is b),
+}
+
+
+@pytest.mark.parametrize("name", [*EVALUATION_FAULTS, "load"])
+def test_a_fault_of_evaluation_is_told_by_the_definitions(name, monkeypatch):
+    if name == "load":
+        monkeypatch.setattr(Memory, "load", no_wrap)
+    else:
+        monkeypatch.setitem(evaluation._NAMES, name, EVALUATION_FAULTS[name])
+    evaluation._operation.cache_clear()
+    try:
+        told = any(evaluate((plain(p),), states(env), Answers()) != (v,) for p, env, v in expected_values())
+    finally:
+        evaluation._operation.cache_clear()
+    assert told

@@ -32,6 +32,7 @@ _ROWS = (
      "b != 0", "const(signed(a, width) // signed(b, width), width)", ""),
     ("fold-srem:of-divisor", "srem(const(a), const(b))",
      "b != 0", "const(signed(a, width) % signed(b, width), width)", ""),
+    ("fold-urem:the-quotient", "urem(const(a), const(b))", "b != 0", "const(a // b, width)", ""),
     ("fold-udiv:by-zero", "udiv(const(a), const(b))", "", "const(a // (b or 1), width)", ""),
     ("sum-choice:one-arm", "add(ite(c, x, y), r)", "", "ite(c, add(x, r), y)", "c=1"),
     ("extract-extract:low-kept", "extract(extract(x, m, n), h, l)", "", "extract(x, h, l)", "m=6 n=2 h=3 l=1"),

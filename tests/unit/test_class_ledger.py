@@ -21,7 +21,8 @@ OTHER = canonical((ult(var("imm0", 32), const(5, 32)),))
 DECIDED = (
     ("1" * 20, ()),
     ("2" * 20, (("gprs", ASKED), ("fault", OTHER))),
-    ("3" * 20, (("gprs", replace(ASKED, names=("imm0",))),)),
+    ("3" * 20, (("gprs", replace(ASKED, names=("imm0",))), ("trap", OTHER.digest))),
+    ("6" * 20, (("fault", "a" * 24),)),
 )
 ENCODINGS = (
     "c4e2e1900c2504000000", "9c", "0f05", "d9e8", "4190", "c5fe7f07", "c5f877", "4889d8", "e2fe", "f3a4", "cc",
@@ -57,7 +58,15 @@ def test_what_is_added_later_joins_it(filled):
     assert found == {**dict(DECIDED), "4" * 20: (("trap", OTHER),), "5" * 20: ()}
     assert notices == []
     assert len(questions(filled).read_text().splitlines()) == 2
-    assert len(classes(filled).read_text().splitlines()) == len({*found}) + 3 + 1
+    outcomes, heads = 4, 2
+    assert len(classes(filled).read_text().splitlines()) == len({*found}) + outcomes + heads
+
+
+def test_a_class_that_is_half_written_is_left_out(filled):
+    classes(filled).write_text(classes(filled).read_text()[:-4])
+    assert read(filled) == ({k: v for k, v in DECIDED if k != "6" * 20}, [])
+    Ledger(filled, "some").classes(ASSUMPTIONS).add(DECIDED)
+    assert read(filled) == (dict(DECIDED), [])
 
 
 def test_classes_of_other_assumptions_or_code_are_forgotten(filled):
@@ -71,7 +80,8 @@ def test_classes_of_other_assumptions_or_code_are_forgotten(filled):
 @pytest.mark.parametrize(
     "damaged",
     [
-        lambda text: text[:-4],
+        lambda text: text[:-4] + "\n",
+        lambda text: "",
         lambda text: "noise\n" + text,
         lambda text: text.replace('"disp"', '"reg"'),
         lambda text: text.replace("2" * 20, "2" * 19 + "x"),
@@ -88,7 +98,7 @@ def test_damaged_classes_are_named_and_not_believed(filled, damaged):
 def test_a_damaged_question_is_named_and_its_classes_are_decided_again(filled):
     questions(filled).write_text(questions(filled).read_text().replace("0x4d", "0x4e"))
     found, notices = read(filled)
-    assert found == {"1" * 20: ()}
+    assert found == {"1" * 20: (), "6" * 20: (("fault", "a" * 24),)}
     assert str(questions(filled)) in notices[0]
     Ledger(filled, "some").classes(ASSUMPTIONS).add(DECIDED)
     assert read(filled) == (dict(DECIDED), [])
@@ -100,10 +110,10 @@ def test_encodings_have_the_same_verdicts_from_the_ledger(tmp_path):
     expected = [rows(e, first) for e in ENCODINGS]
     ledger = Ledger(tmp_path, "some")
     ledger.add(first.decisions.known.items())
-    ledger.classes(ASSUMPTIONS).add(first.newly_decided, first.new_others)
+    ledger.classes(ASSUMPTIONS).add(first.newly_decided)
     again = Ledger(tmp_path, "some")
     kept = again.classes(ASSUMPTIONS).known()
-    second = Known(again.decisions, kept, kept.others).judge(SCHEME, ASSUMPTIONS)
+    second = Known(again.decisions, kept).judge(SCHEME, ASSUMPTIONS)
     second._decide_class = None
     assert [rows(e, second) for e in ENCODINGS] == expected
     assert {json.loads(e)["verdict"] for e in expected} >= {"proved", "refuted", "refused"}

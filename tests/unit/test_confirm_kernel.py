@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from verify.confirm_kernel import Agreement, row
+from verify.confirm_kernel import Agreement, Predictor
+from verify.live.kernel import Comparison, Deviation
+from verify.live.kernel_outcome import Difference
 from verify.models.isa.forms import Cpu
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.smt.judge import Judge
 
@@ -15,11 +18,15 @@ JUDGE = Judge(SCHEMES[DEFAULT])
 GATHER = "c4e2b592140e"  # refuted on hits alone, and the kernel's judge hardly ever sees that
 
 
-def agreement(encoding: str, result: str, *observables: str) -> Agreement:
+def deviation(observable: str, **state: Any) -> Deviation:
+    return Deviation("plain", 1, Difference(observable, "1 without, 2 with the probe"), **state)
+
+
+def agreement(encoding: str, result: str, *deviations: Deviation) -> Agreement:
     data = bytes.fromhex(encoding)
-    shown = SimpleNamespace(encoding=data, result=result, observables=observables)
     found = Agreement()
-    found.take(row(JUDGE.judgement(data, Cpu.AMD), shown))  # type: ignore[arg-type]
+    errno = 524 if result == "refused" else 0
+    found.take(Predictor(JUDGE, Cpu.AMD).row(Comparison(data, 0x2000_0000, errno, deviations, ("arrived",))))
     return found
 
 
@@ -29,10 +36,49 @@ def agreement(encoding: str, result: str, *observables: str) -> Agreement:
      (GATHER, "identical", ()), (GATHER, "deviates", ("hits",))],
 )  # fmt: skip
 def test_what_was_predicted_agrees(encoding: str, result: str, observables: tuple[str, ...]) -> None:
-    found = agreement(encoding, result, *observables)
+    found = agreement(encoding, result, *map(deviation, observables))
     assert (found.disagreements, found.unsound) == ([], [])
 
 
-@pytest.mark.parametrize(("encoding", "observables"), [("4889d8", ("gprs",)), (GATHER, ("gprs",))])
-def test_a_deviation_that_was_not_predicted_is_the_worst(encoding: str, observables: tuple[str, ...]) -> None:
-    assert agreement(encoding, "deviates", *observables).unsound == [encoding]
+@pytest.mark.parametrize(("encoding", "observable"), [("4889d8", "gprs"), (GATHER, "gprs")])
+def test_a_deviation_that_was_not_predicted_is_the_worst(encoding: str, observable: str) -> None:
+    assert agreement(encoding, "deviates", deviation(observable)).unsound == [encoding]
+
+
+def test_state_that_breaks_an_assumption_is_predicted_without_it() -> None:
+    broken = frozenset({"no-alignment-check"})
+    run = deviation("fault", breaks=broken), deviation("gprs", breaks=broken)     # what follows from a fault missed
+    found = agreement("50", "deviates", *run)
+    assert (found.unsound, dict(found.assumed)) == ([], {"no-alignment-check": 1})
+    assert agreement("50", "deviates", deviation("fault")).unsound == ["50"]
+    assert agreement("4889d8", "deviates", deviation("fault", breaks=broken)).unsound == ["4889d8"]
+
+
+def test_difference_that_an_assumption_leaves_out_needs_the_assumption() -> None:
+    difference = Difference("fault", "trapno", "fault-frame")
+    data = bytes.fromhex("8b03")
+    shown = Comparison(data, 0, 0, (), ("fault",), (Deviation("handler fault", 1, difference),))
+    assert Predictor(JUDGE, Cpu.AMD).row(shown).seen == "identical"
+    without = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {"fault-frame"})
+    assert Predictor(without, Cpu.AMD).row(shown).seen == "deviates"
+
+
+@pytest.mark.parametrize(("encoding", "frames", "wrong"), [
+    ("8b03", (14, 6), ""), ("8b03", (14, 14), "stale expected"), ("8b03", (13, 13), ""), ("50", (14, 14), "stale"),
+])  # fmt: skip
+def test_trap_number_of_a_frame_is_what_the_plan_makes_of_it(
+    encoding: str, frames: tuple[int, int], wrong: str
+) -> None:
+    shown = Comparison(bytes.fromhex(encoding), 0, 0, (), ("fault",), frames=(frames,))
+    found = Predictor(JUDGE, Cpu.AMD).row(shown)
+    assert wrong in found.frame and bool(wrong) == bool(found.frame)
+
+
+def test_runs_are_counted_by_kind_of_state() -> None:
+    found = Agreement()
+    kinds = (("standard", 5), ("handler", 2))
+    shown = Comparison(b"\x90", 0, 0, (), ("arrived",), runs=kinds)
+    found.take(Predictor(JUDGE, Cpu.AMD).row(shown))
+    assert found.document()["states"] == {
+        "handler": {"runs": 2, "deviating": 0}, "standard": {"runs": 5, "deviating": 0},
+    }  # fmt: skip

@@ -12,7 +12,8 @@ import pytest
 
 from verify import cli_survey
 from verify.cli import status
-from verify.ledger import Ledger, default_directory, fingerprint
+from verify.fingerprint import SURVEY, fingerprint
+from verify.ledger import Ledger
 from verify.smt.verdicts import Decision, Verdict, Witness
 
 SCHEME = "linux-uprobes-6.18"
@@ -22,8 +23,8 @@ ROWS = (
     ("b" * 24, Decision(Verdict.REFUTED, WITNESS)),
     ("c" * 24, Decision(Verdict.REFUTED, Witness((), ()))),
 )
-MARK = fingerprint("test")
-SURVEY = ["opcode-range", "9c-9d", "d8", "--jobs", "1", "--format", "json"]
+MARK = fingerprint(SURVEY, "test")
+RUN = ["opcode-range", "9c-9d", "d8", "--jobs", "1", "--format", "json"]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def forms(folder: Path) -> Path:
 
 
 def document(capsys, *arguments: object) -> dict:
-    assert status([*SURVEY, *(str(a) for a in arguments)]) == 0
+    assert status([*RUN, *(str(a) for a in arguments)]) == 0
     captured = capsys.readouterr()
     return json.loads(captured.out) | {"err": captured.err}
 
@@ -69,12 +70,49 @@ def test_unknown_is_not_stored(filled):
 
 
 def test_rows_of_other_code_or_options_are_not_used(filled):
-    assert Ledger(filled, SCHEME).forms(fingerprint("other options")) == {}
-    assert fingerprint("a", "b") != fingerprint("ab") != fingerprint("b", "a")
+    assert Ledger(filled, SCHEME).forms(fingerprint(SURVEY, "other options")) == {}
+
+
+def test_decisions_of_other_code_are_not_used_and_are_replaced(filled, monkeypatch):
+    monkeypatch.setattr("verify.ledger.fingerprint", lambda *_: "0" * 32)
+    other = Ledger(filled, SCHEME)
+    assert (other.decisions, other.notices) == ({}, [])
+    other.add(ROWS[:1])
+    assert Ledger(filled, SCHEME).decisions == dict(ROWS[:1])
+    monkeypatch.undo()
+    assert Ledger(filled, SCHEME).decisions == {}
+
+
+def test_versions_are_recorded_beside_what_was_decided(filled, monkeypatch):
+    monkeypatch.setattr("verify.ledger.versions", lambda: "z3-solver 0, Python 0")
+    again = Ledger(filled, SCHEME)
+    again.add([("d" * 24, Decision(Verdict.PROVED))])
+    again.keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
+    assert set(Ledger(filled, SCHEME).decisions) == {*dict(ROWS), "d" * 24}
+    assert obligations(filled).read_text().count("z3-solver") == 2
+    assert len(json.loads(forms(filled).read_text())["versions"]) == 2
+
+
+def test_rows_that_were_not_asked_for_stay(filled):
+    Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
+    assert set(Ledger(filled, SCHEME).forms(MARK)) == {"NOP/none", "PUSHFQ/none"}
+    Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "PUSHFQ/none", "verdict": "unknown"}])
+    assert [r["verdict"] for r in Ledger(filled, SCHEME).forms(MARK).values()] == ["proved", "unknown"]
+
+
+@pytest.mark.parametrize("cut", [1, 9, 60])
+def test_a_line_that_is_half_written_is_left_out_and_cut_off_by_the_next_writer(filled, cut):
+    path, raw = obligations(filled), obligations(filled).read_bytes()
+    path.write_bytes(raw[:-cut])
+    ledger = Ledger(filled, SCHEME)
+    kept = dict(ROWS[: raw[:-cut].count(b"\n") - 1])
+    assert (ledger.decisions, ledger.notices) == (kept, [])
+    ledger.add([("d" * 24, Decision(Verdict.PROVED))])
+    again = Ledger(filled, SCHEME)
+    assert (again.decisions, again.notices) == ({**kept, "d" * 24: Decision(Verdict.PROVED)}, [])
 
 
 DAMAGE = {
-    "truncated line": lambda raw: raw[:-9],
     "garbage": lambda raw: b"\x00\xff\xfe garbage",
     "garbage behind": lambda raw: raw + b"\x9c\x9d\n",
     "another shape": lambda raw: raw + b'{"digest": 3}\n',
@@ -114,7 +152,7 @@ def test_a_survey_names_damage_and_gives_the_same_result(tmp_path, capsys):
     first = document(capsys, "--ledger", tmp_path)
     assert first["err"] == ""
     for path in (obligations(tmp_path), forms(tmp_path)):
-        path.write_bytes(path.read_bytes()[:-20])
+        path.write_bytes(path.read_bytes()[:-20] + b"\n")
     second = document(capsys, "--ledger", tmp_path)
     lines = second["err"].splitlines()
     assert len(lines) == 2 and all(line.startswith("ubp-verify: ledger ") for line in lines)
@@ -126,30 +164,6 @@ def test_a_second_run_judges_nothing(tmp_path, capsys, monkeypatch):
     first = document(capsys, "--ledger", tmp_path)
     monkeypatch.setattr("verify.parallel.judged_forms", lambda *_: pytest.fail("judged again"))
     assert document(capsys, "--ledger", tmp_path)["forms"] == first["forms"]
-
-
-def test_an_interrupted_run_keeps_its_rows_and_the_next_one_goes_on(tmp_path, capsys, monkeypatch):
-    from verify import parallel
-
-    whole = document(capsys, "--ledger", tmp_path / "whole")
-    asked: list[str] = []
-    real = parallel.judged_forms
-
-    def interrupted(names, *rest):
-        yield from real(names[:5], *rest)
-        raise KeyboardInterrupt
-
-    def counted(names, *rest):
-        asked.extend(names)
-        return real(names, *rest)
-
-    monkeypatch.setattr(parallel, "judged_forms", interrupted)
-    assert status([*SURVEY, "--ledger", str(tmp_path / "cut")]) == 130
-    assert "interrupted" in capsys.readouterr().err
-    monkeypatch.setattr(parallel, "judged_forms", counted)
-    resumed = document(capsys, "--ledger", tmp_path / "cut")
-    assert verdicts(resumed) == verdicts(whole)
-    assert len(asked) == len(whole["forms"]) - 5
 
 
 def started(*arguments: str) -> list[str]:
@@ -185,14 +199,3 @@ def test_control_c_ends_with_130_and_one_line(tmp_path):
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("ubp-verify: interrupted")
     assert json.loads(forms(tmp_path).read_text(encoding="utf-8"))["rows"]
-
-
-def test_the_ledger_of_a_checkout_is_its_proofs_folder(tmp_path, monkeypatch):
-    (tmp_path / "proofs").mkdir()
-    (tmp_path / "verify" / "smt").mkdir(parents=True)
-    (tmp_path / "sub").mkdir()
-    monkeypatch.chdir(tmp_path / "sub")
-    assert default_directory() == tmp_path / "proofs"
-    monkeypatch.chdir("/")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert default_directory() == tmp_path / "cache" / "ubp-verify"

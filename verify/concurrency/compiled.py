@@ -26,6 +26,7 @@ from verify.concurrency.ground import Model
 BITS = 127  # one value more than a state must fit the word
 KEY_BITS = 63
 OBSERVATIONS = 64
+OPTIONS, NATIVE = ("-O3", "-w", "-x", "c"), ("-march=native",)
 REASONS = {"memory": "the memory limit", "states": "the limit of states", "seconds": "the time limit"}
 
 
@@ -66,20 +67,25 @@ def program(model: Model, symmetric: bool) -> Path:
     text = source(model, symmetric)
     command = compiler()
     assert command is not None
-    options = ("-O3", "-march=native", "-w", "-x", "c")
-    name = hashlib.sha256("\0".join((text, *command, *options)).encode()).hexdigest()[:32]
+    name = hashlib.sha256("\0".join((text, *command, *OPTIONS, *NATIVE)).encode()).hexdigest()[:32]
     place = _cache() / name
     if not place.exists():
         with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             target = Path(scratch) / "search"
             (Path(scratch) / "search.c").write_text(text)
-            arguments = [*command, *options, str(Path(scratch) / "search.c"), "-o", str(target)]
-            built = subprocess.run(arguments, check=False, capture_output=True, text=True)
+            files = (str(Path(scratch) / "search.c"), "-o", str(target))
+            built = _ran((*command, *NATIVE, *OPTIONS, *files))
+            if built.returncode != 0:  # there are compilers that know of no "native" for their processor
+                built = _ran((*command, *OPTIONS, *files))
             if built.returncode != 0:
                 said = (built.stderr.strip().splitlines() or ["nothing"])[-1]
                 raise CompilerFailed(f"the C compiler failed with status {built.returncode}: {said}")
             target.replace(place)
     return place
+
+
+def _ran(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def _cache() -> Path:

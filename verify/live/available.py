@@ -25,6 +25,11 @@ TRACEFS: Final = Path("/sys/kernel/tracing")
 MODELLED_KERNEL: Final = "6.18."
 
 
+def _x86_64() -> str:
+    here = platform.system(), platform.machine()
+    return "" if here == ("Linux", "x86_64") else f"Linux on x86-64, this is {here[0]} on {here[1]}"
+
+
 def _executor() -> str:
     return _executor_without(hidden())
 
@@ -64,6 +69,7 @@ def _modelled_kernel() -> str:
 
 
 NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of it, empty where it is there
+    "x86-64": _x86_64,
     "executor": _executor,
     "root": _root,
     "ptrace": untraceable,

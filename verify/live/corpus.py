@@ -90,11 +90,15 @@ def _one_byte_immediate(opcode: int, reg: int, word: int, prefixes: bytes) -> in
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the encodings run and what rip-relative operands are to meet: absolute 64-bit addresses."""
+    """Where the encodings run and what rip-relative and absolute operands are to meet: 64-bit addresses.
+
+    Absolute operands meet `absolute`, which lies below 2 GiB; None: the same as rip-relative ones.
+    """
 
     origin: int
     target: int
     stride: int = 64
+    absolute: int | None = None
 
     def displacement(self, index: int, length: int) -> bytes:
         """The 4-byte displacement of an instruction of `length` bytes in slot `index` that leads to the target."""
@@ -282,5 +286,6 @@ def place(encoding: bytes, layout: Layout, index: int) -> bytes:
     if at < 0:
         return encoding
     absolute = encoding[at - 1] == 0x25 and encoding[at - 2] & 0xC7 == 0x04
-    value = layout.target.to_bytes(4, "little") if absolute else layout.displacement(index, len(encoding))
+    named = layout.target if layout.absolute is None else layout.absolute
+    value = named.to_bytes(4, "little") if absolute else layout.displacement(index, len(encoding))
     return encoding[:at] + value + encoding[at + 4:]

@@ -92,7 +92,8 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     seed = zlib.crc32(f"{settings.seed} {round_number} {form.name}".encode())
     rng, numbers = Random(seed), np.random.default_rng(seed)
     slow = form.opcode.mnemonic in SLOW
-    chosen = encodings(form, min(settings.encodings, settings.states), rng, cpu, executor.origin)
+    chosen = encodings(form, min(settings.encodings, settings.states), rng, cpu, executor.origin,
+                       executor.capabilities.fsgsbase)
     if not chosen:
         return FormResult(form.name, 0, 0, (), f"no encoding on {cpu.value} processors")
     states_each = max((FEW if slow else settings.states) // len(chosen), 1)

@@ -67,7 +67,7 @@ def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.ra
     """The trials with everything changed that is not read."""
     old, kept = comparison.trials, Kept(comparison)
     states = executor.blank_states(len(old.states))
-    generated.randomized(states, form, rng)
+    generated.randomized(states, form, rng, executor.capabilities.fsgsbase)
     kept.gprs[kept.rows("gprs")] = ALL
     kept.masks[kept.rows("masks")] = ALL
     kept.vectors[kept.rows("vectors")] = 0xFF

@@ -64,9 +64,12 @@ class Trials:
     memory: NDArray[Any]
 
 
-def encodings(form: Form, count: int, rng: Random, cpu: Cpu, origin: int) -> list[tuple[Probe, Aim]]:
+def encodings(
+    form: Form, count: int, rng: Random, cpu: Cpu, origin: int, bases: bool = True
+) -> list[tuple[Probe, Aim]]:
     """Up to `count` random encodings with their aims; where no register decides the address, the displacement does.
 
+    `bases`: segment bases can be set.
     Empty where this vendor has no encoding of the form.
     """
     found: list[tuple[Probe, Aim]] = []
@@ -80,7 +83,7 @@ def encodings(form: Form, count: int, rng: Random, cpu: Cpu, origin: int) -> lis
         decoded = decode(data, cpu)
         if not isinstance(decoded, Decoded) or is_system_call(decoded):
             continue
-        aim = Aim(_target(form, rng), rng.choice((0, 0, 0x40, 0x108)))
+        aim = Aim(_target(form, rng), rng.choice((0, 0, 0x40, 0x108)) if bases else 0)
         found.append((probe_here(_aimed(decoded, aim, origin)), aim))
     return found
 
@@ -134,8 +137,8 @@ def _fields(probe: Probe) -> Any:
     return fields(cast(Decoded, probe.decoded))
 
 
-def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
-    """Fills the records with random and boundary values."""
+def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases: bool) -> None:
+    """Fills the records with random and boundary values; `bases`: segment bases can be set, else they are 0."""
     count = len(states)
     states["gprs"] = _words(rng, (count, 16))
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
@@ -146,8 +149,8 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator) -> No
     checked = 0.0 if _has_memory(form) else 0.05  # the assumption no-alignment-check
     for flag, rate in ((DF, 0.2), (NT, 0.03), (AC, checked), (ID, 0.2)):
         states["rflags"] |= np.where(rng.random(count) < rate, np.uint64(flag), np.uint64(0))
-    states["fs_base"] = rng.choice(BOUNDARY[:13], count)
-    states["gs_base"] = rng.choice(BOUNDARY[:13], count)
+    for name in ("fs_base", "gs_base"):
+        states[name] = rng.choice(BOUNDARY[:13], count) if bases else 0
     _vector_state(states["xsave"], rng)
 
 
@@ -315,7 +318,7 @@ def trials(
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding
     states = executor.blank_states(count)
-    randomized(states, form, rng)
+    randomized(states, form, rng, executor.capabilities.fsgsbase)
     which = np.repeat(np.arange(len(chosen)), per_encoding)
     for i, (probe, aim) in enumerate(chosen):
         point(states[i * per_encoding : (i + 1) * per_encoding], probe, aim, rng)

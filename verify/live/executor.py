@@ -41,7 +41,7 @@ class Executor:
 
     `code_file`: map the code area from this file, whose contents are the caller's (see `layout.code_image`).
     `background`: bytes of memory not listed in a state.
-    `patience`: seconds without progress after which the child is killed.
+    `patience`: seconds, as `patience.Patience` counts them, without progress after which the child is killed.
     """
 
     def __init__(

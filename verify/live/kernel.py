@@ -1,53 +1,47 @@
 """The running kernel as judge: is an encoding refused, and does a program see the probe that was accepted.
 
-Runs each encoding in a child of its own from a few full states, without and with a real uprobe on it, and compares all
-that the program can see. Decides about the states that were run, not about all states. What differs between two runs
-without a probe (time stamps, random numbers) is left out. Needs the privileges that `uprobe.missing` names.
+Runs each encoding in a child of its own from full states of many kinds, in several places, without and with a real
+uprobe on it, and compares all that the program can see. Decides about the states that were run, not about all states.
+What differs between two runs without a probe (time stamps, random numbers) is left out. Needs the privileges that
+`uprobe.missing` names.
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
-from verify.live.corpus import PREFIX_BYTES, Layout, place
-from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
-from verify.live.kernel_outcome import Difference, Outcome, Setting, differences, kind
+from verify.live.kernel_child import HLT, Stop, Tracee
+from verify.live.kernel_kinds import Family, kinds
+from verify.live.kernel_outcome import Setting, kind
+from verify.live.kernel_placement import HERE, PLACEMENTS, is_x87
 from verify.live.kernel_ptrace import RIP, untraceable
 from verify.live.kernel_registration import COPIED, image, refusals
-from verify.live.kernel_state import TARGET, X87_AREA, State, standard_states
-from verify.live.needs import refuse_hidden
-from verify.live.uprobe import Probes, UprobesUnavailable, missing
+from verify.live.kernel_runner import Deviation, Runner, Seen, Shown
+from verify.live.kernel_state import State, standard_states
+from verify.live.uprobe import UprobesUnavailable, missing
 
-LAYOUT: Final = Layout(CODE, TARGET)
-BATCH: Final = 2000
-X87_EPILOGUE: Final = b"\xd9\x34\x25" + X87_AREA.to_bytes(4, "little")     # fnstenv [area]
-X87_POINTERS: Final = "x87-pointers"
+__all__ = ["LAYOUT", "Comparison", "Deviation", "KernelJudge", "end", "idle_child", "is_x87"]
+LAYOUT: Final = HERE.layout
+BATCH: Final = 600
 UNDEFINED: Final = "undefined"
-LOST: Final = -1                                    # signal number of a run that killed the child
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """A difference that the program saw: in which state, at which hit (from 1), on which observable."""
-
-    state: str
-    hit: int
-    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The kernel's verdict on one encoding as it stood at `origin`.
 
-    `errno` is that of the refusal (0: accepted); `ends` names how the run without a probe ended in each state
-    (arrived, trap, fault, runaway; "undefined" for #UD).
+    `errno` is that of the refusal (0: accepted); `ends` names how the run without a probe ended in each standard state
+    (arrived, trap, fault, runaway; "undefined" for #UD). `assumed` are the differences that a named assumption leaves
+    out, `runs` the runs with the probe by kind of state, `frames` the trap numbers without and with the probe of faults
+    that were delivered to a handler. `shown`: the states that it was run in with the probe.
     """
 
     encoding: bytes
@@ -55,6 +49,10 @@ class Comparison:
     errno: int
     deviations: tuple[Deviation, ...]
     ends: tuple[str, ...]
+    assumed: tuple[Deviation, ...] = ()
+    runs: tuple[tuple[str, int], ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
+    shown: tuple[Shown, ...] = ()
 
     @property
     def result(self) -> str:
@@ -72,63 +70,12 @@ class Comparison:
         return self.ends[0] != UNDEFINED
 
 
-def is_x87(encoding: bytes) -> bool:
-    """Whether the opcode behind the prefixes is d8..df or 9b: then the environment is stored behind it."""
-    rest = encoding.lstrip(PREFIX_BYTES)
-    return bool(rest) and (0xD8 <= rest[0] <= 0xDF or rest[0] == 0x9B)
-
-
-def code_text(encodings: Sequence[bytes]) -> bytes:
-    """The code region: one encoding a slot, x87 ones followed by fnstenv, everything else hlt; raises NotHere."""
-    refuse_hidden(encodings)
-    slots = ((e + X87_EPILOGUE * is_x87(e)).ljust(LAYOUT.stride, bytes((HLT,))) for e in encodings)
-    return b"".join(slots)
-
-
 @contextlib.contextmanager
 def idle_child() -> Iterator[Tracee]:
     """A child with a nop to run: to ask it what the machine has."""
-    text = code_text((b"\x90",))
+    text = bytes((0x90, HLT)) * 32
     with image((text,)) as (_, descriptor), Tracee(descriptor, len(text)) as child:
         yield child
-
-
-class _Runner:
-    """Runs slots of one code file in a child, which is replaced when it dies."""
-
-    def __init__(self, descriptor: int, text: bytes) -> None:
-        self._descriptor, self.text = descriptor, text
-        self._stack = contextlib.ExitStack()
-        self._accessible = True
-        self.restart()
-        self.states = standard_states(self.child)
-        self.plain: dict[tuple[str, int], Outcome] = {}     # the runs without a probe, by state and slot
-
-    def restart(self) -> None:
-        self._stack.close()
-        self.child = self._stack.enter_context(Tracee(self._descriptor, len(self.text)))
-        self._accessible = True
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def setting(self, index: int) -> Setting:
-        """Where slot `index` runs."""
-        return Setting(CODE + index * LAYOUT.stride, self.text)
-
-    def run(self, state: State, index: int) -> Outcome:
-        """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
-        if state.accessible != self._accessible:
-            self.child.protect_data(state.accessible)
-            self._accessible = state.accessible
-        self.child.data[:] = state.data
-        try:
-            stop = self.child.run(state.at(CODE + index * LAYOUT.stride), state.xstate)
-        except ChildLost:
-            self.restart()
-            return Outcome(Stop(LOST, 0, 0, (0,) * 27, b""), state.data)
-        data = self.child.data[:]
-        return Outcome(stop, state.data if data == state.data else data)
 
 
 class KernelJudge:
@@ -150,33 +97,59 @@ class KernelJudge:
 
     def valid(self, encodings: Iterator[bytes]) -> Iterator[bytes]:
         """The encodings, as they came, that the processor knows: those that do not raise #UD in the first state."""
-        while batch := list(islice(encodings, BATCH)):
-            text = code_text([place(e, LAYOUT, i) for i, e in enumerate(batch)])
-            with image((text,)) as (_, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
-                state = runner.states[0]
+        while batch := list(islice(encodings, 4 * BATCH)):
+            with Runner(HERE, batch) as runner:
+                state = standard_states(runner.child)[0]
                 ends = [end(runner.run(state, i).stop, runner.setting(i)) for i in range(len(batch))]
             yield from (e for e, how in zip(batch, ends, strict=True) if how != UNDEFINED)
 
-    def compare(self, encodings: Iterator[bytes], hits: int = 3) -> Iterator[Comparison]:
-        """The verdict on each encoding, in order; `hits` runs with the probe in the first state, one in the others."""
+    def compare(
+        self, encodings: Iterator[bytes], hits: int = 3, wanted: frozenset[str] | None = None
+    ) -> Iterator[Comparison]:
+        """The verdict on each encoding, in order; `hits` runs with the probe in the first state and in some others.
+
+        `wanted`: the kinds of state, placements included, that are run (None: all). An encoding is run in every
+        standard state, in one of each other kind, and in one other place.
+        """
+        number = 0
         while batch := list(islice(encodings, BATCH)):
-            yield from _compared([place(e, LAYOUT, i) for i, e in enumerate(batch)], hits)
+            yield from _compared(batch, hits, wanted, number)
+            number += 1
 
 
-def _compared(encodings: Sequence[bytes], hits: int) -> list[Comparison]:
-    text = code_text(encodings)
-    origins = [LAYOUT.stride * i for i in range(len(encodings))]
-    errnos = refusals([text[o : o + COPIED] for o in origins])
-    accepted = [i for i, errno in enumerate(errnos) if not errno]
-    with image((text,)) as (path, descriptor), contextlib.closing(_Runner(descriptor, text)) as runner:
-        runner.plain = {(s.name, i): runner.run(s, i) for s in runner.states for i in range(len(encodings))}
-        deviations = _deviations(runner, path, accepted, hits) if accepted else {}
-    return [Comparison(e, CODE + origins[i], errnos[i], tuple(deviations.get(i, ())), _ends(runner, i))
-            for i, e in enumerate(encodings)]
+def _compared(encodings: Sequence[bytes], hits: int, wanted: frozenset[str] | None, number: int) -> list[Comparison]:
+    with Runner(HERE, encodings) as runner:
+        offsets = [HERE.offset(i) for i in range(len(encodings))]
+        errnos = refusals([runner.text[o : o + COPIED] for o in offsets])
+        first = standard_states(runner.child)
+        families = _wanted((*((s,) for s in first), *kinds(runner.child)), wanted)
+        accepted = [i for i, errno in enumerate(errnos) if not errno]
+        seen = _seen(runner, accepted, families, hits, number)
+        ends = [tuple(_end(runner, state, i) for state in first) for i in range(len(encodings))]
+        origins = [runner.setting(i).origin for i in range(len(encodings))]
+    elsewhere = _elsewhere(encodings, accepted, wanted, hits, number)
+    return [_comparison(e, origins[i], errnos[i], ends[i], [*filter(None, (seen.get(i), elsewhere.get(i)))])
+            for i, e in enumerate(runner.encodings)]
 
 
-def _ends(runner: _Runner, index: int) -> tuple[str, ...]:
-    return tuple(end(runner.plain[state.name, index].stop, runner.setting(index)) for state in runner.states)
+def _wanted(families: Sequence[Family], wanted: frozenset[str] | None) -> tuple[Family, ...]:
+    return tuple(f for f in families if wanted is None or f[0].kind in wanted)
+
+
+def _seen(
+    runner: Runner, accepted: Sequence[int], families: Sequence[Family], hits: int, number: int
+) -> dict[int, Seen]:
+    """Every run of a placement; batch by batch another family comes first, so that each state has the first hit."""
+    if not families:
+        return {}
+    runner.run_plain(families)
+    turned = (*families[number % len(families) :], *families[: number % len(families)])
+    return runner.probed(accepted, turned, hits, families[0][0]) if accepted else {}
+
+
+def _end(runner: Runner, state: State, index: int) -> str:
+    outcome = runner.plain.get(index, {}).get(state) or runner.run(state, index)
+    return end(outcome.stop, runner.setting(index))
 
 
 def end(stop: Stop, at: Setting) -> str:
@@ -185,37 +158,41 @@ def end(stop: Stop, at: Setting) -> str:
     return UNDEFINED if undefined else kind(stop, at)
 
 
-def _deviations(runner: _Runner, path: str, accepted: Sequence[int], hits: int) -> dict[int, list[Deviation]]:
-    seen: dict[int, list[Deviation]] = {}
-    with Probes(len(accepted)) as probes, probes.attached(path, [LAYOUT.stride * i for i in accepted]):
-        for state in runner.states:
-            wanted = hits if state is runner.states[0] else 1
-            for counter, index in enumerate(accepted):
-                counted = partial(probes.hits, counter)
-                rows = [row for hit in range(1, wanted + 1) for row in _seen(runner, state, index, hit, counted)]
-                if wanted == 1 and any(row.difference.observable == X87_POINTERS for row in rows):
-                    rows += _seen(runner, state, index, 2, counted)
-                seen.setdefault(index, []).extend(rows)
-    return {i: kept for i, rows in seen.items() if (kept := _stable(runner, i, rows))}
+def _elsewhere(
+    encodings: Sequence[bytes], accepted: Sequence[int], wanted: frozenset[str] | None, hits: int, number: int
+) -> dict[int, Seen]:
+    """What the accepted encodings show in another place each."""
+    places = [p for p in PLACEMENTS if wanted is None or p.name in wanted]
+    found: dict[int, Seen] = {}
+    for turn, placement in enumerate(places):
+        chosen = [i for i in accepted if zlib.crc32(encodings[i]) // 7 % len(places) == turn]
+        if not chosen:
+            continue
+        with Runner(placement, [encodings[i] for i in chosen]) as runner:
+            families = _states_there(runner)
+            seen = _seen(runner, range(len(chosen)), families, hits, number)
+        found |= {chosen[i]: s for i, s in seen.items()}
+    return found
 
 
-def _seen(runner: _Runner, state: State, index: int, hit: int, counted: Callable[[], int]) -> list[Deviation]:
-    """What the program sees of one run with the probe."""
-    before = counted()
-    ended = runner.run(state, index)
-    outcome = Outcome(ended.stop, ended.data, counted() - before)
-    plain = runner.plain[state.name, index]
-    return [Deviation(state.name, hit, d) for d in differences(plain, outcome, runner.setting(index))]
+def _states_there(runner: Runner) -> tuple[Family, ...]:
+    """The standard states plain, and one of other, trap and fault; TF only where no prologue runs before."""
+    placement = runner.placement
+    broken = frozenset({"not-restartable"} if placement.prologue else ())
+    plain, other, _, trap, fault = (replace(s, kind=placement.name, breaks=broken)
+                                    for s in standard_states(runner.child, placement.space))
+    return (plain,), (other, fault) if placement.prologue else (other, trap, fault)
 
 
-def _stable(runner: _Runner, index: int, rows: list[Deviation]) -> list[Deviation]:
-    """The deviations on observables that do not differ between two runs without a probe.
-
-    The x87 pointers must differ in two runs: a context switch before they are stored loses them (NOTE(x87-pointers)).
-    """
-    concerned = {row.state for row in rows}
-    varying = {(s.name, d.observable) for s in runner.states if s.name in concerned
-               for d in differences(runner.plain[s.name, index], runner.run(s, index), runner.setting(index))}
-    kept = [row for row in rows if (row.state, row.difference.observable) not in varying]
-    pointers = sum(row.difference.observable == X87_POINTERS for row in kept)
-    return kept if pointers != 1 else [row for row in kept if row.difference.observable != X87_POINTERS]
+def _comparison(
+    encoding: bytes, origin: int, errno: int, ends: tuple[str, ...], seen: Sequence[Seen]
+) -> Comparison:
+    rows = [d for s in seen for d in s.deviations]
+    runs: Counter[str] = Counter()
+    for s in seen:
+        runs.update(s.runs)
+    return Comparison(
+        encoding, origin, errno, tuple(d for d in rows if not d.difference.assumption), ends,
+        tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())),
+        tuple(f for s in seen for f in s.frames), tuple(w for s in seen for w in s.shown),
+    )

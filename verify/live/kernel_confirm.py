@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from verify.live.kernel import Comparison, Deviation, end, is_x87
-from verify.live.kernel_child import END_OF_USER_SPACE, HLT, LANDING, LANDING_SIZE, Space, Tracee
+from verify.live.kernel_child import END_OF_USER_SPACE, HLT, LANDING, SIGNAL_STACK_SIZE, Space, Tracee
 from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import COPIED, image, refusals
@@ -66,8 +66,8 @@ def space(situation: Situation) -> Space:
     if overlap := code_pages & set(pages):
         raise NotReproducible(f"the state has data in the code page {min(overlap):#x}")
     taken = code_pages | set(pages)
-    landing, area = [s for s in SPARE if not taken & set(_pages(s, LANDING_SIZE))][:2]
-    return Space(code, (*pages, area), landing)
+    landing, area, stack = [s for s in SPARE if not taken & set(_pages(s, SIGNAL_STACK_SIZE))][:3]
+    return Space(code, (*pages, area), landing, stack)
 
 
 def instruction_text(encoding: bytes, area: int) -> bytes:

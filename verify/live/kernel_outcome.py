@@ -1,8 +1,9 @@
 """What a program can see of one run, and on which observables two runs differ.
 
 Decides sameness only. The names of the observables are those of the theorem (next-ip, gprs, flags, segment-bases,
-vector, x87, x87-pointers, memory-addresses, memory-values, fault, trap, hits, containment). Of a SIGTRAP only its
-occurrence and ip are compared (assumption trap-siginfo).
+vector, x87, x87-pointers, memory-addresses, memory-values, fault, trap, hits, containment). What a named assumption
+leaves out is a difference that says so: of a SIGTRAP all but its occurrence and ip (trap-siginfo), the trap number in a
+signal frame (fault-frame), null selectors (null-selectors).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import numpy as np
 
 from verify.live.corpus import PREFIX_BYTES
 from verify.live.kernel_child import HLT, LANDING_SIZE, STANDARD, Space, Stop
+from verify.live.kernel_frame import SI_KERNEL, frame_differences
 from verify.live.kernel_ptrace import REGISTERS, RIP
 from verify.live.kernel_state import TRAP_FLAG, X87_AREA
 
-SI_KERNEL: Final = 128
 RESUME_FLAG: Final = 0x1_0000
 GENERAL: Final = tuple(i for i, n in enumerate(REGISTERS) if n not in (
     "orig_rax", "rip", "cs", "eflags", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"))
@@ -63,10 +64,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One observable on which the runs differ, and the first difference in words (values in hex)."""
+    """One observable on which the runs differ, and the first difference in words (values in hex).
+
+    `assumption`: the name of the one under which the difference is left out, or empty.
+    """
 
     observable: str
     detail: str
+    assumption: str = ""
 
 
 def kind(stop: Stop, at: Setting) -> str:
@@ -90,7 +95,10 @@ def _is_hlt(ip: int, at: Setting) -> bool:
 def differences(plain: Outcome, probed: Outcome, at: Setting) -> tuple[Difference, ...]:
     """Every observable on which the probed run differs from the plain one, in the theorem's order."""
     rows = (_control, _registers, _flags, _bases, _xstate, _memory, _hits)
-    return tuple(d for row in rows for d in row(plain, probed, at))
+    found = tuple(d for row in rows for d in row(plain, probed, at))
+    alike = not any(d.observable not in ("hits", "memory-values") for d in found)
+    frames = frame_differences(plain.stop, probed.stop, alike)
+    return (*found, *(Difference("fault", d.detail, d.assumption) for d in frames))
 
 
 def _words(a: int, b: int) -> str:
@@ -128,16 +136,20 @@ def _registers(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Differe
 
 def _bases(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
     yield from _indexed("segment-bases", SEGMENTS, plain, probed)
+    a, b = plain.stop.registers, probed.stop.registers
     # NOTE(null-selectors): every return from an interrupt turns the null selectors 1..3 into 0 (SDM vol. 2, IRET)
-    changed = [i for i in SELECTORS if max(plain.stop.registers[i], 3) != max(probed.stop.registers[i], 3)]
-    yield from _indexed("segment-bases", tuple(changed), plain, probed)
+    null = tuple(i for i in SELECTORS if max(a[i], b[i]) <= 3)
+    yield from _indexed("segment-bases", tuple(i for i in SELECTORS if i not in null), plain, probed)
+    yield from _indexed("segment-bases", null, plain, probed, "null-selectors")
 
 
-def _indexed(name: str, numbers: tuple[int, ...], plain: Outcome, probed: Outcome) -> Iterator[Difference]:
+def _indexed(
+    name: str, numbers: tuple[int, ...], plain: Outcome, probed: Outcome, assumption: str = ""
+) -> Iterator[Difference]:
     a, b = plain.stop.registers, probed.stop.registers
     changed = [i for i in numbers if a[i] != b[i]]
     if changed:
-        yield Difference(name, f"{REGISTERS[changed[0]]} {_words(a[changed[0]], b[changed[0]])}")
+        yield Difference(name, f"{REGISTERS[changed[0]]} {_words(a[changed[0]], b[changed[0]])}", assumption)
 
 
 def _flags(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:

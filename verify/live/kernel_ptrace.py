@@ -20,6 +20,7 @@ REGISTERS: Final = (
     "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )
 RIP: Final = REGISTERS.index("rip")
+RSP: Final = REGISTERS.index("rsp")
 TRACEME, CONT, SINGLESTEP, GETREGS, SETREGS = 0, 7, 9, 12, 13
 SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
 EXITKILL: Final = 0x100000

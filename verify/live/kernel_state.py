@@ -7,6 +7,7 @@ in the format of NT_X86_XSTATE (not compacted; SDM vol. 1, 13.4; component offse
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,28 +15,43 @@ from typing import Final
 
 from verify.live.capabilities import visible
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
-from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Tracee
+from verify.live.kernel_child import DATA, DATA_SIZE, LANDING, Space, Tracee
+from verify.live.kernel_child import STANDARD as STANDARD_SPACE
 from verify.live.kernel_ptrace import REGISTERS, RIP
 
-TARGET: Final = DATA + 0x3000                       # what rip-relative and absolute operands lead to, 64-byte aligned
-STACK: Final = DATA + 0x6000
+TARGET_OFFSET, STACK_OFFSET = 0x3000, 0x6000
+TARGET: Final = DATA + TARGET_OFFSET                # what rip-relative and absolute operands lead to, 64-byte aligned
+STACK: Final = DATA + STACK_OFFSET
 X87_AREA: Final = DATA + 0x7F00                     # where the x87 epilogue stores the environment
 NOWHERE: Final = 0x3100_0000                        # nothing is mapped here
-TRAP_FLAG: Final = 0x100
+TRAP_FLAG, NESTED_TASK, ALIGNMENT_CHECK, ID_FLAG = 0x100, 1 << 14, 1 << 18, 1 << 21
+FLAGS: Final = REGISTERS.index("eflags")
 NO_SYSTEM_CALL: Final = 24                          # sched_yield; by int 80 getuid16: harmless, always the same
 FCW, MXCSR = 0x037F, 0x1F80
 COMPONENTS: Final = {"ymm": 2, "mask": 5, "zmm-low": 6, "zmm-high": 7}
 
 
+STANDARD: Final = "standard"
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped."""
+    """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped.
+
+    `kind` is what is counted together; `read_only`: its first pages (`kernel_child.READ_ONLY_PAGES`) cannot be written;
+    `delivered`: the signal that ends the run goes to the program's handler; `breaks`: assumptions of the theorem that
+    do not hold in it.
+    """
 
     name: str
     registers: tuple[int, ...]
     xstate: bytes
     data: bytes
     accessible: bool = True
+    kind: str = STANDARD
+    read_only: bool = False
+    delivered: bool = False
+    breaks: frozenset[str] = frozenset()
 
     def at(self, origin: int) -> bytes:
         """The registers for a run from `origin`, as PTRACE_SETREGS takes them."""
@@ -45,6 +61,11 @@ class State:
         """This state under another name with other register values (64 bits)."""
         table = dict(zip(REGISTERS, self.registers, strict=True))
         return replace(self, name=name, registers=tuple((table | values).values()))
+
+    @property
+    def id_flag(self) -> bool:
+        """Whether EFLAGS.ID is set, which the child has to do itself."""
+        return bool(self.registers[FLAGS] & ID_FLAG)
 
 
 def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
@@ -58,24 +79,25 @@ def component_offsets(child: Tracee) -> Mapping[str, tuple[int, int]]:
 FILLINGS: Final = ((0x120, False), (0x5A5, True))
 
 
-def data_words(first: int, far: bool) -> bytes:
+def data_words(first: int, far: bool, landing: int = LANDING) -> bytes:
     """The data region: differing landing addresses, as quadwords or as 32-bit far pointers to segment 33."""
-    places = (LANDING + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
-    return b"".join(struct.pack("<II", p, CODE_SELECTOR) if far else struct.pack("<Q", p) for p in places)
+    places = (landing + (first + 0x67 * i) % 0x1E00 for i in range(DATA_SIZE // 8))
+    return b"".join(struct.pack("<II", p & 0xFFFF_FFFF, CODE_SELECTOR) if far else struct.pack("<Q", p) for p in places)
 
 
-def _interrupt_frame(wide: bool, flags: int) -> bytes:
+def interrupt_frame(space: Space, wide: bool, flags: int, code: int = CODE_SELECTOR) -> bytes:
     """What iret finds on the stack: rip (as flags: TF set in the wide one), cs, flags, rsp, ss."""
-    ip = LANDING + (0x340 if wide else 0x240)
-    return struct.pack("<5Q" if wide else "<5I", ip, CODE_SELECTOR, flags, STACK + 0x80, STACK_SELECTOR)
+    ip, rsp = space.landing + (0x340 if wide else 0x240), space.pages[0] + STACK_OFFSET + 0x80
+    words = (ip, code, flags, rsp, STACK_SELECTOR)
+    return struct.pack("<5Q", *words) if wide else struct.pack("<5I", *(w & 0xFFFF_FFFF for w in words))
 
 
-def _data(first: int, far: bool, flags: int) -> bytes:
-    data = bytearray(data_words(first, far))
-    frame = _interrupt_frame(not far, flags)
-    at = STACK - DATA
-    data[at : at + len(frame)] = frame
-    return bytes(data)
+def _data(space: Space, filling: tuple[int, bool], flags: int) -> bytes:
+    """The data pages: the region of eight, and whatever more the space has, filled likewise."""
+    data = bytearray(data_words(*filling, space.landing))
+    frame = interrupt_frame(space, not filling[1], flags)
+    data[STACK_OFFSET : STACK_OFFSET + len(frame)] = frame
+    return (bytes(data) * 2)[: mmap.PAGESIZE * len(space.pages)]
 
 
 def _x87(control: int, filled: int) -> bytes:
@@ -111,25 +133,26 @@ def _xstate(initial: bytes, offsets: Mapping[str, tuple[int, int]], seed: int) -
     return bytes(image)
 
 
-def _registers(flags: int, step: int, **special: int) -> tuple[int, ...]:
-    table = {name: DATA + 0x1000 + step * i for i, name in enumerate(REGISTERS)}
+def _registers(data: int, flags: int, step: int, **special: int) -> tuple[int, ...]:
+    table = {name: data + 0x1000 + step * i for i, name in enumerate(REGISTERS)}
     segments = {"cs": CODE_SELECTOR, "ss": STACK_SELECTOR, "ds": 0, "es": 0, "fs": 0, "gs": 0}
     bases = {"fs_base": 0x800, "gs_base": 0x1000}
-    fixed = {"eflags": flags, "rsp": STACK, "rip": 0, "orig_rax": (1 << 64) - 1}
+    fixed = {"eflags": flags, "rsp": data + STACK_OFFSET, "rip": 0, "orig_rax": (1 << 64) - 1}
     return tuple((table | segments | bases | fixed | special).values())
 
 
-def standard_states(child: Tracee) -> tuple[State, ...]:
+def standard_states(child: Tracee, space: Space = STANDARD_SPACE) -> tuple[State, ...]:
     """plain; other (32-bit far pointers, other flags, rcx = 0); selectors (stack and code selectors everywhere, DF and
     ZF set, low index registers); trap (TF set); fault (nothing mapped, OF alone set), in this order.
     """
     offsets = component_offsets(child)
+    at = space.pages[0]
     first, second = (_xstate(child.initial_xstate, offsets, seed) for seed in (0, 1))
-    plain = State("plain", _registers(0x203, 0x40, rcx=3), first, _data(*FILLINGS[0], 0x202))
-    other = State("other", _registers(0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, r11=0x1357),
-                  second, _data(*FILLINGS[1], 0xA57))
-    low = {"rcx": STACK_SELECTOR, "r9": 0x20, "r12": (DATA + 0x2000) // 2}     # r12 may be base and index at once
-    words = struct.pack("<HH", STACK_SELECTOR, CODE_SELECTOR) * (DATA_SIZE // 4)
+    plain = State("plain", _registers(at, 0x203, 0x40, rcx=3), first, _data(space, FILLINGS[0], 0x202))
+    other = State("other", _registers(at, 0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, r11=0x1357),
+                  second, _data(space, FILLINGS[1], 0xA57))
+    low = {"rcx": STACK_SELECTOR, "r9": 0x20, "r12": (at + 0x2000) // 2}       # r12 may be base and index at once
+    words = struct.pack("<HH", STACK_SELECTOR, CODE_SELECTOR) * (len(plain.data) // 4)
     equal = int.from_bytes(words[:8], "little")
     selectors = replace(plain.with_registers("selectors", eflags=0x646, rax=equal, **low), data=words)
     trap = plain.with_registers("trap", eflags=0x203 | TRAP_FLAG)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from verify.live.races import (
+    MOST_ROUNDS,
     STEADY,
     Check,
     Claim,
@@ -57,10 +58,12 @@ def several_probers(stage: Stage) -> list[Check]:
 
     def prober(counter: int) -> None:
         until = time.monotonic() + stage.seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until or not stage.probes.hits(counter):
             with stage.probe(SITE, counter):
                 stage.pause()
             rounds.append(counter)
+            if rounds.count(counter) > MOST_ROUNDS:
+                return
 
     stage.board.set("stop", 1)
     ended = stage.ended(child)

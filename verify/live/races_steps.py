@@ -91,7 +91,7 @@ def more_threads_than_slots(stage: Stage) -> list[Check]:
 
 def _waiting(stage: Stage, child: int) -> int:
     """Threads that sleep in the kernel's slot allocation, when the others sleep in their slots or time is over."""
-    deadline = time.monotonic() + max(stage.seconds, 3.0)
+    deadline = time.monotonic() + max(stage.seconds, GRACE / 4)
     while True:
         places = [(task / "wchan").read_text() for task in Path(f"/proc/{child}/task").iterdir()]
         in_slot = places.count("handle_userfault")
@@ -136,7 +136,7 @@ def signals_during_steps(stage: Stage, site: str = SITE) -> list[Check]:
 def _signals(stage: Stage, child: int) -> int:
     """Signals sent to the child for the scenario's time; a queue that is full is not counted."""
     sent, deadline = 0, time.monotonic() + stage.seconds
-    while time.monotonic() < deadline:
+    while not sent or time.monotonic() < deadline:
         try:
             os.kill(child, COUNTED_SIGNAL)
             sent += 1
@@ -184,7 +184,8 @@ def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     with stage.probe(site):
         child = stage.start(body)
         stage.wait_for("ready")
-        found = stage.comes_and_goes(site)
+        found = stage.comes_and_goes(site, least_hits=1)
+        stage.wait_for("rounds")
         stage.stop()
         ended = stage.ended(child)
     board = stage.board

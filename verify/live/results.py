@@ -14,10 +14,12 @@ from typing import Any
 
 
 def processor() -> str:
-    """Vendor, family and model of the first processor, as /proc/cpuinfo has them."""
-    text = Path("/proc/cpuinfo").read_text()
+    """Vendor, family and model of the first processor, as /proc/cpuinfo has them; unknown where it has them not."""
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.exists() else ""
     fields = dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    return f"{fields['vendor_id']} family {int(fields['cpu family']):#x} model {int(fields['model']):#x}"
+    family, model = (int(fields.get(name, 0)) for name in ("cpu family", "model"))
+    return f"{fields.get('vendor_id', 'unknown')} family {family:#x} model {model:#x}"
 
 
 def file_name(kind: str) -> str:

@@ -7,7 +7,6 @@ import mmap
 import os
 import select
 import signal
-import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from verify.live.capabilities import LOADED, Capabilities, ExecutorUnavailable
 from verify.live.child import READY, CodeFile, Plan, spawn
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
+from verify.live.patience import Patience
 from verify.live.stub import assemble
 from verify.live.stub_rows import CONSTANTS, table
 
@@ -291,13 +291,14 @@ class Session:
             raise
 
     def _wait(self) -> Ending | None:
-        """Waits for the answer; kills a child without progress for `patience` seconds, replaces one that ended."""
-        index, since = -1, time.monotonic()
+        """Waits for the answer; kills a child that had `patience` without progress, replaces one that ended."""
+        index, patience = -1, Patience(self.patience)
         while not self._poll.poll(POLL_MILLISECONDS):
             now = self._control[FIELDS["index"]]
             if now != index:
-                index, since = now, time.monotonic()
-            elif time.monotonic() - since > self.patience:
+                index = now
+                patience.restart()
+            elif patience.is_over(self.pid):
                 return self._replace(hung=True)
         return None if os.read(self._responses, 1) == READY else self._replace(hung=False)
 

@@ -16,6 +16,14 @@ CONTEXT_GPRS: Final = (144, 152, 136, 128, 160, 120, 112, 104, 40, 48, 56, 64, 7
 
 _REQUEST: Final = """
 entry:
+b8 9e 00 00 00              ; mov eax, 158                arch_prctl
+bf 01 10 00 00              ; mov edi, 0x1001             ARCH_SET_GS
+31 f6                       ; xor esi, esi
+0f 05                       ; syscall
+b8 9e 00 00 00              ; mov eax, 158
+bf 02 10 00 00              ; mov edi, 0x1002             ARCH_SET_FS
+31 f6                       ; xor esi, esi
+0f 05                       ; syscall
 48 8d 1d {unmap}            ; lea rbx, [unmap]
 unmap_next:
 48 8b 73 08                 ; mov rsi, [rbx+8]            size

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,10 +17,11 @@ from multiprocessing.context import ForkProcess
 from typing import Any, Final, Generic, TypeVar
 
 from verify.live.kernel_ptrace import die_with_parent
+from verify.live.patience import Patience
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-PATIENCE: Final = 120.0  # seconds for one task
+PATIENCE: Final = 120.0  # seconds for one task, as `Patience` counts them
 SECONDS_TO_LEAVE: Final = 5.0
 TICK: Final = 1.0
 
@@ -38,7 +38,7 @@ class _Worker(Generic[Task]):
     process: ForkProcess
     channel: Connection[Any, Any]
     task: Task | None = None
-    since: float = field(default=0.0)
+    patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
 
 
 def _leave(number: int, frame: object) -> None:
@@ -72,7 +72,7 @@ def dealt(
     queue = iter(tasks)
     try:
         while True:
-            _fill(workers, queue, begin, jobs)
+            _fill(workers, queue, begin, jobs, patience)
             busy = [w for w in workers if w.task is not None]
             if not busy:
                 return
@@ -82,7 +82,7 @@ def dealt(
                 assert task is not None
                 if worker.channel in ready:
                     yield task, _answer(worker, workers)
-                elif time.monotonic() - worker.since > patience:
+                elif worker.patience.is_over(worker.process.pid or 0):
                     _end(worker, workers, at_once=True)
                     yield task, Lost(f"no answer within {patience:g} s")
     finally:
@@ -92,7 +92,7 @@ def dealt(
             _end(worker, workers)
 
 
-def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs: int) -> None:
+def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs: int, patience: float) -> None:
     """Gives every idle worker a task, and starts workers while there are tasks."""
     while True:
         idle = next((w for w in workers if w.task is None), None)
@@ -104,7 +104,7 @@ def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs:
         if idle is None:
             idle = _started(begin)
             workers.append(idle)
-        idle.task, idle.since = task, time.monotonic()
+        idle.task, idle.patience = task, Patience(patience)
         try:
             idle.channel.send(task)
         except OSError:  # it has died: reading tells

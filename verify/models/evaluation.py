@@ -22,7 +22,9 @@ UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
 OFTEN: Final = 12  # runs after which a program is compiled
 WIDE_STORES: Final = (-5, 0, 0)  # where a mapping ends: writes of 8 bytes fault, shorter accesses do not
 DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
-PLAIN_ANSWERS: Final = (".refuses", ".is_32_bit")  # descriptor tables, features and the like refuse nothing
+PLAIN_ANSWER: Final = ".refuses"  # descriptor tables, features and the like refuse nothing
+IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code segment for programs, __USER32_CS
+USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
 Value = Any  # int | tuple[int, ...] | Memory
 Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
 
@@ -100,8 +102,10 @@ class World:
             return _random(46, name, (self.seed, *args))
         if name == "access_address":
             return args[0]
-        if name.endswith(PLAIN_ANSWERS):
+        if name.endswith(PLAIN_ANSWER):
             return 0
+        if name.endswith(IS_32_BIT):
+            return int(args[0] >> 3 == USER32_CS >> 3)
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
         if isinstance(sort, int):

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from verify.models.bits import Term
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.isa.features import needed
 from verify.models.isa.fields import Fields, fields, operand_register
 from verify.models.isa.forms import Addressing, Cpu, Opcode
 from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
@@ -88,6 +89,24 @@ class Probe:
         structure = cast(tuple[object, ...], self.key[0])
         named = opcode.mnemonic if opcode.mnemonic in SENSITIVE or shows_modrm(opcode) else None
         return named, signature(opcode), structure[1:], *self.key[1:]
+
+
+def undefined_without(p: Probe) -> tuple[str, ...]:
+    """The features without which the processor raises #UD in place and the program runs on with the probe.
+
+    An effect that the implementation applies by itself needs no feature; a step of another opcode has that one's needs.
+    """
+    if not isinstance(p.decoded, Decoded) or p.decoded.faults_ud is not None:
+        return ()
+    needs = needed(p.decoded.form.opcode)
+    match p.plan:
+        case Emulate():
+            return needs
+        case Step():
+            copy = needed(p.copy.form.opcode) if isinstance(p.copy, Decoded) else needs
+            return tuple(f for f in needs if f not in copy)
+        case _:
+            return ()
 
 
 _PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from verify.models.bits import GPRS, VECTORS, Array, Opaque, Sort
 from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, UNMAPPED_CODE, WIDE_STORES
-from verify.smt.canonical import Canonical
+from verify.smt.canonical import TYPICAL, Canonical
 from verify.smt.verdicts import Witness
 from verify.smt.z3terms import SEED
 
-TYPICAL: Final[Mapping[str, Any]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
 ROOMY: Final = 1 << 40
 NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector
 SEEDS: Final = (SEED, 1, 2)  # of what is uninterpreted: one of them selects an element, say

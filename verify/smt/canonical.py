@@ -1,14 +1,16 @@
 """The canonical text of an obligation: equal texts are equal up to renaming, so one proof serves all of them.
 
 Variables are numbered in order of first use, and so are datapath functions (uninterpreted functions whose name has a
-dot: `OPCODE.output`).  Every other function name is part of the text.  It is JSON, [nodes, roots], a node being
-[operation, sort, parameters, positions of arguments]; it can be read again.
+dot: `OPCODE.output`).  Every other function name is part of the text, and so are the names of variables that have a
+typical value where a witness says nothing.  It is JSON, [nodes, roots, [[variable's number, its name]...]], a node
+being [operation, sort, parameters, positions of arguments]; it can be read again.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
@@ -18,6 +20,7 @@ from verify.models.evaluation import Node, Program
 
 DIGEST: Final = 24  # hex digits of SHA-256
 MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows an answer
+TYPICAL: Final[Mapping[str, int]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
 FILES: Final = {s.name: s for s in (GPRS, MASKS, MEMORY, VECTORS)}
 
 
@@ -32,13 +35,18 @@ class Canonical:
     @cached_property
     def program(self) -> Program:
         """The text as a program in canonical names."""
-        nodes, roots = json.loads(self.text)
+        nodes, roots, _ = json.loads(self.text)
         return Program(tuple(_node(*n) for n in nodes), tuple(roots))
 
     @cached_property
     def sorts(self) -> tuple[Sort, ...]:
         """The variables' sorts."""
         return tuple(n.sort for n in self.program.nodes if n.op == "var")
+
+    @property
+    def anonymous(self) -> Canonical:
+        """The same question in canonical names, but for those that are part of the text: a function of the text."""
+        return replace(self, names=tuple(n if n in TYPICAL else f"v{i}" for i, n in enumerate(self.names)))
 
     def terms(self) -> tuple[Term, ...]:
         """The roots, with the variables' own names."""
@@ -79,5 +87,6 @@ def canonical(roots: tuple[Term, ...]) -> Canonical:
             params = (functions.setdefault(name, f"f{len(functions)}.{output if output in MEANT else 'value'}"),)
         number[t] = len(nodes)
         nodes.append((t.op, t.sort if isinstance(t.sort, int) else t.sort.name, params, [number[a] for a in t.args]))
-    text = json.dumps([nodes, [number[r] for r in roots]], separators=(",", ":"))
+    typical = [(i, name) for i, name in enumerate(variables) if name in TYPICAL]
+    text = json.dumps([nodes, [number[r] for r in roots], typical], separators=(",", ":"))
     return Canonical(digest_of(text), text, tuple(variables))

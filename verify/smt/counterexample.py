@@ -16,7 +16,7 @@ from verify.models.problems import own_values, problem
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
-from verify.smt.candidates import TYPICAL
+from verify.smt.canonical import TYPICAL
 from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement
 

@@ -1,8 +1,8 @@
 """Obligations decided: by identity of terms, from the ledger, by evaluation, or by the solver.
 
 Every refutation is a state in which evaluation on integers shows the deviation; the solver's counterexamples are
-replayed in the same way, and one that does not replay is no refutation.  Witnesses are kept in canonical names, so
-that one serves every obligation with the same text.
+replayed in the same way, and one that does not replay is no refutation.  A decision is a function of the obligation's
+canonical text, and witnesses are in canonical names, so that one serves every obligation with the same text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, const, eq, not_, or_, postorder, ult
-from verify.models.evaluation import PLAIN_ANSWERS, Adaptive, Memory, World
+from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
+from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
-from verify.smt.candidates import TYPICAL, candidates
-from verify.smt.canonical import Canonical, canonical
+from verify.smt.candidates import candidates
+from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
 from verify.smt.verdicts import Decision, Verdict, Witness
 from verify.smt.z3terms import SEED, Answer, satisfiable
@@ -25,6 +25,7 @@ from verify.smt.z3terms import SEED, Answer, satisfiable
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 20  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
+MODEL_SEEDS: Final = 256  # datapaths tried with the solver's state: eight choices of one bit are met by one of them
 
 
 class Decisions(Protocol):
@@ -134,6 +135,7 @@ class Decided:
 
     observable: str
     decision: Decision
+    digest: str = ""  # of the question; nothing is asked where both sides are the same term
     text: Canonical | None = None
 
     @cached_property
@@ -167,10 +169,10 @@ def decided(obligation: Obligation, decisions: Decisions) -> Decided:
     text = canonical(obligation.roots)
     known = decisions.get(text.digest)
     if known is None:
-        known = _solved(obligation, question(text))
+        known = _solved(question(text.anonymous))
         decisions.put(text.digest, known)
     refuted = known.verdict is Verdict.REFUTED  # only then is it asked again, with an encoding's own fields
-    return Decided(obligation.observable, known, _shared(text) if refuted else None)
+    return Decided(obligation.observable, known, text.digest, _shared(text) if refuted else None)
 
 
 _TEXTS: dict[str, str] = {}
@@ -186,34 +188,51 @@ def decide(obligation: Obligation, decisions: Decisions) -> Decision:
     return decided(obligation, decisions).decision
 
 
-def _solved(obligation: Obligation, asked: Question) -> Decision:
+NO_REPLAY: Final = "the solver's counterexample does not replay"  # a fault of this program: never kept
+
+
+def _solved(asked: Question) -> Decision:
     easy = replayed(asked, Witness((), (), SEED), tries=EASY_TRIES)
     if easy is not None:
         return Decision(Verdict.REFUTED, easy)
-    answer = satisfiable(obligation.roots)
+    roots = asked.text.terms()
+    answer = satisfiable(roots)
     if answer.status == "unsat":
         return Decision(Verdict.PROVED)
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
-    witness = replayed(asked, _from_model(answer, asked.text)) or _ordinary_witness(obligation, asked)
+    witness = _shown(asked, answer) or _shown(asked, satisfiable((*roots, *ordinary(roots))))
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
-    return Decision(Verdict.UNKNOWN, reason="the solver's counterexample does not replay")
+    return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
 
 
-def _ordinary_witness(obligation: Obligation, asked: Question) -> Witness | None:
-    """A counterexample of the solver under restrictions that evaluation has; None where that shows nothing."""
-    answer = satisfiable((*obligation.roots, *ordinary(obligation.roots)))
-    return None if answer.model is None else replayed(asked, _from_model(answer, asked.text))
+def _shown(asked: Question, answer: Answer) -> Witness | None:
+    """The solver's counterexample as a state that replays; None where it gave none or the state shows nothing.
+
+    What the solver says of datapaths is no part of a state: other seeds are tried until the datapaths agree with it.
+    """
+    if answer.model is None:
+        return None
+    first = _from_model(answer, asked.text)
+    found = first_replayed(asked, first) or next(
+        (w for seed in range(MODEL_SEEDS) if asked.holds(w := replace(first, seed=seed))), None
+    )
+    return found and minimised(asked.holds, found)
 
 
 def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms of an ordinary replay: accesses without fault are in user space, nothing is refused."""
+    """One-bit terms of what evaluation answers: accesses without fault are in user space, descriptors are Linux'."""
     for t in postorder(roots):
-        if t.op == "uf" and t.params[0] == "access_fault":
+        if t.op != "uf":
+            continue
+        name = str(t.params[0])
+        if name == "access_fault":
             yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
-        elif t.op == "uf" and str(t.params[0]).endswith(PLAIN_ANSWERS):
+        elif name.endswith(PLAIN_ANSWER):
             yield not_(t)
+        elif name.endswith(IS_32_BIT):
+            yield eq(t, eq(extract(t.args[0], 15, 3), const(USER32_CS >> 3, 13)))
 
 
 def _from_model(answer: Answer, text: Canonical) -> Witness:

@@ -6,12 +6,10 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -42,8 +40,8 @@ from verify.smt.obligations import obligations
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 
 CLASS_DIGEST: Final = 20  # hex digits of SHA-256
-OTHERS: Final = 8  # states kept beside a refuted question's own
-RefutedBy = tuple[tuple[str, Canonical], ...]  # of a class: refuted observables with what was asked; () where proved
+Asked = tuple[str, Canonical | str]  # an observable with what was asked: refuted; proved: the question's digest alone
+Outcome = tuple[Asked, ...]  # of a class: the observables that identity of terms did not prove
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,11 @@ class ClassResult:
     """All obligations of a class of encodings."""
 
     decided: tuple[Decided, ...]
-    refused: str | None = None
-    disputed: str | None = None  # an open disagreement of the two decoders
 
     @cached_property
     def verdict(self) -> Verdict:
         """The class's verdict."""
-        if self.disputed is not None:
-            return Verdict.UNKNOWN
-        return Verdict.REFUSED if self.refused else worst(d.decision.verdict for d in self.decided)
+        return worst(d.decision.verdict for d in self.decided)
 
     @property
     def is_lasting(self) -> bool:
@@ -67,11 +61,14 @@ class ClassResult:
         return bool(self.decided) and all(_is_lasting(d.decision) for d in self.decided)
 
     @property
-    def refuted_by(self) -> RefutedBy:
-        """The refuted observables with what was asked."""
-        return tuple(
-            (d.observable, d.text) for d in self.decided if d.decision.verdict is Verdict.REFUTED and d.text is not None
-        )
+    def outcome(self) -> Outcome:
+        """What is kept of the class between runs."""
+        return tuple((d.observable, d.text or d.digest) for d in self.decided if d.text is not None or d.digest)
+
+    @cached_property
+    def questions(self) -> frozenset[str]:
+        """Digests of what identity of terms did not prove."""
+        return frozenset(d.digest for d in self.decided if d.digest)
 
 
 def _is_lasting(decision: Decision) -> bool:
@@ -96,6 +93,7 @@ class Judgement:
     observables: tuple[tuple[str, Verdict], ...]
     deviations: tuple[Deviation, ...]
     reason: str
+    questions: frozenset[str] = frozenset()  # digests of its class's obligations that identity of terms did not prove
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +109,14 @@ class _Own:
 class Judge:
     """Decides encodings under one scheme; keeps what it has decided of every class.
 
-    `known` is what earlier runs of the same code decided of classes, `others` further states that refuted some of
-    their encodings, by the question's digest.  With `verdicts_only` such states are tried on the next encoding, so that
-    the witnesses, not the verdicts, depend on the order of what is judged.
+    Whatever it keeps saves time alone: the verdict of an encoding is a function of its bytes, the scheme, the
+    assumptions and the vendor.  `known` is what earlier runs of the same code decided of classes.  With
+    `verdicts_only` a state that refutes is not made small.
     """
 
     def __init__(
         self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS, decisions: Decisions | None = None,
-        known: Mapping[str, RefutedBy] = MappingProxyType({}),
-        others: Mapping[str, Sequence[Witness]] = MappingProxyType({}),
-        verdicts_only: bool = False,
+        known: Mapping[str, Outcome] = MappingProxyType({}), verdicts_only: bool = False,
     ) -> None:  # fmt: skip
         self.scheme = scheme
         self.assumptions = assumptions
@@ -129,12 +125,10 @@ class Judge:
         self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
         self.dependence = Dependence(assumptions, InMemory())
         self.known = known
-        self.newly_decided: list[tuple[str, RefutedBy]] = []
+        self.newly_decided: list[tuple[str, Outcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
         self.verdicts_only = verdicts_only
-        self.others: dict[str, deque[Witness]] = {q: deque(found, maxlen=OTHERS) for q, found in others.items()}
-        self.new_others: list[tuple[str, Witness]] = []
-        self.nearby: dict[str, list[Witness]] = {}  # of the form that is being judged
+        self.nearby: dict[str, list[Witness]] | None = None  # states that refuted encodings of the form being judged
 
     def judgement(self, data: bytes, cpu: Cpu) -> Judgement:
         """The verdict of the encoding for all states and addresses, its own fields as they stand."""
@@ -142,17 +136,12 @@ class Judge:
 
     def judged(self, p: Probe) -> Judgement:
         """The verdict of a probe."""
-        if isinstance(p.decoded, NotAnInstruction):
-            return Judgement(p, None, (), (), p.decoded.reason)
-        if isinstance(p.plan, Refuse):
-            return Judgement(p, Verdict.REFUSED, (), (), p.plan.reason)
-        if isinstance(p.decoded, NotModelled):
-            return Judgement(p, Verdict.UNKNOWN, (), (), f"not modelled: {p.decoded.reason}")
+        return _without_obligations(p) or self._of_class(p)
+
+    def _of_class(self, p: Probe) -> Judgement:
         result = self.class_result(p)
         if result.verdict is Verdict.PROVED:
-            return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "")
-        if result.disputed is not None:
-            return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), result.disputed)
+            return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "", result.questions)
         return self._individual(p, result)
 
     def is_exhausted(self, found: Judgement) -> bool:
@@ -173,7 +162,7 @@ class Judge:
             if found is None:
                 found = self._decide_class(p)
                 if found.is_lasting:
-                    self.newly_decided.append((digest, found.refuted_by))
+                    self.newly_decided.append((digest, found.outcome))
             self.classes[p.key] = found
         return found
 
@@ -181,27 +170,40 @@ class Judge:
         """Those of the named assumptions that some proved observable of the probe's class rests on."""
         return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
 
+    def proves(self, p: Probe, observables: frozenset[str]) -> bool:
+        """Whether each of the observables is proved of the encoding; the others are not looked at."""
+        values = own_values(p)
+        for o in obligations(p, problem(p, self.assumptions)):
+            if o.observable in observables:
+                d = decided(o, self.decisions)
+                refuted = d.decision.verdict is Verdict.REFUTED
+                if (self._own(d, values).verdict if refuted else d.decision.verdict) is not Verdict.PROVED:
+                    return False
+        return True
+
     def _proved(self, p: Probe) -> frozenset[str]:
         decided = self.class_result(p).decided
         return frozenset(d.observable for d in decided if d.decision.verdict is Verdict.PROVED)
 
     def _remembered(self, digest: str) -> ClassResult | None:
         """The class as it was decided before; None where it was not, or a decision of it is not known any more."""
-        refuted = self.known.get(digest)
-        if not refuted:
-            return None if refuted is None else _ALL_PROVED_BEFORE
-        decisions = {o: self.decisions.get(text.digest) for o, text in refuted}
-        if any(d is None or d.verdict is not Verdict.REFUTED for d in decisions.values()):
+        outcome = self.known.get(digest)
+        if not outcome:
+            return None if outcome is None else _ALL_PROVED_BEFORE
+        asked = {o: self._decided_before(o, text) for o, text in outcome}
+        if None in asked.values():
             return None
-        texts = dict(refuted)
-        return ClassResult(tuple(Decided(o, decisions.get(o) or _PROVED, texts.get(o)) for o in OBSERVABLES))
+        return ClassResult(tuple(asked.get(o) or Decided(o, _PROVED) for o in OBSERVABLES))
+
+    def _decided_before(self, observable: str, asked: Canonical | str) -> Decided | None:
+        if isinstance(asked, str):
+            return Decided(observable, _PROVED, asked)
+        decision = self.decisions.get(asked.digest)
+        if decision is None or decision.verdict is not Verdict.REFUTED:
+            return None
+        return Decided(observable, decision, asked.digest, asked)
 
     def _decide_class(self, p: Probe) -> ClassResult:
-        if isinstance(p.plan, Refuse):
-            return ClassResult((), p.plan.reason)
-        disputed = disagreement(p.decoded.data, p.decoded) if isinstance(p.decoded, Decoded) else None
-        if disputed is not None:
-            return ClassResult((), disputed=f"the second decoder disagrees: {disputed}")
         found = self.shared.get(p.shared_key)
         if found is None:
             found = self.shared[p.shared_key] = ClassResult(tuple(self._decisions(p)))
@@ -216,6 +218,9 @@ class Judge:
 
     def verdict(self, p: Probe) -> Verdict | None:
         """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
+        settled = _without_obligations(p)
+        if settled is not None:
+            return settled.verdict
         if self._is_open(p):
             values, done = own_values(p), []
             for d in self._decisions(p):
@@ -223,24 +228,24 @@ class Judge:
                     return Verdict.REFUTED
                 done.append(d)
             self.shared[p.shared_key] = ClassResult(tuple(done))
-        return self.judged(p).verdict
+        return self._of_class(p).verdict
 
     def _is_open(self, p: Probe) -> bool:
-        """Whether nothing is known of the encoding's class yet, and obligations are to say it."""
-        if isinstance(p.plan, Refuse) or not isinstance(p.decoded, Decoded):
-            return False
-        if p.key in self.classes or p.shared_key in self.shared:
-            return False
-        return class_digest(p.key) not in self.known and disagreement(p.decoded.data, p.decoded) is None
+        """Whether nothing is known of the encoding's class yet."""
+        return not (p.key in self.classes or p.shared_key in self.shared or class_digest(p.key) in self.known)
 
     @cached_property
     def brief(self) -> Judge:
-        """A judge of verdicts alone that shares what this one knows and learns."""
+        """A judge of verdicts alone that shares what this one knows and learns of classes."""
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
-        other.others, other.new_others, other.nearby = self.others, self.new_others, self.nearby
         other.dependence = self.dependence
         return other
+
+    def begin_form(self) -> Judge:
+        """The brief judge, which from now on tries states that refuted one encoding of the form on the next ones."""
+        self.brief.nearby = {}
+        return self.brief
 
     def _contradiction(self, premises: tuple[Term, ...]) -> Decision | None:
         """Vacuous where no state satisfies the premises, Unknown where that is not known; None where one does."""
@@ -265,7 +270,9 @@ class Judge:
             if reason:
                 reasons.append(reason)
         total = worst(v for _, v in verdicts)
-        return Judgement(p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)))
+        return Judgement(
+            p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)), result.questions
+        )  # fmt: skip
 
     def _own(self, d: Decided, values: Mapping[str, int]) -> _Own:
         """The class is refuted; is this encoding?"""
@@ -274,28 +281,17 @@ class Judge:
         fixed = d.fixed(values)
         if not fixed or d.shows(fixed):
             return _Own(Verdict.REFUTED, asked, witness)
-        digest = asked.text.digest
-        further = self.others.get(digest, ()) if self.verdicts_only else ()
-        other = _showing(asked, fixed, chain(self.nearby.get(digest, ()), further))
+        nearby = [] if self.nearby is None else self.nearby.setdefault(asked.text.digest, [])
+        other = next((w for w in nearby if asked.holds(w, fixed)), None)
         if other is not None:
             return _Own(Verdict.REFUTED, asked, other)
-        key = (digest, tuple(fixed.values()))
-        if key not in self.own:
+        key = (asked.text.digest, asked.text.names, tuple(fixed.values()))
+        own = self.own.get(key)
+        if own is None:
             own = self.own[key] = self._with_own_fields(d, witness, fixed)
-            if own.verdict is Verdict.REFUTED:
-                self._remember(asked, fixed, _in_names_of(asked, own))
-        return self.own[key]
-
-    def _remember(self, asked: Question, fixed: Mapping[str, int], found: Witness) -> None:
-        digest = asked.text.digest
-        self.nearby.setdefault(digest, []).append(found)
-        if _showing(asked, fixed, self.others.get(digest, ())) is None:
-            self.others.setdefault(digest, deque(maxlen=OTHERS)).appendleft(found)
-            self.new_others.append((digest, found))
-
-    def begin_form(self) -> None:
-        """What refuted encodings of another form is not tried first any more: witnesses depend on the form alone."""
-        self.nearby.clear()
+        if own.verdict is Verdict.REFUTED:  # also where another form asked first: what is tried depends on the form
+            nearby.append(_in_names_of(asked, own))
+        return own
 
     def _with_own_fields(self, d: Decided, first: Witness, fixed: Mapping[str, int]) -> _Own:
         asked = d.question
@@ -317,17 +313,11 @@ class Judge:
         return _Own(found.decision.verdict, found.question, found.decision.witness or first, found.decision.reason)
 
 
-def _showing(asked: Question, fixed: Mapping[str, int], states: Iterable[Witness]) -> Witness | None:
-    """The first state that refuted another encoding of the class and refutes this one too."""
-    return next((w for w in states if asked.holds(w, fixed)), None)
-
-
 def _in_names_of(asked: Question, own: _Own) -> Witness:
     """The witness of an encoding's own question as a state of its class's."""
     number = {name: f"v{i}" for i, name in enumerate(asked.text.names)}
     names = own.question.text.names
-    values = tuple((number[names[int(n[1:])]], v) for n, v in own.witness.values)
-    return replace(own.witness, values=values)
+    return replace(own.witness, values=tuple((number[names[int(n[1:])]], v) for n, v in own.witness.values))
 
 
 def _width(sort: Sort) -> int:
@@ -344,5 +334,21 @@ def class_digest(key: tuple[object, ...]) -> str:
     return sha256(repr(key).encode()).hexdigest()[:CLASS_DIGEST]
 
 
-_ALL_PROVED = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
-_ALL_UNKNOWN = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
+_ALL_PROVED: Final = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
+_ALL_UNKNOWN: Final = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
+
+
+def _without_obligations(p: Probe) -> Judgement | None:
+    """The judgement of what is no instruction, refused, not modelled or read otherwise by the second decoder."""
+    match p.decoded:
+        case NotAnInstruction(reason=reason):
+            return Judgement(p, None, (), (), reason)
+        case _ if isinstance(p.plan, Refuse):
+            return Judgement(p, Verdict.REFUSED, (), (), p.plan.reason)
+        case NotModelled(reason=reason):
+            return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {reason}")
+        case Decoded(data=data):
+            disputed = disagreement(data, p.decoded)
+            if disputed is not None:
+                return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"the second decoder disagrees: {disputed}")
+    return None

@@ -21,7 +21,7 @@ from verify.models.problems import own_values, problem
 from verify.models.schemes.behaviour import in_place, initial
 from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
-from verify.smt.candidates import TYPICAL
+from verify.smt.canonical import TYPICAL
 from verify.smt.counterexample import shown_rows
 from verify.smt.decide import default_value
 from verify.smt.judge import Deviation, Judgement

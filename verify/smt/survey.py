@@ -15,8 +15,9 @@ from itertools import islice
 from verify.models.isa.encode import decoded_representatives, irregular_representatives
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
+from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES
-from verify.models.sites import is_vendor_specific, probe, probe_of
+from verify.models.sites import is_vendor_specific, probe, probe_of, undefined_without
 from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
@@ -38,8 +39,10 @@ class FormResult:
     over_cautious: bool  # refused, though running an unchanged copy would be proved
     counterexample: Counterexample | None
     obligations: int
-    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
+    questions: frozenset[str]  # digests of those obligations that identity of terms did not prove
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
+    undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
+    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
 
 
 @dataclass(slots=True)
@@ -48,15 +51,19 @@ class _Tally:
     observables: dict[str, list[Verdict]] = field(default_factory=dict)
     reasons: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
+    questions: set[str] = field(default_factory=set)
     first: Judgement | None = None
     rests_on: set[str] = field(default_factory=set)
     looks_behind: bool = False
+    undefined_without: dict[str, None] = field(default_factory=dict)
 
     def add(self, j: Judgement) -> None:
         self.looks_behind |= bool(j.probe.followed_by)
+        self.undefined_without.update(dict.fromkeys(undefined_without(j.probe)))
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
+        self.questions |= j.questions
         for name, verdict in j.observables:
             self.observables.setdefault(name, []).append(verdict)
         if j.verdict is Verdict.REFUSED:
@@ -69,12 +76,11 @@ class _Tally:
 
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
-    regular, irregular = _Tally(), list[Verdict]()
-    judge.begin_form()
+    regular, irregular, brief = _Tally(), list[Verdict](), judge.begin_form()
     asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
     for cpu in asked:
         _judged(form, judge, regular, cpu)
-        irregular += _irregular(form, judge.brief, cpu)
+        irregular += _irregular(form, brief, cpu)
     verdict = worst(regular.verdicts)
     names = [(o, worst(regular.observables[o])) for o in OBSERVABLES if o in regular.observables]
     refused = verdict is Verdict.REFUSED
@@ -85,7 +91,8 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), tuple(sorted(regular.rests_on)), regular.looks_behind,
+        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions), regular.looks_behind,
+        tuple(regular.undefined_without), tuple(sorted(regular.rests_on)),
     )  # fmt: skip
 
 
@@ -94,7 +101,7 @@ def undecided(form: Form, reason: str) -> FormResult:
     names = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
     return FormResult(
         form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, Verdict.UNKNOWN, names,
-        None, reason, (), False, None, 0,
+        None, reason, (), False, None, 0, frozenset(),
     )  # fmt: skip
 
 
@@ -109,7 +116,7 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     for decoded in decoded_representatives(form, cpu):
         for behind in (b"", *judge.scheme.continuations(decoded.data)):
             p = probe_of(decoded, judge.scheme, behind)
-            if p.key in done:
+            if p.key in done and disagreement(decoded.data, decoded) is None:  # a dispute is about bytes, not a class
                 continue
             found = (judge.brief if tally.first else judge).judged(p)
             tally.add(found)

@@ -125,20 +125,21 @@ class Answer:
 
 
 def satisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> Answer:
-    """Whether all one-bit terms can be 1 at once."""
-    solver = z3.Solver()
+    """Whether all one-bit terms can be 1 at once; the answer depends on them alone, not on what was asked before."""
+    context = z3.Context()  # of its own: Z3 orders terms by what its context has seen
+    solver = z3.Solver(ctx=context)
     solver.set("random_seed", SEED)
     solver.set("rlimit", limit)
     done: dict[Term, Any] = {}
     conditions = tuple(conditions)
     for c in conditions:
-        solver.add(translated(c, done) == 1)
+        solver.add((translated(c, done) == 1).translate(context))
     status = solver.check()
     if status == z3.unsat:
         return Answer("unsat")
     if status == z3.unknown:
         return Answer("unknown", reason=solver.reason_unknown())
-    return Answer("sat", _model(solver.model(), conditions, done))
+    return Answer("sat", _model(solver.model().translate(z3.main_ctx()), conditions, done))
 
 
 def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:

@@ -113,6 +113,20 @@ def test_compiler_that_fails_is_named_and_done_without(tmp_path: Path, monkeypat
     assert explorer.explicit(xol(2), True, Limits()).engine == "numpy"
 
 
+@NEEDS_C
+def test_compiler_that_knows_no_native_processor_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = compiled.compiler()
+    assert real is not None
+    plain = tmp_path / "plain"
+    plain.write_text(f'#!/bin/sh\ncase "$*" in *-march=native*) exit 1;; esac\nexec {" ".join(real)} "$@"\n')
+    plain.chmod(0o755)
+    monkeypatch.setattr(compiled, "compiler", lambda: (str(plain),))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compiled.search(xol(2), True).states == COUNTS[2][0]
+
+
 def test_counting_goes_deeper_than_calls_usually_may() -> None:
     model = xol(150)
     encoding = symbolic.Encoding(model)

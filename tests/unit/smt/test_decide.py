@@ -1,5 +1,7 @@
 """Decisions: proved, refuted with a state that replays, undecided where that is all that can be said."""
 
+from functools import reduce
+
 import pytest
 
 from verify.models.bits import (
@@ -97,9 +99,48 @@ def test_the_resource_limit_gives_unknown_and_not_a_verdict():
 
 def test_a_counterexample_that_does_not_replay_is_no_refutation(monkeypatch):
     monkeypatch.setattr(module, "replayed", lambda *_, **__: None)
+    monkeypatch.setattr(module, "_shown", lambda *_: None)
     found = decision(not_(eq(X, const(0x123456789, 64))))
     assert found.verdict is Verdict.UNKNOWN
     assert "does not replay" in found.reason
+
+
+def test_what_the_solver_chooses_of_datapaths_and_segments_is_replayed():
+    """Measured on EVEX_VPSUBSB_YMM_K1Z_YMM_YMMM256/mem and on jmp far [rip+0] with REX.B and a base prefix."""
+    mask = uf("VPSUBSB.reads", 1, const(0xFFFFFFFF, 64))
+    far = [uf("code_selector.is_32_bit", 1, load(var("m", MEMORY), address, 2)) for address in (X, Y)]
+    chosen = [eq(uf(f"VPSUBSB.bit{i}", 1, const(i, 64)), const(1, 1)) for i in range(6)]
+    for goal in (not_(and_(mask, eq(X, const(0x123456789, 64)))), eq(*far), not_(conjunction(chosen))):
+        asked = obligation(goal)
+        found = decide(asked, InMemory())
+        assert found.verdict is Verdict.REFUTED, found.reason
+        assert question(canonical(asked.roots)).holds(found.witness)
+
+
+def conjunction(terms: list[Term]) -> Term:
+    return reduce(and_, terms)
+
+
+def test_the_meaning_of_a_typical_variable_is_part_of_the_text():
+    """Where a witness says nothing, origin and slot are typical addresses and other variables are 0."""
+    other, origin = (canonical((ult(var(name, 64), const(7, 64)),)) for name in ("other", "origin"))
+    assert other.digest != origin.digest
+    assert question(other).holds(Witness(())) and not question(origin).holds(Witness(()))
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before():
+    """One context for all queries did: its terms are ordered by when they were made."""
+    names = ("p", "q", "r", "s")
+
+    def asked(*order: str) -> Term:
+        p, q, r, s = (var(name, 32) for name in names)
+        made = {name: mul(a, b) for name, (a, b) in zip(order, ((p, q), (q, r), (r, s), (s, p)), strict=True)}
+        return eq(add(*[made[n] for n in order[:2]]), const(77, 32))
+
+    first = satisfiable((asked(*names),))
+    for i in range(20):
+        satisfiable((eq(mul(var(f"x{i}", 32), var("s", 32)), add(var("q", 32), var("p", 32))),))
+    assert satisfiable((asked(*names),)) == first
 
 
 def test_equal_texts_are_decided_once(monkeypatch):

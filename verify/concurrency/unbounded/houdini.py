@@ -30,7 +30,7 @@ from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
 WORK = 60_000_000  # units, where the limits do not say
-QUERY = 10_000_000  # units of one question
+QUERY = 17_000_000  # units of one question
 ROUNDS = 3  # of instances where no step can be taken: each may mention further threads
 JUDGED = ("always", "deadlock")
 

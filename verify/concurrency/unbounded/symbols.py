@@ -316,7 +316,7 @@ class Symbols(Constants):
         bodies = [self.term(term.body, {**env, term.variable: self.number(value)}, read) for value in values]
         if term.kind == "sum":
             return z3.Sum(bodies) if bodies else self.number(0)
-        return z3.And(bodies) if term.kind == "all" else z3.Or(bodies)
+        return junction("and" if term.kind == "all" else "or", bodies) if bodies else self.boolean(term.kind == "all")
 
     # --- instances -------------------------------------------------------------------------------------------------
     def settle(self) -> list[Expr]:

@@ -25,7 +25,7 @@ from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
 
 EXPLORED = 20_000_000  # units of work of each exploration, where the limits do not say
 LEAST = 3  # every number of threads up to here is explored
-AGAIN = 6_000_000  # units for the costlier methods where every invariant has been proved once
+AGAIN = 16_000_000  # units for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from verify.models.bits.rules import Rule
@@ -91,15 +92,17 @@ def source(name: str, rules: Sequence[Rule], traced: bool = False) -> str:
     """Python source of a constructor; `traced` calls `observe(rule, values of its names)` where a rule applies."""
     operation = OPERATIONS[name]
     operands = [f"t{i}" for i in range(operation.terms)] + [f"p{i}" for i in range(len(operation.integers))]
-    blocks = [b for rule in rules if _root(rule) == name and rule.by == "match" for b in _blocks(rule, traced)]
+    own = [r for r in rules if r.by == "match" and _called(_pattern(r)) == name]
+    blocks = [b for rule in own for b in _blocks(rule, traced)]
     body = [operation.check or "pass", *_nested(blocks), f"return {operation.otherwise}"]
     return "\n    ".join([f"def {name}({', '.join(operands)}):", *body])
 
 
-def _root(rule: Rule) -> str:
+@cache
+def _pattern(rule: Rule) -> ast.Call:
     call = ast.parse(rule.pattern, mode="eval").body
     assert isinstance(call, ast.Call)
-    return _called(call)
+    return call
 
 
 def _called(call: ast.Call) -> str:
@@ -124,8 +127,7 @@ def _nested(blocks: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _blocks(rule: Rule, traced: bool) -> Iterator[tuple[str, ...]]:
     """The ways in which the rule's pattern matches, each ending with the result."""
-    call = ast.parse(rule.pattern, mode="eval").body
-    assert isinstance(call, ast.Call)
+    call = _pattern(rule)
     operation = OPERATIONS[_called(call)]
     done: set[tuple[str, ...]] = set()
     only_names = all(isinstance(a, ast.Name) for a in call.args)  # one order says it all
@@ -144,7 +146,7 @@ def _blocks(rule: Rule, traced: bool) -> Iterator[tuple[str, ...]]:
 def shape(rule: Rule) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """The names in the rule's pattern: of terms, of constants, of integer operands and widths."""
     terms, constants, integers = dict[str, None](), dict[str, None](), dict[str, None]()
-    for call in ast.walk(ast.parse(rule.pattern, mode="eval")):
+    for call in ast.walk(_pattern(rule)):
         if isinstance(call, ast.Call):
             operation = _operation(call)
             places = [terms] * operation.terms + [constants if operation is _CONST else integers, integers]
@@ -193,7 +195,10 @@ def _inside(calls: list[tuple[ast.Call, str]], match: _Match) -> Iterator[_Match
     if children:
         match = match.then(f"{', '.join(children)}, = {term}.args")
     integers = zip(call.args[operation.terms :], operation.integers, strict=False)
-    match = match.then(**{_name(a): f"{term}.{where}" for a, where in integers})
+    values = {_name(a): f"{term}.{where}" for a, where in integers}
+    if operation.op == "sum" or values.keys() & match.names.keys():
+        raise ValueError(f"{ast.unparse(call)}: sums are not matched within a pattern, and no number is named twice")
+    match = match.then(**values)
     for order in _orders(operation):
         for found in _matches([(call.args[i], children[k]) for k, i in enumerate(order)], match):
             yield from _inside(rest, found)
@@ -240,4 +245,4 @@ class _Written(ast.NodeTransformer):
 
 
 def _written(text: str, names: Names) -> str:
-    return ast.unparse(ast.fix_missing_locations(_Written(names).visit(ast.parse(text, mode="eval").body)))
+    return ast.unparse(_Written(names).visit(ast.parse(text, mode="eval").body))

@@ -61,8 +61,9 @@ _OVERRIDDEN: Final = frozenset(
 _SMALL_ADDRESS: Final = frozenset([("mfence", "tpause"), ("clflush", "clflushopt")])
 _LATER_NAMES: Final = {  # a mandatory prefix that Capstone ignores makes it the older neighbour
     "mcommit": "monitorx", "vmgexit": "vmmcall", "seamcall": "encls", "clui": "rdpkru", "stui": "wrpkru",
-    "eretu": "clac", "erets": "clac", "senduipi": "rdrand",
+    "eretu": "clac", "erets": "clac", "senduipi": "rdrand", "enqcmd": "movdir64b", "enqcmds": "movdir64b",
 }  # fmt: skip
+_PREFIXES: Final = bytes([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)])
 _PREDICATE: Final = re.compile(r"(v?cmp|vpcmp|vpcom)(?P<type>u?[bwdq]|[ps][sd])")
 
 
@@ -88,6 +89,20 @@ def _has_prefixes(d: Decoded, *values: int) -> bool:
 def _extension_bits_on_masks(d: Decoded, _theirs: str) -> bool:
     kinds = _opcode(d).op_kinds
     return d.layout.vex is not None and any(k in {"k_rm", "k_reg", "k_or_mem", "kp1_reg", "k_vvvv"} for k in kinds)
+
+
+def _losing_prefix(d: Decoded, theirs: str) -> bool:
+    """F2 or F3 selects the opcode whatever 66 stands beside it, and the last of them wins; Capstone takes an earlier
+    F2 or F3, or a 66 that stands nearer, and agrees where the prefixes that lose are left out (measured on Zen 3:
+    f3660f1603 and 66f30f1603 are MOVSHDUP, f366f2660f1203 is MOVDDUP).
+    """
+    wins = {"F2": 0xF2, "F3": 0xF3}.get(_opcode(d).mandatory_prefix)
+    if wins is None or d.layout.vex is not None:
+        return False
+    rest = d.data.lstrip(_PREFIXES)
+    kept = d.data[: len(d.data) - len(rest)].translate(None, bytes({0x66, 0xF2, 0xF3} - {wins}))
+    said = next(_said(kept + rest), None) if len(kept) + len(rest) < len(d.data) else None
+    return said is not None and (said[1] == _opcode(d).mnemonic or _is_predicate_alias(d, said[1]))
 
 
 KNOWN: Final = (
@@ -122,6 +137,8 @@ KNOWN: Final = (
           "67 with REX.W"),
     Known("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
     Known("name", _is_predicate_alias, "the predicate's alias"),
+    Known("name", _losing_prefix, "F2 or F3 beside a prefix that loses"),
+    Known("refused", lambda d, _: _opcode(d).amd_lock_register_bit and d.layout.lock, "LOCK that selects CR8 on AMD"),
     Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and theirs.startswith(("nop", "cldemote", "bnd")),
           "reserved NOP; MPX where processors have none, CLDEMOTE with a prefix"),
     Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs,
@@ -134,11 +151,16 @@ def _engine() -> Any:
     return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
-def difference(data: bytes, decoded: Decoded) -> Difference | None:
-    """How Capstone differs on the bytes of an instruction, or None where length and mnemonic agree."""
+def _said(data: bytes) -> Iterator[tuple[int, str]]:
+    """Length in bytes and mnemonic by Capstone; nothing where it sees no instruction."""
     for _, size, mnemonic, _ in _engine().disasm_lite(data, 0, 1):
         words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS]
-        theirs = words[0] if words else mnemonic
+        yield size, words[0] if words else mnemonic
+
+
+def difference(data: bytes, decoded: Decoded) -> Difference | None:
+    """How Capstone differs on the bytes of an instruction, or None where length and mnemonic agree."""
+    for size, theirs in _said(data):
         if size != len(decoded.data):
             return _explained("length", decoded, f"{size} bytes, {theirs}", theirs)
         return None if theirs == decoded.form.opcode.mnemonic else _explained("name", decoded, theirs, theirs)

@@ -144,14 +144,14 @@ def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
 
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
     number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on;
-    a stepped nop does what an emulated one does, so one plan stands for both.
+    a stepped nop does what an emulated one does, so one plan stands for both and says so.
     """
     length = decoded.length
     opcode = decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
         return _emulate(Nop(), length, optimised(decoded))
     if opcode == 0x0F and optimised(decoded):
-        return _emulate(Nop(), length, True)
+        return _emulate(Nop(), length, True, True)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
     elif opcode == 0x0F and decoded.opcode_size == 2 and 0x80 <= decoded.opcode2 <= 0x8F:
@@ -173,8 +173,8 @@ def _push(data: bytes, decoded: Decoded) -> Emulate | None:
 
 
 @cache
-def _emulate(effect: Effect, length: int, is_optimised: bool) -> Emulate:
-    return Emulate(effect, length, is_optimised)
+def _emulate(effect: Effect, length: int, is_optimised: bool, stepped_first: bool = False) -> Emulate:
+    return Emulate(effect, length, is_optimised, stepped_first)
 
 
 @cache
@@ -280,6 +280,6 @@ SCHEME: Final = Scheme(
     source="Linux 6.18, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c, x86-opcode-map.txt",
     plan=plan,
     unrestricted=unrestricted,
-    entries=ENTRIES,
     continuations=continuations,
+    entries=ENTRIES,
 )

@@ -80,6 +80,7 @@ class Emulate:
     effect: Effect
     length: int  # bytes, as the implementation's decoder sees it
     optimised: bool = False  # from the second hit on the site is a 5-byte call to a trampoline
+    stepped_first: bool = False  # the first hit steps a copy, which has the same effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,9 @@ class Scheme:
     source: str  # what was transcribed, with version
     plan: Callable[[bytes], Plan]  # takes at least 16 bytes: the instruction and what follows it
     unrestricted: Callable[[bytes], Plan] | None = None  # the plan if nothing that decodes were refused
-    entries: tuple[Entry, ...] = ()  # deviations that forms share
     # What may stand behind an instruction (exactly its bytes) and give it another plan: one of each kind of plan.
     continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
+    entries: tuple[Entry, ...] = ()  # deviations that forms share
 
 
 def copied(data: bytes) -> tuple[SlotByte, ...]:

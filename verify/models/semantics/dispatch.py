@@ -23,6 +23,8 @@ FAMILIES: Final = (
     "system", "umip", "x87_state", "vector_moves",
 )  # fmt: skip
 
+UNDEFINED_AT_CPL3: Final = frozenset({"clac", "stac"})  # #UD where others raise #GP: SDM vol. 2, CLAC, STAC
+
 
 @cache
 def exact() -> Mapping[str, Semantics]:
@@ -47,7 +49,7 @@ def execute(instruction: Instruction, state: State) -> Outcome:
     run = Run(instruction, state)
     if instruction.undefined is not None:
         run.fault(TRUE, UD, at_ip=True)
-    elif instruction.opcode.must_be_cpl0:
+    elif instruction.opcode.must_be_cpl0 and instruction.opcode.mnemonic not in UNDEFINED_AT_CPL3:
         run.fault(TRUE, GP)
     else:
         exact().get(instruction.opcode.mnemonic, routed)(run)

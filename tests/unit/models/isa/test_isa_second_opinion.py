@@ -28,7 +28,9 @@ def test_ordinary_instructions_agree(data: str) -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [("0fffc1", "length"), ("660f8000000000", "length"), ("0f1a03", "name"),
-     ("0fc2c101", "name"), ("c4e25950cb", "refused"), ("0faee9", "refused")],
+     ("0fc2c101", "name"), ("c4e25950cb", "refused"), ("0faee9", "refused"),
+     ("f364660f163d00000000", "name"), ("f36566660faef0", "name"), ("67f36767660f38f80d01000000", "name"),
+     ("f366f2262e664d0fc205ffffffff00", "name")],
 )  # fmt: skip
 def test_known_differences_have_their_reason(data: str, kind: str) -> None:
     found = decoded(data)
@@ -48,6 +50,22 @@ def test_another_form_for_the_same_bytes_is_an_open_disagreement() -> None:
     found = decoded("4801d8")
     wrong = replace(found, form=form_of(opcode_named("SUB_RM64_R64").code, Addressing.REG))
     assert "Capstone: add" in str(disagreement(found.data, wrong))
+
+
+def test_a_prefix_that_wins_is_not_explained_away() -> None:
+    """The processor runs f3660f1603 as MOVSHDUP (Zen 3): a decoder that says MOVHPD is in open disagreement."""
+    found = decoded("f3660f1603")
+    wrong = replace(found, form=form_of(opcode_named("MOVHPD_XMM_M64").code, Addressing.MEM))
+    assert disagreement(found.data, found) is None
+    assert "Capstone: movshdup" in str(disagreement(found.data, wrong))
+    other = replace(found, form=form_of(opcode_named("MOVSLDUP_XMM_XMMM128").code, Addressing.MEM))
+    assert "Capstone: movshdup" in str(disagreement(found.data, other))
+
+
+def test_lock_before_mov_cr_selects_cr8_on_amd() -> None:
+    found = decoded("f00f22c3", Cpu.AMD)
+    theirs = difference(found.data, found)
+    assert theirs is not None and theirs.why is not None
 
 
 def test_another_length_for_the_same_bytes_is_an_open_disagreement() -> None:

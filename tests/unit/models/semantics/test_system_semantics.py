@@ -50,6 +50,13 @@ def test_privileged_instructions_are_refused(text):
     assert (out.fault, out.error, out.fault_ip, out.at_ip) == (13, 0, ORIGIN, 0)
 
 
+@pytest.mark.parametrize("text", ["0f 01 ca", "0f 01 cb"])
+def test_clac_and_stac_are_undefined_for_a_program(text):
+    """SDM vol. 2, CLAC: #UD if the CPL > 0; a Zen 3 with SMAP says so too."""
+    out = executed(text)
+    assert (out.fault, out.fault_ip, out.at_ip) == (6, ORIGIN, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "rcx", "fault"),
     [("0f 01 fb", 3, NO_FAULT), ("0f 01 fb", 4, 13), ("0f 01 fb", 1 << 32, 13), ("0f 01 fb", 1 << 63, 13),

@@ -1,0 +1,77 @@
+"""How the running kernel runs a probed instruction: refused, stepped, emulated or called, as the scheme plans it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from verify.confirm_how import compared_ways, document, rows
+from verify.confirm_kernel import machine_cpu
+from verify.live.kernel_how import Manner, Way, manners
+from verify.models.isa.ranges import parsed
+from verify.models.schemes.linux_uprobes import ENOTSUPP, SCHEME
+from verify.models.schemes.plan import Emulate, Nop, Plan, Step
+
+pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
+EMULATED, STEPPED = (Way.EMULATED, Way.EMULATED), (Way.STEPPED, Way.STEPPED)
+
+
+def test_the_way_of_each_hit_and_the_slots_bytes_are_seen() -> None:
+    expected = {
+        "90": EMULATED, "0f1f840000000000": EMULATED, "660f1f840000000000": STEPPED, "0f1f00": EMULATED,
+        "0f1f4001": STEPPED, "0f1f440000": (Way.EMULATED, Way.CALLED), "0f1f440001": (Way.STEPPED, Way.CALLED),
+        "e800000000": EMULATED, "50": EMULATED, "4050": STEPPED, "4889d8": STEPPED, "c5f877": EMULATED, "f4": (),
+        "c5f890b640000000": EMULATED,
+    }  # fmt: skip
+    found = list(manners([bytes.fromhex(e) for e in expected]))
+    assert {e: m.ways for e, m in zip(expected, found, strict=True)} == expected
+    by_text = dict(zip(expected, found, strict=True))
+    assert by_text["f4"].errno == ENOTSUPP
+    slot = by_text["4889d8"].slot
+    assert slot is not None and slot.startswith(bytes.fromhex("4889d8f4"))
+
+
+def test_a_rip_relative_copy_is_seen_in_the_slot() -> None:
+    (found,) = manners([bytes.fromhex("488b0511223344")])
+    assert found.slot is not None
+    assert found.slot[:3] == bytes.fromhex("488b86")
+
+
+def test_the_kernel_runs_every_kind_of_plan_as_it_is_planned() -> None:
+    found = compared_ways((parsed("all"),), SCHEME, machine_cpu())
+    summary = document(found)
+    assert summary["disagreements"] == []
+    assert summary["compared"] >= 500
+    assert summary["kinds"] >= 200
+
+
+def planned_otherwise(data: bytes) -> Plan:
+    """Faults: the kernel's nine-byte nop taken for 66 0f 1f 84, nops never stepped first, a copy that keeps REX.B."""
+    plan = SCHEME.plan(data)
+    if data.startswith(bytes.fromhex("660f1f84")):
+        return Emulate(Nop(), 9)
+    if isinstance(plan, Emulate):
+        return replace(plan, stepped_first=False)
+    if isinstance(plan, Step):
+        return replace(plan, slot=tuple(replace(b, keep=0xFF) if b.keep == 0xFE else b for b in plan.slot))
+    return plan
+
+
+@pytest.mark.parametrize("text", ["660f1f840000000000", "0f1f440001", "498b0511223344"])
+def test_a_plan_of_another_kind_is_told(text: str) -> None:
+    wrong = replace(SCHEME, plan=planned_otherwise)
+    (seen,) = rows([bytes.fromhex(text)], wrong, machine_cpu())
+    assert not seen.agrees
+    (right,) = rows([bytes.fromhex(text)], SCHEME, machine_cpu())
+    assert right.agrees
+
+
+def test_no_short_jump_leads_to_another_encoding() -> None:
+    """A jump by 3d behind three bytes leads to the next place of 64 bytes."""
+    found = list(manners([bytes.fromhex(e) for e in ("f2eb3d", "4889d8", "f27f3d", "4889d8")]))
+    assert [m.ways for m in found] == [EMULATED, STEPPED, EMULATED, STEPPED]
+
+
+def test_a_refusal_is_told_with_its_number() -> None:
+    assert Manner(b"\x90", 0, 8, (), None).text == "refused with errno 8"

@@ -1,0 +1,224 @@
+"""What the model predicts of one encoding in one concrete state of the kernel's judge: the goals, evaluated there.
+
+Decides only refuted encodings; a proved one deviates in no state. Datapaths stay what the evaluator makes of them, so
+that a deviation which rests on one is predicted for some datapath, not for the processor's.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from verify.live.capabilities import visible
+from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
+from verify.live.kernel_outcome import Setting
+from verify.live.kernel_placement import LAST_SLOT, ORDINARY
+from verify.live.kernel_ptrace import REGISTERS
+from verify.live.kernel_runner import X87_POINTERS, Shown
+from verify.live.kernel_state import State
+from verify.live.state import GPR_NAMES
+from verify.models.evaluation import Adaptive, Memory, World, program
+from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
+from verify.models.problems import own_values, problem
+from verify.smt.judge import Judgement
+from verify.smt.obligations import obligations
+
+PAGE: Final = mmap.PAGESIZE
+SLOTS, SLOT_SIZE = 0x7FFF_FFFF_E000, 128
+READ_ONLY_PAGES: Final = 6
+PENDING: Final = 0x80                               # ES of the x87 status word
+MASKS: Final = 0x1F80                               # of MXCSR: no SIMD exception is raised
+EMPTY: Final = 3                                    # tag of an empty x87 register
+DATA_REGISTER: Final = 3
+#: what the descriptor tables answer, by the semantics' names for them
+TABLES: Final[Mapping[str, Callable[..., int]]] = {
+    "selector_fault": lambda register, value: int(refuses_data(register, value)),
+    "data_selector.refuses": lambda value: int(refuses_data(DATA_REGISTER, value)),
+    "code_selector.refuses": lambda selector, target: int(refuses_code(selector, target)),
+    "code_selector.is_32_bit": lambda selector: int(is_32_bit(selector)),
+    "stack_selector.refuses": lambda selector: int(refuses_stack(selector)),
+}
+
+
+NOTHING: Final = Memory()
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes(Memory):
+    """The data pages of a state; everything else is 0."""
+
+    pages: tuple[int, ...] = ()
+    data: bytes = b""
+
+    def byte(self, address: int) -> int:
+        """The byte at a 64-bit address."""
+        address &= (1 << 64) - 1
+        page = address - address % PAGE
+        return self.data[self.pages.index(page) * PAGE + address % PAGE] if page in self.pages else 0
+
+    def write(self, address: int, value: int, size: int) -> Memory:
+        """The memory with `size` bytes replaced."""
+        written = {(address + i) & ((1 << 64) - 1): value >> (8 * i) & 0xFF for i in range(size)}
+        return _Written(self.seed, written, self)
+
+    def same(self, other: Memory) -> bool:
+        """Whether every byte is the same."""
+        return self is other or other.same(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written(Memory):
+    """A memory over another one."""
+
+    below: Memory = NOTHING
+
+    def byte(self, address: int) -> int:
+        """The byte at a 64-bit address."""
+        address &= (1 << 64) - 1
+        return self.written[address] if address in self.written else self.below.byte(address)
+
+    def write(self, address: int, value: int, size: int) -> Memory:
+        """The memory with `size` bytes replaced."""
+        more = {(address + i) & ((1 << 64) - 1): value >> (8 * i) & 0xFF for i in range(size)}
+        return _Written(self.seed, {**self.written, **more}, self.below)
+
+    def same(self, other: Memory) -> bool:
+        """Whether every byte is the same; both lie over the same one."""
+        return all(self.byte(a) == other.byte(a) for a in self.written.keys() | other.written.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class _There(World):
+    """The environment of a state: which pages are there and can be written, what the descriptor tables answer."""
+
+    readable: frozenset[int] = frozenset()
+    writable: frozenset[int] = frozenset()
+
+    def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
+        """The value of an uninterpreted function."""
+        if name == "access_fault":
+            return self._fault(*args[:4])
+        if name == "access_error":
+            return self._error(*args[:4])
+        if name.endswith(".misaligned"):
+            return int(args[0] != 0)
+        return TABLES[name](*args) if name in TABLES else World.function(self, name, sort, args)
+
+    def _fault(self, address: int, size: int, write: int, stack: int) -> int:
+        ends = [(address + k) & ((1 << 64) - 1) for k in (0, size - 1)]
+        if any(1 << 47 <= end < (1 << 64) - (1 << 47) for end in ends):
+            return SS if stack else GP
+        pages = self.writable if write else self.readable
+        return NO_FAULT if all(end - end % PAGE in pages for end in ends) else PF
+
+    def _error(self, address: int, size: int, write: int, stack: int) -> int:
+        """SDM vol. 3, 4.7: of a page fault P, W/R and U/S."""
+        if self._fault(address, size, write, stack) != PF:
+            return 0
+        present = all(end - end % PAGE in self.readable for end in (address, address + size - 1))
+        return 4 | write << 1 | present
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A state in which model and kernel differ: the encoding as it stood there, what each of them says."""
+
+    encoding: str
+    kind: str
+    state: str
+    said: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
+class States:
+    """The goals of encodings under one set of assumptions, each class compiled once."""
+
+    def __init__(self, assumptions: frozenset[str]) -> None:
+        self._assumptions = assumptions
+        self._classes: dict[tuple[object, ...], tuple[tuple[str, ...], Adaptive]] = {}
+
+    def apart(self, judgement: Judgement, shown: Shown) -> Apart | None:
+        """Where the state shows what is not predicted of it, or does not show what must be seen."""
+        said = self.deviating(judgement, shown) if judgement.deviations else frozenset[str]()
+        seen = shown.observables - {X87_POINTERS}
+        if (must_show(shown, said) and not seen) or (seen and not said):
+            state = shown.state
+            return Apart(shown.encoding.hex(), state.kind, state.name, tuple(sorted(said)), tuple(sorted(seen)))
+        return None
+
+    def deviating(self, judgement: Judgement, shown: Shown) -> frozenset[str]:
+        """The observables that deviate in the state, by the model; those only that are refuted."""
+        p = judgement.probe
+        if p.key not in self._classes:
+            refuted = {d.observable for d in judgement.deviations}
+            asked = [o for o in obligations(p, problem(p, self._assumptions)) if o.observable in refuted]
+            evaluator = Adaptive(program(tuple(o.goal for o in asked)))
+            self._classes[p.key] = tuple(o.observable for o in asked), evaluator
+        names, evaluator = self._classes[p.key]
+        values = _Environment(environment(shown.state, shown.setting, shown.placement.busy) | own_values(p))
+        found = evaluator(values, _there(shown.state, shown.setting))
+        return frozenset(name for name, holds in zip(names, found, strict=True) if not holds)
+
+
+def must_show(shown: Shown, predicted: frozenset[str]) -> bool:
+    """Whether what is predicted of a state is certain to be seen in it.
+
+    Not certain: what rests on an exception of the datapath; a fault that differs in its error code alone, where no
+    frame is delivered; that code behind the instruction runs elsewhere, where it does the same there; hits of further
+    iterations, where the program's own trap ends the run; x87 pointers.
+    """
+    image = shown.state.xstate
+    if image[2] & PENDING or MASKS & ~int.from_bytes(image[24:26], "little") or shown.end == "runaway":
+        return False
+    sure = predicted - ({X87_POINTERS, "hits"} if shown.end == "trap" else {X87_POINTERS})
+    if shown.end != "arrived" or shown.placement.tail not in (b"", ORDINARY):
+        sure -= {"containment", "trap"} if "containment" in sure else set()
+    return bool(sure - {"fault"}) or (bool(sure) and shown.state.delivered)
+
+
+class _Environment(dict[str, Any]):
+    """Values by name; components that no program here can choose, and tokens, are 0."""
+
+    def __missing__(self, name: str) -> Any:
+        return 0
+
+
+def _there(state: State, setting: Setting) -> _There:
+    pages = setting.space.pages if state.accessible else ()
+    return _There({}, 0, frozenset(pages), frozenset(pages[READ_ONLY_PAGES:] if state.read_only else pages))
+
+
+def environment(state: State, setting: Setting, busy: int = 0) -> dict[str, Any]:
+    """The state's components by the model's names."""
+    r = dict(zip(REGISTERS, state.registers, strict=True))
+    selectors = sum(r[name] << 16 * i for i, name in enumerate(("es", "cs", "ss", "ds", "fs", "gs")))
+    flags = {name: r["eflags"] >> position & 1 for name, position in FLAG_BITS.items()}
+    image = state.xstate
+    return flags | {
+        "gprs": tuple(r[name] for name in GPR_NAMES), "fs_base": r["fs_base"], "gs_base": r["gs_base"],
+        "selectors": selectors, "vectors": _vectors(image), "masks": (0,) * 8,
+        "mxcsr": int.from_bytes(image[24:28], "little"), "x87": _x87(image), "fip": 0, "fdp": 0, "fop": 0,
+        "ssp": 0, "cet": 0, "memory": _Bytes(0, {}, setting.space.pages, state.data),
+        "origin": setting.origin, "slot": SLOTS + SLOT_SIZE * min(busy + 1, LAST_SLOT),
+    }  # fmt: skip
+
+
+def _vectors(image: bytes) -> tuple[int, ...]:
+    """32 registers of 512 bits: the components that the processor has."""
+    at = {c.bit: c.offset for c in visible().components}
+    lanes = []
+    for i in range(16):
+        parts = [image[160 + 16 * i :][:16]]
+        parts += [image[at[bit] + size * i :][:size] for bit, size in ((2, 16), (6, 32)) if bit in at]
+        lanes.append(int.from_bytes(b"".join(parts), "little"))
+    high = (int.from_bytes(image[at[7] + 64 * i :][:64], "little") if 7 in at else 0 for i in range(16))
+    return (*lanes, *high)
+
+
+def _x87(image: bytes) -> int:
+    """Control and status word, full tag word, st0 to st7 (80 bits each), control lowest."""
+    tags = sum(EMPTY << 2 * i for i in range(8) if not image[4] >> i & 1)
+    registers = sum(int.from_bytes(image[32 + 16 * i :][:10], "little") << 80 * i for i in range(8))
+    return int.from_bytes(image[:4], "little") | tags << 32 | registers << 48
