@@ -1,6 +1,7 @@
 PYTHON ?= python3
 
-.PHONY: check test whole live prove explore mutants bench headers continuations promote rules kernel semantics litmus races
+.PHONY: check test whole live prove explore mutants bench headers continuations promote rules kernel semantics
+.PHONY: litmus races reproducers accesses
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -28,6 +29,12 @@ mutants:  ## faults seeded into every protocol: at least 99 % are told by a verd
 
 rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (five minutes)
 	$(PYTHON) tests/property/prove_rules.py
+
+accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
+	$(PYTHON) tests/property/register_access.py
+
+reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
+	$(PYTHON) tests/live/reproducers.py
 
 semantics:  ## the processor judges the semantics, ten minutes
 	ubp-verify confirm --semantics --seconds 600

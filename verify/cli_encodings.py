@@ -30,14 +30,16 @@ OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
 @click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
 @click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
+@click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
 def insn(
     encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    behind: str | None, check: bool, confirm: bool, reproducer: str | None,
+    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
 ) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.explain import CPUS, encoding_row  # noqa: PLC0415  start-up time
     from verify.smt.judge import Judge  # noqa: PLC0415
 
+    _check_observable(observable, reproducer)
     data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
@@ -48,7 +50,7 @@ def insn(
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
     status = 0
     if confirm or reproducer:
-        status = _ask_kernel(data, judge, row, confirm, reproducer)
+        status = _ask_kernel(data, judge, row, confirm, reproducer, observable)
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -74,11 +76,20 @@ def _encoded(text: str) -> bytes:
     return bytes(values or ())
 
 
-def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None) -> int:
-    """Adds what the kernel says, and where the reproducer is; the exit status."""
-    from pathlib import Path  # noqa: PLC0415  start-up time
+def _check_observable(name: str | None, reproducer: str | None) -> None:
+    from verify.models.machine import OBSERVABLES  # noqa: PLC0415  start-up time
 
-    from verify.confirm_counterexample import confirmation, not_on_this_processor, write_reproducer  # noqa: PLC0415
+    if name is not None and reproducer is None:
+        raise click.UsageError("--observable says what --emit-reproducer is to show, which is not given")
+    if name is not None and name not in OBSERVABLES:
+        raise click.UsageError(f"no observable {name!r}: there are {', '.join(OBSERVABLES)}")
+
+
+def _ask_kernel(
+    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
+) -> int:
+    """Adds what the kernel says, and where the reproducer is; the exit status."""
+    from verify.confirm_counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
     from verify.confirm_kernel import machine_cpu  # noqa: PLC0415
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
@@ -86,16 +97,11 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
 
     data, behind = bytes.fromhex(row.get("instruction", data.hex())), bytes.fromhex(row.get("followed_by", ""))
     judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
+    status = 0
     if reproducer:
-        summary = f"{row['text']}: {row['reason'] or row['verdict']}"
-        try:
-            paths, state = write_reproducer(Path(reproducer), data + behind, judgement, judge.assumptions, summary)
-        except OSError as error:
-            raise click.UsageError(f"no reproducer in {reproducer!r}: {error.strerror or error}") from error
-        row["reproducer"] = [str(p) for p in paths]
-        row["reproducer_state"] = state
+        status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
-        return 0
+        return status
     try:
         if why := not_on_this_processor(data):
             row["kernel"] = why
@@ -104,7 +110,27 @@ def _ask_kernel(data: bytes, judge: Any, row: dict[str, Any], confirm: bool, rep
     except (UprobesUnavailable, ExecutorUnavailable) as error:
         row["kernel"] = f"not available here: {error}"
         return UNDECIDED
-    return REFUTED if row["kernel"].startswith("contradicted") else 0
+    return REFUTED if row["kernel"].startswith("contradicted") else status
+
+
+def _write_reproducer(
+    directory: str, judgement: Any, assumptions: frozenset[str], row: dict[str, Any], observable: str | None
+) -> int:
+    """Adds the files and the state that they start from, or why there are none; the exit status."""
+    from pathlib import Path  # noqa: PLC0415  start-up time
+
+    from verify.emit_reproducer import write_reproducer  # noqa: PLC0415
+    from verify.live.reproducer import Account  # noqa: PLC0415
+
+    text, reason = row.get("text", row["bytes"]), row["reason"] or row["verdict"]
+    account = Account(f"{text}: {reason}", text, row["scheme"], row["plan"], reason)
+    try:
+        emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
+    except OSError as error:
+        raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
+    row["reproducer"] = [str(p) for p in emitted.paths]
+    row["reproducer_state"] = emitted.state
+    return 0 if emitted.is_written else UNDECIDED
 
 
 def _print_insn(row: Mapping[str, Any]) -> None:

@@ -56,9 +56,7 @@ def opcode_range(
     finally:  # all its files have been read by now
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
-    result = document(
-        scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun
-    )
+    result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
     _show(result, style, all_findings, quiet)
     counts = result["totals"]
     if check and counts["refuted"]:

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
 from verify.live.capabilities import processor
-from verify.live.kernel import LAYOUT, Comparison, KernelJudge, idle_child
-from verify.live.kernel_child import CODE
+from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.kernel_state import component_offsets, standard_states
+from verify.live.kernel_state import component_offsets
 from verify.live.needs import absent, lacks
 from verify.live.outcomes import MXCSR_MASK
-from verify.live.reproducer import emit, standard_situation
 from verify.live.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
@@ -43,13 +40,18 @@ class Staged:
     rests_on: tuple[str, ...]
 
 
-def staged(judgement: Judgement, assumptions: frozenset[str]) -> tuple[list[Staged], list[str]]:
-    """The states of a judgement's deviations that a program can be in; why the others cannot be set up."""
+def staged(
+    judgement: Judgement, assumptions: frozenset[str], unseen: frozenset[str] = frozenset(UNSEEN)
+) -> tuple[list[Staged], list[str]]:
+    """The states of a judgement's deviations that a program can be in; why the others cannot be set up.
+
+    `unseen`: observables of which no state is made where the judge's states would not show them.
+    """
     found: list[Staged] = []
     reasons: list[str] = []
     places = _places()
     for deviation in judgement.deviations:
-        if not is_visible(judgement, deviation.observable):
+        if deviation.observable in unseen and not is_visible(judgement, deviation.observable):
             reasons.append(f"{deviation.observable}: {UNSEEN[deviation.observable]}")
             continue
         state = realised(judgement, deviation, assumptions)
@@ -129,6 +131,9 @@ def confirmed_state(states: list[Staged], reasons: list[str]) -> tuple[Staged, C
         except (NotReproducible, OSError) as error:
             reasons.append(f"{state.observable}: {error}")
             continue
+        if not found.valid:
+            reasons.append(f"{state.observable}: this processor does not know the instruction (#UD in both places)")
+            continue
         rests = f", where {', '.join(state.rests_on)} decides" if state.rests_on else ""
         reasons.append(f"identical in the state of {state.observable}{rests}")
     return None
@@ -192,38 +197,3 @@ def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[s
     if said is None:
         return f"not reproducible here: the model says nothing of it; the kernel: {seen}{where}"
     return f"contradicted: the model says {said}, the kernel {seen}{where}"
-
-
-def write_reproducer(
-    directory: Path, data: bytes, judgement: Judgement, assumptions: frozenset[str], summary: str
-) -> tuple[tuple[Path, Path], str]:
-    """A C program and a shell script that show the deviation, and in which state they do.
-
-    Where probes can be set here, that state is one in which the deviation was seen.
-    """
-    refuted = judgement.verdict is Verdict.REFUTED
-    live = not missing() and not absent(data)
-    states, reasons = staged(judgement, assumptions) if refuted else ([], [])
-    if states and live:
-        shown = confirmed_state(states, reasons)
-        states = [shown[0]] if shown is not None else []
-    for state in states:
-        try:
-            return emit(directory, state.situation, summary), f"{state.observable}: {state.text}"
-        except NotReproducible as error:
-            reasons.append(str(error))
-    situation, name = _standard(data, live)
-    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
-    return emit(directory, situation, summary), f"the judge's state {name!r}{why}"
-
-
-def _standard(data: bytes, live: bool) -> tuple[Situation, str]:
-    """The judge's state in which the encoding was seen to deviate, or its first one; `live`: it can be run here."""
-    with idle_child() as child:
-        states = standard_states(child)
-    chosen = states[0]
-    if live:
-        with KernelJudge() as kernel:
-            deviations = next(iter(kernel.compare(iter([data])))).deviations
-        chosen = next((s for d in deviations for s in states if s.name == d.state), chosen)
-    return standard_situation(data, CODE + 2 * LAYOUT.stride, chosen), chosen.name

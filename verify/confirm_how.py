@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from verify.live.kernel_child import HLT
 from verify.live.kernel_how import Manner, Way, manners
+from verify.live.kernel_registration import Mapped, map_executable
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange, parsed
@@ -97,9 +98,14 @@ def said_of(encoding: bytes, origin: int, scheme: Scheme, cpu: Cpu) -> Manner:
             return Manner(encoding, origin, 0, (Way.STEPPED, Way.STEPPED), p.copy_bytes)
 
 
-def rows(encodings: Sequence[bytes], scheme: Scheme, cpu: Cpu) -> Iterator[Row]:
-    """Plan and kernel side by side, in order.  Raises SlotUnreadable, OSError."""
-    for seen in manners(encodings):
+def rows(
+    encodings: Sequence[bytes], scheme: Scheme, cpu: Cpu, mapped: Mapped = map_executable
+) -> Iterator[Row]:
+    """Plan and kernel side by side, in order; `mapped`: for which mapping the kernel analyses the encodings.
+
+    Raises SlotUnreadable, OSError.
+    """
+    for seen in manners(encodings, mapped):
         said = said_of(seen.encoding, seen.origin, scheme, cpu)
         yield Row(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
 

@@ -28,8 +28,10 @@ def plan_text(judgement: Judgement) -> str:
         case Step():
             scratch = f", scratch register {plan.scratch.register}" if plan.scratch else ""
             fixups = ", ".join(sorted(f.value for f in plan.fixups)) or "none"
-            length = plan.length
-            return f"stepped out of line: {judgement.probe.copy_bytes[:length].hex()}{scratch}; fixups: {fixups}"
+            length = max(plan.length, _decoded_length(judgement.probe) - plan.removed)
+            measured = f", taken for {plan.length} bytes" if plan.length < length else ""
+            copy = judgement.probe.copy_bytes[:length].hex()
+            return f"stepped out of line: {copy}{measured}{scratch}; fixups: {fixups}"
         case _:
             return "runs in place"
 
@@ -110,6 +112,12 @@ def _why(valid: list[Judgement]) -> str:
     return ""
 
 
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
+
+
 def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     """The assumptions without which an observable that is proved of the encoding is proved no more."""
     found: set[str] = set()
@@ -119,12 +127,6 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
             if not Judge(judge.scheme, judge.assumptions - {name}).proves(j.probe, proved):
                 found.add(name)
     return sorted(found)
-
-
-def _of_observable(judgement: Judgement, observable: str) -> Verdict:
-    """The observable's verdict; of an encoding that has no obligations its own."""
-    assert judgement.verdict is not None
-    return dict(judgement.observables).get(observable, judgement.verdict)
 
 
 def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Worker:
         self.decisions = _Recording(known)
         self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, classes)
         other = setting.scheme.unrestricted
-        lenient = replace(setting.scheme, plan=other) if other is not None else None
+        lenient = replace(setting.scheme, plan=other, otherwise=()) if other is not None else None
         self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
 
     def learnt(self, names: Sequence[str]) -> Learnt:

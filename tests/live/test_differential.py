@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from verify.cli import status
 from verify.live import differential_masks, differential_model
-from verify.live.differential import FormResult, Settings, judged, survey
+from verify.live.differential import FormResult, Settings, component_of, judged, survey
 from verify.live.differential_compare import Comparison
 from verify.live.differential_rows import skip_reason
 from verify.live.differential_states import Aim, trials
@@ -20,8 +20,8 @@ from verify.models import bits, sites
 from verify.models.bits import Term
 from verify.models.isa.forms import Cpu, all_forms, form
 from verify.models.schemes.identity import SCHEME
-from verify.models.semantics import dispatch, routed, string
-from verify.models.semantics.run import Run
+from verify.models.semantics import dispatch, operands, routed, string, system, x87_state
+from verify.models.semantics.run import RAX, RBX, RCX, RDX, RSI, Run
 
 pytestmark = pytest.mark.live
 SETTINGS = Settings(states=128)
@@ -37,7 +37,7 @@ def fresh() -> Iterator[None]:
 
 
 def found(result: FormResult) -> set[tuple[str, str]]:
-    return {(m.check, m.component.rstrip("0123456789")) for m in result.mismatches}
+    return {(m.check, component_of(m.component)) for m in result.mismatches}
 
 
 def altered(monkeypatch: pytest.MonkeyPatch, mnemonic: str, after: object) -> None:
@@ -51,6 +51,121 @@ def altered(monkeypatch: pytest.MonkeyPatch, mnemonic: str, after: object) -> No
 
     table[mnemonic] = semantics
     monkeypatch.setattr(dispatch, "exact", lambda: table)
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, mnemonic: str, semantics: Callable[[Run], None]) -> None:
+    """Gives the mnemonic other semantics."""
+    table = {**dispatch.exact(), mnemonic: semantics}
+    monkeypatch.setattr(dispatch, "exact", lambda: table)
+
+
+def without_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routed instructions read no component of the overlay; what they write stays."""
+    real, components = routed._inputs, routed._components
+
+    def inputs(run: Run) -> tuple[Term, ...]:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(routed, "_components", lambda run, names: [])
+            return real(run)
+
+    assert components is routed._components
+    monkeypatch.setattr(routed, "_inputs", inputs)
+
+
+@pytest.mark.parametrize(("name", "component"), [
+    ("ADDPS_XMM_XMMM128/reg", "vectors"),
+    pytest.param("VEX_VSQRTPD_YMM_YMMM256/reg", "vectors", marks=pytest.mark.needs("avx")),
+    ("CVTPI2PS_XMM_MMM64/reg", "vectors"),
+    ("CVTPS2PI_MM_XMMM64/reg", "x87"),
+])  # fmt: skip
+def test_a_component_that_is_written_and_read_is_varied(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str, component: str
+) -> None:
+    """The rounding mode of MXCSR decides the result, though the same instruction writes MXCSR's flags."""
+    assert not found(judged(executor, form(name), SETTINGS))
+    differential_model.forget_predictions()
+    without_components(monkeypatch)
+    assert ("unread", component) in found(judged(executor, form(name), SETTINGS))
+
+
+def environment_alone(run: Run) -> None:
+    """FNSTENV that leaves every exception as it was."""
+    image = bits.uf("x87_environment", 8 * run.insn.opcode.memory_size, *x87_state.environment(run))
+    operands.write(run, 0, image)
+
+
+@pytest.mark.parametrize("name", ["FNSTENV_M28BYTE/mem", "FNSTENV_M14BYTE/mem"])
+def test_that_fnstenv_masks_exceptions_is_seen(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert not found(judged(executor, form(name), SETTINGS))
+    replaced(monkeypatch, "fnstenv", environment_alone)
+    differential_model.forget_predictions()
+    assert ("predicted", "x87") in found(judged(executor, form(name), SETTINGS))
+
+
+def test_that_fnsave_initialises_is_seen(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(x87_state, "initialise", lambda run: None)
+    assert ("predicted", "x87") in found(judged(executor, form("FNSAVE_M108BYTE/mem"), SETTINGS))
+
+
+def pkru(checked: tuple[Term, ...], value: Term) -> Callable[[Run], None]:
+    """WRPKRU that checks these registers and writes that one."""
+
+    def semantics(run: Run) -> None:
+        for register in checked:
+            system.fault_unless_zero(run, run.gpr(register, 32))
+        run.set("other", bits.zext(run.gpr(value, 32), 64))
+
+    return semantics
+
+
+@pytest.mark.needs("ospke")
+@pytest.mark.parametrize(("wrong", "finding"), [
+    (pkru((), RAX), ("predicted", "fault")),
+    (pkru((RCX,), RAX), ("predicted", "fault")),
+    (pkru((RDX,), RAX), ("predicted", "fault")),
+    (pkru((RCX, RDX), RBX), ("predicted", "other")),
+    (pkru((RCX, RDX, RSI), RAX), ("predicted", "fault")),
+])  # fmt: skip
+def test_what_wrpkru_checks_and_writes_is_seen(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Run], None], finding: tuple[str, str]
+) -> None:
+    assert not found(judged(executor, form("WRPKRU/none"), SETTINGS))
+    replaced(monkeypatch, "wrpkru", wrong)
+    differential_model.forget_predictions()
+    assert finding in found(judged(executor, form("WRPKRU/none"), SETTINGS))
+
+
+@pytest.mark.needs("ospke")
+def test_what_rdpkru_reads_is_seen(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not found(judged(executor, form("RDPKRU/none"), SETTINGS))
+    altered(monkeypatch, "rdpkru", lambda run: run.set_gpr(RAX, bits.const(0, 32)))
+    differential_model.forget_predictions()
+    assert ("predicted", "gprs") in found(judged(executor, form("RDPKRU/none"), SETTINGS))
+
+
+def test_that_x87_stores_nothing_with_an_unmasked_exception_is_seen(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory keeps what it had: said to be a function of the stack alone, the store is found out."""
+    settings = Settings(states=512, encodings=16)
+    assert not found(judged(executor, form("FST_M32FP/mem"), settings))
+    real = bits.load
+    monkeypatch.setattr(x87_state.bits, "load", lambda memory, at, size: bits.const(0, 8 * size))
+    differential_model.forget_predictions()
+    result = judged(executor, form("FST_M32FP/mem"), settings)
+    assert real is not bits.load and ("unread", "memory") in found(result)
+
+
+def test_that_mmx_looks_for_a_waiting_exception_first_is_seen(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(states=512, encodings=32)
+    assert not found(judged(executor, form("MOVD_RM32_MM/mem"), settings))
+    monkeypatch.setattr(routed, "_looks_at_x87", lambda run: False)
+    differential_model.forget_predictions()
+    assert ("predicted", "fault") in found(judged(executor, form("MOVD_RM32_MM/mem"), settings))
 
 
 @pytest.mark.parametrize(("data", "name"), [("e1fe", "LOOPE_REL8_64_RCX/none"), ("42e1fd", "LOOPE_REL8_64_RCX/none"),

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from verify.live.capabilities import VENDORS, Capabilities, ExecutorUnavailable
-from verify.live.differential_attack import changed_trials, disagreements
+from verify.live.differential_attack import apart_components, changed_trials, disagreements
 from verify.live.differential_compare import Comparison, Finding
 from verify.live.differential_rows import SLOW, is_repeatable, known, skip_reason
 from verify.live.differential_shrink import described, shrunk
@@ -103,15 +103,25 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
         return _undefined(form, result.states)
     states, mismatches = result.states, list[Mismatch]()
     if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
-        second = Comparison(executor, changed_trials(first, executor, form, numbers), first)
-        later = second.all().findings
-        states += len(second.trials.states)
-        apart = disagreements(first, second)
-        mismatches += _mismatches(executor, form, first.trials, second.trials, apart)
-        if not result.findings:  # claims about changed states, where the first ones stand
-            mismatches += _mismatches(executor, form, second.trials, None, later)
+        for component in (None, *apart_components(first)):
+            claims = not result.findings and not any(m.check == "predicted" for m in mismatches)
+            again, found = _attacked(executor, form, first, numbers, component, claims)
+            states += again
+            mismatches += found
     mismatches += _mismatches(executor, form, first.trials, None, result.findings)
     return FormResult(form.name, states, result.completed, tuple(mismatches))
+
+
+def _attacked(
+    executor: Executor, form: Form, first: Comparison, rng: np.random.Generator, component: str | None, claims: bool
+) -> tuple[int, list[Mismatch]]:
+    """States and mismatches of a second run; `claims`: those about changed states too, where the first ones stand."""
+    second = Comparison(executor, changed_trials(first, executor, form, rng, component), first)
+    findings = second.all().findings
+    found = list(_mismatches(executor, form, first.trials, second.trials, disagreements(first, second, component)))
+    if claims:
+        found += _mismatches(executor, form, second.trials, None, findings)
+    return len(second.trials.states), found
 
 
 def _undefined(form: Form, states: int) -> FormResult:

@@ -1,5 +1,7 @@
 """The attack on declared read sets: change all that an outcome does not read, run again, compare what is written.
 
+A component that is written, and that only its own new value is said to read (the flags of MXCSR are sticky), is changed
+too in a run of its own, in which all the other outputs are compared.
 What is read comes from the outcome's terms (`Prediction.reads`, `Prediction.whole`) at the places where they lie in
 this state.  Bits that the semantics predict need no second run: only bits of a datapath are compared.
 """
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from verify.live import differential_states as generated
 from verify.live.differential_compare import Comparison, Finding
 from verify.live.differential_expect import unknown_bits, written
-from verify.live.differential_model import FLAGS, POINTERS, Bytes
+from verify.live.differential_model import FLAGS, POINTERS, Bytes, Prediction
+from verify.live.differential_reads import FLAGS_GROUP
 from verify.live.differential_seen import FILES, Seen, put_vectors, vectors_of
 from verify.live.differential_states import Trials
 from verify.live.layout import CHUNK
@@ -27,9 +30,9 @@ CHANGED_FLAGS: Final = generated.STATUS_BITS | generated.DF | generated.NT | gen
 
 
 class Kept:
-    """Which parts of the states of a batch are read, as masks over the records."""
+    """Which parts of the states of a batch are read, as masks over the records; `without`: not by that component."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Comparison, without: str | None = None) -> None:
         count = len(comparison.trials.states)
         self.gprs = np.zeros((count, 16), dtype=np.uint64)
         self.vectors = np.zeros((count, 32, CHUNK), dtype=np.uint8)
@@ -39,10 +42,11 @@ class Kept:
         self.memory: dict[int, list[tuple[int, int]]] = {}
         for i, expected in comparison.expected.items():
             model = comparison.models[int(comparison.trials.which[i])]
-            self.whole[i] = model.whole
-            for read, place in zip(model.reads, expected.places, strict=True):
-                self._read(i, read.kind, place, read.mask)
-            for name in model.whole & FLAG_BITS.keys():
+            masks, self.whole[i] = _reads(model, without)
+            for read, place, mask in zip(model.reads, expected.places, masks, strict=True):
+                if mask:
+                    self._read(i, read.kind, place, mask)
+            for name in self.whole[i] & FLAG_BITS.keys():
                 self.flags[i] |= np.uint64(1 << FLAG_BITS[name])
             if model.unsized:
                 self.whole[i] |= {"memory"}
@@ -63,11 +67,27 @@ class Kept:
         return np.array([name in w for w in self.whole], dtype=bool)
 
 
-def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator) -> Trials:
-    """The trials with everything changed that is not read."""
-    old, kept = comparison.trials, Kept(comparison)
+def _reads(model: Prediction, without: str | None) -> tuple[tuple[int, ...], frozenset[str]]:
+    """Masks of the model's reads, and what is read as a whole, by everything but the component."""
+    for row in model.apart:
+        if row.component == without:
+            return row.masks, row.whole
+    return tuple(read.mask for read in model.reads), model.whole
+
+
+def apart_components(comparison: Comparison) -> list[str]:
+    """The components that are changed in runs of their own."""
+    return sorted({row.component for model in comparison.models for row in model.apart})
+
+
+def changed_trials(
+    comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator, without: str | None = None
+) -> Trials:
+    """The trials with everything changed that is not read, or that only the component `without` reads."""
+    old, kept = comparison.trials, Kept(comparison, without)
     states = executor.blank_states(len(old.states))
-    generated.randomized(states, form, rng, executor.capabilities.fsgsbase)
+    generated.randomized(states, form, rng, executor.capabilities.fsgsbase, generated.has_keys(executor))
+    generated.limited(states, form)
     kept.gprs[kept.rows("gprs")] = ALL
     kept.masks[kept.rows("masks")] = ALL
     kept.vectors[kept.rows("vectors")] = 0xFF
@@ -82,6 +102,7 @@ def changed_trials(comparison: Comparison, executor: Any, form: Form, rng: np.ra
         area["masks"] = before["masks"] & kept.masks | area["masks"] & ~kept.masks
     rows = kept.rows("mxcsr")
     area["mxcsr"] = np.where(rows, before["mxcsr"], area["mxcsr"])
+    states["pkru"] = np.where(kept.rows("other"), old.states["pkru"], states["pkru"])
     rows = kept.rows("x87")
     for name in X87_FIELDS:
         area[name][rows] = before[name][rows]
@@ -104,8 +125,8 @@ def _changed_memory(entries: NDArray[Any], kept: Kept, rng: np.random.Generator)
     return new
 
 
-def disagreements(first: Comparison, second: Comparison) -> list[Finding]:
-    """Bits of a datapath that differ between two runs whose read sets are equal."""
+def disagreements(first: Comparison, second: Comparison, without: str | None = None) -> list[Finding]:
+    """Bits of a datapath that differ between two runs whose read sets are equal; the component `without` left out."""
     found: list[Finding] = []
     for i, expected in first.expected.items():
         if i not in second.expected:
@@ -116,11 +137,11 @@ def disagreements(first: Comparison, second: Comparison) -> list[Finding]:
             continue
         worlds = expected.states
         for name in worlds[0]:
-            if name in FLAG_BITS or name == "memory" or name in POINTERS:
+            if name in FLAG_BITS or name in {"memory", without} or name in POINTERS:
                 continue
             found += _registers(first, second, i, name, [w[name] for w in worlds])
-        found += _flags(first, second, i, worlds)
-        if "memory" in worlds[0]:
+        found += _flags(first, second, i, worlds) if without != FLAGS_GROUP else []
+        if "memory" in worlds[0] and without != "memory":
             found += _memory(first.seen, second.seen, i, [w["memory"] for w in worlds])
     return found
 

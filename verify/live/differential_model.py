@@ -7,18 +7,19 @@ the outcome's own terms.  Shadow stack, `other` and what tf would trap are not p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from verify.live import descriptors
+from verify.live.differential_reads import Apart, Read, apart, read_set
 from verify.live.layout import CHUNK, REGIONS
 from verify.models import bits
 from verify.models.bits import Array, Term, postorder
 from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
-from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS, Outcome, symbolic_state
+from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS, Outcome, State, symbolic_state
 from verify.models.problems import problem
 from verify.models.schemes.identity import SCHEME
 from verify.models.semantics.dispatch import execute
@@ -29,7 +30,7 @@ FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
 POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
 COMPARED: Final = (
-    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "memory",
+    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "other", "memory",
 )  # fmt: skip
 ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
@@ -200,15 +201,6 @@ MADE: Final = (".mader", ".madew")  # whether a masked access is made: it is, un
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One read of the outcome: a register's bits, or bytes of memory; `where` is a term of the number or address."""
-
-    kind: str  # gprs, vectors, masks, memory
-    where: Term
-    mask: int  # gprs, vectors, masks: the bits; memory: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Prediction:
     """A class of encodings: its outcome, compiled."""
 
@@ -217,6 +209,7 @@ class Prediction:
     partial: tuple[str, ...]  # components that a fault may leave changed; their values follow
     reads: tuple[Read, ...]
     whole: frozenset[str]  # components that are read as a whole
+    apart: tuple[Apart, ...]  # of components that only their own new value reads
     variables: frozenset[str]
     worlds: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
@@ -262,19 +255,32 @@ def _predicted(instruction: Instruction) -> Prediction:
     everything = [*roots, *(r.where for r in reads)]
     terms = list(postorder(everything))
     functions = [str(t.params[0]) for t in terms if t.op == "uf"]
+    worlds = _worlds([t for t in terms if t.op == "uf"])
     return Prediction(
         evaluate=compiled(program(everything)),
         changed=changed,
         partial=partial,
         reads=reads,
         whole=whole,
+        apart=tuple(a for a in apart(_outputs(result, before), always, reads, whole) if a.component not in POINTERS)
+        if worlds > 1 else (),
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
-        worlds=_worlds([t for t in terms if t.op == "uf"]),
+        worlds=worlds,
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.again is not bits.FALSE,
         roams=any(t.op == "uf" and t.params[0] == "access_fault" and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
     )
+
+
+def _outputs(result: Outcome, before: State) -> dict[str, list[Term]]:
+    """What the outcome changes, by component, where it completes and where it faults."""
+    found: dict[str, list[Term]] = {}
+    for name in COMPARED:
+        terms = [t for s in (result.state, result.fault_state) if (t := getattr(s, name)) is not getattr(before, name)]
+        if terms:
+            found[name] = terms
+    return found
 
 
 WIDEST: Final = 64  # bytes of an access that is made as one
@@ -304,72 +310,6 @@ def _always(result: Outcome) -> tuple[Term, ...]:
     )  # fmt: skip
 
 
-def read_set(roots: Iterable[Term]) -> tuple[tuple[Read, ...], frozenset[str]]:
-    """What the roots read of register files and memory, and the names of what they read as a whole.
-
-    A store or a choice between register files passes the others through, which is no read; what is stored on one side
-    of a choice counts as read, because the choice may leave it as it was.
-    """
-    terms = list(postorder(roots))
-    top = {r for r in roots if not isinstance(r.sort, int)}
-    used: dict[Term, int] = {}  # select -> bits of it that are used
-    places: dict[tuple[str, Term], int] = {}
-    whole: set[str] = set()
-    for t in terms:
-        for position, a in enumerate(t.args):
-            if a.op == "select":
-                used[a] = used.get(a, 0) | _bits_used(t)
-            if a.op == "var" and not _passes(t, position):
-                whole.add(str(a.params[0]))
-        if t.op == "load":
-            at = ("memory", t.args[1])
-            places[at] = max(places.get(at, 0), int(t.params[0]))
-    for t in terms:
-        if t.op == "ite" and not isinstance(t.sort, int):
-            for kind, where, mask in _stored(t):
-                places[kind, where] = max(places.get((kind, where), 0), mask)
-    for r in roots:
-        if r.op == "select":
-            used[r] = (1 << r.width) - 1
-        if r.op == "var" and r not in top:
-            whole.add(str(r.params[0]))
-    for select, mask in used.items():
-        at = (_file(select.args[0]), select.args[1])
-        places[at] = places.get(at, 0) | mask
-    return tuple(Read(kind, where, mask) for (kind, where), mask in places.items()), frozenset(whole)
-
-
-def _stored(choice: Term) -> list[tuple[str, Term, int]]:
-    """Registers and bytes that the sides of a choice write: kind, place, mask or size."""
-    found = []
-    for t in postorder([choice]):
-        if t.op == "store":
-            found.append((_file(t), t.args[1], (1 << 512) - 1))
-        elif t.op == "write":
-            found.append(("memory", t.args[1], t.args[2].width // 8))
-    return found
-
-
-def _bits_used(user: Term) -> int:
-    """Bits of its argument that a term looks at."""
-    if user.op == "extract":
-        high, low = int(user.params[0]), int(user.params[1])
-        return (1 << high + 1) - (1 << low)
-    return (1 << 512) - 1
-
-
-def _passes(user: Term, position: int) -> bool:
-    """Whether argument `position` of `user`, a register file or memory, is only looked into or passed through."""
-    if user.op in {"select", "load", "store", "write"}:
-        return position == 0
-    return user.op == "ite" and position > 0 and not isinstance(user.sort, int)
-
-
-def _file(array: Term) -> str:
-    """The register file that a term is made of."""
-    return {"Gprs": "gprs", "Vectors": "vectors", "Masks": "masks"}[array.sort.name]  # type: ignore[union-attr]
-
-
 class Given(NamedTuple):
     """A concrete state in the semantics' terms: registers as integers, memory as `Bytes`."""
 
@@ -382,6 +322,7 @@ class Given(NamedTuple):
     masks: Sequence[int]
     mxcsr: int
     x87: int
+    other: int  # PKRU, 32 bits
     memory: Bytes
 
 
@@ -395,7 +336,7 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
         origin=given.ip, gprs=Registers(given.gprs, {}), fs_base=given.fs_base, gs_base=given.gs_base,
         selectors=SELECTORS, vectors=Registers(given.vectors, {}), masks=Registers(given.masks, {}),
         mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
-        other=0, ssp=0, cet=0, memory=given.memory,
+        other=given.other, ssp=0, cet=0, memory=given.memory,
     )  # fmt: skip
     rflags = given.rflags
     for name, position in _FLAG_PLACES:

@@ -110,7 +110,8 @@ class Input(Records):
         return Given(
             self.origin, self.file(i, "gprs"), self.column("rflags")[i], self.column("fs_base")[i],
             self.column("gs_base")[i], self.file(i, "vectors"), self.file(i, "masks"), self.column("mxcsr")[i],
-            x87_word(self.area[i]) if "x87" in wanted else 0, Bytes(self.memory.get(i, {}), self.background),
+            x87_word(self.area[i]) if "x87" in wanted else 0, self.column("pkru")[i],
+            Bytes(self.memory.get(i, {}), self.background),
         )  # fmt: skip
 
 
@@ -131,6 +132,8 @@ class Seen(Records):
             return x87_word(self.area[i])
         if name in POINTERS:
             return self.pointers(i)[POINTERS.index(name)]
+        if name == "other":
+            return self.column("pkru")[i]
         if name == "selectors":
             es, ds, fs, gs = self.column("selectors")[i]
             cs, ss = self.column("code_stack")[i]
@@ -190,6 +193,7 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
         "x87": (area["st"][:, :, 0] != saved["st"][:, :, 0]).any(axis=1)
         | ((area["st"][:, :, 1] ^ saved["st"][:, :, 1]) & np.uint64(0xFFFF) != 0).any(axis=1)
         | (area["fcw"] != saved["fcw"]) | (area["fsw"] != saved["fsw"]) | (area["ftw"] != saved["ftw"]),
+        "other": (rows["pkru"] != after.rows["pkru"]) & (after.rows["signal"] == 0),  # a handler has PKRU of its own
     }  # fmt: skip
     return found
 

@@ -42,7 +42,10 @@ LANES: Final = np.array(  # floating-point and integer patterns of 64 bits: zero
     dtype=np.uint64,
 )  # fmt: skip
 STATUS_BITS: Final = 0x8D5  # cf pf af zf sf of
+X87_EXCEPTIONS, ES_AND_BUSY = 0x3F, 0x8080  # of the status word: what the processor makes of both on loading them
 DF, NT, AC, ID = 1 << 10, 1 << 14, 1 << 18, 1 << 21
+OTHER_KEYS: Final = 0xFFFF_FFFC  # bits of PKRU that leave the executor alive
+ZERO_OR_FAULT: Final = {"wrpkru": (1, 2), "rdpkru": (1,), "xgetbv": (1,)}  # rcx, rdx: #GP unless their low halves are 0
 WIDE: Final = 4096  # bytes that an operand of unknown size may take
 
 
@@ -137,8 +140,11 @@ def _fields(probe: Probe) -> Any:
     return fields(cast(Decoded, probe.decoded))
 
 
-def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases: bool) -> None:
-    """Fills the records with random and boundary values; `bases`: segment bases can be set, else they are 0."""
+def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
+    """Fills the records with random and boundary values.
+
+    `bases`: segment bases can be set, else they are 0; `keys`: there is a PKRU.
+    """
     count = len(states)
     states["gprs"] = _words(rng, (count, 16))
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
@@ -151,7 +157,13 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases
         states["rflags"] |= np.where(rng.random(count) < rate, np.uint64(flag), np.uint64(0))
     for name in ("fs_base", "gs_base"):
         states[name] = rng.choice(BOUNDARY[:13], count) if bases else 0
+    states["pkru"] = rng.integers(0, 1 << 32, count, dtype=np.uint64) & np.uint64(OTHER_KEYS) * np.uint64(keys)
     _vector_state(states["xsave"], rng)
+
+
+def has_keys(executor: Any) -> bool:
+    """Whether programs have a PKRU register here."""
+    return "ospke" in executor.capabilities.features
 
 
 def _has_memory(form: Form) -> bool:
@@ -198,8 +210,11 @@ def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
     area["mxcsr"] = 0x1F80 | (rng.integers(0, 8, count).astype(np.uint32) << 13) | rng.integers(0, 64, count)
     open_rows = rng.random(count) < 0.05
     area["mxcsr"] = np.where(open_rows, area["mxcsr"] & ~np.uint32(0x1F80), area["mxcsr"])
-    area["fcw"] = 0x37F | rng.integers(0, 4, count) << 10
+    open_rows = rng.random(count) < 0.12
+    area["fcw"] = (0x37F | rng.integers(0, 4, count) << 10) & ~np.where(open_rows, rng.integers(0, 64, count), 0)
     area["fsw"] = rng.integers(0, 1 << 16, count) & 0x7F3F
+    waits = area["fsw"] & ~area["fcw"] & np.uint16(X87_EXCEPTIONS) != 0
+    area["fsw"] |= np.where(waits, np.uint16(ES_AND_BUSY), np.uint16(0))
     area["ftw"] = rng.integers(0, 256, count)
     area["st"][:, :, 0] = rng.integers(0, 1 << 64, (count, 8), dtype=np.uint64) | np.uint64(1 << 63)
     area["st"][:, :, 1] = rng.integers(0, 1 << 16, (count, 8), dtype=np.uint64)
@@ -214,7 +229,7 @@ def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator
     layout, form = decoded.layout, decoded.form  # type: ignore[union-attr]
     if layout.segment is not None:
         states[f"{layout.segment}_base"] = aim.segment_base
-    _limited(states, form)
+    limited(states, form)
     if form.addressing is not Addressing.MEM or layout.modrm_offset is None:
         return
     gprs, base = states["gprs"], np.uint64(aim.segment_base if layout.segment else 0)
@@ -238,13 +253,16 @@ def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator
         _small_indices(states["xsave"], int(parts.index.value), rng)
 
 
-def _limited(states: NDArray[Any], form: Form) -> None:
+def limited(states: NDArray[Any], form: Form) -> None:
     """Keeps protection keys and lengths of state images within what leaves the executor alive."""
     gprs = states["gprs"]
     if form.opcode.mnemonic.startswith(("xrstor", "xsave")):
         gprs[:, 0] &= np.uint64(LOADED)
-    elif form.opcode.mnemonic == "wrpkru":
-        gprs[:, 0] &= ~np.uint64(3)
+    elif form.opcode.mnemonic in ZERO_OR_FAULT:
+        gprs[:, 0] &= ~np.uint64(3)  # key 0, which everything of the executor has
+        for place, register in enumerate(ZERO_OR_FAULT[form.opcode.mnemonic]):
+            zero = np.arange(len(states)) >> place & 3 != 0  # all of them, each alone, none
+            gprs[:, register] = np.where(zero, gprs[:, register] & ~np.uint64(0xFFFFFFFF), gprs[:, register])
     elif form.opcode.mnemonic in {"bt", "bts", "btr", "btc"} and form.addressing is not Addressing.REG:
         near = gprs & np.uint64(0x3FF)
         pick = np.arange(len(states)) % 4 != 0
@@ -318,7 +336,7 @@ def trials(
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding
     states = executor.blank_states(count)
-    randomized(states, form, rng, executor.capabilities.fsgsbase)
+    randomized(states, form, rng, executor.capabilities.fsgsbase, has_keys(executor))
     which = np.repeat(np.arange(len(chosen)), per_encoding)
     for i, (probe, aim) in enumerate(chosen):
         point(states[i * per_encoding : (i + 1) * per_encoding], probe, aim, rng)

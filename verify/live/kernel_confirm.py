@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from verify.live.kernel import Comparison, Deviation, end, is_x87
-from verify.live.kernel_child import END_OF_USER_SPACE, HLT, LANDING, SIGNAL_STACK_SIZE, Space, Tracee
+from verify.live.kernel_child import (
+    END_OF_USER_SPACE,
+    HLT,
+    LANDING,
+    READ_WRITE,
+    SIGNAL_STACK_SIZE,
+    SYS_MPROTECT,
+    Space,
+    Tracee,
+)
 from verify.live.kernel_outcome import Outcome, Setting, differences
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import COPIED, image, refusals
@@ -35,7 +44,8 @@ class Situation:
     """A state to be reproduced: registers by name (eflags, fs_base, gs_base too), memory by address, the origin.
 
     Registers that are not named have the values of the judge's plain state; memory that is not named is not mapped.
-    `vectors` replaces bytes of the xsave image, by offset.
+    `vectors` replaces bytes of the xsave image, by offset; `protections` are those of pages that are not to be read and
+    written (PROT_READ or 0), by address.
     """
 
     encoding: bytes
@@ -43,6 +53,7 @@ class Situation:
     registers: Mapping[str, int]
     memory: Mapping[int, bytes]
     vectors: Mapping[int, bytes]
+    protections: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if unknown := set(self.registers) - set(REGISTERS):
@@ -77,17 +88,17 @@ def instruction_text(encoding: bytes, area: int) -> bytes:
 
 def compared_in(situation: Situation, hits: int = 3) -> Comparison:
     """The kernel's verdict on the encoding in this situation; raises NotReproducible."""
-    where = space(situation)
-    area = where.pages[-1]
-    text = bytearray([HLT]) * (CODE_PAGES * PAGE)
-    offset = situation.origin - where.code
-    written = instruction_text(situation.encoding, area)
     refuse_hidden((situation.encoding,))
-    text[offset : offset + len(written)] = written
-    setting = Setting(situation.origin, bytes(text), where, area)
-    errno = refusals([bytes(text[offset : offset + COPIED])])[0]
-    with image((setting.code,)) as (path, descriptor), Tracee(descriptor, len(text), where) as child:
-        state = _state(child, situation)
+    setting = setting_of(situation)
+    offset = situation.origin - setting.space.code
+    errno = refusals([setting.code[offset : offset + COPIED].ljust(COPIED, bytes((HLT,)))])[0]
+    with (
+        image((setting.code,)) as (path, descriptor),
+        Tracee(descriptor, len(setting.code), setting.space) as child,
+    ):
+        for page, protection in protected_pages(situation, setting.space):
+            child.system_call(SYS_MPROTECT, page, PAGE, protection)
+        state = state_of(child, situation, setting.space)
         _, plain, again = (_run(child, state, situation.origin) for _ in range(3))     # the first has the page faults
         varying = {d.observable for d in differences(plain, again, setting)}
         deviations: tuple[Deviation, ...] = ()
@@ -98,10 +109,29 @@ def compared_in(situation: Situation, hits: int = 3) -> Comparison:
     return Comparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
 
 
-def _state(child: Tracee, situation: Situation) -> State:
+def setting_of(situation: Situation) -> Setting:
+    """Where the situation's instruction runs: its regions, and hlt behind it and everywhere else in its code pages."""
+    where = space(situation)
+    text = bytearray([HLT]) * (CODE_PAGES * PAGE)
+    offset = situation.origin - where.code
+    written = instruction_text(situation.encoding, where.pages[-1])
+    text[offset : offset + len(written)] = written
+    return Setting(situation.origin, bytes(text), where, where.pages[-1])
+
+
+def protected_pages(situation: Situation, where: Space) -> Iterator[tuple[int, int]]:
+    """Address and protection of the data pages that are not to be read and written."""
+    for page in where.pages:
+        protection = situation.protections.get(page, READ_WRITE)
+        if protection != READ_WRITE:
+            yield page, protection
+
+
+def state_of(child: Tracee, situation: Situation, where: Space) -> State:
+    """The judge's full state for the situation: its plain one with what the situation names; memory else 0."""
     plain = standard_states(child)[0].with_registers("given", **situation.registers)
-    data = bytearray(len(child.space.pages) * PAGE)
-    numbers = {page: i for i, page in enumerate(child.space.pages)}
+    data = bytearray(len(where.pages) * PAGE)
+    numbers = {page: i for i, page in enumerate(where.pages)}
     for start, content in situation.memory.items():
         for at, byte in enumerate(content, start):
             data[numbers[at - at % PAGE] * PAGE + at % PAGE] = byte

@@ -18,7 +18,7 @@ from typing import Final
 from verify.live.corpus import Layout, place
 from verify.live.kernel_child import CODE, HLT, ChildLost, Tracee
 from verify.live.kernel_ptrace import REGISTERS
-from verify.live.kernel_registration import COPIED, image, refusals
+from verify.live.kernel_registration import COPIED, Mapped, image, map_executable, refusals
 from verify.live.kernel_state import TARGET, State, standard_states
 from verify.live.uprobe import Probes
 
@@ -107,21 +107,25 @@ def _slot_page(pid: int) -> int:
     raise SlotUnreadable("a stepped instruction left no slot page")
 
 
-def manners(encodings: Sequence[bytes]) -> Iterator[Manner]:
-    """How the kernel runs each encoding, in order.  Raises UprobesUnavailable's reasons as OSError, SlotUnreadable."""
+def manners(encodings: Sequence[bytes], mapped: Mapped = map_executable) -> Iterator[Manner]:
+    """How the kernel runs each encoding, in order; `mapped`: the mapping for which it analyses them.
+
+    Raises OSError, SlotUnreadable.
+    """
     for begin in range(0, len(encodings), BATCH):
-        yield from _batch(encodings[begin : begin + BATCH])
+        yield from _batch(encodings[begin : begin + BATCH], mapped)
 
 
-def _batch(encodings: Sequence[bytes]) -> list[Manner]:
+def _batch(encodings: Sequence[bytes], mapped: Mapped) -> list[Manner]:
     placed = {FIRST + APART * i: place(e, LAYOUT, FIRST + APART * i) for i, e in enumerate(encodings)}
     texts = {MARKER_AT: MARKER, READER_AT: READER, **placed}
     text = b"".join(texts.get(i, b"").ljust(LAYOUT.stride, bytes((HLT,))) for i in range(max(texts) + APART))
     offsets = [LAYOUT.stride * i for i in placed]
-    errnos = refusals([text[o : o + COPIED] for o in offsets])
+    errnos = refusals([text[o : o + COPIED] for o in offsets], mapped)
     accepted = [o for o, errno in zip(offsets, errnos, strict=True) if not errno]
     with image((text,)) as (path, descriptor), Probes(1 + len(accepted)) as probes, contextlib.ExitStack() as stack:
         stack.enter_context(probes.attached(path, (0, *accepted)))
+        stack.enter_context(mapped(descriptor))
         return list(_watched(descriptor, len(text), placed, errnos))
 
 

@@ -11,7 +11,8 @@ import contextlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from verify.live.uprobe import Probes
@@ -34,18 +35,25 @@ def image(slots: Sequence[bytes]) -> Iterator[tuple[str, int]]:
         os.unlink(path)
 
 
-def _map_executable(descriptor: int) -> mmap.mmap:
+def map_executable(descriptor: int) -> mmap.mmap:
+    """The file as this process maps a program's text."""
     return mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
 
 
-def refusals(shown: Sequence[bytes]) -> list[int]:
-    """The errno of the refusal of each 16-byte string, 0 where it is accepted; all probes are removed again."""
+Mapped = Callable[[int], AbstractContextManager[object]]  # a mapping of a descriptor's file, while a context lasts
+
+
+def refusals(shown: Sequence[bytes], mapped: Mapped = map_executable) -> list[int]:
+    """The errno of the refusal of each 16-byte string, 0 where it is accepted; all probes are removed again.
+
+    `mapped` is the mapping for which the kernel analyses the strings: its address space decides how.
+    """
     offsets = [STRIDE * i for i in range(len(shown))]
     slots = [text.ljust(STRIDE, b"\x90") for text in shown]
     with image(slots) as (path, descriptor), Probes(len(shown)) as probes:
-        with probes.attached(path, offsets), _map_executable(descriptor) as memory:
+        with probes.attached(path, offsets), mapped(descriptor), map_executable(descriptor) as memory:
             doubtful = [i for i, text in enumerate(shown) if memory[offsets[i]] != INT3 or text[0] == INT3]
-        with _map_executable(descriptor):
+        with mapped(descriptor):
             answers = probes.refusals(path, [offsets[i] for i in doubtful])
     result = [0] * len(shown)
     for index, errno in zip(doubtful, answers, strict=True):

@@ -21,7 +21,8 @@ IN_FIELDS: Final[Fields] = {
     "rflags": (128, "<u8"),
     "fs_base": (136, "<u8"),
     "gs_base": (144, "<u8"),
-    "length": (152, "<u8"),
+    "length": (152, "<u4"),
+    "pkru": (156, "<u4"),
     "slot": (160, ("u1", 32)),
 }
 OUT_FIELDS: Final[Fields] = {
@@ -40,6 +41,7 @@ OUT_FIELDS: Final[Fields] = {
     "selectors": (200, ("<u2", 4)),  # es ds fs gs
     "code_stack": (208, ("<u2", 2)),  # cs ss
     "environment": (216, ("<u4", 7)),  # FNSTENV, SDM vol. 1, figure 8-9; only where left by the exit jump
+    "pkru": (244, "<u4"),  # likewise
 }
 IN_OFFSETS: Final = {name: offset for name, (offset, _) in IN_FIELDS.items()}
 OUT_OFFSETS: Final = {name: offset for name, (offset, _) in OUT_FIELDS.items()}
@@ -107,6 +109,7 @@ BASES: Final = 4
 LOAD_MEMORY: Final = 8
 COMPARE_MEMORY: Final = 16
 LOAD_CODE: Final = 32
+KEYS: Final = 64  # load and save PKRU
 
 
 def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
@@ -133,7 +136,7 @@ def in_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
 def out_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     """Output record, without or with an XSAVE area."""
     if xsave is None:
-        fields = {name: row for name, row in OUT_FIELDS.items() if name != "environment"}
+        fields = {name: row for name, row in OUT_FIELDS.items() if name not in {"environment", "pkru"}}
         return _record(fields, OUT_OFFSETS["environment"], None)
     return _record(OUT_FIELDS, OUT_XSAVE, xsave)
 

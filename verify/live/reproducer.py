@@ -1,95 +1,136 @@
-"""A C program and a shell script that show one deviation with public tools only: cc, tracefs, diff.
+"""A C program and a shell script that show one deviation with public tools only: cc, perf_event_open or tracefs.
 
-Decides nothing: the reader does, by looking at the two outputs. The program maps the instruction from a file of its own
-at the address where it was judged, enters the judged state by returning from a signal handler, and prints everything
-that the program sees when it stops. It starts fs-relative accesses from its own thread area, not from the judged base.
+Decides nothing: the program does, when it is run.  It starts from the judge's own full state (registers, segment bases
+and selectors, xsave image, memory and its protections, code at the judged address) and compares what the judge does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
-from verify.live.descriptors import CODE_SELECTOR
-from verify.live.kernel_child import DATA, DATA_SIZE, LANDING_SIZE
-from verify.live.kernel_confirm import CODE_PAGES, PAGE, Situation, instruction_text, space
-from verify.live.kernel_ptrace import REGISTERS, RIP
-from verify.live.kernel_state import FILLINGS, State, data_words
+from verify.live.kernel import idle_child
+from verify.live.kernel_child import DATA, DATA_SIZE, END_OF_USER_SPACE, LANDING_SIZE, READ_WRITE, STUBS
+from verify.live.kernel_confirm import PAGE, Situation, instruction_text, setting_of, state_of
+from verify.live.kernel_outcome import Setting, is_own_target
+from verify.live.kernel_ptrace import REGISTERS
+from verify.live.kernel_state import COMPONENTS, State, component_offsets
 from verify.live.reproducer_template import PROGRAM, SCRIPT
 
-#: registers of ucontext_t.uc_mcontext.gregs, by the names of <sys/ucontext.h>
-CONTEXT_NAMES: Final[Mapping[str, str]] = {
-    **{name: f"REG_{name.upper()}" for name in REGISTERS[:RIP] if name != "orig_rax"},
-    "rsp": "REG_RSP",
-    "eflags": "REG_EFL",
-}
+LEGACY: Final = ((0, 24), (32, 416))  # bytes of x87 state and XMM in the xsave image; MXCSR lies between
+MXCSR_AT: Final = 24
+Rows = Sequence[tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a reader is told at the top of the program, each a line; `observable`: what is refuted (or nothing)."""
+
+    summary: str
+    text: str = ""
+    scheme: str = ""
+    plan: str = ""
+    reason: str = ""
+    state: str = ""
+    observable: str = ""
+    undefined: bool = False  # no processor knows the instruction
 
 
 def standard_situation(encoding: bytes, origin: int, state: State) -> Situation:
     """The situation of the judge's standard state: its registers, data region and xsave image."""
     registers = dict(zip(REGISTERS, state.registers, strict=True))
-    return Situation(encoding, origin, registers, {DATA: state.data} if state.accessible else {}, {0: state.xstate})
+    pages = range(DATA, DATA + DATA_SIZE, PAGE)
+    protections = {} if state.accessible else dict.fromkeys(pages, 0)
+    return Situation(encoding, origin, registers, {DATA: state.data}, {0: state.xstate}, protections)
 
 
-def emit(directory: Path, situation: Situation, summary: str, hits: int = 3) -> tuple[Path, Path]:
-    """Writes reproducer.c and run.sh for the situation and returns their paths; `summary` is a line.
+def emit(directory: Path, situation: Situation, account: Account, hits: int = 3) -> tuple[Path, Path]:
+    """Writes reproducer.c and run.sh for the situation and returns their paths.
 
-    The situation must name every register that matters. Raises NotReproducible where no program can be in it.
+    Raises NotReproducible where no program can be in the situation.
     """
+    setting = setting_of(situation)
+    with idle_child() as child:
+        state, places = state_of(child, situation, setting.space), component_offsets(child)
+    told = {name: _lines(getattr(account, name)) for name in ("summary", "text", "scheme", "plan", "reason", "state")}
+    numbers = {name: hex(value) for name, value in _numbers(setting, state).items()}
+    rows = {name: _rows(found) for name, found in _tables(situation, setting, state, places).items()}
+    texts = {
+        "hits": str(hits), "any_hits": str(int(is_own_target(setting))), "undefined": str(int(account.undefined)),
+        "bytes": situation.encoding.hex(" "), "code_bytes": _bytes(situation, setting),
+        "observable": account.observable, "components": ", ".join(str(COMPONENTS[n]) for n in places) or "0",
+    }  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     program, script = directory / "reproducer.c", directory / "run.sh"
-    texts = {"summary": " ".join(summary.split()).replace("*/", ""), "hits": str(hits),
-             "offset": hex(situation.origin % PAGE)}
-    program.write_text(PROGRAM.substitute(_fields(situation) | texts))
-    script.write_text(SCRIPT.substitute(texts))
+    program.write_text(PROGRAM.substitute(told | numbers | rows | texts))
+    script.write_text(SCRIPT)
     return program, script
 
 
-def _fields(situation: Situation) -> dict[str, str]:
-    where = space(situation)
-    first, far, words = _memory_rows(situation.memory)
-    filled = DATA if len(situation.memory.get(DATA, b"")) == DATA_SIZE else 0
-    numbers = {"origin": situation.origin, "code": where.code, "code_size": CODE_PAGES * PAGE, "landing": where.landing,
-               "landing_size": LANDING_SIZE, "first": first, "segment": CODE_SELECTOR * far, "count": len(where.pages),
-               "filled_from": filled, "filled_to": filled + DATA_SIZE if filled else 0,
-               "gs_base": situation.registers.get("gs_base", 0)}
-    texts = {
-        "encoding": situation.encoding.hex(),
-        "text": ", ".join(map(hex, instruction_text(situation.encoding, where.pages[-1]))),
-        "pages": ", ".join(map(hex, where.pages)),
-        "registers": _register_rows(situation.registers),
-        "words": _word_rows(words),
-        "image": _word_rows([w for at, data in situation.vectors.items() for w in _words(at, data) if w[1]]),
+def _lines(text: str) -> str:
+    """Lines of a C comment; they end no comment and continue none."""
+    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
+    return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
+
+
+def _numbers(setting: Setting, state: State) -> dict[str, int]:
+    return {
+        "origin": setting.origin, "code": setting.space.code, "code_size": len(setting.code),
+        "landing": setting.space.landing, "landing_size": LANDING_SIZE, "stub": STUBS["syscall"][0],
+        "area": setting.x87_area, "count": len(setting.space.pages), "end": END_OF_USER_SPACE,
+        "mxcsr": int.from_bytes(state.xstate[MXCSR_AT : MXCSR_AT + 4], "little"),
+    }  # fmt: skip
+
+
+def _bytes(situation: Situation, setting: Setting) -> str:
+    return ", ".join(map(hex, instruction_text(situation.encoding, setting.x87_area)))
+
+
+def _tables(
+    situation: Situation, setting: Setting, state: State, places: Mapping[str, tuple[int, int]]
+) -> dict[str, Rows]:  # fmt: skip
+    return {
+        "registers": [(value,) for value in _registers(state, setting)],
+        "pages": [(page, situation.protections.get(page, READ_WRITE)) for page in setting.space.pages],
+        "words": list(_memory(setting, state.data)) or [(0, 0, 0)],
+        "image": list(_image(state.xstate, places)) or [(0, 0, 0)],
     }
-    return {name: hex(value) for name, value in numbers.items()} | texts
 
 
-def _register_rows(registers: Mapping[str, int]) -> str:
-    rows = ((number, name) for name, number in CONTEXT_NAMES.items() if name in registers)
-    return "".join(f'    {{ {number}, "{name}", {registers[name]:#x} }},\n' for number, name in rows)
+def _registers(state: State, setting: Setting) -> Iterator[int]:
+    for name, value in zip(REGISTERS, state.registers, strict=True):
+        yield setting.origin if name == "rip" else value
 
 
-def _words(start: int, data: bytes) -> list[tuple[int, int]]:
-    """The aligned 8-byte words that hold the bytes, by address; what the bytes leave open is 0."""
-    head = start % 8
-    padded = b"\0" * head + data + b"\0" * (-(head + len(data)) % 8)
-    return [(start - head + i, int.from_bytes(padded[i : i + 8], "little")) for i in range(0, len(padded), 8)]
+def _words(data: bytes) -> Iterator[tuple[int, int]]:
+    """Offset and value of every 8 bytes."""
+    for at in range(0, len(data), 8):
+        yield at, int.from_bytes(data[at : at + 8], "little")
 
 
-def _memory_rows(memory: Mapping[int, bytes]) -> tuple[int, bool, list[tuple[int, int]]]:
-    """The standard filling that is nearest to the data region, and the words that differ from it or from 0."""
-    merged: dict[int, int] = {}
-    for start, data in sorted(memory.items()):
-        for at, word in _words(start, data):
-            merged[at] = merged.get(at, 0) | word
-    candidates = []
-    for first, far in FILLINGS:
-        filling = dict(_words(DATA, data_words(first, far))) if len(memory.get(DATA, b"")) == DATA_SIZE else {}
-        candidates.append((first, far, [(at, word) for at, word in merged.items() if word != filling.get(at, 0)]))
-    return min(candidates, key=lambda row: len(row[2]))
+def _memory(setting: Setting, data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Address, count, value of equal words that follow one another in a page; zeros left out."""
+    cells = ((value, setting.address(at)) for at, value in _words(data))
+    for (value, _), group in groupby(cells, key=lambda cell: (cell[0], cell[1] // PAGE)):
+        places = [at for _, at in group]
+        if value:
+            yield places[0], len(places), value
 
 
-def _word_rows(words: list[tuple[int, int]]) -> str:
-    cells = [f"{{ {at:#x}, {word:#x} }}," for at, word in words] or ["{ ~0ull, 0 },"]
+def _image(xstate: bytes, places: Mapping[str, tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Component, offset in it, value of the words that are not 0; component 0 is the legacy area as a whole."""
+    for first, last in LEGACY:
+        yield from ((0, first + at, value) for at, value in _words(xstate[first:last]) if value)
+    for name, (offset, size) in places.items():
+        part = xstate[offset : offset + size]
+        yield from ((COMPONENTS[name], at, value) for at, value in _words(part) if value)
+
+
+def _rows(rows: Rows) -> str:
+    """C initialisers, four a line."""
+    cells = [("{ %s }" if len(row) > 1 else "%s") % ", ".join(map(hex, row)) + "," for row in rows]
     return "".join("    " + " ".join(cells[i : i + 4]) + "\n" for i in range(0, len(cells), 4))

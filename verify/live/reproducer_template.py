@@ -1,156 +1,193 @@
-"""The text of the C program and of the shell script that `reproducer` fills in; decides nothing."""
+"""The text of the C program and of the shell script that `reproducer` fills in; decides nothing.
+
+The program is a judge of its own: a traced child with the same mappings and the same full state runs the instruction
+without and with a probe, and everything that a program can see is compared (the rules are those of `kernel_outcome`).
+"""
 
 from __future__ import annotations
 
 from string import Template
 from typing import Final
 
+from verify.live.reproducer_child import CHILD
+from verify.live.reproducer_comparison import COMPARISON
+
 PROGRAM: Final = Template(r"""/* $summary
- * Shows every effect that the program sees of $hits runs of the instruction $encoding at $origin.
- * Build and use: sh run.sh (as root; compares a run without a probe with a run under a tracefs uprobe). */
+ *
+ * instruction    $bytes   at $origin
+ * disassembly    $text
+ * scheme         $scheme
+ * kernel's plan  $plan
+ * verdict        $reason
+ * state          $state
+ *
+ * A program must not see whether the instruction has a uprobe: registers, flags, segment bases and selectors, vector
+ * and x87 state, memory, where it goes on and how it faults should be equal, and the probe should be hit once a run.
+ * The program below runs the instruction in a traced child, from the full state given here, without and with a uprobe
+ * on it, and compares all of these.  It depends on nothing but a C library.
+ *
+ * Use: sh run.sh (as root, x86-64 Linux).  The last line says: "deviation shown: ..." (exit status 0), "not shown: ..."
+ * (1), or "cannot be shown here: ..." (2).  An argument "perf" or "tracefs" chooses how the probe is set. */
 #define _GNU_SOURCE
+#include <cpuid.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <signal.h>
-#include <stdint.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define ORIGIN ${origin}ull
+typedef unsigned long long word;
+enum { PAGE = 4096, CODE_SIZE = $code_size, LANDING_SIZE = $landing_size, PAGES = $count, HITS = $hits, HLT = 0xf4 };
+enum { R10 = 7, R9 = 8, R8 = 9, RAX = 10, RDX = 12, RSI = 13, RDI = 14, ORIG_RAX = 15, RIP = 16, CS = 17, EFLAGS = 18,
+       RSP = 19, SS = 20, REGISTERS = 27, ROOM = 1 << 16, MANY = 64 };
 #define CODE ${code}ull
-#define LANDING ${landing}ull
-enum { CODE_SIZE = $code_size, LANDING_SIZE = $landing_size, PAGES = $count, PAGE = 4096, HITS = $hits };
-static const uint64_t pages[PAGES] = { $pages };
-static const struct { int number; const char *name; uint64_t value; } registers[] = {
+#define ORIGIN ${origin}ull
+#define LANDING ${landing}ull                                   /* hlt everywhere: where jumps and returns lead */
+#define X87_AREA ${area}ull                                     /* what fnstenv behind an x87 instruction writes to */
+#define END_OF_USER_SPACE ${end}ull
+static const char observable[] = "$observable";                 /* what is refuted; the others are looked at too */
+static const int any_hits = $any_hits, undefined_everywhere = $undefined;
+static const char *const names[REGISTERS] = {
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs" };
+static const unsigned char text[] = { $code_bytes };
+
+/* The state from which the instruction runs. */
+static const word initial[REGISTERS] = {                        /* in the order of names */
 $registers};
-static int run;
-
-static const struct { uint64_t at, value; } words[] = {               /* of memory, by address */
-$words}, image_words[] = {                                            /* of the xsave image, by offset */
+static const struct { word at; int protection; } pages[PAGES] = {  /* data pages; 1: read, 2: write */
+$pages};
+static const struct { word at, count, value; } words[] = {      /* of their memory, by address: count equal words */
+$words};
+static const unsigned mxcsr = $mxcsr;
+static const unsigned char components[] = { $components };      /* of the xsave image, SDM vol. 1, 13.4 */
+static const struct { int component, offset; word value; } image_words[] = {   /* component 0: x87 and XMM */
 $image};
-static const uint64_t filled[] = { $filled_from, $filled_to };
-static unsigned char expected[PAGES][PAGE];
 
-static void fill(void)
+struct run {
+    int signal, code, hits;
+    word address, registers[REGISTERS];
+    unsigned char image[ROOM], data[PAGES * PAGE];
+};
+static struct run plain, again, probed;
+static struct { const char *observable; char text[200]; } found[MANY];
+static int differing;
+static pid_t child;
+static word template[REGISTERS];
+static unsigned char memory[PAGES * PAGE], image[ROOM], code[CODE_SIZE], *shared;
+static size_t image_size;
+static int code_file, data_file, landing_file, counter = -1, traced;
+static char path[4096], tracefs[256], site[64];
+
+""" + CHILD + COMPARISON + r"""static void prepare(void)
 {
-    for (uint64_t i = 0, at = filled[0]; at < filled[1]; i++, at += 8) {
-        uint64_t word = (LANDING + ($first + 0x67 * i) % 0x1e00) | ${segment}ull << 32;
-        for (int page = 0; page < PAGES; page++)
-            if (at - pages[page] < PAGE)
-                *(uint64_t *)(expected[page] + at % PAGE) = word;
+    static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGPIPE };
+    static const unsigned char stub[] = { 0x0f, 0x05, HLT };    /* syscall */
+    sigset_t set;
+
+    atexit(clean);
+    for (unsigned i = 0; i < sizeof ends / sizeof *ends; i++)
+        signal(ends[i], stopped);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    alarm(30);
+    memset(code, HLT, sizeof code);
+    memcpy(code + (ORIGIN - CODE), text, sizeof text);
+    if (!getcwd(path, sizeof path - 32))
+        CANNOT("the working directory: %s", strerror(errno));
+    strcat(path, "/code-XXXXXX");
+    code_file = mkstemp(path);
+    data_file = memfd_create("data", 0);
+    landing_file = memfd_create("landing", 0);
+    if (code_file < 0 || data_file < 0 || landing_file < 0 || ftruncate(data_file, sizeof memory)
+        || write(code_file, code, sizeof code) != sizeof code)
+        CANNOT("files: %s", strerror(errno));
+    for (int i = 0; i < LANDING_SIZE; i++)
+        if (pwrite(landing_file, "\xf4", 1, i) != 1)
+            CANNOT("files: %s", strerror(errno));
+    if (pwrite(landing_file, stub, sizeof stub, ${stub}) != sizeof stub)
+        CANNOT("files: %s", strerror(errno));
+    shared = mmap(NULL, sizeof memory, PROT_READ | PROT_WRITE, MAP_SHARED, data_file, 0);
+    if (shared == MAP_FAILED)
+        CANNOT("memory: %s", strerror(errno));
+    fill_memory();
+    start();
+    fill_image();
+}
+
+/* One run with the probe: prints what differs, leaves the most telling difference in shown. */
+static void judge(int number, const char *varying, int *pointers, char *shown, size_t size)
+{
+    static int direct;                                          /* shown in the observable itself */
+    char seen[1024] = ",";
+
+    run(&probed);
+    compare(&plain, &probed, 1);
+    for (int i = 0; i < differing; i++) {
+        const char *name = found[i].observable;
+        int is_wanted = !strcmp(name, observable);
+        if (listed(varying, name))
+            continue;
+        if (!strcmp(name, "x87-pointers") && ++*pointers < 2)   /* once: a context switch may have lost them */
+            continue;
+        if (!listed(seen, name))
+            printf("run %d differs in %s: %s\n", number, name, found[i].text);
+        strcat(strcat(seen, name), ",");
+        if (!*shown || (is_wanted && !direct))
+            snprintf(shown, size, "%s%s%s (run %d): %s", is_wanted || !*observable ? "" : observable,
+                     is_wanted || !*observable ? "" : ", seen as ", name, number, found[i].text);
+        direct |= is_wanted;
     }
-    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
-        for (int page = 0; page < PAGES; page++)
-            if (words[i].at - pages[page] < PAGE)
-                *(uint64_t *)(expected[page] + words[i].at % PAGE) = words[i].value;
-}
-
-static uint32_t xsave_size(unsigned char *image)                      /* FP_XSTATE_MAGIC1 */
-{
-    return *(uint32_t *)(image + 464) == 0x46505853 ? *(uint32_t *)(image + 480) : 512;
-}
-
-static void enter(ucontext_t *context)
-{
-    unsigned char *image = (unsigned char *)context->uc_mcontext.fpregs;
-    uint32_t size = xsave_size(image);
-    for (unsigned i = 0; i < sizeof registers / sizeof *registers; i++)
-        context->uc_mcontext.gregs[registers[i].number] = registers[i].value;
-    context->uc_mcontext.gregs[REG_RIP] = ORIGIN;
-    for (unsigned i = 0; i < sizeof image_words / sizeof *image_words; i++)
-        if (image_words[i].at + 8 <= size && (image_words[i].at < 416 || image_words[i].at >= 512))
-            memcpy(image + image_words[i].at, &image_words[i].value, 8);
-    for (int page = 0; page < PAGES; page++)
-        memcpy((void *)pages[page], expected[page], PAGE);
-}
-
-static void show(int signal, siginfo_t *information, ucontext_t *context)
-{
-    unsigned char *image = (unsigned char *)context->uc_mcontext.fpregs;
-    uint32_t size = xsave_size(image);
-    printf("run %d: signal %d ip %#llx\n", run - 1, signal, context->uc_mcontext.gregs[REG_RIP]);
-    if (signal != SIGTRAP)
-        printf("code %d address %p\n", information->si_code, information->si_addr);
-    for (unsigned i = 0; i < sizeof registers / sizeof *registers; i++)
-        printf("%s %#llx\n", registers[i].name, context->uc_mcontext.gregs[registers[i].number]);
-    for (unsigned i = 0; i < size; i += 8)    /* neither x87 pointers nor software and header bytes */
-        if (i != 8 && i != 16 && (i < 416 || i >= 576))
-            printf("xsave %#x %016llx\n", i, *(unsigned long long *)(image + i) & (i ? ~0ull : 0xffffffffffff));
-    for (int page = 0; page < PAGES; page++)
-        for (unsigned i = 0; i < PAGE; i++)
-            if (((unsigned char *)pages[page])[i] != expected[page][i])
-                printf("memory %#llx: %02x\n", (long long)pages[page] + i, ((unsigned char *)pages[page])[i]);
-}
-
-static void handler(int signal, siginfo_t *information, void *context)
-{
-    if (run++)
-        show(signal, information, context);
-    if (run > HITS) {
-        fflush(stdout);
-        _exit(0);
-    }
-    enter(context);
-}
-
-static int write_code(const char *path)
-{
-    static const unsigned char text[] = { $text };
-    FILE *file = fopen(path, "wb");
-    const uint64_t first = ORIGIN - CODE, last = first + sizeof text;
-
-    for (uint64_t i = 0; file && i < CODE_SIZE; i++)
-        fputc(i >= first && i < last ? text[i - first] : 0xf4, file);
-    return !file || fclose(file) ? perror(path), 1 : 0;
 }
 
 int main(int count, char **arguments)
 {
-    static unsigned char stack[1 << 18];
-    stack_t alternative = { .ss_sp = stack, .ss_size = sizeof stack };
-    struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-    int signals[] = { SIGUSR1, SIGSEGV, SIGTRAP, SIGILL, SIGBUS, SIGFPE }, code = open("code.bin", O_RDONLY);
+    char varying[1024] = ",", shown[400] = "";
+    int pointers = 0, total = 0, lost = 0;
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(5);                                                           /* a run that never stops ends here */
-    if (count > 1)
-        return write_code(arguments[1]);
-    if (code < 0)
-        return perror("code.bin"), 1;
-    mmap((void *)CODE, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, code, 0);
-    for (int page = 0; page < PAGES; page++)
-        mmap((void *)pages[page], PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    mmap((void *)LANDING, LANDING_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    memset((void *)LANDING, 0xf4, LANDING_SIZE);
-    mprotect((void *)LANDING, LANDING_SIZE, PROT_READ | PROT_EXEC);
-    syscall(SYS_arch_prctl, 0x1001, ${gs_base}ull);                     /* ARCH_SET_GS; fs stays with the C library */
-    fill();
-    sigaltstack(&alternative, NULL);
-    for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &action, NULL);
-    raise(SIGUSR1);
-    return 1;
+    prepare();
+    run(&plain);                                                /* the first one has the page faults */
+    if (plain.signal >= 0)
+        run(&plain);
+    lost = plain.signal < 0;
+    if (!lost)
+        run(&again);
+    else
+        start();
+    compare(&plain, lost ? &plain : &again, 0);
+    for (int i = 0; i < differing; i++)
+        strcat(strcat(varying, found[i].observable), ",");
+    set_probe(count > 1 ? arguments[1] : "");
+    for (int number = 1; number <= HITS && !lost; number++) {
+        judge(number, varying, &pointers, shown, sizeof shown);
+        total += probed.hits;
+        lost = probed.signal < 0;
+    }
+    int undefined = plain.signal == SIGILL && plain.registers[RIP] == ORIGIN && !undefined_everywhere;
+    if (*shown)
+        finish(0, "deviation shown: %s%s", shown, undefined ? "; this processor does not know the instruction" : "");
+    if (undefined)
+        CANNOT("this processor does not know the instruction (#UD)");
+    finish(1, "not shown: identical in %d runs with %d hits", HITS, total);
 }
 """)
 
-SCRIPT: Final = Template(r"""#!/bin/sh
-# $summary
-# As root: what the program sees without and with a uprobe; then the differences, and the hits that the kernel counted.
-set -e
-cd "$$(dirname "$$0")"
-T=/sys/kernel/tracing
-cc -O1 -w -o reproducer reproducer.c
-./reproducer code.bin
-./reproducer > without.txt || echo "ended with status $$?" >> without.txt
-trap 'echo 0 > $$T/events/ubp_verify/enable; echo "-:ubp_verify/site" >> $$T/uprobe_events' EXIT
-trap 'exit 1' HUP INT TERM
-echo "p:ubp_verify/site $$PWD/code.bin:$offset" >> $$T/uprobe_events
-echo 1 > $$T/events/ubp_verify/enable
-./reproducer > with.txt || echo "ended with status $$?" >> with.txt
-diff without.txt with.txt || true
-echo "runs: $hits, hits:"; grep " site " $$T/uprobe_profile
-""")
+SCRIPT: Final = r"""#!/bin/sh
+# Builds reproducer.c and runs it as root; its last line and exit status say what it showed.
+cd "$(dirname "$0")" || exit 2
+CC=${CC:-cc}
+command -v "$CC" > /dev/null || { echo "cannot be shown here: no C compiler ($CC)"; exit 2; }
+"$CC" -O1 -o reproducer reproducer.c || { echo "cannot be shown here: reproducer.c does not compile"; exit 2; }
+exec ./reproducer "$@"
+"""

@@ -257,6 +257,7 @@ class Session:
         flags |= records.BASES if self.caps.fsgsbase else 0
         flags |= records.LOAD_MEMORY | records.COMPARE_MEMORY if memory else 0
         flags |= records.LOAD_CODE if load_code else 0
+        flags |= records.KEYS if vector and "ospke" in self.caps.features else 0
         target = self._addresses["records_out"] + first * out.itemsize
         room = self.layout.log_size - records.LOG_DTYPE.itemsize * len(self.background)
         self._set(

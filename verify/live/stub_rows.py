@@ -88,6 +88,13 @@ f3 48 0f ae d0              ; wrfsbase rax
 49 8b 86 <in_gs_base>       ; mov rax, [r14+gs_base]
 f3 48 0f ae d8              ; wrgsbase rax
 bases_loaded:
+f6 05 {flags} 40            ; test byte [flags], KEYS
+0f 84 {keys_loaded}         ; jz keys_loaded
+41 8b 86 <in_pkru>          ; mov eax, [r14+pkru]
+31 c9                       ; xor ecx, ecx
+31 d2                       ; xor edx, edx
+0f 01 ef                    ; wrpkru
+keys_loaded:
 49 8b 86 <in_rflags>        ; mov rax, [r14+rflags]
 48 89 05 {iret_rflags}      ; mov [iret_rflags], rax
 49 8b 46 20                 ; mov rax, [r14+32]           rsp
@@ -148,6 +155,11 @@ f6 05 {flags} 02            ; test byte [flags], SAVE_XSTATE
 8b 15 {xmask_high}          ; mov edx, [xmask_high]
 49 0f ae a7 <out_xsave>     ; xsave64 [r15+xsave]
 41 d9 b7 <out_environment>  ; fnstenv [r15+environment]   behind xsave, because it masks all exceptions
+f6 05 {flags} 40            ; test byte [flags], KEYS
+0f 84 {saved}               ; jz saved
+31 c9                       ; xor ecx, ecx
+0f 01 ee                    ; rdpkru
+41 89 87 <out_pkru>         ; mov [r15+pkru], eax
 saved:
 f6 05 {flags} 04            ; test byte [flags], BASES
 0f 84 {bases_saved}         ; jz bases_saved

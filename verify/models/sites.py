@@ -88,7 +88,7 @@ class Probe:
         opcode = cast(Decoded, self.decoded).form.opcode
         structure = cast(tuple[object, ...], self.key[0])
         named = opcode.mnemonic if opcode.mnemonic in SENSITIVE or shows_modrm(opcode) else None
-        return named, signature(opcode), structure[1:], *self.key[1:]
+        return named, signature(opcode), bool(needed(opcode)), structure[1:], *self.key[1:]
 
 
 def undefined_without(p: Probe) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class Judge:
         self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS, decisions: Decisions | None = None,
         known: Mapping[str, Outcome] = MappingProxyType({}), verdicts_only: bool = False,
     ) -> None:  # fmt: skip
-        self.scheme = scheme
+        self.scheme = scheme.under(assumptions)
         self.assumptions = assumptions
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
@@ -171,7 +171,10 @@ class Judge:
         return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
 
     def proves(self, p: Probe, observables: frozenset[str]) -> bool:
-        """Whether each of the observables is proved of the encoding; the others are not looked at."""
+        """Whether each of the observables is proved of the encoding as this scheme plans it; True where it is refused."""
+        p = replace(p, scheme=self.scheme, plan=self.scheme.plan(p.data))
+        if isinstance(p.plan, Refuse):
+            return True
         values = own_values(p)
         for o in obligations(p, problem(p, self.assumptions)):
             if o.observable in observables:

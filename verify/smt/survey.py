@@ -40,9 +40,9 @@ class FormResult:
     counterexample: Counterexample | None
     obligations: int
     questions: frozenset[str]  # digests of those obligations that identity of terms did not prove
+    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
     undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
-    rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
 
 
 @dataclass(slots=True)
@@ -91,8 +91,9 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions), regular.looks_behind,
-        tuple(regular.undefined_without), tuple(sorted(regular.rests_on)),
+        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions),
+        tuple(sorted(regular.rests_on)), regular.looks_behind,
+        tuple(regular.undefined_without),
     )  # fmt: skip
 
 

@@ -79,6 +79,27 @@ ROWS: Final = (
         "of the signal frame of a fault everything but trapno is compared",
         "trapno is stale at every fault of a probed instruction",
     ),
+    Assumption(
+        "analysed-as-64-bit",
+        "no 32-bit process has the probed file mapped when a probe is registered",
+        "the bytes are read as a 32-bit program's: rip-relative operands stay relative to the slot, REX is an opcode",
+    ),
+    Assumption(
+        "features-present",
+        "the processor has the features that the instruction needs",
+        "where it lacks them, VEX, EVEX and XOP instructions that the kernel emulates run on in place of #UD",
+    ),
+    Assumption(
+        "null-selectors",
+        "ds, es, fs and gs hold none of the null selectors 1 to 3",
+        "the kernel's return from the breakpoint makes 0 of them, as any interrupt does",
+    ),
+    Assumption(
+        "in-use-not-read",
+        "the program does not look at which state components the processor tracks as in use (xgetbv with ecx 1, "
+        "XSTATE_BV as xsave, xsaveopt and xsavec write it)",
+        "a trap may change what is tracked",
+    ),
 )
 BY_NAME: Final = {row.name: row for row in ROWS}
 ASSUMPTIONS: Final = frozenset(row.name for row in ROWS if row.by_default)

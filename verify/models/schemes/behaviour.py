@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const
+from verify.models.bits import FALSE, TRUE, Term, const, var
+from verify.models.isa.features import needed
 from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Field
+from verify.models.schemes.traps import returned_by_iret
 from verify.models.semantics.dispatch import execute
 from verify.models.semantics.run import Instruction, access_fault
 
@@ -70,7 +72,9 @@ def initial(site: Site, state: State) -> State:
 
 def in_place(site: Site, state: State) -> Behaviour:
     """The instruction run where it stands, without a probe; state.ip is the origin."""
-    here = _observed(execute(site.original, state), state)
+    here = _observed(executed(site.original, state, site.assumptions), state)
+    if "null-selectors" not in site.assumptions:
+        here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
     return here if "code-mapped" in site.assumptions else fetched(here, site)
 
 
@@ -79,6 +83,34 @@ def fetched(here: Behaviour, site: Site) -> Behaviour:
     fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
     vector = bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch)
     return replace(here, vector=vector, trapno=vector)
+
+
+def executed(instruction: Instruction, state: State, assumptions: frozenset[str]) -> Outcome:
+    """The instruction's outcome; without `features-present`, undefined where the processor lacks what it needs."""
+    o = execute(instruction, state)
+    if "features-present" in assumptions or not needed(instruction.opcode):
+        return o
+    none = execute(replace(instruction, undefined="the processor lacks a feature that it needs"), state)
+    lacks = var("feature_absent", 1)
+    present = bits.not_(lacks)
+    return replace(
+        o, fault_vector=bits.ite(lacks, none.fault_vector, o.fault_vector),
+        fault_error=bits.ite(lacks, none.fault_error, o.fault_error),
+        fault_address=bits.ite(lacks, none.fault_address, o.fault_address),
+        fault_at_ip=bits.ite(lacks, none.fault_at_ip, o.fault_at_ip),
+        fault_state=either(lacks, none.fault_state, o.fault_state),
+        attempted=tuple(bits.and_(present, a) for a in o.attempted),
+    )  # fmt: skip
+
+
+def either(condition: Term, then: State, otherwise: State) -> State:
+    """One of two states, component by component."""
+    if condition.value == 0:
+        return otherwise
+    both: dict[str, Any] = {
+        f.name: bits.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
+    }
+    return State(**both)
 
 
 def _observed(o: Outcome, state: State) -> Behaviour:

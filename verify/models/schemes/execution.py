@@ -7,16 +7,16 @@ Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/upro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Term, const, var
 from verify.models.machine import NO_FAULT, Access, Outcome, State, component_sort
-from verify.models.schemes.behaviour import Behaviour, Site, in_place, reads_up_to_the_fault, refused
+from verify.models.schemes.behaviour import Behaviour, Site, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.emulation import effect, trampoline_stores
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
-from verify.models.semantics.dispatch import execute
+from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.semantics.run import RSP, access_fault
 from verify.models.semantics.transactions import interrupted
 
@@ -32,7 +32,10 @@ def displaced(plan: Emulate | Step | InPlace, site: Site, state: State) -> Behav
     before = state
     if "code-not-read" not in site.assumptions:
         state = replace(state, memory=bits.uf("probed_memory", bits.MEMORY, state.memory))
-    there = _handled(plan, site, state)
+    hit = at_the_hit(state, site.assumptions)
+    there = _handled(plan, site, hit)
+    after, at_fault = (after_the_hit(s, state, hit, site.assumptions) for s in (there.state, there.fault_state))
+    there = replace(there, state=after, fault_state=at_fault)
     for name, shown in SHOWN.items():
         if name not in site.assumptions:
             there = shown(there, before)
@@ -54,7 +57,7 @@ def _interruptible(there: Behaviour, before: State) -> Behaviour:
     active, aborted = interrupted(before)
     none = const(NO_FAULT, 8)
     return replace(
-        there, state=_either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
+        there, state=either(active, aborted, there.state), vector=bits.ite(active, none, there.vector),
         hits=bits.ite(active, const(0, 8), there.hits), trap=bits.and_(there.trap, bits.not_(active)),
     )  # fmt: skip
 
@@ -67,20 +70,9 @@ SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
 }
 
 
-def _either(condition: Term, then: State, otherwise: State) -> State:
-    """One of two states, component by component."""
-    if condition.value == 0:
-        return otherwise
-    both: dict[str, Any] = {
-        f.name: bits.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
-    }
-    return State(**both)
-
-
 def _copy_outcome(site: Site, state: State) -> Outcome:
-    if site.copy is None:
-        return execute(replace(site.original, undefined="the slot's bytes are not an instruction"), state)
-    return execute(site.copy, state)
+    copy = site.copy or replace(site.original, undefined="the slot's bytes are not an instruction")
+    return executed(copy, state, site.assumptions)
 
 
 def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
@@ -153,7 +145,7 @@ def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, 
         memory = bits.ite(wide, bits.write(after.memory, rsp, value), bits.write(after.memory, rsp, low))
         above = bits.add(rsp, bits.ite(wide, const(8, 64), const(4, 64)))
         again = replace(after, ip=site.origin, gprs=bits.store(gprs, RSP, above))
-        after = _either(failed, again, replace(after, memory=memory))
+        after = either(failed, again, replace(after, memory=memory))
     return after, accesses, failed
 
 
@@ -210,7 +202,7 @@ def _emulated(plan: Emulate, site: Site, state: State) -> Behaviour:
     o = _copy_outcome(site, replace(state, ip=site.slot, tf=TRUE))
     succeeds = bits.and_(failed, _succeeds(site, o, stores))
     vector = bits.ite(failed, o.fault_vector, const(NO_FAULT, 8))
-    after = _either(succeeds, _left_by_step(plan, site, state, o), after)
+    after = either(succeeds, _left_by_step(plan, site, state, o), after)
     is_call = bits.bit(isinstance(plan.effect, Call))
     restarts = bits.and_(succeeds, is_call)
     if plan.optimised:

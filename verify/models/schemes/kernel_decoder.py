@@ -57,7 +57,7 @@ _TAIL: Final = tuple(
 )
 # Immediate bytes by kind and operand size; a far pointer with a 64-bit one fails.
 _FAIL: Final = 16
-_SIZES: Final = {
+SIZES: Final = {
     0: {2: 0, 4: 0, 8: 0}, BYTE: {2: 1, 4: 1, 8: 1}, WORD: {2: 2, 4: 2, 8: 2}, DOUBLE: {2: 4, 4: 4, 8: 4},
     FULL32: {2: 2, 4: 4, 8: 4}, FULL: {2: 2, 4: 4, 8: 8}, POINTER: {2: 4, 4: 6, 8: _FAIL},
 }  # fmt: skip
@@ -118,6 +118,11 @@ class _Opcode(NamedTuple):
     opcode2: int
     variant: int  # last prefix or pp
     operand: int
+
+
+def variant_of(last: int) -> int:
+    """Which variant the last legacy prefix byte (0: none) selects: 0 none, 1 66, 2 F3, 3 F2."""
+    return _LAST[last]
 
 
 _NO_PREFIXES: Final[tuple[tuple[int, ...], int, int]] = ((), 0, 0)
@@ -255,7 +260,7 @@ class KernelDecoder:
                     if self._features.strict:
                         return None
                     word = MODRM
-        size = _SIZES[word & IMMEDIATE][8 if word & FORCE64 else operand]
+        size = SIZES[word & IMMEDIATE][8 if word & FORCE64 else operand]
         end = at + size
         if word & OFFSET:
             end += 4 if 0x67 in prefixes else 8

@@ -20,6 +20,7 @@ from typing import Final
 from verify.models.schemes import kernel_opcodes
 from verify.models.schemes.kernel_attributes import attributes, opcodes
 from verify.models.schemes.kernel_decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
+from verify.models.schemes.kernel_decoder_32 import decoded_in_32_bits
 from verify.models.schemes.linux_uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
     Call,
@@ -43,24 +44,22 @@ from verify.models.schemes.plan import (
 ENOEXEC: Final = 8
 ENOTSUPP: Final = 524
 
-DECODER: Final = KernelDecoder(
-    attributes(
-        {
-            0: kernel_opcodes.ONE_BYTE,
-            1: kernel_opcodes.TWO_BYTE,
-            2: kernel_opcodes.THREE_BYTE_38,
-            3: kernel_opcodes.THREE_BYTE_3A,
-            4: kernel_opcodes.EVEX_MAP_4,
-            5: kernel_opcodes.EVEX_MAP_5,
-            6: kernel_opcodes.EVEX_MAP_6,
-            7: kernel_opcodes.VEX_MAP_7,
-        },
-        kernel_opcodes.GROUPS,
-        kernel_opcodes.PLAIN_GROUPS,
-        {8: kernel_opcodes.XOP_MAP_8, 9: kernel_opcodes.XOP_MAP_9, 10: kernel_opcodes.XOP_MAP_A},
-    ),
-    Features(),
+ATTRIBUTES: Final = attributes(
+    {
+        0: kernel_opcodes.ONE_BYTE,
+        1: kernel_opcodes.TWO_BYTE,
+        2: kernel_opcodes.THREE_BYTE_38,
+        3: kernel_opcodes.THREE_BYTE_3A,
+        4: kernel_opcodes.EVEX_MAP_4,
+        5: kernel_opcodes.EVEX_MAP_5,
+        6: kernel_opcodes.EVEX_MAP_6,
+        7: kernel_opcodes.VEX_MAP_7,
+    },
+    kernel_opcodes.GROUPS,
+    kernel_opcodes.PLAIN_GROUPS,
+    {8: kernel_opcodes.XOP_MAP_8, 9: kernel_opcodes.XOP_MAP_9, 10: kernel_opcodes.XOP_MAP_A},
 )
+DECODER: Final = KernelDecoder(ATTRIBUTES, Features())
 
 # good_insns_64 and good_2byte_insns.  0f is in the first, so the second decides nothing.
 GOOD_ONE_BYTE: Final = frozenset(
@@ -68,6 +67,9 @@ GOOD_ONE_BYTE: Final = frozenset(
         "00-05 08-0d 0f-15 18-1d 20-26 28-2e 30-36 38-3e 40-5f 63-6b 70-81 83-99 9b-cb d0-d3 d7-e3 e8-e9 eb f0 f2-f3 "
         "f5-f9 fc-ff"
     )
+)
+GOOD_ONE_BYTE_32: Final = frozenset(  # good_insns_32
+    opcodes("00-06 08-16 18-1e 20-6b 70-cb d0-e3 e8-eb f0 f2-f3 f5-f9 fc-ff")
 )
 GOOD_TWO_BYTE: Final = frozenset(opcodes("02-04 0a 0c-2f 31-33 36 38-77 7a-ad af-ff"))
 BAD_PREFIXES: Final = frozenset({0x26, 0x2E, 0x36, 0x3E, 0xF0})  # is_prefix_bad: ES, CS, SS, DS, LOCK
@@ -111,7 +113,23 @@ def plan(data: bytes) -> Plan:
     return refusal(decoded) or emulation(data, decoded) or step(data, decoded)
 
 
-def refusal(decoded: Decoded) -> Refuse | None:
+def plan_in_32_bits(data: bytes) -> Plan:
+    """The plan where the kernel took the bytes for those of a 32-bit program, by which it is handled all the same.
+
+    An instruction is analysed once an inode and offset, for the first address space that has it mapped: no operand is
+    rip-relative then, no REX prefix is one, and nothing is optimised (can_optimize).
+    """
+    if len(data) < 16:
+        raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
+    if data[0] == 0xCC:
+        return _BREAKPOINT
+    decoded = decoded_in_32_bits(data, ATTRIBUTES)
+    if decoded is None:
+        return _UNDECODABLE
+    return refusal(decoded, GOOD_ONE_BYTE_32) or emulation(data, decoded, False) or step(data, decoded, False)
+
+
+def refusal(decoded: Decoded, good: frozenset[int] = GOOD_ONE_BYTE) -> Refuse | None:
     """uprobe_init_insn."""
     for prefix in decoded.prefixes:
         if prefix in BAD_PREFIXES:
@@ -119,7 +137,7 @@ def refusal(decoded: Decoded) -> Refuse | None:
     opcode = decoded.opcode1
     if opcode == 0x1F or (opcode == 0x8E and decoded.modrm >= 0 and decoded.modrm & 0x38 == 0x10):
         return _MASKING
-    if opcode in GOOD_ONE_BYTE or (decoded.opcode_size == 2 and decoded.opcode2 in GOOD_TWO_BYTE):
+    if opcode in good or (decoded.opcode_size == 2 and decoded.opcode2 in GOOD_TWO_BYTE):
         return None
     return _BAD_OPCODE
 
@@ -139,7 +157,7 @@ def optimised(decoded: Decoded) -> bool:
     )
 
 
-def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
+def emulation(data: bytes, decoded: Decoded, is_64_bit: bool = True) -> Refuse | Emulate | None:
     """branch_setup_xol_ops, then push_setup_xol_ops.
 
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
@@ -149,8 +167,8 @@ def emulation(data: bytes, decoded: Decoded) -> Refuse | Emulate | None:
     length = decoded.length
     opcode = decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
-        return _emulate(Nop(), length, optimised(decoded))
-    if opcode == 0x0F and optimised(decoded):
+        return _emulate(Nop(), length, is_64_bit and optimised(decoded))
+    if opcode == 0x0F and is_64_bit and optimised(decoded):
         return _emulate(Nop(), length, True, True)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
@@ -187,7 +205,7 @@ def _emulate_branch(opcode: int, end: int, size: int, length: int) -> Emulate:
     return Emulate(JumpIf(opcode & 15, field), length)
 
 
-def step(data: bytes, decoded: Decoded) -> Step:
+def step(data: bytes, decoded: Decoded, is_64_bit: bool = True) -> Step:
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
@@ -200,7 +218,7 @@ def step(data: bytes, decoded: Decoded) -> Step:
     if opcode == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
         fixups = CALL if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
-    return _step(decoded.length, fixups, relative(data, decoded))
+    return _step(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
 
 
 def unrestricted(data: bytes) -> Plan:
@@ -281,5 +299,6 @@ SCHEME: Final = Scheme(
     plan=plan,
     unrestricted=unrestricted,
     continuations=continuations,
+    otherwise=(("analysed-as-64-bit", plan_in_32_bits),),
     entries=ENTRIES,
 )

@@ -49,6 +49,46 @@ ENTRIES: Final = (
         "a program with lock elision: each try at the probed path falls back, and no hit is counted",
         "probe outside the transaction",
     ),
+    Entry(
+        "analysed-as-64-bit",
+        "where a 32-bit process has the probed file mapped, if only private and read-only, a 64-bit program reads "
+        "wrong memory and jumps to wrong addresses at the probes of that registration",
+        "Linux 6.18, kernel/events/uprobes.c, prepare_uprobe: an instruction is analysed once an inode and offset; "
+        "arch/x86/kernel/uprobes.c, arch_uprobe_analyze_insn: is_64bit_mm of the address space that came first",
+        "488b05, 8b05, 488d05, ff15, 41ffd3 probed while a 32-bit process maps the file: SIGSEGV, wrong values "
+        "(6.18.44); with a 64-bit holder, or none, identical",
+        "every 64-bit program that shares a file with a 32-bit process: a package manager, a scanner, a debugger",
+        "register the probe while no 32-bit process has the file mapped",
+    ),
+    Entry(
+        "features-present",
+        "an instruction that the processor lacks raises SIGILL without a probe and runs on with one, where the kernel "
+        "takes its opcode for a nop, branch or push",
+        "Linux 6.18, arch/x86/kernel/uprobes.c, branch_setup_xol_ops: the opcode byte behind VEX, EVEX and XOP is "
+        "taken for a one-byte opcode",
+        "c5f890b640000000 (kmovw k6, [rsi+40h]), 62f17d487fed, 8fe97890c0 on a processor without AVX-512 and XOP: "
+        "SIGILL bare, none probed (6.18.44)",
+        "a program that tries an instruction and catches SIGILL: the feature seems to be there",
+        "probe no VEX, EVEX or XOP instruction of these opcodes",
+    ),
+    Entry(
+        "null-selectors",
+        "the selectors 1 to 3 in ds, es, fs and gs become 0; the bases stay",
+        "SDM vol. 2, IRET; every hit of a breakpoint, and every debug trap of a step, returns by iret",
+        "8ed8, 8ec0, 8ee0, 8ee8, 0fa9, 0fb43b, 0fb53b with selector 1: read back 1 bare, 0 probed (6.18.44); sysret "
+        "keeps them, page faults, int 80 and timer interrupts do not",
+        "a program that keeps a value in a null selector, as some do to see that they were interrupted",
+        "none: any interrupt does the same",
+    ),
+    Entry(
+        "in-use-not-read",
+        "xgetbv with ecx 1 and XSTATE_BV may call components in use that were in their initial configuration",
+        "SDM vol. 1, 13.6: which components are tracked as in use is the processor's choice and may change at a trap",
+        "0fae2b 0f01d0 with ecx 1 and bit 1 of XSTATE_BV clear: eax 0 bare, 2 probed was reported of 6.18.44; on AMD "
+        "family 19h, where it follows the registers' contents, 800,000 hits have not shown it",
+        "a program that sizes or skips its own context switch by what is in use",
+        "none: a context switch may do the same",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ A plan is a value computed from the bytes alone, through the eyes of the impleme
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from verify.models.schemes.assumptions import Entry
@@ -156,6 +156,12 @@ class Scheme:
     # What may stand behind an instruction (exactly its bytes) and give it another plan: one of each kind of plan.
     continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
     entries: tuple[Entry, ...] = ()  # deviations that forms share
+    otherwise: tuple[tuple[str, Callable[[bytes], Plan]], ...] = ()  # the plan where an assumption is dropped
+
+    def under(self, assumptions: frozenset[str]) -> Scheme:
+        """The scheme as it plans under these assumptions."""
+        plans = [plan for name, plan in self.otherwise if name not in assumptions]
+        return replace(self, plan=plans[0], otherwise=()) if plans else self
 
 
 def copied(data: bytes) -> tuple[SlotByte, ...]:

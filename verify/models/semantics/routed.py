@@ -13,13 +13,14 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Sort, Term, const
 from verify.models.isa.fields import operand_register
-from verify.models.isa.forms import ImplicitMemory
+from verify.models.isa.forms import Cpu, ImplicitMemory
 from verify.models.isa.memory_style import VECTOR_MASKED
 from verify.models.isa.overlay import overlay
 from verify.models.machine import GP, NO_FAULT, STATUS, component_sort
 from verify.models.semantics import masking, operands
 from verify.models.semantics.operands import GPR_WIDTH, VECTOR_WIDTH
 from verify.models.semantics.run import Run
+from verify.models.semantics.x87_state import pending
 
 READS: Final = frozenset({"READ", "COND_READ", "READ_WRITE", "READ_COND_WRITE"})
 WRITES: Final = frozenset({"WRITE", "COND_WRITE", "READ_WRITE", "READ_COND_WRITE"})
@@ -41,13 +42,19 @@ COMPONENTS: Final = {  # overlay name -> state component
 
 MXCSR_FLAGS: Final = 6  # IE DE ZE OE UE PE, SDM vol. 1, figure 10-3
 X87_CONTROL: Final = 16  # bits of the control word, the lowest of the component
+BLOCK: Final = 4  # registers of a block
 MERGING: Final = frozenset({"insertq"})  # bits of the destination outside the field stay: APM vol. 4, INSERTQ
 BYTE_MASKED: Final = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})  # SDM vol. 2B, MASKMOVQ
 NAMED: Final = MERGING | VECTOR_MASKED | BYTE_MASKED  # every mnemonic that something here asks for
 
 
 def routed(run: Run) -> None:
-    """Reads every input, asks the datapath for every output, writes them in the manual's order."""
+    """Reads every input, asks the datapath for every output, writes them in the manual's order.
+
+    MMX and 3DNow look for a pending x87 exception before anything else (SDM vol. 1, 9.6.2; measured on Zen 4).
+    """
+    if _looks_at_x87(run):
+        pending(run)
     inputs = _inputs(run)
     _exceptions(run, inputs)
     _write_operands(run, inputs)
@@ -55,6 +62,14 @@ def routed(run: Run) -> None:
     _write_element_mask(run, inputs)
     _write_flags(run, inputs)
     _write_components(run, inputs)
+
+
+def _looks_at_x87(run: Run) -> bool:
+    """Whether an MMX register takes part; CVTPI2PS from memory looks too on Intel's (SDM vol. 2A), not on a Zen 4."""
+    kinds = run.insn.opcode.op_kinds
+    if run.insn.opcode.mnemonic == "cvtpi2ps" and run.insn.cpu is Cpu.INTEL:
+        return True
+    return any(k.startswith("mm_") and not operands.is_memory(run, i) for i, k in enumerate(kinds))
 
 
 def _datapath(run: Run, output: str, sort: Sort, inputs: tuple[Term, ...]) -> Term:
@@ -115,7 +130,10 @@ def _operand_inputs(run: Run, index: int, access: str, mask: list[Term]) -> list
     register_class, number = operand_register(run.insn.opcode, index, run.insn.fields)
     if register_class in VECTOR_WIDTH:
         whole = bits.select(run.get("vectors"), bits.zext(number, 5))
-        merges = mask or _is_block(kind) or run.insn.opcode.mnemonic in MERGING
+        if _is_block(kind):  # of four registers: SDM vol. 2, V4FMADDPS
+            others = (bits.add(bits.zext(number, 5), const(i, 5)) for i in range(1, BLOCK))
+            return [whole, *(bits.select(run.get("vectors"), n) for n in others)]
+        merges = mask or run.insn.opcode.mnemonic in MERGING
         return [whole] if access != "WRITE" or merges else []
     if register_class in GPR_WIDTH or register_class == "k":
         return [operands.read_register(run, index)] if access != "WRITE" else []

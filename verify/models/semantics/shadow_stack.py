@@ -11,7 +11,7 @@ from typing import Final
 
 from verify.models import bits
 from verify.models.bits import Term, const
-from verify.models.machine import CP, PF, STATUS
+from verify.models.machine import CP, GP, PF, STATUS
 from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, unless
 from verify.models.semantics.registry import Semantics
@@ -45,8 +45,12 @@ def shadow_access(run: Run, name: str, *addresses: Term) -> None:
 
 
 def saveprevssp(run: Run) -> None:
-    """SAVEPREVSSP: leaves a restore token on the previous shadow stack and pops 8 bytes (SDM vol. 2, SAVEPREVSSP)."""
+    """SAVEPREVSSP: leaves a restore token on the previous shadow stack and pops 8 bytes (SDM vol. 2, SAVEPREVSSP).
+
+    CF set says that there is an alignment hole, which 64-bit code does not have: #GP(0).
+    """
     unless(run, run.get("cet"))
+    run.fault(run.get("cf"), GP)
     ssp = run.get("ssp")
     run.fault_unaligned(ssp, 8)
     shadow_access(run, "saveprevssp", ssp)

@@ -12,13 +12,14 @@ from typing import Final
 from verify.models import bits
 from verify.models.bits import Term, const
 from verify.models.isa.forms import Cpu
-from verify.models.machine import GP, UD
+from verify.models.machine import GP, STATUS, UD
 from verify.models.semantics import flags, operands
 from verify.models.semantics.kernel_entry import privileged, undefined
 from verify.models.semantics.registry import Semantics
 from verify.models.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
 
 R8: Final = const(8, 4)
+PKRU: Final = 31  # State.other, bits 31..0: the protection keys' rights
 
 
 def nothing(run: Run) -> None:
@@ -85,17 +86,27 @@ def rdpid(run: Run) -> None:
     operands.write(run, 0, bits.zext(bits.uf("tsc_aux", 32, run.before.other), 64))
 
 
+def rdpru(run: Run) -> None:
+    """RDPRU: eax and edx by ecx; what becomes of the status flags is left open, no processor that has it was asked."""
+    seen = (run.gpr(RCX, 32), run.before.other)
+    for number in (RAX, RDX):
+        run.set_gpr(number, bits.uf(f"rdpru_{number.value}", 32, *seen))
+    for name in STATUS:
+        run.set(name, bits.uf(f"rdpru_{name}", 1, *seen, run.get(name)))
+
+
 def rdpkru(run: Run) -> None:
     """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
     fault_unless_zero(run, run.gpr(RCX, 32))
-    run.set_gpr(RAX, bits.uf("pkru", 32, run.before.other))
+    run.set_gpr(RAX, bits.extract(run.before.other, PKRU, 0))
     run.set_gpr(RDX, const(0, 32))
 
 
 def wrpkru(run: Run) -> None:
-    """WRPKRU: #GP(0) unless ecx and edx are 0 (SDM vol. 2, WRPKRU)."""
+    """WRPKRU: #GP(0) unless ecx and edx are 0; PKRU := eax (SDM vol. 2, WRPKRU)."""
     fault_unless_zero(run, bits.or_(run.gpr(RCX, 32), run.gpr(RDX, 32)))
-    run.set("other", bits.uf("wrpkru", 64, run.before.other, run.gpr(RAX, 32)))
+    rest = bits.extract(run.before.other, 63, PKRU + 1)
+    run.set("other", bits.concat(rest, run.gpr(RAX, 32)))
 
 
 def touch(run: Run) -> None:
@@ -217,6 +228,8 @@ def enclu(run: Run) -> None:
     gprs, leaf = run.before.gprs, run.gpr(RAX, 32)
     run.fault(bits.uf("enclu.refuses", 1, gprs), GP)
     run.set("gprs", bits.uf("enclu_gprs", bits.GPRS, gprs))
+    for name in STATUS:  # a leaf's own: SDM vol. 3, EACCEPT, EGETKEY, EENTER
+        run.set(name, bits.uf(f"enclu_{name}", 1, gprs, run.get(name)))
     enters = bits.eq(leaf, const(2, 32))
     run.set_gpr(RCX, bits.ite(enters, run.next_ip, run.gpr(RCX)))
     moves = bits.and_(bits.not_(bits.ult(leaf, const(2, 32))), bits.ult(leaf, const(5, 32)))
@@ -249,7 +262,7 @@ SEMANTICS: Final[Mapping[str, Semantics]] = {
     "rdtsc": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX))),
     "rdtscp": guarded("rdtsc", GP, answered("tsc", (), (RAX, RDX, RCX))),
     "rdpmc": guarded("rdpmc", GP, answered("pmc", (RCX,), (RAX, RDX))),
-    "rdpru": guarded("rdpru", UD, answered("rdpru", (RCX,), (RAX, RDX))),
+    "rdpru": guarded("rdpru", UD, rdpru),
     "xgetbv": xgetbv,
     "rdfsbase": read_base("fs_base"), "rdgsbase": read_base("gs_base"),
     "wrfsbase": write_base("fs_base"), "wrgsbase": write_base("gs_base"),

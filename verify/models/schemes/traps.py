@@ -1,0 +1,49 @@
+"""What the kernel's return from a breakpoint changes of a program's state besides what the scheme means to change.
+
+Each change is left out by an assumption in force by default.  Sources: SDM vol. 2, IRET; XGETBV; seen on Linux 6.18.44.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from verify.models import bits
+from verify.models.bits import Term, const
+from verify.models.machine import State
+
+DATA_SEGMENTS: Final = (0, 48, 64, 80)  # lowest bits of es, ds, fs and gs in State.selectors
+HIGHEST_NULL: Final = 3  # a selector of the first descriptor is null whatever its RPL
+
+
+def at_the_hit(state: State, assumptions: frozenset[str]) -> State:
+    """The state after the breakpoint, in which the copy runs or the effect is applied."""
+    if "null-selectors" not in assumptions:
+        state = returned_by_iret(state)
+    if "in-use-not-read" not in assumptions:
+        state = replace(state, other=bits.uf("other_after_a_trap", 64, state.other))
+    return state
+
+
+def after_the_hit(state: State, before: State, hit: State, assumptions: frozenset[str]) -> State:
+    """What the program finds when it goes on; `before` and `hit`: the state without and with the first return.
+
+    Which components are in use is no observable of its own: what the instruction leaves alone is as before.
+    """
+    if "null-selectors" not in assumptions:
+        state = returned_by_iret(state)
+    return replace(state, other=before.other) if state.other is hit.other else state
+
+
+def returned_by_iret(state: State) -> State:
+    """Null selectors with an RPL become 0; the bases stay (SDM vol. 2, IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL)."""
+    selectors = state.selectors
+    for low in DATA_SEGMENTS:
+        selectors = _without_null(selectors, low)
+    return replace(state, selectors=selectors)
+
+
+def _without_null(selectors: Term, low: int) -> Term:
+    one = bits.extract(selectors, low + 15, low)
+    others = const((1 << 96) - 1 & ~(0xFFFF << low), 96)
+    return bits.ite(bits.ult(const(HIGHEST_NULL, 16), one), selectors, bits.and_(selectors, others))
