@@ -44,14 +44,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.smt": ("verify.models",),
     "verify.fingerprint": (),
     "verify.store": (),
+    "verify.processes": (),
     "verify.class_ledger": ("verify.fingerprint", "verify.smt", "verify.store"),
     "verify.ledger": (
         "verify.class_ledger", "verify.fingerprint", "verify.models.schemes", "verify.smt", "verify.store",
     ),
     "verify.rows": ("verify.__version__", "verify.models", "verify.smt"),
     "verify.explain": ("verify.models", "verify.rows", "verify.smt"),
-    "verify.parallel": ("verify.models", "verify.rows", "verify.smt"),
-    "verify.batch": ("verify.explain", "verify.ledger", "verify.models", "verify.smt"),
+    "verify.parallel": ("verify.models", "verify.processes", "verify.rows", "verify.smt"),
+    "verify.batch": ("verify.explain", "verify.ledger", "verify.models", "verify.processes", "verify.smt"),
     "verify.report": (),
     # protocols
     "verify.concurrency": (),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from verify.explain import CPUS, brief_row
 from verify.ledger import Ledger
 from verify.models.isa.hex_text import encoding_bytes
 from verify.models.schemes.plan import Scheme
+from verify.processes import pool
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge, Outcome
 from verify.smt.verdicts import Decision
@@ -55,7 +54,6 @@ def row_of(judge: Judge, cpu: str) -> RowOf:
 
 def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: Known) -> None:
     global _ROW_OF  # noqa: PLW0603  one judge a process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _ROW_OF = row_of(known.judge(scheme, assumptions), cpu)
 
 
@@ -109,15 +107,14 @@ def classified(
         row = row_of(known.judge(scheme, assumptions), cpu)
         yield from (line_row(n, line, row) for n, line in chain(first, second, iterator))
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, _start, (scheme, cpu, assumptions, known)) as pool:
-        yield from _in_order(pool, chain(first, second, iterator), workers)
+    with pool(workers, _start, (scheme, cpu, assumptions, known)) as executor:
+        yield from _in_order(executor, chain(first, second, iterator), workers)
 
 
-def _in_order(pool: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[Row]:
+def _in_order(executor: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[Row]:
     waiting: list[Future[list[Row]]] = []
     while chunk := list(islice(lines, CHUNK)):
-        waiting.append(pool.submit(_chunk_rows, chunk))
+        waiting.append(executor.submit(_chunk_rows, chunk))
         if len(waiting) > 2 * workers:
             yield from waiting.pop(0).result()
     for future in waiting:

@@ -1,20 +1,15 @@
-"""Forms judged by several processes, with what they learn handed back.
-
-Workers are forked, so that the ledger's decisions are theirs without copying.
-"""
+"""Forms judged by several processes, with what they learn handed back."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from verify.models.isa.forms import Cpu, form
 from verify.models.schemes.plan import Scheme
+from verify.processes import pool
 from verify.rows import INTERNAL_FAULT, form_row
 from verify.smt.decide import InMemory
 from verify.smt.judge import Judge, Outcome
@@ -89,7 +84,6 @@ _WORKER: Worker | None = None
 
 def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
     global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _WORKER = Worker(setting, known, classes)
 
 
@@ -121,13 +115,5 @@ def judged_forms(
         worker = Worker(setting, known, classes)
         yield from map(worker.learnt, groups)
         return
-    context = multiprocessing.get_context("fork")
-    others = frozenset(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, context, _start, (setting, known, classes)) as pool:
-        try:
-            yield from pool.map(_learnt, groups)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in frozenset(multiprocessing.active_children()) - others:
-                child.terminate()  # what it has begun is not waited for: nothing of it is lost but time
-            raise
+    with pool(jobs, _start, (setting, known, classes)) as workers:
+        yield from workers.map(_learnt, groups)

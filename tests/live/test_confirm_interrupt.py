@@ -31,7 +31,7 @@ def members(group: int) -> list[str]:
 
 @pytest.mark.parametrize("mode", [
     pytest.param("--semantics", marks=pytest.mark.needs("executor")),
-    pytest.param("--kernel", marks=pytest.mark.needs("uprobes")),
+    pytest.param("--kernel", marks=pytest.mark.needs("kernel")),
 ])  # fmt: skip
 def test_an_interrupt_leaves_nothing_behind(mode: str) -> None:
     command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]

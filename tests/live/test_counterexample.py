@@ -14,7 +14,7 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.sites import Probe, probe
 from verify.smt.judge import Judge
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 
 
 def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:

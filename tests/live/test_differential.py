@@ -316,6 +316,7 @@ def test_a_short_run_over_the_whole_space_finds_nothing(executor: Executor) -> N
     assert sum(r.completed > 0 for r in results) > 20
 
 
+@pytest.mark.needs("executor")
 @pytest.mark.parametrize("named", ["evex.0f38.90", "vex.0f38.92", "xop"])
 def test_a_range_that_the_processor_lacks_in_part_is_no_fault(
     named: str, capsys: pytest.CaptureFixture[str]

@@ -64,6 +64,20 @@ def test_add_gives_sum_and_six_flags(executor: Executor, a: int, b: int, total: 
     assert outcome.changed == ()
 
 
+@pytest.mark.needs("lzcnt")
+@pytest.mark.parametrize("code", ["f30fbdc3", "f3660fbdc3", "66f30fbdc3", "f2f3660fbdc3", "f3642e660fbdc3"])
+def test_f3_selects_the_opcode_whatever_66_stands_beside_it(executor: Executor, code: str) -> None:
+    """LZCNT, not BSR; so says iced, Capstone says BSR where 66 stands nearer (`second_opinion.KNOWN`)."""
+    width = 16 if "66" in code else 32
+    assert reg(executor.run(bytes.fromhex(code), state(rax=0, rbx=2)), "rax") == width - 2
+
+
+@pytest.mark.needs("lzcnt")
+def test_the_last_of_f2_and_f3_selects_the_opcode(executor: Executor) -> None:
+    for code, expected in (("f2f30fbdc3", 30), ("f3f20fbdc3", 1)):  # LZCNT, BSR
+        assert reg(executor.run(bytes.fromhex(code), state(rax=0, rbx=2)), "rax") == expected
+
+
 @pytest.mark.parametrize("carry", [0, CF])
 def test_adc_reads_the_carry_that_was_loaded(executor: Executor, carry: int) -> None:
     outcome = executor.run(bytes.fromhex("4811d8"), state(rflags=0x202 | carry, rax=5, rbx=7))

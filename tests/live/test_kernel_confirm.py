@@ -6,7 +6,7 @@ import pytest
 
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
 
-needs_uprobes = pytest.mark.needs("uprobes")
+needs_uprobes = pytest.mark.needs("kernel")
 pytestmark = pytest.mark.live
 ORIGIN, STACK = 0x5555_5555_4FF8, 0x7FFD_1234_5000
 

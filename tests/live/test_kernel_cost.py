@@ -15,6 +15,7 @@ from verify.live.uprobe import missing
 pytestmark = pytest.mark.live
 
 
+@pytest.mark.needs("ptrace")
 def test_costs_are_ordered() -> None:
     cycles = {row.name: row.cycles for row in costs(600)}
     debugger, handler = cycles["ptrace breakpoint and single-step"], cycles["int3 and a handler in the process"]
@@ -36,6 +37,7 @@ def test_stored_costs_name_the_machine(tmp_path: Path) -> None:
     assert written["rows"][1] == {"name": "uprobe", "cycles": None, "discussed": 1000, "reason": "no privilege"}
 
 
+@pytest.mark.needs("ptrace")
 def test_without_uprobes_their_rows_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "missing", lambda: ("capability CAP_PERFMON (or CAP_SYS_ADMIN)",))
     rows = costs(200)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from verify.confirm_kernel import machine_cpu
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
@@ -68,7 +67,7 @@ def test_a_step_of_the_programs_own_is_delivered_without_its_cause(program, code
 
 @pytest.mark.parametrize("below", [0, 2, 4])
 @pytest.mark.parametrize("code", ["66ffd3", "66ff13"])
-@pytest.mark.skipif(machine_cpu() is not Cpu.AMD, reason="66 does not shorten a call on this processor")
+@pytest.mark.needs("amd")  # 66 shortens a call
 def test_a_short_call_at_the_end_of_a_mapping_is_restarted(program, code, below):
     bare, probed = both(program, code, "rbx=20000000", f"rsp={TOP - below:x}")
     assert (bare["rsp"], bare["hits"]) == (TOP - below - 2, 0)
@@ -77,7 +76,7 @@ def test_a_short_call_at_the_end_of_a_mapping_is_restarted(program, code, below)
     assert {"next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
 
 
-@pytest.mark.skipif(machine_cpu() is not Cpu.AMD, reason="the far pointer is read with 10 bytes on this processor")
+@pytest.mark.needs("amd")  # the far pointer is read with 6 bytes
 def test_a_far_call_to_a_32_bit_segment_gets_half_a_return_address(program):
     state = ("rbx=20000000", "at:20000000=0000001023000000", "see:20007ff0", "see:20007ff8")
     bare, probed = both(program, "48ff1b", *state)

@@ -13,7 +13,7 @@ from verify.models.isa.ranges import parsed
 from verify.models.schemes.linux_uprobes import ENOTSUPP, SCHEME
 from verify.models.schemes.plan import Emulate, Nop, Plan, Step
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 EMULATED, STEPPED = (Way.EMULATED, Way.EMULATED), (Way.STEPPED, Way.STEPPED)
 
 

@@ -9,17 +9,19 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from verify.live import litmus, uprobe
-from verify.live.capabilities import ExecutorUnavailable, capabilities
+from verify.live.capabilities import ExecutorUnavailable, capabilities, visible
 from verify.live.executor import Executor
 from verify.live.features import FEATURES
 from verify.live.hiding import HIDDEN, hidden
 from verify.live.kernel_ptrace import untraceable
+from verify.live.needs import cpu_of
 from verify.live.uprobe_syscalls import UPROBE_PMU
+from verify.models.isa.rows import Cpu
 
 TRACEFS: Final = Path("/sys/kernel/tracing")
 MODELLED_KERNEL: Final = "6.18."
@@ -59,6 +61,16 @@ def _uprobes() -> str:
     return "; ".join(uprobe.missing())
 
 
+def _kernel() -> str:
+    return "; ".join(filter(None, (_uprobes(), untraceable())))
+
+
+def _vendor(cpu: Cpu) -> str:
+    if absent := _x86_64():
+        return absent
+    return "" if cpu_of(visible()) is cpu else f"a processor by {cpu.value}, this is {visible().vendor}"
+
+
 def _compiler() -> str:
     return "" if shutil.which("cc") else "a C compiler (cc)"
 
@@ -75,8 +87,11 @@ NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of 
     "ptrace": untraceable,
     "uprobes": _uprobes,
     "perf": _perf,
+    "kernel": _kernel,
     "tracefs": _tracefs,
     "cc": _compiler,
+    "amd": partial(_vendor, Cpu.AMD),
+    "intel": partial(_vendor, Cpu.INTEL),
     "litmus": litmus.unavailable,
     "modelled-kernel": _modelled_kernel,
     "setpriv": lambda: "" if shutil.which("setpriv") else "setpriv",

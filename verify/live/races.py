@@ -28,7 +28,7 @@ COUNTERS: Final = 8
 STEADY: Final = 0  # the counter of the prober that stays registered
 GRACE: Final = 120.0  # seconds that a child has to end after the stop flag is set; only one that hangs gets there
 TICK: Final = 0.002
-MOST_ROUNDS: Final = 20_000  # of registrations in which a hit is waited for
+MOST_ROUNDS: Final = 20_000  # of registrations in which something that must happen is waited for
 LONGEST_PAUSE: Final = 0.004  # seconds that a coming and going prober stays registered, or away
 DESCRIPTORS: Final = 4096
 
@@ -226,17 +226,18 @@ class Stage:
         time.sleep(self.random.random() * LONGEST_PAUSE)
 
     def comes_and_goes(
-        self, function: str, counter: int = 1, until: float | None = None, least_hits: int = 0
-    ) -> Rounds:
+        self, function: str, counter: int = 1, until: float | None = None,
+        enough: Callable[[Rounds], bool] = lambda found: True,
+    ) -> Rounds:  # fmt: skip
         """Registers and unregisters until `until` (monotonic time; default: the scenario's seconds), at least once.
 
-        On a busy machine longer, until there are `least_hits`: at most `MOST_ROUNDS`.
+        On a busy machine longer, until it is `enough`: at most `MOST_ROUNDS`.
         """
         found, deadline = Rounds(), until or time.monotonic() + self.seconds
         while (
             not found.rounds
             or time.monotonic() < deadline
-            or (found.hits < least_hits and found.rounds < MOST_ROUNDS)
+            or (not enough(found) and found.rounds < MOST_ROUNDS)
         ):
             before, hits = self.board.calls(), self.probes.hits(counter)
             with self.probe(function, counter):

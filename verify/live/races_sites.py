@@ -291,7 +291,7 @@ def forks_while_an_optimised_site_comes_and_goes(site: str, stage: Stage) -> lis
     child = forking(stage, site, partial(fork_and_call, site=site))
     stage.wait_for("ready")
     _require_optimising(stage, child, site)
-    found = stage.comes_and_goes(site)
+    found = stage.comes_and_goes(site, enough=lambda so_far: stage.board.get("lost") > 0)
     text = stage.text(child, site)
     stage.stop()
     ended = stage.ended(child)

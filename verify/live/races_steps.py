@@ -184,7 +184,7 @@ def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     with stage.probe(site):
         child = stage.start(body)
         stage.wait_for("ready")
-        found = stage.comes_and_goes(site, least_hits=1)
+        found = stage.comes_and_goes(site, enough=lambda so_far: so_far.hits > 0)
         stage.wait_for("rounds")
         stage.stop()
         ended = stage.ended(child)

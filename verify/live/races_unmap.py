@@ -115,7 +115,7 @@ def text_mapped_then_called(stage: Stage) -> list[Check]:
     with stage.probe(SITE):
         child = stage.start(body)
         stage.wait_for("ready")
-        found = stage.comes_and_goes(SITE, least_hits=1)
+        found = stage.comes_and_goes(SITE, enough=lambda so_far: so_far.hits > 0)
         stage.stop()
         ended = stage.ended(child)
     return [

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from verify.models.bits import Array, Opaque, Sort, Term, const, eq, extract, not_, or_, postorder, ult
+from verify.models.bits import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
 from verify.smt.candidates import candidates
@@ -201,7 +201,7 @@ def _solved(asked: Question) -> Decision:
         return Decision(Verdict.PROVED)
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
-    witness = _shown(asked, answer) or _shown(asked, satisfiable((*roots, *ordinary(roots))))
+    witness = _shown(asked, answer) or next(filter(None, _shown_restricted(asked, roots)), None)
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
@@ -221,14 +221,29 @@ def _shown(asked: Question, answer: Answer) -> Witness | None:
     return found and minimised(asked.holds, found)
 
 
-def ordinary(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms of what evaluation answers: accesses without fault are in user space, descriptors are Linux'."""
+def _shown_restricted(asked: Question, roots: Sequence[Term]) -> Iterator[Witness | None]:
+    """Counterexamples under restrictions that evaluation has."""
+    plain, user = tuple(plain_answers(roots)), tuple(user_accesses(roots))
+    for more in (plain, (*plain, *user)):
+        yield _shown(asked, satisfiable((*roots, *more)))
+
+
+def user_accesses(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms: accesses without fault are in user space."""
+    for t in postorder(roots):
+        if t.op == "uf" and t.params[0] == "access_fault":
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
+
+
+def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms of what evaluation answers: nothing is refused, descriptors are Linux', what wraps round faults."""
     for t in postorder(roots):
         if t.op != "uf":
             continue
         name = str(t.params[0])
-        if name == "access_fault":
-            yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
+        if name == "access_fault" and t.args[1].value:
+            last = add(t.args[0], const(t.args[1].value - 1, 64))
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(ult(last, t.args[0])))
         elif name.endswith(PLAIN_ANSWER):
             yield not_(t)
         elif name.endswith(IS_32_BIT):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import z3
 
 from verify.models.bits import Array, Opaque, Sort, Term, postorder
+from verify.models.evaluation import DATAPATH, UNMAPPED_CODE
 
 sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
 RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit
@@ -156,9 +157,18 @@ def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:
         elif t.op == "uf" and t.params[0] == "access_fault":
             address, size, write = (number(a) for a in t.args[:3])
             faults.append((address, size, write, number(t)))
+        elif t.op == "uf" and (key := _fault_key(str(t.params[0]))) is not None:
+            faults.append((*key, number(t)))
         elif t.op == "load" and t.args[0].op == "var":
             loads.append((number(t.args[1]), int(t.params[0]), number(t)))
     return Model(values, tuple(faults), tuple(loads))
+
+
+def _fault_key(name: str) -> tuple[int, int, int] | None:
+    """By what evaluation knows a fault that is not of a data access."""
+    if name == "fetch_fault":
+        return UNMAPPED_CODE
+    return DATAPATH if name.endswith(".datapath_fault") else None
 
 
 def _value(model: Any, sort: Sort, expression: Any) -> Any:

@@ -29,7 +29,7 @@ from verify.concurrency.unbounded.symbols import Read, Symbols
 from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
-WORK = 60_000_000  # units, where the limits do not say
+WORK = 120_000_000  # units, where the limits do not say
 QUERY = 17_000_000  # units of one question
 ROUNDS = 3  # of instances where no step can be taken: each may mention further threads
 JUDGED = ("always", "deadlock")

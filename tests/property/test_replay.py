@@ -1,0 +1,52 @@
+"""What the solver finds is shown by evaluation: no verdict rests on a counterexample that does not replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from verify.models.isa.forms import Cpu, all_forms, form
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.registry import DEFAULT, SCHEMES
+from verify.parallel import Setting, Worker
+from verify.rows import INTERNAL_FAULT, form_row, is_lasting
+from verify.smt.decide import NO_REPLAY
+from verify.smt.judge import Judge
+from verify.smt.survey import undecided
+
+PROOFS = Path(__file__).parents[2] / "proofs"
+SEED = 9
+# Forms whose refutations need more than the ordinary states: the solver's own, with its choice of datapaths.
+ASKED = ("EVEX_VPSUBSB_YMM_K1Z_YMM_YMMM256/mem", "EVEX_VPSUBSB_ZMM_K1Z_ZMM_ZMMM512/mem", "JMP_M1664/rip")
+ENCODINGS = ("4146ff1d00000000", "62f15d28e80b", "62f15d48e80b", "48ff1d00000000", "ff1d00000000", "48ff2d00000000")
+
+
+@pytest.mark.parametrize("path", sorted(PROOFS.glob("forms-*.json")), ids=lambda p: p.stem)
+def test_no_recorded_row_rests_on_a_fault_of_this_program(path):
+    rows = json.loads(path.read_text())["rows"]
+    assert len(rows) == len(all_forms())
+    assert [r["form"] for r in rows if not is_lasting(r)] == []
+
+
+def test_no_row_of_a_sample_does():
+    rng = Random(SEED)
+    worker = Worker(Setting(SCHEMES[DEFAULT], tuple(Cpu), ASSUMPTIONS), {}, {})
+    names = [*ASKED, *(f.name for f in rng.sample(all_forms(), 6))]
+    assert [(r["form"], r["reason"]) for r in worker.learnt(names).rows if not is_lasting(r)] == []
+
+
+@pytest.mark.parametrize("dropped", ["nothing", "user-half"])
+def test_no_encoding_of_a_sample_does(dropped):
+    judge = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {dropped})
+    for text in ENCODINGS:
+        for cpu in Cpu:
+            assert NO_REPLAY not in judge.judgement(bytes.fromhex(text), cpu).reason, text
+
+
+def test_a_row_that_rests_on_such_a_fault_is_not_kept():
+    for reason in (NO_REPLAY, f"solver: x; {NO_REPLAY}", f"{INTERNAL_FAULT}KeyError: 3"):
+        assert not is_lasting(form_row(undecided(form(ASKED[0]), reason)))
+    assert is_lasting(form_row(undecided(form(ASKED[0]), "not modelled: REX2 prefix (APX)")))
