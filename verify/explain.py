@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from verify.models.isa import memory_style
@@ -123,11 +122,9 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     """The assumptions without which an observable that is proved of the encoding is proved no more."""
     found: set[str] = set()
     for j in valid:
-        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
-            without = Judge(judge.scheme, judge.assumptions - {name})
-            again = replace(j.probe, scheme=without.scheme, plan=without.scheme.plan(j.probe.data))
-            other = dict(without.judged(again).observables)
-            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+        proved = frozenset(o for o, v in j.observables if v is Verdict.PROVED)
+        for name in judge.rests_on(j.probe, judge.assumptions - found):  # of its class; now of the encoding
+            if not Judge(judge.scheme, judge.assumptions - {name}).proves(j.probe, proved):
                 found.add(name)
     return sorted(found)
 
