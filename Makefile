@@ -27,8 +27,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
 
-mutants:  ## faults seeded into every protocol: at least 99 % are told by a verdict (ten minutes)
+mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (fifteen minutes)
 	$(PYTHON) tests/mutants/score.py
+	$(PYTHON) tests/mutants/semantics_score.py
 
 rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (three minutes)
 	$(PYTHON) tests/property/prove_rules.py

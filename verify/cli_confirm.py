@@ -22,6 +22,10 @@ from verify.cli_request import Request, interrupted, unavailable
 from verify.cli_status import FAULT, REFUTED, UNDECIDED
 from verify.live.hiding import hidden
 
+WAYS: Final = {
+    "ways": "how the kernel runs them",
+    "ways_in_32_bits": "how it runs them where a 32-bit process has the file mapped (analysed-as-64-bit)",
+}
 FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
 
 
@@ -126,8 +130,7 @@ def _progress(request: Request, summary: Any) -> None:
 def kernel(request: Request) -> int:
     """The running kernel judges the scheme: predictions compared with real probes."""
     from verify.cli_options import opcode_ranges  # noqa: PLC0415  start-up time
-    from verify.confirm_how import compared_ways  # noqa: PLC0415
-    from verify.confirm_how import document as ways_document  # noqa: PLC0415
+    from verify.confirm_how import documents  # noqa: PLC0415
     from verify.confirm_kernel import Agreement, compared, kept, machine_cpu  # noqa: PLC0415
     from verify.live.kernel_record import record, store  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable, missing  # noqa: PLC0415
@@ -136,9 +139,9 @@ def kernel(request: Request) -> int:
     agreement, begun, broken_off = Agreement(), time.monotonic(), False
     if absent := missing():
         return unavailable("; ".join(absent))
-    judge, ways = _knowing_judge(), None
+    judge, ways = _knowing_judge(), {}
     try:
-        ways = ways_document(compared_ways(opcode_ranges(request.ranges), judge.scheme, machine_cpu()))
+        ways = documents(opcode_ranges(request.ranges), judge.scheme, machine_cpu())
         with closing(
             compared(opcode_ranges(request.ranges), request.step, request.jobs, judge, request.seconds)
         ) as found:
@@ -148,13 +151,14 @@ def kernel(request: Request) -> int:
         return unavailable(str(error))
     except KeyboardInterrupt:
         broken_off = True
-    document = {**agreement.document(), "ways": ways, "seconds": round(time.monotonic() - begun, 1)}
+    document = {**agreement.document(), **ways, "seconds": round(time.monotonic() - begun, 1)}
     click.echo(json.dumps(document) if request.style == "json" else "\n".join(_agreement_lines(document)))
     if broken_off:
         return interrupted()
     request.kept(partial(kept, document))
     request.kept(partial(store, record(agreement.comparisons)))
-    return REFUTED if document["unsound"] or (ways and ways["disagreements"]) else FAULT if document["lost"] else 0
+    otherwise = any(w["disagreements"] for w in ways.values())
+    return REFUTED if document["unsound"] or otherwise else FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:
@@ -190,7 +194,7 @@ def _agreement_lines(document: Any) -> list[str]:
         f"{document['agreement']:.3%} agree; {document['confirmed']:,} deviations confirmed; "
         f"{len(document['unsound'])} called identical and deviating; {document['seconds']} s",
         *(f"skipped: {number:,} encodings: {reason}" for reason, number in document["skipped"].items()),
-        *_way_lines(document["ways"]),
+        *(line for name, title in WAYS.items() if name in document for line in _way_lines(title, document[name])),
         *(f"lost: {reason}" for reason in document["lost"]),
     ]
 
@@ -199,11 +203,11 @@ def _named(observables: Any) -> str:
     return ",".join(observables) or "identical"
 
 
-def _way_lines(ways: Any) -> list[str]:
-    if ways is None:
-        return []
+def _way_lines(title: str, ways: Any) -> list[str]:
+    if "reason" in ways:
+        return [f"{title}: {ways['reason']}"]
     lines = [f"{h:<32} plan: {said}; kernel: {seen}" for h, said, seen in ways["disagreements"]]
-    return [*lines, f"{ways['compared']:,} encodings of {ways['kinds']:,} kinds of plan: how the kernel runs them, "
+    return [*lines, f"{title}: {ways['compared']:,} encodings of {ways['kinds']:,} kinds of plan, "
                     f"{len(lines)} otherwise than planned"]
 
 

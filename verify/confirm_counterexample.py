@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
 from verify.live.capabilities import processor
+from verify.live.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
+from verify.live.kernel_how import SlotUnreadable, manners
 from verify.live.kernel_state import component_offsets
 from verify.live.needs import absent, lacks
 from verify.live.outcomes import MXCSR_MASK
@@ -22,6 +24,7 @@ from verify.live.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.uprobe import missing
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.judge import Judgement
 from verify.smt.realise import STACK, Realised, realised
 from verify.smt.verdicts import Verdict
@@ -120,12 +123,14 @@ def _x87(word: int) -> Iterator[tuple[int, bytes]]:
         yield 32 + 16 * i, (word >> 48 + 80 * i & (1 << 80) - 1).to_bytes(10, "little")
 
 
-def confirmed_state(states: list[Staged], reasons: list[str]) -> tuple[Staged, Comparison] | None:
+def confirmed_state(
+    states: list[Staged], reasons: list[str], assumptions: frozenset[str] = ASSUMPTIONS
+) -> tuple[Staged, Comparison] | None:
     """The first state in which the kernel deviates; what the others showed is added to the reasons."""
     for state in states:
         try:
             for _ in range(ATTEMPTS):
-                found = compared_in(state.situation)
+                found = compared_in(state.situation, dropped=ASSUMPTIONS - assumptions)
                 if found.deviations:
                     return state, found
         except (NotReproducible, OSError) as error:
@@ -144,11 +149,13 @@ def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str],
 
     Raises UprobesUnavailable.
     """
+    if "analysed-as-64-bit" not in assumptions:
+        return _where_a_32_bit_process_maps_it(data, judgement)
     with KernelJudge() as kernel:
         reasons: list[str] = []
         if judgement.verdict is Verdict.REFUTED:
             states, reasons = staged(judgement, assumptions)
-            shown = confirmed_state(states, reasons)
+            shown = confirmed_state(states, reasons, assumptions)
             if shown is not None:
                 state, found = shown
                 first = found.deviations[0].difference
@@ -158,6 +165,23 @@ def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str],
     if verdict == "refuted" and judgement.verdict is not Verdict.REFUTED:
         return f"not reproducible here: refuted for the other vendor's processors; for this one {text}"
     return text
+
+
+def _where_a_32_bit_process_maps_it(data: bytes, judgement: Judgement) -> str:
+    """What the kernel does with the encoding when it was analysed for a 32-bit process first."""
+    where = "where a 32-bit process has the file mapped"
+    with KernelJudge():
+        try:
+            found = next(iter(manners([data], mapped_in_32_bits)))
+        except (CompatUnavailable, SlotUnreadable) as error:
+            return f"not reproducible here: {error}"
+    said, seen = predicted(judgement), "refused" if found.errno else "deviates" if found.shown else "identical"
+    text = f"{seen}{' in ' + ', '.join(found.shown) if found.shown else ''} {where}: {found.text}"
+    if said == seen:
+        return f"confirmed: {text}"
+    if said == "deviates" and seen == "identical":
+        return f"not reproducible here: {text}; of the judge's plain state the registers alone are compared"
+    return f"contradicted: the model says {said or 'nothing'}, the kernel {text}"
 
 
 def not_on_this_processor(data: bytes) -> str:

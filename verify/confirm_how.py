@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from verify.live.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel_child import HLT
-from verify.live.kernel_how import Manner, Way, manners
+from verify.live.kernel_how import Manner, SlotUnreadable, Way, manners
 from verify.live.kernel_registration import Mapped, map_executable
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.forms import Cpu
 from verify.models.isa.ranges import OpcodeRange, parsed
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Emulate, Plan, Refuse, Scheme, Step
 from verify.models.sites import probe
 
 BEHIND: Final = bytes((HLT,)) * 16                # what stands behind the instruction where the kernel runs it
 EACH: Final = 3                                   # encodings of a kind of plan
+IN_64_BITS: Final = "analysed-as-64-bit"
 STEP: Final = 13                                  # of the headers
 Kind = tuple[object, ...]
 
@@ -110,11 +114,24 @@ def rows(
         yield Row(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
 
 
-def compared_ways(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu, step: int = STEP) -> list[Row]:
+def compared_ways(
+    ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu, step: int = STEP, mapped: Mapped = map_executable
+) -> list[Row]:
     """`rows` of samples of every kind of plan whose forms lie in the ranges.  Raises SlotUnreadable, OSError."""
     encodings = (cut(d, scheme) for d in itertools.islice(headers(), 0, None, step))
     asked = encodings if ranges == (parsed("all"),) else (d for d in encodings if _lies_in(d, ranges, cpu))
-    return list(rows(list(samples(asked, scheme, cpu)), scheme, cpu))
+    return list(rows(list(samples(asked, scheme, cpu)), scheme, cpu, mapped))
+
+
+def compared_ways_in_32_bits(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> list[Row] | str:
+    """The same where a 32-bit process has the file mapped first; or why that cannot be seen here."""
+    other = scheme.under(ASSUMPTIONS - {IN_64_BITS})
+    if other is scheme:
+        return f"{scheme.name} has no other plan for a 32-bit program's bytes"
+    try:
+        return compared_ways(ranges, other, cpu, 3 * STEP, mapped_in_32_bits)
+    except CompatUnavailable as error:
+        return str(error)
 
 
 def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
@@ -122,7 +139,22 @@ def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
     return isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges)
 
 
-def document(found: Sequence[Row]) -> dict[str, Any]:
-    """The comparison for JSON."""
+def document(found: Sequence[Row] | str) -> dict[str, Any]:
+    """The comparison for JSON; or why there is none."""
+    if isinstance(found, str):
+        return {"compared": 0, "kinds": 0, "disagreements": [], "reason": found}
     wrong = sorted((r.encoding, r.said, r.seen) for r in found if not r.agrees)
     return {"compared": len(found), "kinds": len({r.kind for r in found}), "disagreements": [list(r) for r in wrong]}
+
+
+def documents(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> dict[str, dict[str, Any]]:
+    """Both comparisons by name: as a 64-bit program's bytes are analysed, and as a 32-bit program's."""
+    asked = {"ways": compared_ways, "ways_in_32_bits": compared_ways_in_32_bits}
+    return {name: document(_seen(partial(compare, ranges, scheme, cpu))) for name, compare in asked.items()}
+
+
+def _seen(compare: Callable[[], list[Row] | str]) -> list[Row] | str:
+    try:
+        return compare()
+    except SlotUnreadable as error:
+        return str(error)

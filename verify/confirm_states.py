@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from verify.live.capabilities import visible
-from verify.live.descriptors import is_32_bit, refuses_code, refuses_data, refuses_stack
+from verify.live.descriptors import is_32_bit, is_beyond, refuses_code, refuses_data, refuses_stack
 from verify.live.kernel_outcome import Setting
 from verify.live.kernel_placement import LAST_SLOT, ORDINARY
 from verify.live.kernel_ptrace import REGISTERS
@@ -40,6 +40,7 @@ TABLES: Final[Mapping[str, Callable[..., int]]] = {
     "selector_fault": lambda register, value: int(refuses_data(register, value)),
     "data_selector.refuses": lambda value: int(refuses_data(DATA_REGISTER, value)),
     "code_selector.refuses": lambda selector, target: int(refuses_code(selector, target)),
+    "code_selector.is_beyond": lambda selector, target: int(is_beyond(selector, target)),
     "code_selector.is_32_bit": lambda selector: int(is_32_bit(selector)),
     "stack_selector.refuses": lambda selector: int(refuses_stack(selector)),
 }

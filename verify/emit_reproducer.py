@@ -6,6 +6,7 @@ in which the kernel was seen to deviate.  Where none is, nothing is written, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,9 +15,10 @@ from verify.confirm_counterexample import confirmed_state, staged
 from verify.confirm_kernel import UNSEEN
 from verify.live.capabilities import processor
 from verify.live.kernel import Comparison, KernelJudge, idle_child
-from verify.live.kernel_child import CODE
+from verify.live.kernel_child import CODE, Tracee
 from verify.live.kernel_confirm import Situation
-from verify.live.kernel_state import standard_states
+from verify.live.kernel_kinds import FLAG_BITS_SET, HANDLER, kinds
+from verify.live.kernel_state import State, standard_states
 from verify.live.needs import absent, lacks
 from verify.live.reproducer import Account, emit, standard_situation
 from verify.live.uprobe import missing
@@ -35,6 +37,7 @@ RULES: Final = {  # kind of plan -> what the kernel does, by which of its functi
     InPlace: "runs in place",
 }  # fmt: skip
 NEVER_SEEN: Final = frozenset(UNSEEN) - {"containment"}  # in a slot hlt is a fault at an ip behind the instruction
+NEVER_STARTED: Final = frozenset({HANDLER, FLAG_BITS_SET})  # a frame for a handler; flags that ptrace does not set
 UNDEFINED: Final = ("ud0", "ud1", "ud2")
 
 
@@ -88,7 +91,7 @@ def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]
     reason = _not_tried(judgement)
     if reason and states:
         return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: {reason}")
-    tried = (confirmed_state([state], reasons) for state in states)
+    tried = (confirmed_state([state], reasons, assumptions) for state in states)
     found = [pair for pair in tried if pair is not None]
     if not found:
         return None
@@ -126,13 +129,20 @@ def _shown_in_standard_states(judgement: Judgement, observable: str | None) -> _
 
 
 def _compared(data: bytes) -> Comparison:
-    with KernelJudge() as kernel:
-        return next(iter(kernel.compare(iter([data]))))
+    with KernelJudge() as kernel, idle_child() as child:
+        wanted = frozenset(state.kind for state in _states(child))
+        return next(iter(kernel.compare(iter([data]), wanted=wanted)))
+
+
+def _states(child: Tracee) -> Iterator[State]:
+    """The judge's states that a program is in by its registers and memory alone, without a handler of its own."""
+    yield from standard_states(child)
+    yield from (state for family in kinds(child) for state in family if state.kind not in NEVER_STARTED)
 
 
 def _standard(data: bytes, origin: int, name: str) -> Situation:
     with idle_child() as child:
-        state = next(s for s in standard_states(child) if s.name == name)
+        state = next(s for s in _states(child) if s.name == name)
     return standard_situation(data, origin, state)
 
 
@@ -148,5 +158,6 @@ def _told(judgement: Judgement, assumptions: frozenset[str], account: Account, c
     undefined = isinstance(decoded, Decoded) and decoded.form.opcode.mnemonic in UNDEFINED
     return replace(
         account, reason=reason, state=chosen.text, observable=chosen.observable, undefined=undefined,
+        null_selectors="null-selectors" not in assumptions,
         plan="; ".join(p for p in (account.plan, rule) if p),
     )  # fmt: skip

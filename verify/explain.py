@@ -122,9 +122,9 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     """The assumptions without which an observable that is proved of the encoding is proved no more."""
     found: set[str] = set()
     for j in valid:
-        for name in judge.rests_on(j.probe, judge.assumptions):  # of its class; now of the encoding
-            other = dict(Judge(judge.scheme, judge.assumptions - {name}).judged(j.probe).observables)
-            if any(v is Verdict.PROVED and other.get(o) is not v for o, v in j.observables):
+        proved = frozenset(o for o, v in j.observables if v is Verdict.PROVED)
+        for name in judge.rests_on(j.probe, judge.assumptions - found):  # of its class; now of the encoding
+            if not Judge(judge.scheme, judge.assumptions - {name}).proves(j.probe, proved):
                 found.add(name)
     return sorted(found)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from verify.cli import status
+from verify.live.capabilities import processor
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.sites import Probe, probe
@@ -63,6 +64,15 @@ def test_what_the_processor_lacks_is_not_reproducible(
     monkeypatch.setenv("UBP_VERIFY_HIDE", hidden)
     code, row = answered(capsys, encoding, "--confirm")
     assert (code, str(row["kernel"]).startswith(f"not reproducible here: the processor has no {answer}")) == (2, True)
+
+
+def test_what_is_undefined_here_and_emulated_by_the_kernel_runs_on_when_probed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if "avx512f" in processor().features:
+        pytest.skip("this processor has AVX-512: kmovq is no #UD")
+    code, row = answered(capsys, "c5f890b640000000", "--confirm")  # kmovq k6, [rsi+0x40], taken for a nop
+    assert code == 2 and "AVX512F; it is undefined here, and a program runs on when probed" in str(row["kernel"])
 
 
 def test_a_wrong_verdict_is_contradicted(

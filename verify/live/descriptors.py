@@ -18,9 +18,12 @@ CODE_SELECTOR, STACK_SELECTOR = 0x33, 0x2B  # cs and ss of a program: __USER_CS,
 
 def refuses_code(selector: int, target: int) -> bool:
     """Whether a far transfer at CPL 3 to `selector` (16 bits) raises #GP; a 32-bit segment ends at 4 GiB."""
-    if selector & 4 or selector >> 3 not in CODE:
-        return True
-    return selector >> 3 == CODE_32 and target >> 32 != 0
+    return selector & 4 != 0 or selector >> 3 not in CODE or is_beyond(selector, target)
+
+
+def is_beyond(selector: int, target: int) -> bool:
+    """Whether the target lies beyond the limit of a code segment that is taken."""
+    return selector & 4 == 0 and selector >> 3 == CODE_32 and target >> 32 != 0
 
 
 def is_32_bit(selector: int) -> bool:

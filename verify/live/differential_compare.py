@@ -17,6 +17,7 @@ from verify.live.differential_masks import broken, memory_verdicts, register_tri
 from verify.live.differential_model import (
     FLAGS,
     POINTERS,
+    RAISING,
     Bytes,
     Prediction,
     environment,
@@ -116,9 +117,10 @@ class Comparison:
         if not expected.predicted:
             return
         kind = self.seen.column("kind")[i]
-        stays = expected.ip == self.input.origin and expected.vectors[0] == NO_FAULT
-        if stays and self._decoded(i).form.opcode.flow_control != "NEXT":
-            return  # a branch to itself: it hangs, or counts down to another end than that of one step
+        decoded = self._decoded(i)
+        inside = 0 <= expected.ip - self.input.origin < decoded.layout.length and expected.vectors[0] == NO_FAULT
+        if inside and decoded.form.opcode.flow_control != "NEXT":
+            return  # a branch to itself, or into its own bytes: it hangs, or ends elsewhere than one step does
         if kind in {CRASHED, HUNG}:
             self.add(i, "predicted", "ending", "an outcome", "crashed" if kind == CRASHED else "hung")
         elif kind == FAULT:
@@ -175,12 +177,19 @@ class Comparison:
             cr2 = self.seen.column("cr2")[i]
             if number == PF and cr2 >> 12 not in pages and not model.unsized:
                 self.add(i, "predicted", "fault address", expected.addresses[-1], cr2)
+            error = self.seen.column("error_code")[i]
+            errors = {e for e, v in zip(expected.errors, expected.vectors, strict=True) if v == number}
+            if number != PF and error not in errors:
+                self.add(i, "predicted", "error code", min(errors), error)
             return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the first part decides
         if model.unsized and number in {PF, GP, SS}:
             return True
         if model.excepts and expected.vectors[0] == NO_FAULT and number in SUPPRESSIBLE - {UD}:
+            raised = model.evaluate(expected.env, RAISING[number])  # type: ignore[arg-type]
+            if raised[0] == number and raised[1] != self.seen.column("error_code")[i]:
+                self.add(i, "predicted", "error code", raised[1], self.seen.column("error_code")[i])
             return True
         self.add(i, "predicted", "fault", expected.vectors[0], number)
         return False

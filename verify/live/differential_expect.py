@@ -42,6 +42,11 @@ class Expected(NamedTuple):
         return tuple([w[0] for w in self.worlds])
 
     @property
+    def errors(self) -> tuple[int, ...]:
+        """Error codes, one a world."""
+        return tuple([w[1] for w in self.worlds])
+
+    @property
     def addresses(self) -> tuple[int, ...]:
         """Fault addresses, one a world."""
         return tuple([w[2] for w in self.worlds])

@@ -19,7 +19,7 @@ from verify.models import bits
 from verify.models.bits import Array, Term, postorder
 from verify.models.evaluation import Evaluator, compiled, program
 from verify.models.isa.decode import Decoded
-from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS, Outcome, State, symbolic_state
+from verify.models.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM, Outcome, State, symbolic_state
 from verify.models.problems import problem
 from verify.models.schemes.identity import SCHEME
 from verify.models.semantics.dispatch import execute
@@ -36,6 +36,7 @@ ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", 
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.refuses": descriptors.refuses_code,
+    "code_selector.is_beyond": descriptors.is_beyond,
     "code_selector.is_32_bit": descriptors.is_32_bit,
     "stack_selector.refuses": descriptors.refuses_stack,
     "selector_fault": descriptors.refuses_data,
@@ -124,8 +125,8 @@ _RANGES: Final = tuple((r.address, r.end, r.writable) for r in REGIONS)
 class Machine:
     """A world: faults from the executor's layout; every datapath answers zeros or ones, decisions of one bit apart."""
 
-    def __init__(self, ones: bool, decision: int) -> None:
-        self.ones, self.decision = ones, decision
+    def __init__(self, ones: bool, decision: int, raised: int = NO_FAULT) -> None:
+        self.ones, self.decision, self.raised = ones, decision, raised
         self._answers: dict[tuple[str, Any], Value] = {}
         self.masked: tuple[int, int, int] | None = None  # the last access of a mask's choice: address, size, write
 
@@ -146,7 +147,7 @@ class Machine:
     def _answer(self, name: str, sort: Any) -> Value:
         """The value of a function that is the same for all arguments."""
         if name.endswith(".datapath_fault") or name == "fetch_fault":
-            return NO_FAULT
+            return self.raised if name != "fetch_fault" else NO_FAULT
         if name.endswith(KERNEL):
             return 0
         if isinstance(sort, Array):
@@ -197,6 +198,7 @@ def canonical(address: int) -> bool:
 
 # Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
 WORLDS: Final = (Machine(False, 0), Machine(True, 1), Machine(False, 1), Machine(True, 0))
+RAISING: Final = {v: Machine(False, 0, v) for v in (DE, UD, GP, MF, XM)}  # in which every datapath raises the vector
 MADE: Final = (".mader", ".madew")  # whether a masked access is made: it is, unless no byte of it is selected
 
 

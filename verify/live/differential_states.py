@@ -146,7 +146,7 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases
     `bases`: segment bases can be set, else they are 0; `keys`: there is a PKRU.
     """
     count = len(states)
-    states["gprs"] = _words(rng, (count, 16))
+    states["gprs"] = _related(_words(rng, (count, 16)), rng)
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
     if form.opcode.implicit_memory or form.opcode.is_string or form.opcode.mnemonic in HARMLESS:
         _pointers(states, form, rng)
@@ -179,6 +179,16 @@ def _words(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint6
     words = np.where((how > 0.25) & (how < 0.35), words & np.uint64(0xFF), words)
     data: NDArray[np.uint64] = np.where(how > 0.95, np.uint64(DATA.address) + (words & np.uint64(0xFFF)), words)
     return data
+
+
+def _related(words: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.uint64]:
+    """The words, with some rows whose registers are equal, opposite to their neighbours, or small: results near 0."""
+    count = len(words)
+    base, near = words[:, :1], rng.integers(0, 3, words.shape, dtype=np.uint64)
+    opposite = np.where(rng.random(words.shape) < 0.5, near - base, base)
+    how = rng.random((count, 1))
+    rows = np.select([how < 0.05, how < 0.10, how < 0.15], [np.broadcast_to(base, words.shape), opposite, near], words)
+    return rows.astype(np.uint64)
 
 
 def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:

@@ -86,8 +86,11 @@ def instruction_text(encoding: bytes, area: int) -> bytes:
     return encoding + (b"\xd9\x34\x25" + area.to_bytes(4, "little") if is_x87(encoding) else b"")
 
 
-def compared_in(situation: Situation, hits: int = 3) -> Comparison:
-    """The kernel's verdict on the encoding in this situation; raises NotReproducible."""
+def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = frozenset()) -> Comparison:
+    """The kernel's verdict on the encoding in this situation; raises NotReproducible.
+
+    A difference that a named assumption leaves out counts where the assumption is among the `dropped` ones.
+    """
     refuse_hidden((situation.encoding,))
     setting = setting_of(situation)
     offset = situation.origin - setting.space.code
@@ -105,7 +108,8 @@ def compared_in(situation: Situation, hits: int = 3) -> Comparison:
         if not errno:
             with Probes(1) as probes, probes.attached(path, (offset,)):
                 seen = (d for number in range(1, hits + 1) for d in _seen(child, state, probes, plain, setting, number))
-                deviations = tuple(d for d in seen if d.difference.observable not in varying)
+                deviations = tuple(d for d in seen if d.difference.observable not in varying
+                                   and d.difference.assumption in {"", *dropped})
     return Comparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from verify.live.corpus import Layout, place
-from verify.live.kernel_child import CODE, HLT, ChildLost, Tracee
+from verify.live.kernel_child import CODE, HLT, ChildLost, Stop, Tracee
 from verify.live.kernel_ptrace import REGISTERS
 from verify.live.kernel_registration import COPIED, Mapped, image, map_executable, refusals
 from verify.live.kernel_state import TARGET, State, standard_states
 from verify.live.uprobe import Probes
 
+T = TypeVar("T")
 LAYOUT: Final = Layout(CODE, TARGET)
 MARKER: Final = bytes.fromhex("b8b0f0a0e0f4")       # mov eax, e0a0f0b0; hlt: stepped by every kernel
 READER: Final = bytes.fromhex("488b06488b5608f4")   # mov rax, [rsi]; mov rdx, [rsi+8]; hlt
@@ -44,7 +45,9 @@ class Way(Enum):
 class Manner:
     """How the kernel ran an encoding as it stood at `origin`: the first hit and the next, and the slot's 16 bytes.
 
-    `errno` is that of the refusal; then nothing was run and `ways` is empty.
+    `errno` is that of the refusal; then nothing was run and `ways` is empty.  `shown`: the registers, and "signal",
+    that differ between a run without a probe and the first hit, from one state; what else a program sees is not looked
+    at.
     """
 
     encoding: bytes
@@ -52,6 +55,7 @@ class Manner:
     errno: int
     ways: tuple[Way, ...]
     slot: bytes | None
+    shown: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -72,13 +76,12 @@ class _Watched:
     def __init__(self, child: Tracee) -> None:
         self._child = child
         self._state = standard_states(child)[0]
-        self.run(MARKER_AT)
-        self._slot = _slot_page(child.pid) + SLOT
+        self._slot = 0
 
-    def run(self, index: int) -> None:
-        """Runs what stands at a place of the layout, from the judge's plain state."""
+    def run(self, index: int) -> Stop:
+        """How a run of what stands at a place of the layout ends, from the judge's plain state."""
         self._child.data[:] = self._state.data
-        self._child.run(self._state.at(CODE + LAYOUT.stride * index), self._state.xstate)
+        return self._child.run(self._state.at(CODE + LAYOUT.stride * index), self._state.xstate)
 
     def left(self) -> bytes:
         """The 16 bytes that the slot has now."""
@@ -87,16 +90,19 @@ class _Watched:
         values = dict(zip(REGISTERS, stop.registers, strict=True))
         return struct.pack("<QQ", values["rax"], values["rdx"])
 
-    def hit(self, index: int) -> tuple[Way, bytes | None]:
-        """One hit of the probe at a place, and the copy that was stepped."""
+    def hit(self, index: int) -> tuple[Way, bytes | None, Stop]:
+        """One hit of the probe at a place, the copy that was stepped, and how the run ended."""
         self.run(MARKER_AT)
+        self._slot = self._slot or _slot_page(self._child.pid) + SLOT
         marked = self.left()
         if not marked.startswith(MARKER[:5]):
             raise SlotUnreadable(f"the slot has {marked.hex()} after {MARKER.hex()} was stepped")
         called = self._child.read_code()[LAYOUT.stride * index] == CALL
-        self.run(index)
+        stop = self.run(index)
         after = self.left()
-        return (Way.STEPPED, after) if after != marked else (Way.CALLED if called else Way.EMULATED, None)
+        if after != marked:
+            return Way.STEPPED, after, stop
+        return Way.CALLED if called else Way.EMULATED, None, stop
 
 
 def _slot_page(pid: int) -> int:
@@ -121,24 +127,39 @@ def _batch(encodings: Sequence[bytes], mapped: Mapped) -> list[Manner]:
     texts = {MARKER_AT: MARKER, READER_AT: READER, **placed}
     text = b"".join(texts.get(i, b"").ljust(LAYOUT.stride, bytes((HLT,))) for i in range(max(texts) + APART))
     offsets = [LAYOUT.stride * i for i in placed]
-    errnos = refusals([text[o : o + COPIED] for o in offsets], mapped)
-    accepted = [o for o, errno in zip(offsets, errnos, strict=True) if not errno]
+    errnos = dict(zip(placed, refusals([text[o : o + COPIED] for o in offsets], mapped), strict=True))
+    accepted = [i for i in placed if not errnos[i]]
     with image((text,)) as (path, descriptor), Probes(1 + len(accepted)) as probes, contextlib.ExitStack() as stack:
-        stack.enter_context(probes.attached(path, (0, *accepted)))
+        plain = dict(_each(descriptor, len(text), accepted, _Watched.run))
+        stack.enter_context(probes.attached(path, (0, *(LAYOUT.stride * i for i in accepted))))
         stack.enter_context(mapped(descriptor))
-        return list(_watched(descriptor, len(text), placed, errnos))
+        hits = dict(_each(descriptor, len(text), accepted, lambda w, i: [w.hit(i) for _ in range(2)]))
+    return [_manner(e, i, errnos[i], plain.get(i), hits.get(i, [])) for i, e in placed.items()]
 
 
-def _watched(descriptor: int, size: int, placed: Mapping[int, bytes], errnos: Sequence[int]) -> Iterator[Manner]:
+def _each(
+    descriptor: int, size: int, places: Sequence[int], asked: Callable[[_Watched, int], T]
+) -> Iterator[tuple[int, T]]:
+    """What is asked of each place, in a child that is replaced when it dies; nothing of a place that killed it."""
     with contextlib.ExitStack() as stack:
         watched: _Watched | None = None
-        for (index, encoding), errno in zip(placed.items(), errnos, strict=True):
-            hits: list[tuple[Way, bytes | None]] = []
-            if not errno:
-                try:
-                    watched = watched or _Watched(stack.enter_context(Tracee(descriptor, size)))
-                    hits = [watched.hit(index) for _ in range(2)]
-                except ChildLost:
-                    watched = None
-            slot = next((copy for _, copy in hits if copy is not None), None)
-            yield Manner(encoding, CODE + LAYOUT.stride * index, errno, tuple(w for w, _ in hits), slot)
+        for index in places:
+            try:
+                watched = watched or _Watched(stack.enter_context(Tracee(descriptor, size)))
+                yield index, asked(watched, index)
+            except ChildLost:
+                watched = None
+
+
+def _manner(
+    encoding: bytes, index: int, errno: int, plain: Stop | None, hits: Sequence[tuple[Way, bytes | None, Stop]]
+) -> Manner:
+    slot = next((copy for _, copy, _ in hits if copy is not None), None)
+    shown = tuple(_shown(plain, hits[0][2])) if plain is not None and hits else ()
+    return Manner(encoding, CODE + LAYOUT.stride * index, errno, tuple(way for way, _, _ in hits), slot, shown)
+
+
+def _shown(plain: Stop, probed: Stop) -> Iterator[str]:
+    if (plain.signal, plain.code) != (probed.signal, probed.code):
+        yield "signal"
+    yield from (n for n, a, b in zip(REGISTERS, plain.registers, probed.registers, strict=True) if a != b)

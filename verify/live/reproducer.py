@@ -6,6 +6,7 @@ and selectors, xsave image, memory and its protections, code at the judged addre
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,7 +15,15 @@ from textwrap import wrap
 from typing import Final
 
 from verify.live.kernel import idle_child
-from verify.live.kernel_child import DATA, DATA_SIZE, END_OF_USER_SPACE, LANDING_SIZE, READ_WRITE, STUBS
+from verify.live.kernel_child import (
+    DATA,
+    DATA_SIZE,
+    END_OF_USER_SPACE,
+    LANDING_SIZE,
+    READ_ONLY_PAGES,
+    READ_WRITE,
+    STUBS,
+)
 from verify.live.kernel_confirm import PAGE, Situation, instruction_text, setting_of, state_of
 from verify.live.kernel_outcome import Setting, is_own_target
 from verify.live.kernel_ptrace import REGISTERS
@@ -38,13 +47,15 @@ class Account:
     state: str = ""
     observable: str = ""
     undefined: bool = False  # no processor knows the instruction
+    null_selectors: bool = False  # the selectors 1 to 3, which every return from the kernel makes 0, are compared
 
 
 def standard_situation(encoding: bytes, origin: int, state: State) -> Situation:
-    """The situation of the judge's standard state: its registers, data region and xsave image."""
+    """The situation of one of the judge's own states: its registers, data region and xsave image."""
     registers = dict(zip(REGISTERS, state.registers, strict=True))
     pages = range(DATA, DATA + DATA_SIZE, PAGE)
-    protections = {} if state.accessible else dict.fromkeys(pages, 0)
+    written = dict.fromkeys(pages[:READ_ONLY_PAGES], mmap.PROT_READ) if state.read_only else {}
+    protections = written if state.accessible else dict.fromkeys(pages, 0)
     return Situation(encoding, origin, registers, {DATA: state.data}, {0: state.xstate}, protections)
 
 
@@ -61,6 +72,7 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
     rows = {name: _rows(found) for name, found in _tables(situation, setting, state, places).items()}
     texts = {
         "hits": str(hits), "any_hits": str(int(is_own_target(setting))), "undefined": str(int(account.undefined)),
+        "null_selectors": str(int(account.null_selectors)),
         "bytes": situation.encoding.hex(" "), "code_bytes": _bytes(situation, setting),
         "observable": account.observable, "components": ", ".join(str(COMPONENTS[n]) for n in places) or "0",
     }  # fmt: skip

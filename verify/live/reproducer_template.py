@@ -49,14 +49,14 @@ PROGRAM: Final = Template(r"""/* $summary
 typedef unsigned long long word;
 enum { PAGE = 4096, CODE_SIZE = $code_size, LANDING_SIZE = $landing_size, PAGES = $count, HITS = $hits, HLT = 0xf4 };
 enum { R10 = 7, R9 = 8, R8 = 9, RAX = 10, RDX = 12, RSI = 13, RDI = 14, ORIG_RAX = 15, RIP = 16, CS = 17, EFLAGS = 18,
-       RSP = 19, SS = 20, REGISTERS = 27, ROOM = 1 << 16, MANY = 64 };
+       RSP = 19, SS = 20, DS = 23, REGISTERS = 27, ROOM = 1 << 16, MANY = 64 };
 #define CODE ${code}ull
 #define ORIGIN ${origin}ull
 #define LANDING ${landing}ull                                   /* hlt everywhere: where jumps and returns lead */
 #define X87_AREA ${area}ull                                     /* what fnstenv behind an x87 instruction writes to */
 #define END_OF_USER_SPACE ${end}ull
 static const char observable[] = "$observable";                 /* what is refuted; the others are looked at too */
-static const int any_hits = $any_hits, undefined_everywhere = $undefined;
+static const int any_hits = $any_hits, null_selectors = $null_selectors, undefined_everywhere = $undefined;
 static const char *const names[REGISTERS] = {
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
     "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs" };

@@ -8,7 +8,7 @@ rules with building everything again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Final
 
@@ -17,12 +17,12 @@ from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Addressing
 from verify.models.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.problems import Problem, problem
-from verify.models.schemes.behaviour import fetched
+from verify.models.schemes.behaviour import Behaviour, fetched
 from verify.models.schemes.execution import SHOWN
-from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Push, Refuse, Step
+from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
 from verify.models.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.semantics.transactions import ACTIVE
-from verify.models.sites import Probe
+from verify.models.sites import Probe, undefined_without
 from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
 from verify.smt.decide import Decisions, decide, question, world_of
@@ -61,9 +61,14 @@ def _accesses(p: Probe) -> bool:
     return form.addressing in {Addressing.MEM, Addressing.RIP} or implicit or form.opcode.flow_control != "NEXT"
 
 
+def _lacks_features(p: Probe) -> bool:
+    """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
+    return bool(undefined_without(p)) or p.relation == "concrete"
+
+
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
-    "code-not-read": _accesses,
+    "code-not-read": _accesses, "features-present": _lacks_features,
 }  # fmt: skip
 
 
@@ -84,11 +89,14 @@ class Dependence:
     def __init__(self, assumptions: frozenset[str], decisions: Decisions) -> None:
         self.assumptions, self.decisions = assumptions, decisions
         self._known: dict[tuple[object, ...], dict[str, bool]] = {}
+        self._other_plans: dict[tuple[object, ...], bool] = {}
 
     def of(self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]) -> frozenset[str]:
         """Those of the named assumptions without which a proved observable of the probe's class is not proved."""
         if isinstance(p.plan, Refuse | InPlace):
             return frozenset()
+        replanned = self.replanned(p, names, proved)
+        names = names - {n for n, _ in p.scheme.otherwise}
         known = self._known.setdefault(p.shared_key, {})
         asked = [n for n in sorted(names) if n not in known and REACH.get(n, _always)(p)]
         if asked:
@@ -97,7 +105,29 @@ class Dependence:
             for name in asked:
                 evident = _evident(name, built, may)
                 known[name] = self._falls(name, p, built) if evident is None else evident
-        return frozenset(n for n in names if known.get(n))
+        return frozenset(n for n in names if known.get(n)) | replanned
+
+    def replanned(
+        self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]
+    ) -> frozenset[str]:
+        """Those without which the scheme plans otherwise, and a proved observable is not proved any more.
+
+        Encodings of one class may be planned differently then.
+        """
+        if isinstance(p.plan, Refuse | InPlace):
+            return frozenset()
+        return frozenset(n for n, plan in p.scheme.otherwise if n in names and self._replanned(n, plan, p, proved))
+
+    def _replanned(
+        self, name: str, plan: Callable[[bytes], Plan], p: Probe, proved: Callable[[Probe], frozenset[str]]
+    ) -> bool:
+        other = replace(p, plan=plan(p.data))
+        if other.plan == p.plan or isinstance(other.plan, Refuse) or other.key == p.key:
+            return False
+        case = name, p.shared_key, other.shared_key
+        if case not in self._other_plans:
+            self._other_plans[case] = self._falls(name, other, self._built(p, proved(p)))
+        return self._other_plans[case]
 
     def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
         material = problem(p, self.assumptions)
@@ -170,10 +200,20 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if "fault" in proved else None
         case "no-transaction":
             return True if "hits" in proved and may.complete else None
+        case "null-selectors":
+            return True if "segment-bases" in proved and may.complete else None
+        case "in-use-not-read":
+            return None if _reads_other(here, built.state) else False
         case "code-not-read":
             plain = any(_is_plain_read(a, built.state) for a in here.accesses)
             return True if "memory-values" in proved and may.complete and plain else None
     return None
+
+
+def _reads_other(here: Behaviour, before: State) -> bool:
+    """Whether the rest of what XSAVE manages shows in anything but itself."""
+    written = [getattr(here.state, f.name) for f in fields(State)] + [here.vector, *(a.value for a in here.accesses)]
+    return any(t is before.other for t in postorder([t for t in written if t is not before.other]))
 
 
 def _is_plain_read(a: Access, state: State) -> bool:

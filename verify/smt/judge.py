@@ -170,6 +170,24 @@ class Judge:
         """Those of the named assumptions that some proved observable of the probe's class rests on."""
         return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
 
+    def proves(self, p: Probe, observables: frozenset[str]) -> bool:
+        """Whether each of the observables is proved of the encoding under this scheme's plan, or that is a refusal."""
+        p = replace(p, scheme=self.scheme, plan=self.scheme.plan(p.data))
+        if isinstance(p.plan, Refuse):
+            return True
+        values = own_values(p)
+        for o in obligations(p, problem(p, self.assumptions)):
+            if o.observable in observables:
+                d = decided(o, self.decisions)
+                refuted = d.decision.verdict is Verdict.REFUTED
+                if (self._own(d, values).verdict if refuted else d.decision.verdict) is not Verdict.PROVED:
+                    return False
+        return True
+
+    def replanned(self, p: Probe, names: frozenset[str]) -> frozenset[str]:
+        """Those of them without which the scheme's other plan for the encoding lets a proved observable fall."""
+        return self.dependence.replanned(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
+
     def _proved(self, p: Probe) -> frozenset[str]:
         decided = self.class_result(p).decided
         return frozenset(d.observable for d in decided if d.decision.verdict is Verdict.PROVED)

@@ -1,12 +1,15 @@
 """What verdicts rest on: the short ways to the answer agree with building and deciding everything again."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from verify.explain import CPUS, encoding_row
 from verify.models.isa.encode import representatives
 from verify.models.isa.forms import Cpu, all_forms
 from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
 from verify.models.sites import Probe, probe
 from verify.smt.decide import InMemory
@@ -31,8 +34,9 @@ def random_encodings() -> list[str]:
 def decided_again(p: Probe) -> set[str]:
     """Every assumption dropped, everything built and decided."""
     other = Dependence(ASSUMPTIONS, InMemory())
-    built = other._built(p, LINUX._proved(p))
-    return {name for name in ASSUMPTIONS if other._falls(name, p, built)}
+    built, plans = other._built(p, LINUX._proved(p)), dict(p.scheme.otherwise)
+    probes = {name: replace(p, plan=plans[name](p.data)) if name in plans else p for name in ASSUMPTIONS}
+    return {n for n, q in probes.items() if not isinstance(q.plan, Refuse) and other._falls(n, q, built)}
 
 
 @pytest.mark.parametrize("text", [*ENCODINGS, *random_encodings()])
@@ -42,6 +46,14 @@ def test_what_is_plain_is_what_deciding_gives(text):
         assert LINUX.rests_on(p, ASSUMPTIONS) == set()
     else:
         assert LINUX.rests_on(p, ASSUMPTIONS) == decided_again(p)
+
+
+def test_a_rip_relative_operand_rests_on_how_wide_the_bytes_are_analysed():
+    relative, plain = (probe(bytes.fromhex(t), LINUX.scheme, Cpu.AMD) for t in ("8b0511223344", "8b03"))
+    name = frozenset({"analysed-as-64-bit"})
+    assert (LINUX.rests_on(relative, name), LINUX.rests_on(plain, name)) == (name, set())
+    rows = [encoding_row(p.data[: p.decoded.layout.length], LINUX, CPUS["amd"]) for p in (relative, plain)]
+    assert [name <= set(row["rests_on"]) for row in rows] == [True, False]
 
 
 def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():

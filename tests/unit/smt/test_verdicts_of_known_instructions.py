@@ -9,6 +9,7 @@ from verify.explain import CPUS, encoding_row
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
+from verify.models.sites import probe
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge
 from verify.smt.verdicts import Verdict
@@ -95,6 +96,7 @@ def test_what_the_kernel_declines_is_refused(text):
     assert JUDGE.judgement(bytes.fromhex(text).ljust(16, b"\x90"), Cpu.AMD).verdict is Verdict.REFUSED
 
 
+IN_64_BITS = frozenset({"analysed-as-64-bit"})
 FALLS = {  # assumption -> an encoding that is proved under it, and what is refuted without it
     "no-alignment-check": ("54", "fault"),  # an unaligned push by kernel code raises no #AC
     "trap-siginfo": ("4889d8", "trap"),  # si_code SI_USER in place of TRAP_TRACE
@@ -104,6 +106,10 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "code-not-read": ("a4", "memory-values"),  # movsb of the probed byte
     "no-shadow-stack": ("e811223344", "shadow-stack"),  # nothing is pushed to the shadow stack by kernel code
     "no-transaction": ("4889d8", "next-ip gprs vector trap hits"),  # the program goes on at the fallback address
+    "analysed-as-64-bit": ("488b0511223344", "gprs memory-addresses memory-values fault"),  # relative to the slot
+    "features-present": ("62f17d487fed", "fault"),  # vmovdqa32 zmm5, zmm5, which the kernel takes for jg
+    "null-selectors": ("8ed8", "segment-bases"),  # the return from the breakpoint makes 0 of 1 to 3
+    "in-use-not-read": ("0f01d0", "gprs"),  # xgetbv with ecx 1
     "user-half": ("55", "next-ip containment"),  # the kernel's store is refused, and a push has no fixup
 }
 
@@ -116,6 +122,49 @@ def test_without_an_assumption_what_depends_on_it_falls(name):
     found = Judge(LINUX, ASSUMPTIONS - {name}).judgement(bytes.fromhex(text), Cpu.AMD)
     assert found.verdict is Verdict.REFUTED
     assert [d.observable for d in found.deviations] == observable.split()
+
+
+@pytest.mark.parametrize(("text", "observable"), [
+    ("8b0511223344", "memory-addresses"), ("488d0511223344", "gprs"), ("ff1511223344", "memory-addresses"),
+    ("41ffd3", "next-ip"),
+])  # fmt: skip
+def test_analysed_for_a_32_bit_program_these_go_wrong(text, observable):
+    """Seen on 6.18.44 with a 32-bit process that has the file mapped."""
+    data = bytes.fromhex(text)
+    assert JUDGE.rests_on(probe(data, LINUX, Cpu.AMD), IN_64_BITS) == IN_64_BITS
+    found = Judge(LINUX, ASSUMPTIONS - IN_64_BITS).judgement(data, Cpu.AMD)
+    assert observable in [d.observable for d in found.deviations]
+
+
+@pytest.mark.parametrize("text", ["4889d8", "90", "e811223344", "c3", "ffd0", "488b03", "55", "4150"])
+def test_analysed_for_a_32_bit_program_these_stay_right(text):
+    data = bytes.fromhex(text)
+    assert not JUDGE.rests_on(probe(data, LINUX, Cpu.AMD), IN_64_BITS)
+    assert Judge(LINUX, ASSUMPTIONS - IN_64_BITS).judgement(data, Cpu.AMD).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("text", ["8ec0", "8ee0", "8ee8", "0fa9", "0fb43b", "0fb53b", "480fb43b", "90"])
+def test_null_selectors_do_not_outlive_a_hit(text):
+    """Seen on 6.18.44, AMD family 19h: 1 bare, 0 probed; iret, unlike sysret, makes 0 of them."""
+    data = bytes.fromhex(text)
+    assert JUDGE.judgement(data, Cpu.AMD).verdict is Verdict.PROVED
+    shown = counterexample(Judge(LINUX, ASSUMPTIONS - {"null-selectors"}).judgement(data, Cpu.AMD), ASSUMPTIONS)
+    assert shown.observable == "segment-bases"
+
+
+@pytest.mark.parametrize(("text", "lacking"), [
+    ("c5f890b640000000", ["AVX512F"]), ("62f17d487fed", ["AVX512F"]), ("8fe97890c0", ["XOP"]), ("c5f877", ["AVX"]),
+])  # fmt: skip
+def test_what_is_undefined_without_a_feature_and_runs_on_is_said(text, lacking):
+    """Seen on 6.18.44 without AVX-512: SIGILL bare, none probed (the first two)."""
+    row = encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
+    assert row["undefined_without"] == lacking
+    assert f"undefined on processors without {lacking[0]}, runs on when probed" in row["reason"]
+
+
+@pytest.mark.parametrize("text", ["c5f858c1", "90", "0f1f440000", "f30f1efa", "62f17c4858c1"])
+def test_what_is_undefined_in_both_places_is_not_said(text):
+    assert "undefined_without" not in encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
 
 
 def test_a_call_to_the_next_instruction_needs_no_shadow_stack_to_be_off():

@@ -1,0 +1,231 @@
+"""Faults seeded mechanically into the semantics, the overlay and the scheme's model, applied in the process.
+
+A fault is one change of one syntax node of one function (a constant, an operator, a flag's name, a statement left out,
+a condition turned round) or one word of a row of the overlay.  It is applied by giving the live functions the changed
+code, and undone the same way.  Decides nothing about who tells it: `semantics_score`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import gc
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+import verify.models.semantics
+from verify.live import differential_model
+from verify.models.isa import overlay
+from verify.models.schemes import kernel_decoder, linux_uprobes
+
+FAMILIES: Final = tuple(m.name for m in pkgutil.iter_modules(verify.models.semantics.__path__))
+SEMANTICS: Final = tuple(importlib.import_module(f"verify.models.semantics.{name}") for name in FAMILIES)
+SCHEME: Final = (linux_uprobes, kernel_decoder)
+FUNCTIONS: Final = {  # of bits: what is written instead
+    "add": "sub", "sub": "add", "and_": "or_", "or_": "and_", "xor": "or_", "zext": "sext", "sext": "zext",
+    "shl": "lshr", "lshr": "shl", "ashr": "lshr", "ult": "ule", "ule": "ult",
+}  # fmt: skip
+NAMES: Final = {  # of globals
+    "TRUE": "FALSE", "FALSE": "TRUE", "RAX": "RCX", "RCX": "RAX", "RDX": "RAX", "RBX": "RAX", "RSP": "RBP",
+    "RBP": "RSP", "RSI": "RDI", "RDI": "RSI", "GP": "UD", "UD": "GP", "SS": "GP", "DE": "GP",
+}  # fmt: skip
+STRINGS: Final = {  # components and flags
+    "cf": "zf", "zf": "cf", "sf": "of", "of": "sf", "pf": "af", "af": "pf", "df": "cf", "fs_base": "gs_base",
+    "gs_base": "fs_base", "fip": "fdp", "fdp": "fip", "mxcsr": "x87", "r": "w", "w": "r",
+}  # fmt: skip
+COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+KEPT: Final = ("verify.models.isa.forms", "verify.models.bits")  # identities that everything else rests on
+Key = tuple[str, int, str]  # file, first line, qualified name of a function's code
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One change: where, in words, of which function's code; `apply` puts it in and gives what undoes it."""
+
+    text: str
+    key: Key
+    apply: Callable[[], Callable[[], None]]
+
+
+def key_of(code: CodeType) -> Key:
+    """The name of a code object that survives a change of its body."""
+    return code.co_filename, code.co_firstlineno, code.co_qualname
+
+
+def live_functions() -> dict[Key, list[FunctionType]]:
+    """Every function of the models that there is, closures made at import included."""
+    found: dict[Key, list[FunctionType]] = {}
+    for candidate in gc.get_objects():
+        if isinstance(candidate, FunctionType) and (candidate.__module__ or "").startswith("verify.models"):
+            found.setdefault(key_of(candidate.__code__), []).append(candidate)
+    return found
+
+
+def forget() -> None:
+    """Drops every cache of the models, and what was compiled from them."""
+    for candidate in gc.get_objects():
+        if isinstance(candidate, functools._lru_cache_wrapper):
+            module = getattr(candidate, "__module__", None) or ""
+            if module.startswith("verify.models") and not module.startswith(KEPT):
+                candidate.cache_clear()
+    differential_model.forget_predictions()
+
+
+@contextmanager
+def seeded(fault: Fault) -> Iterator[None]:
+    """The fault is in place while the context lasts; ValueError where Python does not take it."""
+    undo = fault.apply()
+    forget()
+    try:
+        yield
+    finally:
+        undo()
+        forget()
+
+
+def faults(modules: tuple[ModuleType, ...], number: int, seed: int) -> Iterator[Fault]:
+    """Random faults of the modules' functions, no two alike."""
+    random, functions = Random(seed), live_functions()
+    places = [(m, tree, i) for m in modules for tree in (_tree(m),) for i in range(len(_sites(tree)))]
+    for module, tree, index in random.sample(places, min(number, len(places))):
+        changed = deepcopy(tree)
+        node, owner = _sites(changed)[index]
+        text = _change(node, random)
+        if text is None:
+            continue
+        where = f"{module.__name__}:{getattr(node, 'lineno', 0)} {owner}: {text}"
+        key = _changed_code(module, tree, changed)
+        if key is not None and key[0] in functions:
+            yield Fault(where, key[0], functools.partial(_swap, functions[key[0]], key[1]))
+
+
+def _tree(module: ModuleType) -> ast.Module:
+    return ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+
+
+def _sites(tree: ast.Module) -> list[tuple[ast.AST, str]]:
+    """Nodes inside functions that a fault may change, with their function's name."""
+    found = []
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            body = [n for statement in function.body for n in ast.walk(statement)]
+            docstrings = {id(function.body[0].value)} if isinstance(function.body[0], ast.Expr) else set()
+            found += [(n, function.name) for n in body if id(n) not in docstrings and _is_site(n)]
+    return list({id(n): (n, name) for n, name in found}.values())
+
+
+def _is_site(node: ast.AST) -> bool:
+    match node:
+        case ast.Constant(value=bool()):
+            return True
+        case ast.Constant(value=int()):
+            return True
+        case ast.Constant(value=str()):
+            return node.value in STRINGS
+        case ast.Attribute(value=ast.Name(id="bits"), attr=name):
+            return name in FUNCTIONS
+        case ast.Name(id=name, ctx=ast.Load()):
+            return name in NAMES
+        case ast.Compare(ops=[operator]):
+            return type(operator) in COMPARISONS
+        case ast.Expr(value=ast.Call()):
+            return True
+        case ast.If() | ast.IfExp() | ast.BoolOp():
+            return True
+    return False
+
+
+def _change(node: ast.AST, random: Random) -> str | None:
+    """Changes the node in place; what was done, in words."""
+    before = ast.unparse(node).splitlines()[0]
+    match node:
+        case ast.Constant(value=bool(value)):
+            node.value = not value
+        case ast.Constant(value=int(value)):
+            node.value = value + random.choice((1, -1)) if value else 1
+        case ast.Constant(value=str(value)):
+            node.value = STRINGS[value]
+        case ast.Attribute(attr=name):
+            node.attr = FUNCTIONS[name]
+        case ast.Name(id=name):
+            node.id = NAMES[name]
+        case ast.Compare(ops=[operator]):
+            node.ops = [COMPARISONS[type(operator)]()]
+        case ast.Expr():
+            node.value = ast.copy_location(ast.Constant(value=None), node)
+            return f"without {before}"
+        case ast.If() | ast.IfExp():
+            node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
+        case ast.BoolOp():
+            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        case _:
+            return None
+    return f"{before} -> {ast.unparse(node).splitlines()[0]}"
+
+
+def _changed_code(module: ModuleType, before: ast.Module, after: ast.Module) -> tuple[Key, CodeType] | None:
+    """The innermost function whose code differs, and its new code."""
+    name = str(module.__file__)
+    old, new = (compile(ast.fix_missing_locations(t), name, "exec", dont_inherit=True) for t in (before, after))
+    found = None
+    pairs = [(old, new)]
+    while pairs:
+        a, b = pairs.pop()
+        if (a.co_code, a.co_names, _own(a)) != (b.co_code, b.co_names, _own(b)):
+            found = key_of(a), b
+        inner = [[c for c in code.co_consts if isinstance(c, CodeType)] for code in (a, b)]
+        if len(inner[0]) == len(inner[1]):
+            pairs += [(x, y) for x, y in zip(*inner, strict=True) if x != y]
+    return found if found is not None and found[0][2] != "<module>" else None
+
+
+def _own(code: CodeType) -> list[Any]:
+    return [c for c in code.co_consts if not isinstance(c, CodeType)]
+
+
+def _swap(functions: list[FunctionType], code: CodeType) -> Callable[[], None]:
+    before = [(f, f.__code__) for f in functions]
+    for _, old in before:
+        if (code.co_freevars, code.co_name) != (old.co_freevars, old.co_name):
+            raise ValueError("the change takes a free variable away")
+    for function, _ in before:
+        function.__code__ = code
+
+    def undo() -> None:
+        for function, old in before:
+            function.__code__ = old
+
+    return undo
+
+
+def overlay_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
+    """Each word of each row of the overlay left out, in a random order; with the mnemonics concerned."""
+    sides = [(i, side) for i in range(len(overlay.ROWS)) for side in ("reads", "writes")]
+    words = [(i, side, w) for i, side in sides for w in getattr(overlay.ROWS[i], side).split()]
+    for i, side, word in Random(seed).sample(words, len(words)):
+        row = overlay.ROWS[i]
+        rest = " ".join(w for w in getattr(row, side).split() if w != word)
+        rows = (*overlay.ROWS[:i], row._replace(**{side: rest}), *overlay.ROWS[i + 1 :])
+        text = f"overlay of {row.mnemonics}: {side} no {word}"
+        yield Fault(text, ("", 0, ""), functools.partial(_rows, rows)), frozenset(row.mnemonics.split())
+
+
+def _rows(rows: Any) -> Callable[[], None]:
+    before = overlay.ROWS
+    overlay.ROWS = rows  # type: ignore[misc]
+
+    def undo() -> None:
+        overlay.ROWS = before  # type: ignore[misc]
+
+    return undo
