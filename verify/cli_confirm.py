@@ -184,6 +184,7 @@ def _agreement_lines(document: Any) -> list[str]:
         *lines,
         *(f"state {kind:<40} {n['runs']:>9,} runs, {n['deviating']:,} encodings deviate"
           for kind, n in document["states"].items()),
+        *(f"state {kind:<40} not run: {reason}" for kind, reason in document["not_run"].items()),
         *(f"left out by assumption {name}: {n:,} encodings" for name, n in document["assumed"].items()),
         *(f"faults delivered to a handler, trap number {what}: {n:,}" for what, n in document["frames"].items()),
         *(f"{h:<32} {kind}, state {state!r}: model {_named(said)}, kernel {_named(seen)}"

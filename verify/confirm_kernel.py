@@ -22,7 +22,7 @@ from verify.confirm_states import Apart, States
 from verify.live.capabilities import VENDORS
 from verify.live.corpus import registration_corpus, unique
 from verify.live.kernel import Comparison, Deviation, KernelJudge
-from verify.live.kernel_placement import PLACEMENTS
+from verify.live.kernel_placement import PLACEMENTS, unavailable
 from verify.live.needs import absent, lacks
 from verify.live.results import keep, processor
 from verify.live.workers import Lost, dealt
@@ -221,7 +221,7 @@ class Agreement:
             "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
             "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
             "one_by_one": self.states, "apart": [list(astuple(a)) for a in self.apart],
-            "skipped": dict(self.skipped.most_common()),
+            "not_run": unavailable(), "skipped": dict(self.skipped.most_common()),
             "lost": self.lost, "disagreements": [list(r) for r in rows],
         }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from verify.confirm_kernel import Agreement, Predictor, sampled
+from verify.live import kernel_placement
 from verify.live.kernel import Comparison, Deviation
 from verify.live.kernel_outcome import Difference
 from verify.models.isa.forms import Cpu
@@ -87,3 +88,10 @@ def test_runs_are_counted_by_kind_of_state() -> None:
 @pytest.mark.parametrize(("step", "taken"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (2.4, [0, 3, 5])])
 def test_one_in_so_many_encodings_is_taken(step: float, taken: list[int]) -> None:
     assert [e[0] for e in sampled((bytes((i,)) for i in range(8)), step)] == taken
+
+
+def test_place_that_cannot_be_had_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_placement, "slots_unavailable", lambda: "userfaultfd(2) is refused here")
+    assert kernel_placement.unavailable()["last slot"] == "userfaultfd(2) is refused here"
+    assert "last slot" not in {p.name for p in kernel_placement.available()}
+    assert Agreement().document()["not_run"]["last slot"]

@@ -21,7 +21,7 @@ from typing import Final, Self
 from verify.live.kernel_child import HLT, Stop, Tracee
 from verify.live.kernel_kinds import Family, kinds
 from verify.live.kernel_outcome import Setting, kind
-from verify.live.kernel_placement import HERE, PLACEMENTS, is_x87
+from verify.live.kernel_placement import HERE, available, is_x87
 from verify.live.kernel_ptrace import RIP, untraceable
 from verify.live.kernel_registration import COPIED, image, refusals
 from verify.live.kernel_runner import Deviation, Runner, Seen, Shown
@@ -169,7 +169,7 @@ def _elsewhere(
     each: bool,
 ) -> dict[int, list[Seen]]:  # fmt: skip
     """What the accepted encodings show in another place each, or in each other place."""
-    places = [p for p in PLACEMENTS if wanted is None or p.name in wanted]
+    places = [p for p in available() if wanted is None or p.name in wanted]
     found: dict[int, list[Seen]] = {}
     for turn, placement in enumerate(places):
         chosen = [i for i in accepted if each or zlib.crc32(encodings[i]) // 7 % len(places) == turn]

@@ -5,17 +5,21 @@ Decides nothing. A placement is one code text in a child of its own; encodings s
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from verify.live.corpus import PREFIX_BYTES, Layout, place
-from verify.live.kernel_child import DATA, HLT, RSEQ_AREA, SIGNAL_STACK, STANDARD, Space
+from verify.live.kernel_child import DATA, HLT, RSEQ_AREA, SIGNAL_STACK, STANDARD, SYS_RSEQ, Space
 from verify.live.kernel_outcome import Setting
+from verify.live.kernel_slots import unavailable as slots_unavailable
 from verify.live.kernel_state import TARGET, TARGET_OFFSET, X87_AREA
 from verify.live.needs import refuse_hidden
+from verify.live.uprobe_syscalls import system_call
 
 PAGE: Final = mmap.PAGESIZE
 STRIDE: Final = 64                                  # bytes of a slot of the code region
@@ -107,3 +111,24 @@ PLACEMENTS: Final = (
     Placement("in a restartable sequence", prologue=ENTER, rseq=True),
     Placement("last slot", busy=LAST_SLOT - 1),
 )
+
+
+@cache
+def _rseq_unavailable() -> str:
+    try:
+        system_call(SYS_RSEQ, 0, 0, 0, 0)
+    except OSError as error:
+        return "the kernel has no restartable sequences" if error.errno == errno.ENOSYS else ""
+    return ""
+
+
+def unavailable() -> dict[str, str]:
+    """Placements that cannot be had here, by name, and why."""
+    reasons = {p.name: (p.rseq and _rseq_unavailable()) or (p.busy and slots_unavailable()) or "" for p in PLACEMENTS}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def available() -> tuple[Placement, ...]:
+    """The placements that can be had here."""
+    gone = unavailable()
+    return tuple(p for p in PLACEMENTS if p.name not in gone)

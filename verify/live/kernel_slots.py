@@ -7,19 +7,32 @@ of its step, in its slot, until the child ends. Source: xol_get_slot_nr (the low
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import time
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from verify.live.kernel_child import READ_WRITE, SYS_MMAP, Tracee
 from verify.live.kernel_ptrace import MAP_FIXED_NOREPLACE
+from verify.live.uprobe_syscalls import system_call
 
 BLOCKER: Final = b"\x8b\x06"                        # mov eax, [rsi]
 MISSING_PAGE: Final = 0x2B00_0000
 SYS_IOCTL, SYS_USERFAULTFD, USER_MODE_ONLY = 16, 323, 1
 UFFD_API, UFFDIO_API, UFFDIO_REGISTER, MODE_MISSING = 0xAA, 0xC018_AA3F, 0xC020_AA00, 1    # linux/userfaultfd.h
 SECONDS: Final = 10.0                               # for threads to come to their loads
+
+
+@cache
+def unavailable() -> str:
+    """Why threads cannot be made to wait for a page here, as a phrase; empty where they can."""
+    try:
+        os.close(system_call(SYS_USERFAULTFD, USER_MODE_ONLY))
+    except OSError as error:
+        return f"userfaultfd(2) is refused here: {os.strerror(error.errno or 0)}"
+    return ""
 
 
 def occupy(child: Tracee, blocker: int, count: int) -> None:
