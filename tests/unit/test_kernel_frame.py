@@ -61,6 +61,7 @@ def test_what_the_frame_repeats_is_compared_where_the_states_are_alike() -> None
 def test_cr2_of_an_earlier_page_fault_is_taken_out() -> None:
     tracked = Tracked()
     tracked.see(FAULT)
+    tracked.see(replace(FAULT, signal=signal.SIGBUS, code=1, address=0x99))      # #AC is no page fault
     frame = bytearray(FRAME)
     frame[CR2 : CR2 + 8] = (0x1234).to_bytes(8, "little")
     later = replace(FAULT, code=128, address=0, frame=bytes(frame))

@@ -29,7 +29,8 @@ REPEATED: Final = frozenset({"general registers", "cs, gs, fs, ss", "fpstate"}) 
 OF_A_TRAP: Final = frozenset({"err", "trapno", "cr2", "siginfo"})
 X87_POINTERS: Final = slice(6, 24)                  # of fpstate: FOP, FIP, FDP. NOTE(x87-pointers)
 STATUS_HIGH, EXCEPTION = 2, 0x80                    # ES is in the byte of fpstate with the low half of the status
-PAGE_FAULT: Final = frozenset({signal.SIGSEGV, signal.SIGBUS})
+#: signal and si_code of page faults: MAPERR, ACCERR, PKUERR; BUS_ADRERR (BUS_ADRALN is #AC's, which leaves cr2 alone)
+PAGE_FAULTS: Final = frozenset({(signal.SIGSEGV, 1), (signal.SIGSEGV, 2), (signal.SIGSEGV, 4), (signal.SIGBUS, 2)})
 SI_KERNEL: Final = 128
 FAULT_FRAME, TRAP_SIGINFO = "fault-frame", "trap-siginfo"
 
@@ -50,7 +51,7 @@ class Tracked:
 
     def see(self, stop: Stop) -> Stop:
         """The stop, cr2 in its frame 0 where it is that of the last page fault."""
-        if stop.signal in PAGE_FAULT and 0 < stop.code < SI_KERNEL:
+        if (stop.signal, stop.code) in PAGE_FAULTS:
             self.cr2 = stop.address
         if len(stop.frame) < END or int.from_bytes(stop.frame[CR2 : CR2 + 8], "little") != self.cr2:
             return stop
