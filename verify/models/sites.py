@@ -27,7 +27,7 @@ CONCRETE_IMMEDIATES: Final = frozenset({"int"})  # the immediate decides what ha
 PREFIX_SENSITIVE: Final = frozenset({"pause", "call", *umip.DUMMY})
 # Mnemonics whose semantics read the vendor; tests/unit/test_class_keys.py finds what is missing.
 VENDOR_SENSITIVE: Final = frozenset({
-    "andnpd", "andnps", "andpd", "andps", "cmpsb", "cmpsd", "cmpsq", "cmpsw", "ldmxcsr", "movapd", "movaps",
+    "andnpd", "andnps", "andpd", "andps", "cmpsb", "cmpsd", "cmpsq", "cmpsw", "cvtpi2ps", "ldmxcsr", "movapd", "movaps",
     "movdqa", "movntdq", "movntdqa", "movntpd", "movntps", "movsxd", "orpd", "orps", "pand", "pandn", "por",
     "pxor", "reservednop", "vldmxcsr", "vmovapd", "vmovaps", "vmovdqa", "vmovdqa32", "vmovdqa64", "vmovntdq",
     "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
