@@ -14,7 +14,7 @@ test:  ## the whole suite, short live tests included
 whole:  ## of every long list of cases what the suite leaves out (ten minutes)
 	$(PYTHON) -m pytest -n 2 -m whole tests
 
-prove:  ## every form under every scheme, into the ledger proofs/
+prove:  ## every form under every scheme: the default one into proofs/, the others into the cache directory
 	ubp-verify opcode-range -q
 	ubp-verify opcode-range -q --scheme linux-uprobes-3.15
 	ubp-verify opcode-range -q --scheme identity

@@ -22,7 +22,7 @@ from verify.store import append, first_line, lines_of, locked, replace, undamage
 
 FORMAT: Final = 2
 ANY_CPU: Final = "any"
-RECORDED: Final = ("linux-uprobes-6.18", "linux-uprobes-3.15", "identity")  # in a checkout's proofs/: `make prove`
+RECORDED: Final = ("linux-uprobes-6.18",)  # schemes in a checkout's proofs/, which its README lists
 LONGEST: Final = 100  # characters of a folder's name
 
 

@@ -61,10 +61,12 @@ def test_other_settings_and_schemes_have_their_own_place(checkout):
     assert len(settings_name("intel", ())) <= 100
 
 
-def test_what_a_checkout_records_is_what_make_prove_surveys():
-    text = (ROOT / "Makefile").read_text()
-    lines = re.findall(r"ubp-verify opcode-range -q(?: --scheme (\S+))?$", text, re.MULTILINE)
-    assert sorted(name or DEFAULT for name in lines) == sorted(RECORDED)
+def test_what_a_checkout_records_is_what_its_readme_lists_and_make_prove_surveys():
+    recorded = re.search(r"^Recorded here: the survey of `(\S+)`", (ROOT / "proofs/README.md").read_text(), re.MULTILINE)
+    surveyed_first = re.search(r"^prove:.*\n\tubp-verify opcode-range -q$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recorded is not None and surveyed_first is not None
+    assert RECORDED == (recorded.group(1),) == (DEFAULT,)
+    assert RECORDED == tuple(p.stem.removeprefix("forms-") for p in (ROOT / "proofs").glob("forms-*.json"))
 
 
 def test_a_run_in_a_checkout_replaces_only_what_it_judged_under_the_same_settings(checkout, capsys):
