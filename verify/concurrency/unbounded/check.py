@@ -21,7 +21,6 @@ from verify.concurrency.unbounded.smtlib import Problem, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 
 SCHEMA = 1
-UNITS = 1_000_000  # of a solver's resources, a condition; what is stored takes 130,000 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,6 @@ def check(
     protocol: Protocol,
     clauses: tuple[Clause, ...],
     solvers: tuple[str, ...] = ("z3", "cvc5"),
-    units: int = UNITS,
     deadlock: bool = False,
 ) -> Checked:
     """Checks the clauses with each of the solvers that is installed; with `deadlock` that they exclude one, too."""
@@ -56,7 +54,7 @@ def check(
         (name, problem.name, answer)
         for name in there
         for problem in asked
-        if (answer := SOLVERS[name].answer(units, problem.text)) != "unsat"
+        if (answer := SOLVERS[name].answer(SOLVERS[name].units, problem.text)) != "unsat"
     ]
     proved = (*implied(protocol, clauses), *((DEADLOCK,) if deadlock else ()))
     return Checked(proved, tuple(failed), there, len(asked))
@@ -98,9 +96,9 @@ class Stored:
     clauses: tuple[Clause, ...]
     deadlock: bool
 
-    def check(self, solvers: tuple[str, ...] = ("z3", "cvc5"), units: int = UNITS) -> Checked:
+    def check(self, solvers: tuple[str, ...] = ("z3", "cvc5")) -> Checked:
         """Checks everything that the file claims."""
-        return check(self.protocol, self.clauses, solvers, units, self.deadlock)
+        return check(self.protocol, self.clauses, solvers, self.deadlock)
 
 
 def stored(

@@ -164,17 +164,21 @@ def second(units: int, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A solver of SMT-LIB 2 texts."""
+    """A solver of SMT-LIB 2 texts; `units` of its resources are three times what any stored condition takes."""
 
     module: str
     answer: Callable[[int, str], str]
+    units: int
 
     def available(self) -> bool:
         """Whether it is installed."""
         return importlib.util.find_spec(self.module) is not None
 
 
-SOLVERS: Final[Mapping[str, Answering]] = {"z3": Answering("z3", holds), "cvc5": Answering("cvc5", second)}
+SOLVERS: Final[Mapping[str, Answering]] = {
+    "z3": Answering("z3", holds, 400_000),
+    "cvc5": Answering("cvc5", second, 200_000),
+}
 
 
 def operation(op: str, args: list[Expr]) -> Expr:
