@@ -44,12 +44,16 @@ PLACES = {
     "verify.concurrency.unbounded.solvers:asked": CHOSEN,
     "verify.concurrency.unbounded.verdicts:prove_any": REPORTED,
     "verify.concurrency.unbounded.views:views": CHOSEN,
+    "tests.mutants.semantics_score:main": CHOSEN,
     "tests.property.register_access:main": REPORTED,
     "tests.unit.concurrency.test_interrupt:cpu_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
     "tests.unit.test_ledger:wait_for_decisions": WAITS,
+    "tests.unit.test_processes:begun": WAITS,
+    "tests.unit.test_processes:forever": WAITS,
+    "tests.unit.test_processes:is_gone": WAITS,
 }
 
 

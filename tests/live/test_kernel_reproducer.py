@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -171,14 +172,13 @@ def test_no_probe_is_left_by_a_program_that_is_ended(tmp_path: Path, states: dic
 
 def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict[str, State]) -> None:
     emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
-    program = shutil.copy(built(tmp_path), tmp_path / "copy")
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        if path.stat().st_uid == 0 and path.name.startswith(("pytest", "test")):
-            path.chmod(0o777)
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
-    ran = subprocess.run(
-        [program], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False, **nobody,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        Path(folder).chmod(0o755)
+        program = shutil.copy(built(tmp_path), Path(folder, "copy"))
+        ran = subprocess.run(
+            [program], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False, **nobody,
+        )  # fmt: skip
     assert ran.returncode == NOT_HERE
     assert ran.stdout.startswith("cannot be shown here: perf_event_open of a uprobe: Permission denied")
     assert "CAP_PERFMON" in ran.stdout and "mount -t tracefs" in ran.stdout
