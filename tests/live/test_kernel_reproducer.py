@@ -173,8 +173,8 @@ def test_no_probe_is_left_by_a_program_that_is_ended(tmp_path: Path, states: dic
 def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict[str, State]) -> None:
     emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
-        Path(folder).chmod(0o755)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to nobody
+        Path(folder).chmod(0o777)
         program = shutil.copy(built(tmp_path), Path(folder, "copy"))
         ran = subprocess.run(
             [program], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False, **nobody,

@@ -62,11 +62,11 @@ def test_other_settings_and_schemes_have_their_own_place(checkout):
 
 
 def test_what_a_checkout_records_is_what_its_readme_lists_and_make_prove_surveys():
-    recorded = re.search(r"^Recorded here: the survey of `(\S+)`", (ROOT / "proofs/README.md").read_text(), re.MULTILINE)
-    surveyed_first = re.search(r"^prove:.*\n\tubp-verify opcode-range -q$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert recorded is not None and surveyed_first is not None
-    assert RECORDED == (recorded.group(1),) == (DEFAULT,)
-    assert RECORDED == tuple(p.stem.removeprefix("forms-") for p in (ROOT / "proofs").glob("forms-*.json"))
+    readme, makefile = (ROOT / "proofs/README.md").read_text(), (ROOT / "Makefile").read_text()
+    listed = re.findall(r"^Recorded here: the survey of `(\S+)`", readme, re.MULTILINE)
+    assert listed == list(RECORDED) == [DEFAULT]
+    assert re.search(r"^prove:.*\n\tubp-verify opcode-range -q$", makefile, re.MULTILINE)
+    assert [p.stem.removeprefix("forms-") for p in (ROOT / "proofs").glob("forms-*.json")] == listed
 
 
 def test_a_run_in_a_checkout_replaces_only_what_it_judged_under_the_same_settings(checkout, capsys):
