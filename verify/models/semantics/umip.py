@@ -66,8 +66,6 @@ def umip(name: str) -> Semantics:
             run.fault(TRUE, GP)
             return
         run.kernel_completes = True
-        partial = bits.uf("umip_partial", MEMORY, run.before.memory, run.before.gprs)
-        run.fault_state = replace(run.before, memory=partial)
         if operands.is_memory(run, 0):
             _store(run, dummy(name, 80 if name in {"sgdt", "sidt"} else 16))
         else:
@@ -84,6 +82,8 @@ def _store(run: Run, value: Term) -> None:
     address, stack, size = run.operand_address(), run.uses_stack_segment(), value.width // 8
     run.fault(bits.eq(address, const(-1, 64)), GP)
     made = bits.eq(access_fault("w", address, size, stack)[0], const(NO_FAULT, 8))
+    partial = bits.uf("umip_partial", MEMORY, run.before.memory, address, const(size, 16))
+    run.fault_state = replace(run.before, memory=partial)
     run.note(Access("w", address, size, value, stack, TRUE))
     run.faults.append((bits.ite(made, const(NO_FAULT, 8), const(PF, 8)), const(USER_WRITE, 32), address, FALSE))
     run.set("memory", bits.write(run.get("memory"), address, value))
