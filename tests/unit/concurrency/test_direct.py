@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sampling import sampled
 
 from verify.concurrency import interpreter
 from verify.concurrency.domains import Array, Bool, Bounded, Domain, Enum, Offset, Parameter, ThreadId, size, starts
@@ -183,7 +184,7 @@ def counted(chosen: Protocol, functions: dict[str, Callable[..., Any]], count: i
     return len(visited), transitions
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", sampled(names(), 2, ("xol-step", "inline-step-hwbp")))
 def test_engines_count_as_the_functions_themselves_run(name: str) -> None:
     chosen = protocol(name)
     module = importlib.import_module(f"verify.concurrency.protocols.{name.replace('-', '_')}")
