@@ -104,3 +104,13 @@ def test_the_emitted_program_shows_the_deviation(
     assert code == 0 and "the counterexample's state" in str(row["reproducer_state"])
     ran = subprocess.run(["sh", tmp_path / "run.sh"], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0 and ran.stdout.splitlines()[-1].startswith(f"deviation shown: {observable} (run ")
+
+
+@pytest.mark.parametrize("encoding", ["8b03", "d7", "ff23"])
+def test_what_a_handler_sees_of_a_fault_is_confirmed_where_its_assumption_is_dropped(
+    capsys: pytest.CaptureFixture[str], encoding: str
+) -> None:
+    code, row = answered(capsys, encoding, "--without-assumption", "fault-frame", "--confirm")
+    assert code == 0
+    assert str(row["kernel"]).startswith("confirmed: deviates in fault in the counterexample's state")
+    assert "signal frame: trapno" in str(row["kernel"])

@@ -30,6 +30,7 @@ from verify.live.needs import refuse_hidden
 from verify.live.uprobe import Probes
 
 PAGE: Final = mmap.PAGESIZE
+FRAME: Final = "fault-frame"                       # the assumption that leaves out what a handler sees of trapno
 CODE_PAGES: Final = 2
 SPARE: Final = tuple(LANDING + 0x0100_0000 * i for i in range(16))     # candidates for what must lie somewhere
 MINIMUM_ADDRESS: Final = 0x1_0000                   # vm.mmap_min_addr of every distribution
@@ -89,7 +90,8 @@ def instruction_text(encoding: bytes, area: int) -> bytes:
 def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = frozenset()) -> Comparison:
     """The kernel's verdict on the encoding in this situation; raises NotReproducible.
 
-    A difference that a named assumption leaves out counts where the assumption is among the `dropped` ones.
+    A difference that a named assumption leaves out counts where the assumption is among the `dropped` ones; what a
+    program's own handler is given is looked at where `fault-frame` is.
     """
     refuse_hidden((situation.encoding,))
     setting = setting_of(situation)
@@ -101,7 +103,7 @@ def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = f
     ):
         for page, protection in protected_pages(situation, setting.space):
             child.system_call(SYS_MPROTECT, page, PAGE, protection)
-        state = state_of(child, situation, setting.space)
+        state = replace(state_of(child, situation, setting.space), delivered=FRAME in dropped)
         _, plain, again = (_run(child, state, situation.origin) for _ in range(3))     # the first has the page faults
         varying = {d.observable for d in differences(plain, again, setting)}
         deviations: tuple[Deviation, ...] = ()
@@ -147,7 +149,7 @@ def state_of(child: Tracee, situation: Situation, where: Space) -> State:
 
 def _run(child: Tracee, state: State, origin: int) -> Outcome:
     child.data[:] = state.data
-    stop = child.run(state.at(origin), state.xstate)
+    stop = child.run(state.at(origin), state.xstate, state.delivered)
     return Outcome(stop, child.data[:])
 
 
