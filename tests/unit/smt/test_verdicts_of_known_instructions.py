@@ -175,3 +175,10 @@ def test_a_call_to_the_next_instruction_needs_no_shadow_stack_to_be_off():
 
 def test_every_assumption_has_a_test_of_what_depends_on_it():
     assert FALLS.keys() == ASSUMPTIONS
+
+
+@pytest.mark.parametrize("text", ["660f000500000000", "0f000d00000000", "0f010500000000", "0f012500000000"])
+def test_a_store_of_the_kernel_for_umip_fails_alike_in_both_places(text):
+    found = Judge(LINUX).judgement(bytes.fromhex(text), Cpu.AMD)
+    assert dict(found.observables)["fault"] is Verdict.PROVED
+    assert {d.observable for d in found.deviations} == {"trap", "containment"}
