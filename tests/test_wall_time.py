@@ -7,7 +7,8 @@ gate, which bounds a whole run.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ PLACES = {
     "tests.unit.test_processes:forever": WAITS,
     "tests.unit.test_processes:is_gone": WAITS,
 }
+
+
+@cache
+def uses_in_sources() -> tuple[tuple[str, str], ...]:
+    """The uses of every module that is looked at."""
+    return tuple(each for name, source in sources() for each in uses(name, source))
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -118,18 +125,22 @@ def use(node: ast.AST, of_test: bool) -> str:
     return ""
 
 
-def faults(found: Iterator[tuple[str, str]]) -> list[str]:
+def misplaced(every: Iterable[tuple[str, str]]) -> list[str]:
     """Uses outside the named places."""
-    every = (each for name, source in found for each in uses(name, source))
     return [f"{place}: {text[:60]}" for place, text in every if place not in PLACES]
 
 
+def faults(module: str, source: str) -> list[str]:
+    """Uses of one module outside the named places."""
+    return misplaced(uses(module, source))
+
+
 def test_wall_time_is_used_in_named_places_only() -> None:
-    assert faults(sources()) == []
+    assert misplaced(uses_in_sources()) == []
 
 
 def test_every_named_place_is_needed() -> None:
-    used = {place for name, source in sources() for place, _ in uses(name, source)}
+    used = {place for place, _ in uses_in_sources()}
     assert PLACES.keys() <= used
 
 
@@ -151,14 +162,14 @@ SEEDED = {
 @pytest.mark.parametrize("name", SEEDED)
 @pytest.mark.parametrize("module", ["verify.smt.x", "tests.unit.test_x"])
 def test_a_seeded_use_is_found(name: str, module: str) -> None:
-    assert len(faults(iter([(module, SEEDED[name])]))) == 1
+    assert len(faults(module, SEEDED[name])) == 1
 
 
 def test_a_test_that_sleeps_is_found() -> None:
-    assert faults(iter([("tests.unit.test_x", "import time\ndef test():\n    time.sleep(6)")]))
+    assert faults("tests.unit.test_x", "import time\ndef test():\n    time.sleep(6)")
 
 
 def test_what_is_allowed_is_not_found() -> None:
     """A docstring, a solver's resources, a named place, and a bound of nothing."""
     source = 'def asked(s):\n    """No timeout."""\n    s.set(rlimit=5)\n    perf_counter()\nx = Limits(seconds=0.0)'
-    assert faults(iter([("verify.concurrency.unbounded.solvers", source)])) == []
+    assert faults("verify.concurrency.unbounded.solvers", source) == []
