@@ -153,10 +153,10 @@ def engines_agree(chosen: Protocol, threads: int) -> None:
         assert disagreements(model) == []
 
 
-def test_engines_agree_on_random_protocols_most_of_which_are_small_enough() -> None:
+def test_engines_agree_on_random_protocols_many_of_which_are_small_enough() -> None:
     COMPARED.clear()
     engines_agree()
-    assert sum(COMPARED) * 2 > len(COMPARED) > 0
+    assert sum(COMPARED) * 3 > len(COMPARED) > 0
 
 
 @NEEDS_C
