@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,15 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return lines[0]
 
 
-@pytest.fixture
+@contextmanager
 def no_room() -> Iterator[None]:
-    """No file can grow: as on a full disk."""
+    """No file of this process can grow: as on a full disk.  Held for a command alone: test reports are files too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("home", ["/proc/none", "/dev/null"])
@@ -60,14 +63,16 @@ def test_a_folder_where_a_manifest_should_be(tmp_path: Path, capsys: pytest.Capt
     assert "ref-count.json" in line
 
 
-def test_a_disk_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str], no_room: None) -> None:
-    assert "too large" in refused(capsys, *SURVEY, "--ledger", str(tmp_path))
+def test_a_disk_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with no_room():
+        line = refused(capsys, *SURVEY, "--ledger", str(tmp_path))
+    assert "too large" in line
 
 
-def test_a_reproducer_for_which_there_is_no_room(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], no_room: None
-) -> None:
-    assert "too large" in refused(capsys, "insn", "4889d8", "--emit-reproducer", str(tmp_path))
+def test_a_reproducer_for_which_there_is_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with no_room():
+        line = refused(capsys, "insn", "4889d8", "--emit-reproducer", str(tmp_path))
+    assert "too large" in line
 
 
 def test_a_place_that_is_none_is_wrong_usage_where_it_was_named(
