@@ -76,7 +76,7 @@ def test_what_is_right_is_proved(text, cpu):
 
 @pytest.mark.parametrize("text", ["66ffd3", "66ff13", "66ff1500000000", "66ff1b"])
 def test_a_call_restarted_at_the_end_of_a_mapping_faults_where_the_bare_one_does_not(text):
-    found = JUDGE.judgement(bytes.fromhex(text), Cpu.AMD)  # the second run pushes above the end: SIGSEGV, after two hits
+    found = JUDGE.judgement(bytes.fromhex(text), Cpu.AMD)  # the second run pushes above the end: SIGSEGV
     assert {"fault", "next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
     fault = next(d for d in found.deviations if d.observable == "fault")
     shown = counterexample(replace(found, deviations=(fault,)), ASSUMPTIONS)
