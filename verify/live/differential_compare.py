@@ -130,7 +130,7 @@ class Comparison:
                 self.ends[i] = expected, True
             if self._faulted(i, model, expected, number):
                 raised = RAISED.get(number, ()) if expected.vectors[0] == NO_FAULT else ()
-                worlds = [expected.left(model.evaluate(expected.env, w)) for w in raised]  # type: ignore[arg-type]
+                worlds = [expected.left(model.evaluate(expected.env, w)) for w in raised]
                 self._unchanged_but(i, worlds or expected.faulted)
         elif self._ended(i, expected, kind):
             self._completed(i, expected)

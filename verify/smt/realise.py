@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from verify.models.bits import Opaque, Term, postorder
-from verify.models.evaluation import DATAPATH, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
+from verify.models.evaluation import DATAPATH, SOMETIMES, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
 from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS, PF, Access, symbolic_state
 from verify.models.problems import own_values, problem
@@ -77,7 +77,7 @@ class _Case:
 def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> Realised | str:
     """The state in which a program can show the deviation; in words why there is none."""
     keys = {f[:3] for f in deviation.witness.faults}
-    if DATAPATH in keys:
+    if keys & {DATAPATH, SOMETIMES}:
         return "the datapath's own exception decides, which no state forces"
     if UNMAPPED_CODE in keys:
         return "part of the instruction would have to be unmapped"
