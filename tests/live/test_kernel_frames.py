@@ -73,7 +73,8 @@ def test_a_short_call_at_the_end_of_a_mapping_is_restarted(program, code, below)
     assert (bare["rsp"], bare["hits"]) == (TOP - below - 2, 0)
     assert (probed["rsp"], probed["rip"], probed["hits"]) == (TOP - below + 6, 0x10000100, 2)
     found = Judge(LINUX).judgement(bytes.fromhex(code), Cpu.AMD)
-    assert {"next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
+    assert (bare["address"], probed["signal"], probed["address"]) == (0, 11, TOP - below + 4)  # target 0; second push
+    assert {"fault", "next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
 
 
 @pytest.mark.needs("amd")  # the far pointer is read with 6 bytes

@@ -230,5 +230,5 @@ def _without(name: str, p: Probe, material: Problem, built: _Built) -> Sides:
     if name in SHOWN:
         return here, SHOWN[name](there, built.state)
     if name == "code-mapped":
-        return fetched(here, material.site), there
+        return fetched(here, material.site, built.state), there
     return sides(p, material)[1]

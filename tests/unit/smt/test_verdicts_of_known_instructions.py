@@ -3,6 +3,8 @@
 Facts: a probed instruction run against an unprobed one on Linux 6.18, and arch/x86/kernel/uprobes.c of that version.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from verify.explain import CPUS, encoding_row
@@ -70,6 +72,22 @@ def test_what_is_right_is_proved(text, cpu):
     found = JUDGE.judgement(bytes.fromhex(text), cpu)
     assert found.verdict is Verdict.PROVED, found.reason
     assert found.deviations == ()
+
+
+@pytest.mark.parametrize("text", ["66ffd3", "66ff13", "66ff1500000000", "66ff1b"])
+def test_a_call_restarted_at_the_end_of_a_mapping_faults_where_the_bare_one_does_not(text):
+    found = JUDGE.judgement(bytes.fromhex(text), Cpu.AMD)  # the second run pushes above the end: SIGSEGV
+    assert {"fault", "next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
+    fault = next(d for d in found.deviations if d.observable == "fault")
+    shown = counterexample(replace(found, deviations=(fault,)), ASSUMPTIONS)
+    assert dict(shown.in_place)["fault vector"] == "0xff"  # none
+    assert dict(shown.displaced)["fault vector"] in {"0x0e", "0x0c"}  # #PF, or #SS beyond the canonical addresses
+    assert (dict(shown.in_place)["hits at the fault"], dict(shown.displaced)["hits at the fault"]) == ("0x01", "0x02")
+
+
+def test_a_return_address_over_all_that_a_far_call_pushed_does_not_fail():
+    found = JUDGE.judgement(bytes.fromhex("ff1b"), Cpu.AMD)  # two pushes of 4 bytes, and the kernel's 8 over both
+    assert [d.observable for d in found.deviations] == ["memory-values"]
 
 
 def test_pushed_flags_differ_in_the_trap_flag_alone():
