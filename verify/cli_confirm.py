@@ -157,8 +157,15 @@ def kernel(request: Request) -> int:
         return interrupted()
     request.kept(partial(kept, document))
     request.kept(partial(store, record(agreement.comparisons)))
-    otherwise = any(w["disagreements"] for w in ways.values())
-    return REFUTED if document["unsound"] or otherwise else FAULT if document["lost"] else 0
+    return kernel_status(document)
+
+
+def kernel_status(document: Any) -> int:
+    """REFUTED where model and kernel disagree on an encoding, a state or how it is run; FAULT for what is lost."""
+    ways = (document[name]["disagreements"] for name in WAYS if name in document)
+    if document["disagreements"] or document["apart"] or any(ways):
+        return REFUTED
+    return FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:

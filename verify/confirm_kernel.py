@@ -7,6 +7,7 @@ on that alone is predicted identical.
 
 from __future__ import annotations
 
+import gc
 import platform
 import time
 from collections import Counter
@@ -34,7 +35,7 @@ from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict
 
-TASK: Final = 3000  # encodings of the corpus, of which most are wanted
+TASK: Final = 10000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
@@ -254,6 +255,7 @@ Answer = tuple[list[Row], Counter[str]]
 def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
     """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
     cpu = machine_cpu()
+    gc.freeze()  # what the parent has made stays
     with KernelJudge() as kernel:
         predictor = Predictor(judge, cpu)
 
@@ -303,7 +305,7 @@ def compared(
     with KernelJudge():
         pass
     begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
-    with closing(dealt(_tasks(step, seconds), begin, jobs)) as answers:
+    with closing(dealt(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
         for task, answer in answers:
             if isinstance(answer, Lost):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")

@@ -1,0 +1,90 @@
+"""What a state is certain to show, and what follows from it: no alarm where model and kernel mean the same.
+
+Each row is an encoding that was an alarm once; with what is known of its kind taken away it is one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from verify import confirm_states
+from verify.confirm_kernel import Predictor, machine_cpu
+from verify.live import kernel_placement
+from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel_kinds import HANDLER, OPERAND_EDGE
+from verify.live.kernel_placement import ORDINARY, available
+from verify.live.kernel_state import STANDARD
+from verify.models.isa.forms import Cpu
+from verify.models.schemes.registry import SCHEMES
+from verify.smt.judge import Judge
+
+pytestmark = [pytest.mark.live, pytest.mark.needs("avx2", "uprobes", "modelled-kernel")]
+BELOW, SYSTEM_CALL = "displacements below 0", "system call behind"
+Patch = pytest.MonkeyPatch
+ENVIRONMENT, THERE = confirm_states.environment, confirm_states._There.function
+
+
+def no_segments(state: Any, setting: Any, busy: int = 0) -> dict[str, Any]:
+    """The state as if fs and gs were based at 0."""
+    return ENVIRONMENT(state, setting, busy) | {"fs_base": 0, "gs_base": 0}
+
+
+def all_aligned(patch: Patch) -> None:
+    patch.setattr(confirm_states, "UNALIGNED", {cpu: () for cpu in Cpu})
+
+
+ROWS: tuple[tuple[str, str, Callable[[Patch], None]], ...] = (
+    ("41468d35382400f8", BELOW, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),        # lea r14d
+    ("482e8d05b8240008", SYSTEM_CALL, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),  # lea eax
+    ("64c4e161740f", OPERAND_EDGE, lambda p: p.setattr(confirm_states, "environment", no_segments)),
+    ("48660f3a61352e7e000811", STANDARD, all_aligned),                                            # pcmpestri
+    ("c4e23190140e", STANDARD, lambda p: p.setattr(confirm_states, "_gathers", lambda _: False)),
+)
+SHA = ("482e0f38c8056f7e0008", "482e0f38cd05ef770008")  # sha1nexte and sha256msg2, read where nothing is aligned
+OTHERS = (("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", "branch behind"), ("48669d", BELOW))
+
+
+@pytest.fixture(name="shown", scope="module")
+def _shown() -> dict[str, Comparison]:
+    found: dict[str, Comparison] = {}
+    rows = (*(r[:2] for r in ROWS), *((e, STANDARD) for e in SHA), *OTHERS)
+    with KernelJudge() as judge:
+        for kind in dict.fromkeys(kind for _, kind in rows):
+            encodings = [e for e, k in rows if k == kind]
+            seen = judge.compare(map(bytes.fromhex, encodings), hits=1, wanted=frozenset({kind}), each=True)
+            found |= dict(zip(encodings, seen, strict=True))
+    return found
+
+
+def apart(comparison: Comparison) -> int:
+    """In how many states the kernel did something else, for a judge that has seen nothing yet."""
+    return len(Predictor(Judge(SCHEMES["linux-uprobes-6.18"]), machine_cpu()).row(comparison).apart)
+
+
+@pytest.mark.parametrize(("encoding", "kind", "seed"), ROWS, ids=[row[0] for row in ROWS])
+def test_alarm_is_mended_and_comes_back_with_the_fault(
+    shown: dict[str, Comparison], monkeypatch: Patch, encoding: str, kind: str, seed: Callable[[Patch], None]
+) -> None:
+    assert shown[encoding].shown
+    assert apart(shown[encoding]) == 0
+    seed(monkeypatch)
+    assert apart(shown[encoding]) > 0
+
+
+@pytest.mark.parametrize("encoding", [*SHA, *(row[0] for row in OTHERS)])
+def test_what_follows_from_what_is_predicted_is_no_alarm(shown: dict[str, Comparison], encoding: str) -> None:
+    assert shown[encoding].shown
+    assert apart(shown[encoding]) == 0
+
+
+def test_registers_that_the_code_behind_leaves_alone_must_show(
+    shown: dict[str, Comparison], monkeypatch: Patch
+) -> None:
+    placement = next(p for p in available() if p.tail == ORDINARY)
+    assert "rax" not in placement.overwritten
+    comparison = shown["41468d35382400f8"]
+    monkeypatch.setattr(kernel_placement, "OVERWRITTEN", {ORDINARY: frozenset({"r12", "r13", "r15"})})
+    assert apart(comparison) > 0
