@@ -14,7 +14,7 @@ from verify import confirm_states
 from verify.confirm_kernel import Predictor, machine_cpu
 from verify.live import kernel_placement
 from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_kinds import HANDLER, OPERAND_EDGE
+from verify.live.kernel_kinds import HANDLER, OPERAND_EDGE, STACK_EDGE
 from verify.live.kernel_placement import ORDINARY, available
 from verify.live.kernel_state import STANDARD
 from verify.models.isa.forms import Cpu
@@ -88,3 +88,16 @@ def test_registers_that_the_code_behind_leaves_alone_must_show(
     comparison = shown["41468d35382400f8"]
     monkeypatch.setattr(kernel_placement, "OVERWRITTEN", {ORDINARY: frozenset({"r12", "r13", "r15"})})
     assert apart(comparison) > 0
+
+
+def test_failed_push_of_a_vector_instruction_that_is_taken_for_a_call_restarts_it() -> None:
+    """VPSUBSB xmm0, xmm2, xmm1: rsp grows by 8 until the push succeeds, at the first page's start or never."""
+    with KernelJudge() as judge:
+        data, kinds = iter([bytes.fromhex("c5e9e8c1")]), frozenset({STANDARD, STACK_EDGE})
+        found = next(judge.compare(data, hits=1, wanted=kinds, each=True))
+    seen = {(d.state, d.difference.observable): d.difference.detail for d in found.deviations}
+    assert seen["stack-edge start+0", "hits"] == "2 hits in one run"
+    assert ("stack-edge start+8", "hits") not in seen
+    assert ", runaway (" in seen["fault", "fault"]
+    assert int(seen["fault", "hits"].split()[0]) > 100
+    assert apart(found) == 0
