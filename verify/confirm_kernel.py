@@ -37,6 +37,7 @@ from verify.smt.verdicts import Verdict
 
 TASK: Final = 10000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
+ELSEWHERE: Final = "deviates in other states"  # than those in which the encoding was run
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
@@ -113,8 +114,15 @@ class Predictor:
         assumed = tuple(sorted({reason for _, reason in rows if reason}))
         frame = _wrong_frame(judgement, comparison)
         states, apart = self._one_by_one(judgement, comparison)
+        if (said, seen) == ("deviates", "identical") and states and not self._somewhere(comparison):
+            said = ELSEWHERE
         bare = replace(comparison, shown=())
         return Row(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
+
+    def _somewhere(self, comparison: Comparison) -> bool:
+        """Whether anything is predicted to deviate in one of the states that it was run in."""
+        shown = ((self._judge.judgement(s.encoding, self._cpu), s) for s in comparison.shown)
+        return any(self._states.deviating(judgement, s).observables for judgement, s in shown)
 
     def _one_by_one(self, judgement: Judgement, comparison: Comparison) -> tuple[int, tuple[Apart, ...]]:
         """The states that the assumptions allow, predicted each for itself where the model says something."""
@@ -198,7 +206,8 @@ class Agreement:
         self.states += found.states
         self.apart += found.apart
         self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
-        if found.said not in {"nothing", found.seen} or found.frame:
+        elsewhere = (found.said, found.seen) == (ELSEWHERE, "identical")
+        if (found.said not in {"nothing", found.seen} and not elsewhere) or found.frame:
             self.disagreements.append(found)
 
     @property

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from verify import confirm_states
-from verify.confirm_kernel import Predictor, machine_cpu
+from verify.confirm_kernel import ELSEWHERE, Agreement, Predictor, Row, machine_cpu
 from verify.live import kernel_placement
 from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_kinds import HANDLER, OPERAND_EDGE, STACK_EDGE
+from verify.live.kernel_kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
 from verify.live.kernel_placement import ORDINARY, available
 from verify.live.kernel_state import STANDARD
 from verify.models.isa.forms import Cpu
@@ -59,9 +59,14 @@ def _shown() -> dict[str, Comparison]:
     return found
 
 
+def row(comparison: Comparison) -> Row:
+    """What a judge that has seen nothing yet makes of it."""
+    return Predictor(Judge(SCHEMES["linux-uprobes-6.18"]), machine_cpu()).row(comparison)
+
+
 def apart(comparison: Comparison) -> int:
-    """In how many states the kernel did something else, for a judge that has seen nothing yet."""
-    return len(Predictor(Judge(SCHEMES["linux-uprobes-6.18"]), machine_cpu()).row(comparison).apart)
+    """In how many states the kernel did something else."""
+    return len(row(comparison).apart)
 
 
 @pytest.mark.parametrize(("encoding", "kind", "seed"), ROWS, ids=[row[0] for row in ROWS])
@@ -101,3 +106,17 @@ def test_failed_push_of_a_vector_instruction_that_is_taken_for_a_call_restarts_i
     assert ", runaway (" in seen["fault", "fault"]
     assert int(seen["fault", "hits"].split()[0]) > 100
     assert apart(found) == 0
+
+
+def test_what_is_refuted_in_states_that_were_not_run_is_no_disagreement(monkeypatch: Patch) -> None:
+    """A far call deviates where its pointer leads to the 32-bit segment, in none of the standard states."""
+    with KernelJudge() as judge:
+        standard, far = (next(judge.compare(iter([bytes.fromhex("48ff1b")]), hits=1, wanted=frozenset({k}), each=True))
+                         for k in (STANDARD, FAR_32))
+    assert (row(far).said, row(far).seen) == ("deviates", "deviates")
+    found = Agreement()
+    found.take(row(standard))
+    assert (dict(found.counts), found.disagreements) == ({(ELSEWHERE, "identical"): 1}, [])
+    monkeypatch.setattr(confirm_states.States, "deviating", lambda *_: confirm_states.Predicted(frozenset({"gprs"})))
+    found.take(row(standard))
+    assert [r.said for r in found.disagreements] == ["deviates"]
