@@ -184,6 +184,18 @@ def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict
     assert "CAP_PERFMON" in ran.stdout and "mount -t tracefs" in ran.stdout
 
 
+def test_script_in_a_folder_of_others_says_so(tmp_path: Path, states: dict[str, State]) -> None:
+    emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        script = shutil.copy(tmp_path / "run.sh", folder)
+        ran = subprocess.run(
+            ["sh", script], capture_output=True, text=True, timeout=SECONDS, check=False, user=65534, group=65534,
+            extra_groups=[],
+        )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (NOT_HERE, f"cannot be shown here: {folder} cannot be written\n")
+
+
 def insn(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
     code = status(["insn", *arguments, "--cpu", "amd", "--format", "json"])
     return code, json.loads(capsys.readouterr().out)
