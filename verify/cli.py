@@ -2,7 +2,7 @@
 
 Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64
 wrong usage; 70 a fault of our own; 74 the environment refuses (disk full, a place that cannot be written); 130
-interrupted (what was proved is in the ledger).
+interrupted (what was proved is in the ledger); 141 the reader closed the pipe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from verify import __version__
-from verify.cli_status import ENVIRONMENT, FAULT, INTERRUPTED, USAGE
+from verify.cli_status import ENVIRONMENT, FAULT, INTERRUPTED, READER_LEFT, USAGE
 from verify.live.hiding import HidingError
 
 COMMANDS: Final = {  # command -> module:attribute, imported when asked for: start-up time is part of the interface
@@ -69,10 +69,23 @@ def _delivered() -> int:
     """0 where all that was printed has been written; else the status that says so, and the rest is thrown away."""
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python itself flushes once more at its end
+        _throw_away()
         return _refused(error)
     return 0
+
+
+def _throw_away() -> None:
+    """What is printed from now on goes nowhere; Python itself flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _reader_left() -> int:
+    """The status of a command whose reader closed the pipe, as `head` does: no error."""
+    _throw_away()
+    return READER_LEFT
 
 
 def _refused(error: OSError) -> int:
@@ -85,11 +98,16 @@ def _refused(error: OSError) -> int:
 
 def status(arguments: list[str] | None = None) -> int:
     """The exit status of a command line."""
+    output = sys.stdout
     try:
         result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
+    except SystemExit:
+        if sys.stdout is not output:  # click replaces it before it ends with 1 for a closed pipe
+            return _reader_left()
+        raise
     except click.Abort:
         click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
         return INTERRUPTED
@@ -100,8 +118,7 @@ def status(arguments: list[str] | None = None) -> int:
         click.echo(f"ubp-verify: {error}", err=True)
         return USAGE
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return _reader_left()
     except OSError as error:
         return _refused(error)
     except Exception as error:

@@ -81,6 +81,8 @@ def semantics(request: Request) -> int:
     if broken_off:
         return interrupted()
     request.kept(partial(keep, summary))
+    if not (summary.executed or summary.lost):
+        return unavailable("no form of these ranges could be executed: " + "; ".join(set(summary.skipped.values())))
     return REFUTED if summary.unexplained else FAULT if summary.lost else 0
 
 

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -71,7 +71,7 @@ def test_a_disk_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_reproducer_for_which_there_is_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with no_room():
-        line = refused(capsys, "insn", "4889d8", "--emit-reproducer", str(tmp_path))
+        line = refused(capsys, "insn", "9c", "--emit-reproducer", str(tmp_path))
     assert "too large" in line
 
 
@@ -110,3 +110,16 @@ def test_an_output_that_is_closed() -> None:
         ["sh", "-c", f"{sys.executable} -m verify.cli --help >&-"], capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stderr) == (74, "ubp-verify: standard output is closed\n")
+
+
+@pytest.mark.parametrize("arguments", [["forms"], ["classify", "-"], ["classify", "-", "--format", "json"]])
+def test_a_reader_that_has_had_enough_ends_a_command_quietly(arguments: list[str]) -> None:
+    """As `| head -1` does; 1 would say that something is refuted."""
+    command = [sys.executable, "-m", "verify.cli", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdin and run.stdout and run.stderr
+        run.stdout.close()
+        with suppress(BrokenPipeError):
+            run.stdin.write(b"4889d8\n" * 20_000)
+            run.stdin.close()
+        assert (run.stderr.read(), run.wait()) == (b"", 141)
