@@ -2,8 +2,9 @@
 syntax tree, is in a named place, where it only reports or serves a user's own choice.
 
 Bounds are counted work: a solver's resource units, states, views, rounds (`verify.concurrency.explored.Limits`). Of the
-tests, those of the processor and of the kernel are left out: what they wait for happens outside. So is that of the
-gate, which bounds a whole run.
+tests, those of the processor and of the kernel may sleep and bound the programs that they start (a program that is
+stopped skips its test, tests/live/conftest.py), since what they wait for happens outside; clocks they have none. The
+gate's test is left out, which bounds a whole run.
 """
 
 import ast
@@ -15,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JUDGING = ("concurrency", "models", "smt")  # packages whose verdicts are the same on every machine
-ELSEWHERE = ("tests/live/", "tests/unit/live/", "tests/unit/test_ci.py", "tests/test_wall_time.py")
+OUTSIDE = ("tests.live.", "tests.unit.live.")  # what these wait for happens outside
+ELSEWHERE = ("tests/unit/test_ci.py", "tests/test_wall_time.py")
 CLOCKS = {"clock_gettime", "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
           "thread_time", "time_ns", "times"}  # fmt: skip
 STAMPS = {"time.time", "datetime.now", "datetime.utcnow", "signal.alarm", "signal.setitimer", "threading.Timer"}
@@ -45,8 +47,11 @@ PLACES = {
     "verify.concurrency.unbounded.solvers:asked": CHOSEN,
     "verify.concurrency.unbounded.verdicts:prove_any": REPORTED,
     "verify.concurrency.unbounded.views:views": CHOSEN,
+    "tests.live.reproducers:main": CHOSEN,
+    "tests.live.test_executor_state:test_interrupted_call_leaves_a_usable_executor": WAITS,
     "tests.mutants.semantics_score:main": CHOSEN,
     "tests.property.register_access:main": REPORTED,
+    "tests.sweep_continuations:main": REPORTED,
     "tests.unit.concurrency.test_interrupt:cpu_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
@@ -91,7 +96,7 @@ def uses(module: str, source: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             owners |= dict.fromkeys(ast.walk(node), f"{module}:{node.name}")
     for node in ast.walk(tree):
-        said = use(node, module.startswith("tests.")) if node not in texts else ""
+        said = use(node, module.startswith("tests."), module.startswith(OUTSIDE)) if node not in texts else ""
         if said:
             yield owners.get(node, module), said
 
@@ -105,21 +110,23 @@ def docstring(node: ast.AST) -> ast.AST | None:
     return None
 
 
-def use(node: ast.AST, of_test: bool) -> str:
+def use(node: ast.AST, of_test: bool, outside: bool) -> str:
     """How a node depends on wall time, empty where it does not."""
     match node:
         case ast.Attribute(attr=name) | ast.Name(id=name) if name in CLOCKS:
             return name
         case ast.Attribute(value=ast.Name(id=owner), attr=name) if f"{owner}.{name}" in STAMPS:
             return f"{owner}.{name}"
+        case ast.alias(name=name) if name in CLOCKS:
+            return name
+        case _ if outside:
+            return ""
         case ast.Attribute(attr="sleep") | ast.alias(name="sleep") if of_test:
             return "sleep"
         case ast.keyword(arg=str(name)) | ast.arg(arg=name) if any(limit in name for limit in LIMITS):
             return name
         case ast.keyword(arg="seconds", value=ast.Constant(value=value)) if value:
             return f"seconds={value}"
-        case ast.alias(name=name) if name in CLOCKS:
-            return name
         case ast.Constant(value=str(text)) if any(limit in text for limit in LIMITS):
             return text
     return ""
@@ -163,6 +170,11 @@ SEEDED = {
 @pytest.mark.parametrize("module", ["verify.smt.x", "tests.unit.test_x"])
 def test_a_seeded_use_is_found(name: str, module: str) -> None:
     assert len(faults(module, SEEDED[name])) == 1
+
+
+def test_a_clock_in_a_live_test_is_found_and_a_bounded_program_is_not() -> None:
+    source = "def f(p):\n    time.sleep(1)\n    p.wait(timeout=60)\n    assert time.monotonic() < 5"
+    assert faults("tests.live.test_x", source) == ["tests.live.test_x:f: monotonic"]
 
 
 def test_a_test_that_sleeps_is_found() -> None:

@@ -15,7 +15,7 @@ from verify.confirm_counterexample import confirmed_state, staged
 from verify.confirm_kernel import UNSEEN
 from verify.live.capabilities import processor
 from verify.live.kernel import Comparison, KernelJudge, idle_child
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel_child import Tracee
 from verify.live.kernel_confirm import Situation
 from verify.live.kernel_kinds import FLAG_BITS_SET, HANDLER, kinds
 from verify.live.kernel_state import State, standard_states

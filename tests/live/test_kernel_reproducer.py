@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,10 +85,8 @@ def test_a_refused_probe_is_not_shown(tmp_path: Path, states: dict[str, State]) 
 
 
 def test_an_instruction_that_does_not_end_is_stopped(tmp_path: Path, states: dict[str, State]) -> None:
-    begun = time.monotonic()
     code, lines = shown(tmp_path, in_state("ebfe", states["plain"]))
     assert code == NOT_SHOWN and lines[-1].startswith("not shown: identical in 3 runs with ")
-    assert time.monotonic() - begun < SECONDS
 
 
 def test_program_and_judge_see_the_same(tmp_path: Path, states: dict[str, State]) -> None:

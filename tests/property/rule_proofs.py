@@ -194,7 +194,7 @@ def numbered(value: int, width: int) -> Number:
 
 
 def known(value: Any) -> Any:
-    """A value that is true or false; the truth of an unknown is no statement, though Python takes each object for true."""
+    """A value that is true or false; that of an unknown is no statement, though Python takes each object for true."""
     if isinstance(value, Term | Numeral):
         raise TypeError("asks whether an unknown is true")
     return value

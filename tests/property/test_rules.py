@@ -167,8 +167,8 @@ def test_a_rule_that_says_nothing_is_not_proved():
 
 
 @pytest.mark.parametrize(("condition", "result"), [
-    ("n >= width or n == 37", "const(0, width)"), ("not (n == 0)", "const(0, width)"), ("8 <= n != 37", "const(0, width)"),
-    ("n >= width", "x if n == 37 else const(0, width)"),
+    ("n >= width or n == 37", "const(0, width)"), ("not (n == 0)", "const(0, width)"),
+    ("8 <= n != 37", "const(0, width)"), ("n >= width", "x if n == 37 else const(0, width)"),
 ])  # fmt: skip
 def test_a_rule_that_asks_whether_an_unknown_is_true_has_no_statement(condition, result):
     """Python takes each object for true: what is proved would not be what the constructor, on numbers, does."""
