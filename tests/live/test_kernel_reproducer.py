@@ -23,7 +23,7 @@ from verify.live.reproducer import Account, emit, standard_situation
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "cc")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "cc", "xsave")]
 SHOWN, NOT_SHOWN, NOT_HERE = 0, 1, 2
 PAGE = 4096
 IN_OWN_MOUNTS = ("unshare", "--mount", "sh", "-c")
