@@ -60,7 +60,7 @@ class Probe:
 
     @property
     def _is_unchanged(self) -> bool:
-        return _is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
+        return is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
 
     @property
     def relation(self) -> str:
@@ -75,7 +75,7 @@ class Probe:
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         relation = self.relation
-        plan = None if relation == "concrete" else _plan_key(self)
+        plan = None if relation == "concrete" else plan_key(self.plan, cast(Decoded, self.decoded))
         if plan is None:
             return "concrete", self.data[:16], cpu_of(self.decoded)
         return _structure_key(self), plan, relation
@@ -112,7 +112,7 @@ def undefined_without(p: Probe) -> tuple[str, ...]:
 _PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own
 
 
-def _is_plain_copy(plan: Plan) -> bool:
+def is_plain_copy(plan: Plan) -> bool:
     """Whether the slot is the original bytes whatever they are; schemes share slots, so each is looked at once."""
     if not isinstance(plan, Step):
         return True
@@ -302,9 +302,8 @@ def is_vendor_specific(opcode: Opcode) -> bool:
     return opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
 
 
-def _plan_key(p: Probe) -> tuple[object, ...] | None:
-    """The plan without its bytes; None where a field of it is none of the instruction's own."""
-    plan, d = p.plan, cast(Decoded, p.decoded)
+def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
+    """The plan for an instruction without its bytes; None where a field of it is none of the instruction's own."""
     match plan:
         case Refuse():
             return ("refuse", plan.reason)
