@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final, cast
 
 from verify.models.bits import Term, load, postorder
+from verify.models.copies import is_plain_copy
 from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Addressing
 from verify.models.machine import NO_FAULT, OBSERVABLES, Access, State
@@ -22,7 +23,7 @@ from verify.models.schemes.execution import SHOWN
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
 from verify.models.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.semantics.transactions import ACTIVE
-from verify.models.sites import Probe, is_plain_copy, plan_key, undefined_without
+from verify.models.sites import Probe, plan_key, undefined_without
 from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
 from verify.smt.decide import Decisions, decide, question, world_of
@@ -84,7 +85,7 @@ class _Built:
 
 
 class Dependence:
-    """What verdicts rest on under the builder's assumptions; `decisions` keeps what is decided with one of them dropped."""
+    """What verdicts rest on under the builder's assumptions; `decisions` keeps what is decided without one of them."""
 
     def __init__(self, builder: Builder, decisions: Decisions) -> None:
         self.builder, self.assumptions, self.decisions = builder, builder.assumptions, decisions

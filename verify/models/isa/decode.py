@@ -74,8 +74,14 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     return _decoded(window[: instruction.len], code, cpu)
 
 
+def library_reads(data: bytes, cpu: Cpu) -> tuple[int, int]:
+    """The library's code and length in bytes of what starts at the first byte; code 0 where it is no instruction."""
+    instruction = _Decoder(64, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
+    return instruction.code, instruction.len
+
+
 def placed_as(form: Form, data: bytes, cpu: Cpu, known: Layout | None) -> Decoded | None:
-    """What the whole of data decodes to where it is this form, else None; with `known`, its layout if it is the form."""
+    """What the whole of data decodes to where it is this form, else None; `known`: the layout that it has then."""
     instruction = _Decoder(64, data, _AMD if cpu is Cpu.AMD else 0).decode()
     code = instruction.code
     if code in {0, _PAUSE} or len(data) > MAX_LENGTH:

@@ -54,12 +54,15 @@ def decoded_representatives(form: Form, cpu: Cpu) -> Iterator[Decoded]:
     plain = plain_parts(form, cpu)
     if plain is None:
         return
-    patterns = _patterns(_Alike(form, plain))
+    yield from _placed(form, cpu, _patterns(_Alike(form, plain)))
+
+
+def _placed(form: Form, cpu: Cpu, patterns: _Patterns) -> Iterator[Decoded]:
+    """What of the patterns is the form, its opcode put in."""
     name = naming_byte(form.opcode) - patterns.name
     seen: set[bytes] = set()
-    for i, (data, at) in enumerate(patterns.found):
-        if name:
-            data = data[:at] + bytes((data[at] + name,)) + data[at + 1 :]
+    for i, (like, at) in enumerate(patterns.found):
+        data = like[:at] + bytes((like[at] + name,)) + like[at + 1 :] if name else like
         if data not in seen:
             seen.add(data)
             decoded = placed_as(form, data, cpu, patterns.layouts.get(i))
@@ -226,33 +229,41 @@ def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
 
 def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[bytes]:
     """Legal encodings that compilers never make: repeated or misplaced REX, many prefixes, up to 15 bytes."""
+    for decoded in decoded_irregular(form, cpu):
+        yield decoded.data
+
+
+def decoded_irregular(form: Form, cpu: Cpu) -> Iterator[Decoded]:
+    """As `irregular_representatives`, decoded."""
     plain = plain_parts(form, cpu)
-    if plain is None:
-        return
-    seen: set[bytes] = set()
-    for data in _irregular(form, plain):
-        if data not in seen:
-            seen.add(data)
-            if decoded_as(form, data, cpu) is not None:
-                yield data
+    if plain is not None:
+        yield from _placed(form, cpu, _irregular_patterns(_Alike(form, plain)))
 
 
-def _irregular(form: Form, plain: Parts) -> Iterator[bytes]:
+@lru_cache(maxsize=KINDS)
+def _irregular_patterns(alike: _Alike) -> _Patterns:
+    found = dict.fromkeys(_irregular(alike.form, alike.plain))
+    return _Patterns(tuple(found), naming_byte(alike.form.opcode), {})
+
+
+def _irregular(form: Form, plain: Parts) -> Iterator[tuple[bytes, int]]:
+    """Bytes, with the offset of the one that names the opcode."""
     for parts in (plain, plain._replace(reg=5, rex=0)):
-        whole = assemble(form, parts)
+        whole, at = pattern(form, parts)
         for first in (b"\x40", b"\x4f"):
-            yield _with_rex_first(whole, first)  # REX REX, only the last one counts
-            yield first + whole  # REX before the needed prefixes
-            yield first + b"\x64" + whole
-            yield first + b"\x3e" + whole
-            yield b"\x64" + first + b"\x67" + whole
-    whole = assemble(form, plain)
+            yield _with_rex_first(whole, first), at + 1  # REX REX, only the last one counts
+            yield first + whole, at + 1  # REX before the needed prefixes
+            yield first + b"\x64" + whole, at + 2
+            yield first + b"\x3e" + whole, at + 2
+            yield b"\x64" + first + b"\x67" + whole, at + 3
+    whole, at = pattern(form, plain)
     for many in (b"\x26\x2e\x36\x3e\x64", b"\x64\x65\x67\x2e\x36", b"\x64\x67\x65\x67\x64", b"\x66\x67\x64\x65\xf2",
                  b"\x66\x67\x64\x65\xf3", b"\xf2\xf3\x64\x65\x67\x3e", b"\x67" * 5, b"\x66" * 5):  # fmt: skip
-        yield many + whole
-        yield b"\x67" + many + whole
+        yield many + whole, len(many) + at
+        yield b"\x67" + many + whole, 1 + len(many) + at
     for filler in (b"\x64", b"\x67", b"\x66", b"\x3e"):
-        yield filler * (15 - len(whole)) + whole
+        count = 15 - len(whole)
+        yield filler * count + whole, max(count, 0) + at
 
 
 def _with_rex_first(whole: bytes, rex: bytes) -> bytes:
