@@ -38,7 +38,8 @@ def main() -> None:
         for turn in range(options.runs + 1):
             for root, runs in found.items():
                 one = measured(root, options.command)
-                runs += [one] if turn else []
+                if turn:
+                    runs.append(one)
     here, there = (median(found[root]) for root in (ROOT, options.baseline))
     ratio = round(float(str(there["cpu_s"])) / float(str(here["cpu_s"])), 2)
     result = {"command": " ".join(options.command), "here": here, "baseline": there, "times_less_cpu": ratio}

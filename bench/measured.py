@@ -17,7 +17,7 @@ PACKAGES = ("z3-solver", "iced-x86", "capstone")
 
 
 def run(arguments: Sequence[str], output: Path = Path(os.devnull), root: Path = ROOT) -> dict[str, float]:
-    """One run of the `ubp-verify` of a checkout: seconds of wall and processor (children included), and MiB of its largest process.
+    """One run of a checkout: seconds of wall and processor (children included), and MiB of its largest process.
 
     Raises RuntimeError for an exit status other than 0 and 2.
     """

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from verify.models.bits import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
@@ -19,8 +19,10 @@ from verify.models.machine import NO_FAULT
 from verify.smt.candidates import candidates
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
-from verify.smt.verdicts import Decision, Verdict, Witness
-from verify.smt.z3terms import SEED, Answer, satisfiable
+from verify.smt.verdicts import SEED, Decision, Verdict, Witness
+
+if TYPE_CHECKING:
+    from verify.smt.z3terms import Answer
 
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 20  # states tried before the solver is asked
@@ -186,6 +188,13 @@ def _shared(text: Canonical) -> Canonical:
 def decide(obligation: Obligation, decisions: Decisions) -> Decision:
     """The decision alone."""
     return decided(obligation, decisions).decision
+
+
+def satisfiable(conditions: Sequence[Term]) -> Answer:
+    """As `z3terms.satisfiable`; the solver is imported when the first question needs it."""
+    from verify.smt import z3terms  # noqa: PLC0415  start-up time
+
+    return z3terms.satisfiable(conditions)
 
 
 NO_REPLAY: Final = "the solver's counterexample does not replay"  # a fault of this program: never kept

@@ -28,8 +28,7 @@ from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
 from verify.smt.decide import Decisions, decide, question, world_of
 from verify.smt.obligations import Builder, Sides, compared, obligation, sides
-from verify.smt.verdicts import Verdict, Witness
-from verify.smt.z3terms import SEED
+from verify.smt.verdicts import SEED, Verdict, Witness
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
 

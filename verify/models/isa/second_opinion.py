@@ -154,10 +154,8 @@ def _engine() -> Any:
 def _said(data: bytes) -> Iterator[tuple[int, str]]:
     """Length in bytes and mnemonic by Capstone; nothing where it sees no instruction."""
     for _, size, mnemonic, _ in _engine().disasm_lite(data, 0, 1):
-        if " " in mnemonic:
-            words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS]
-            mnemonic = words[0] if words else mnemonic
-        yield size, mnemonic
+        words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS] if " " in mnemonic else ()
+        yield size, words[0] if words else mnemonic
 
 
 def difference(data: bytes, decoded: Decoded) -> Difference | None:
