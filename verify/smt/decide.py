@@ -190,6 +190,25 @@ def decide(obligation: Obligation, decisions: Decisions) -> Decision:
     return decided(obligation, decisions).decision
 
 
+def is_proved(obligation: Obligation, known: dict[str, bool]) -> bool:
+    """Whether the obligation's decision is that it is proved; `known` keeps the answers by digest."""
+    if obligation.is_trivial:
+        return True
+    text = canonical(obligation.roots)
+    if text.digest not in known:
+        known[text.digest] = _is_unsatisfiable(question(text.anonymous))
+    return known[text.digest]
+
+
+def _is_unsatisfiable(asked: Question) -> bool:
+    """As `_solved`, without a state that is shown to anyone."""
+    if first_replayed(asked, Witness((), (), SEED), tries=EASY_TRIES) is not None:
+        return False
+    from verify.smt import z3terms  # noqa: PLC0415  start-up time
+
+    return z3terms.unsatisfiable(asked.text.terms())
+
+
 def satisfiable(conditions: Sequence[Term]) -> Answer:
     """As `z3terms.satisfiable`; the solver is imported when the first question needs it."""
     from verify.smt import z3terms  # noqa: PLC0415  start-up time

@@ -26,9 +26,9 @@ from verify.models.semantics.transactions import ACTIVE
 from verify.models.sites import Probe, plan_key, undefined_without
 from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
-from verify.smt.decide import Decisions, decide, question, world_of
+from verify.smt.decide import is_proved, question, world_of
 from verify.smt.obligations import Builder, Sides, compared, obligation, sides
-from verify.smt.verdicts import SEED, Verdict, Witness
+from verify.smt.verdicts import SEED, Witness
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
 
@@ -84,10 +84,11 @@ class _Built:
 
 
 class Dependence:
-    """What verdicts rest on under the builder's assumptions; `decisions` keeps what is decided without one of them."""
+    """What verdicts rest on under the builder's assumptions; what is decided without one of them is kept."""
 
-    def __init__(self, builder: Builder, decisions: Decisions) -> None:
-        self.builder, self.assumptions, self.decisions = builder, builder.assumptions, decisions
+    def __init__(self, builder: Builder) -> None:
+        self.builder, self.assumptions = builder, builder.assumptions
+        self._decided: dict[str, bool] = {}
         self._known: dict[tuple[object, ...], dict[str, bool]] = {}
         self._other_plans: dict[tuple[object, ...], bool] = {}
         self._plain_copies: dict[tuple[object, ...], bool] = {}
@@ -162,7 +163,7 @@ class Dependence:
             unchanged = goal is before and same_premises
             if unchanged and asked.premises == obligation(observable, goal, other, self.assumptions).premises:
                 continue
-            if decide(asked, self.decisions).verdict is not Verdict.PROVED:
+            if not is_proved(asked, self._decided):
                 return True
         return False
 

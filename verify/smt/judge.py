@@ -124,7 +124,7 @@ class Judge:
         self.classes: dict[tuple[object, ...], ClassResult] = {}
         self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
         self.builder = Builder(assumptions)
-        self.dependence = Dependence(self.builder, InMemory())
+        self.dependence = Dependence(self.builder)
         self.known = known
         self.newly_decided: list[tuple[str, Outcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}

@@ -127,20 +127,29 @@ class Answer:
 
 def satisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> Answer:
     """Whether all one-bit terms can be 1 at once; the answer depends on them alone, not on what was asked before."""
-    context = z3.Context()  # of its own: Z3 orders terms by what its context has seen
-    solver = z3.Solver(ctx=context)
-    solver.set("random_seed", SEED)
-    solver.set("rlimit", limit)
-    done: dict[Term, Any] = {}
-    conditions = tuple(conditions)
-    for c in conditions:
-        solver.add((translated(c, done) == 1).translate(context))
+    conditions, done = tuple(conditions), dict[Term, Any]()
+    solver = _asserted(conditions, done, limit)
     status = solver.check()
     if status == z3.unsat:
         return Answer("unsat")
     if status == z3.unknown:
         return Answer("unknown", reason=solver.reason_unknown())
     return Answer("sat", _model(solver.model().translate(z3.main_ctx()), conditions, done))
+
+
+def unsatisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> bool:
+    """Whether `satisfiable` says unsat; no state is made where it does not."""
+    return bool(_asserted(conditions, {}, limit).check() == z3.unsat)
+
+
+def _asserted(conditions: Iterable[Term], done: dict[Term, Any], limit: int) -> Any:
+    context = z3.Context()  # of its own: Z3 orders terms by what its context has seen
+    solver = z3.Solver(ctx=context)
+    solver.set("random_seed", SEED)
+    solver.set("rlimit", limit)
+    for c in conditions:
+        solver.add((translated(c, done) == 1).translate(context))
+    return solver
 
 
 def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:
