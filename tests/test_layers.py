@@ -34,8 +34,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.models.schemes.behaviour": MEANING,
     "verify.models.schemes.emulation": MEANING,
     "verify.models.premises": ("verify.models.bits", "verify.models.machine", "verify.models.semantics"),
+    "verify.models.copies": ("verify.models.isa", "verify.models.schemes"),
     "verify.models.sites": (
-        "verify.models.bits", "verify.models.isa", "verify.models.schemes", "verify.models.semantics",
+        "verify.models.bits", "verify.models.copies", "verify.models.isa", "verify.models.schemes",
+        "verify.models.semantics",
     ),
     "verify.models.problems": (
         "verify.models.bits", "verify.models.free_fields", "verify.models.isa", "verify.models.schemes",

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -20,15 +20,43 @@ from verify import __version__
 from verify.cli_status import ENVIRONMENT, FAULT, INTERRUPTED, READER_LEFT, USAGE
 from verify.live.hiding import HidingError
 
-COMMANDS: Final = {  # command -> module:attribute, imported when asked for: start-up time is part of the interface
-    "opcode-range": "verify.cli_survey:opcode_range",
-    "insn": "verify.cli_encodings:insn",
-    "classify": "verify.cli_encodings:classify",
-    "forms": "verify.cli_encodings:forms",
-    "schemes": "verify.cli_encodings:schemes",
-    "interleavings": "verify.cli_interleavings:interleavings",
-    "protocols": "verify.cli_interleavings:protocols",
-    "confirm": "verify.cli_confirm:confirm",
+
+class Entry(NamedTuple):
+    """A command, imported when it is asked for, and what `--help` says of it: its docstring's first paragraph."""
+
+    where: str  # module:attribute
+    says: str
+
+
+COMMANDS: Final = {  # start-up time is part of the interface
+    "opcode-range": Entry(
+        "verify.cli_survey:opcode_range",
+        "Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all).",
+    ),
+    "insn": Entry(
+        "verify.cli_encodings:insn",
+        "One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine).",
+    ),
+    "classify": Entry(
+        "verify.cli_encodings:classify",
+        "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
+    ),
+    "forms": Entry(
+        "verify.cli_encodings:forms",
+        "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
+    ),
+    "schemes": Entry(
+        "verify.cli_encodings:schemes",
+        "The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions.",
+    ),
+    "interleavings": Entry(
+        "verify.cli_interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
+    ),
+    "protocols": Entry("verify.cli_interleavings:protocols", "Lists the protocols, their questions and variants."),
+    "confirm": Entry(
+        "verify.cli_confirm:confirm",
+        "Compare the models with this machine, over RANGE... (as for opcode-range; default all).",
+    ),
 }
 
 
@@ -41,13 +69,20 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS or not _exists(cmd_name):
             return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name].where.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, from the table: no command is imported for its line."""
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(len(name) for name in names)
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, click.Command(n, help=COMMANDS[n].says).get_short_help_str(limit)) for n in names])
+
 
 def _exists(name: str) -> bool:
-    return importlib.util.find_spec(COMMANDS[name].partition(":")[0]) is not None
+    return importlib.util.find_spec(COMMANDS[name].where.partition(":")[0]) is not None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
