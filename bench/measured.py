@@ -16,13 +16,13 @@ RUNS = 5
 PACKAGES = ("z3-solver", "iced-x86", "capstone")
 
 
-def run(arguments: Sequence[str], output: Path = Path(os.devnull)) -> dict[str, float]:
-    """One run of `ubp-verify`: seconds of wall and processor (children included), and MiB of its largest process.
+def run(arguments: Sequence[str], output: Path = Path(os.devnull), root: Path = ROOT) -> dict[str, float]:
+    """One run of a checkout: seconds of wall and processor (children included), and MiB of its largest process.
 
     Raises RuntimeError for an exit status other than 0 and 2.
     """
-    command = [sys.executable, "-m", "verify.cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-P", "-m", "verify.cli", *arguments]  # of the checkout, not of the working directory
+    environment = {**os.environ, "PYTHONPATH": str(root)}
     opened = (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     begun = time.perf_counter()
     pid = os.posix_spawn(sys.executable, command, environment, file_actions=[opened])

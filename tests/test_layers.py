@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.models.schemes.behaviour": MEANING,
     "verify.models.schemes.emulation": MEANING,
     "verify.models.premises": ("verify.models.bits", "verify.models.machine", "verify.models.semantics"),
+    "verify.models.copies": ("verify.models.isa", "verify.models.schemes"),
     "verify.models.sites": (
-        "verify.models.bits", "verify.models.isa", "verify.models.schemes", "verify.models.semantics",
+        "verify.models.bits", "verify.models.copies", "verify.models.isa", "verify.models.schemes",
+        "verify.models.semantics",
     ),
     "verify.models.problems": (
         "verify.models.bits", "verify.models.free_fields", "verify.models.isa", "verify.models.schemes",
@@ -93,6 +96,7 @@ def name_of(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def modules(root: Path = PACKAGE) -> dict[str, ast.Module]:
     return {name_of(p, root): ast.parse(p.read_text(encoding="utf-8")) for p in sorted(root.rglob("*.py"))}
 

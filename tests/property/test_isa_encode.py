@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from verify.models.isa.assemble import plain_parts
+from verify.models.isa import encode
+from verify.models.isa.assemble import assemble, decoded_as, plain_parts
 from verify.models.isa.decode import Decoded, decode
 from verify.models.isa.encode import (
     decoded_representatives,
@@ -53,6 +54,28 @@ def test_every_form_has_distinct_representatives_that_are_that_form() -> None:
             for data in found:
                 assert decoded(data, cpu).form is f
                 assert len(decoded(data, cpu).data) == len(data) <= 15
+
+
+def made_one_by_one(f: Form, cpu: Cpu) -> list[Decoded]:
+    """Representatives, then irregular ones, each assembled and taken apart for itself."""
+    plain = plain_parts(f, cpu)
+    assert plain is not None
+    regular = dict.fromkeys(assemble(f, parts) for parts in encode._variants(f, plain))
+    irregular = dict.fromkeys(data for data, _ in encode._irregular(f, plain))
+    return [d for data in (*regular, *irregular) if (d := decoded_as(f, data, cpu)) is not None]
+
+
+def test_forms_that_share_patterns_have_the_representatives_that_are_made_one_by_one() -> None:
+    groups: dict[object, list[Form]] = defaultdict(list)
+    for f in all_forms():
+        if (plain := plain_parts(f, Cpu.AMD)) is not None:
+            groups[encode._Alike(f, plain)].append(f)
+    shared = [group for group in groups.values() if len(group) > 1]
+    assert sum(len(group) for group in shared) > 8000
+    for group in Random(3).sample(shared, 30):
+        for f in (group[0], group[-1]):  # the first one's layouts serve the last
+            found = [*decoded_representatives(f, Cpu.AMD), *encode.decoded_irregular(f, Cpu.AMD)]
+            assert found == made_one_by_one(f, Cpu.AMD)
 
 
 def seen(name: str) -> dict[str, set[object]]:

@@ -61,7 +61,8 @@ def unkeyed(form: Form) -> set[str]:
     if seen & {"rep", "lock"} and sites.is_plain(opcode):
         wrong |= seen & {"rep", "lock"}
     if opcode.mnemonic not in sites.PREFIX_SENSITIVE:
-        free = FREE_FIELDS - ({"layout"} if sites._has_byte_registers(opcode) else set())  # REX or ah..bh is keyed
+        keyed = {"layout"} if sites._traits(opcode).has_byte_registers else set()  # REX or ah..bh
+        free = FREE_FIELDS - keyed
         wrong |= {f"fields.{n}" for n in free if f"fields.{n}" in seen}
     if "modrm" in seen and not sites.shows_modrm(opcode):
         wrong.add("modrm")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from verify.models.bits import Term
+from verify.models.copies import bytes_in_slot, general_operands, is_based, is_plain_copy
 from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.isa.features import needed
 from verify.models.isa.fields import Fields, fields, operand_register
@@ -51,7 +52,7 @@ class Probe:
         """The 16 bytes that the processor runs in the slot."""
         if not isinstance(self.plan, Step):
             return self.data[:16]
-        return bytes((self.data[b.source] & b.keep if b.source is not None else 0) | b.bits for b in self.plan.slot)
+        return bytes_in_slot(self.plan, self.data)
 
     @cached_property
     def copy(self) -> Decoded | NotAnInstruction | NotModelled:
@@ -60,7 +61,7 @@ class Probe:
 
     @property
     def _is_unchanged(self) -> bool:
-        return _is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
+        return is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
 
     @property
     def relation(self) -> str:
@@ -69,13 +70,14 @@ class Probe:
             return "concrete"
         if self._is_unchanged:
             return "same"
-        return "based" if _is_based(self) else "concrete"
+        based = is_based(self.decoded, self.plan, self.copy_bytes, lambda: self.copy)
+        return "based" if based else "concrete"
 
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         relation = self.relation
-        plan = None if relation == "concrete" else _plan_key(self)
+        plan = None if relation == "concrete" else plan_key(self.plan, cast(Decoded, self.decoded))
         if plan is None:
             return "concrete", self.data[:16], cpu_of(self.decoded)
         return _structure_key(self), plan, relation
@@ -85,10 +87,12 @@ class Probe:
         """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
         if self.key[0] == "concrete":
             return self.key
-        opcode = cast(Decoded, self.decoded).form.opcode
+        form = cast(Decoded, self.decoded).form
+        opcode, in_register = form.opcode, form.addressing is Addressing.REG
         structure = cast(tuple[object, ...], self.key[0])
         named = opcode.mnemonic if opcode.mnemonic in SENSITIVE or shows_modrm(opcode) else None
-        return named, signature(opcode), bool(needed(opcode)), structure[1:], *self.key[1:]
+        seen = signature(opcode, in_register, bool(structure[BROADCAST]))
+        return named, seen, bool(needed(opcode)), structure[1:], *self.key[1:]
 
 
 def undefined_without(p: Probe) -> tuple[str, ...]:
@@ -107,20 +111,6 @@ def undefined_without(p: Probe) -> tuple[str, ...]:
             return tuple(f for f in needs if f not in copy)
         case _:
             return ()
-
-
-_PLAIN_COPIES: dict[int, tuple[object, bool]] = {}  # by identity of the slot, which is kept so that it stays its own
-
-
-def _is_plain_copy(plan: Plan) -> bool:
-    """Whether the slot is the original bytes whatever they are; schemes share slots, so each is looked at once."""
-    if not isinstance(plan, Step):
-        return True
-    found = _PLAIN_COPIES.get(id(plan.slot))
-    if found is None or found[0] is not plan.slot:
-        plain = all((b.source, b.keep, b.bits) == (i, 0xFF, 0) for i, b in enumerate(plan.slot))
-        found = _PLAIN_COPIES[id(plan.slot)] = (plan.slot, plain)
-    return found[1]
 
 
 def cpu_of(decoded: Decoded | NotAnInstruction | NotModelled) -> Cpu:
@@ -162,62 +152,10 @@ def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Prob
     return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
 
 
-@cache
-def _general_operands(opcode: Opcode, addressing: Addressing) -> tuple[int, ...]:
-    """Positions of the operands that are general registers named by fields (address registers left out)."""
-    found = []
-    for i, kind in enumerate(opcode.op_kinds):
-        in_memory = "_or_mem" in kind and addressing is not Addressing.REG
-        if kind.startswith(("r8_", "r16_", "r32_", "r64_")) and not in_memory:
-            found.append(i)
-    return tuple(found)
-
-
 def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
     """The numbers of the general registers that operands name (address registers left out)."""
     opcode = decoded.form.opcode
-    return [operand_register(opcode, i, parts)[1] for i in _general_operands(opcode, decoded.form.addressing)]
-
-
-def _is_based(p: Probe) -> bool:
-    """The copy is the original with [rip + d] made [scratch + d], and the scratch register is no operand of it.
-
-    Bytes may differ in ModRM's mod and rm, in REX.B, and in the X and B bits of a VEX, XOP or EVEX prefix: every other
-    field of the copy then equals the original's.
-    """
-    old, new, plan = p.decoded, p.copy, p.plan
-    if not (isinstance(old, Decoded) and isinstance(new, Decoded) and isinstance(plan, Step) and plan.scratch):
-        return False
-    if old.form.opcode is not new.form.opcode or new.form.addressing is not Addressing.MEM:
-        return False
-    if old.form.addressing is not Addressing.RIP or new.layout.sib_offset is not None or plan.scratch.displacement:
-        return False
-    if old.layout._replace(rex=0) != new.layout._replace(rex=0) or not _differs_in_base_only(old, new):
-        return False
-    parts = fields(old) if _general_operands(old.form.opcode, Addressing.RIP) else None
-    numbers = operand_numbers(old, parts) if parts is not None else []
-    scratch = plan.scratch.register
-    return all(n.value is not None and n.value & 15 != scratch for n in numbers) and _base(new) == scratch
-
-
-def _differs_in_base_only(old: Decoded, new: Decoded) -> bool:
-    layout = old.layout
-    allowed = {layout.modrm_offset: 0xC7, layout.rex_offset: 0x01}
-    if layout.vex_offset is not None and layout.vex != "vex2":
-        allowed[layout.vex_offset + 1] = 0x60
-    return all((a ^ b) & ~allowed.get(i, 0) == 0 for i, (a, b) in enumerate(zip(old.data, new.data, strict=True)))
-
-
-def _base(d: Decoded) -> int:
-    """The number of the base register of a ModRM operand without SIB."""
-    layout = d.layout
-    assert layout.modrm_offset is not None
-    low = d.data[layout.modrm_offset] & 7
-    if layout.vex_offset is not None:
-        extended = layout.vex != "vex2" and not d.data[layout.vex_offset + 1] & 0x20
-    else:
-        extended = layout.rex & 1 == 1
-    return low | 8 * extended
+    return [operand_register(opcode, i, parts)[1] for i in general_operands(opcode, decoded.form.addressing)]
 
 
 @cache
@@ -230,25 +168,47 @@ def is_plain(opcode: Opcode) -> bool:
     return opcode.flow_control == "NEXT" and not (special or odd or named) and not opcode.may_require_cpl0
 
 
-def _addressing_key(d: Decoded) -> tuple[object, ...]:
-    """Address size, segment and repeat prefix: nothing where they are variables or without effect."""
-    layout = d.layout
-    if is_plain(d.form.opcode):
-        return ()
-    return layout.address_size, layout.segment, layout.rep, layout.lock
+BROADCAST: Final = 9  # where a structure key has EVEX.b
+
+
+class _Traits(NamedTuple):
+    """What a class key asks of an opcode."""
+
+    is_plain: bool
+    is_vendor_specific: bool
+    has_byte_registers: bool
+    shows_modrm: bool
+    has_fixed_values: bool
+    is_prefix_sensitive: bool
+
+
+_TRAITS: dict[int, _Traits] = {}  # by the opcode's code
+
+
+def _traits(opcode: Opcode) -> _Traits:
+    found = _TRAITS.get(opcode.code)
+    if found is None:
+        fixed = opcode.mnemonic in CONCRETE_IMMEDIATES or opcode.mnemonic == "enter" or "seg_reg" in opcode.op_kinds
+        found = _TRAITS[opcode.code] = _Traits(
+            is_plain(opcode), is_vendor_specific(opcode), any(k.startswith("r8_") for k in opcode.op_kinds),
+            shows_modrm(opcode), fixed, opcode.mnemonic in PREFIX_SENSITIVE,
+        )  # fmt: skip
+    return found
 
 
 def _structure_key(p: Probe) -> tuple[object, ...]:
     """The concrete structure that semantics may look at, from the bytes as integers: this runs for every encoding."""
     d = cast(Decoded, p.decoded)
-    layout, opcode = d.layout, d.form.opcode
-    modrm = d.data[layout.modrm_offset] if layout.modrm_offset is not None else None
-    payload = d.data[layout.vex_offset + 3] if layout.vex_offset is not None and layout.vex == "evex" else 0
+    layout, opcode, data = d.layout, d.form.opcode, d.data
+    traits = _traits(opcode)
+    modrm = data[layout.modrm_offset] if layout.modrm_offset is not None else None
+    payload = data[layout.vex_offset + 3] if layout.vex_offset is not None and layout.vex == "evex" else 0
     return (
-        opcode.code, d.form.addressing, d.cpu if _vendor_matters(d) else None, _addressing_key(d), d.faults_ud,
-        layout.rex_offset is None and _has_byte_registers(opcode), modrm if shows_modrm(opcode) else None,
-        _fixed_values(d), _has_base(d, modrm) if opcode.is_vsib else None, payload & 0x10,
-        _prefix_key(d) if opcode.mnemonic in PREFIX_SENSITIVE else None,
+        opcode.code, d.form.addressing, d.cpu if traits.is_vendor_specific or d.faults_ud is not None else None,
+        () if traits.is_plain else (layout.address_size, layout.segment, layout.rep, layout.lock), d.faults_ud,
+        traits.has_byte_registers and layout.rex_offset is None, modrm if traits.shows_modrm else None,
+        _fixed_values(d) if traits.has_fixed_values else (), _has_base(d, modrm) if opcode.is_vsib else None,
+        payload & 0x10, _prefix_key(d) if traits.is_prefix_sensitive else None,
     )  # fmt: skip
 
 
@@ -281,19 +241,10 @@ def shows_modrm(opcode: Opcode) -> bool:
     return opcode.table == "NORMAL" and (opcode.op_code if opcode.op_code_len == 1 else opcode.op_code >> 8) in X87
 
 
-@cache
-def _has_byte_registers(opcode: Opcode) -> bool:
-    return any(k.startswith("r8_") for k in opcode.op_kinds)
-
-
 def _has_base(d: Decoded, modrm: int | None) -> bool:
     """Whether the ModRM operand has a base register."""
     sib = d.layout.sib_offset
     return sib is None or modrm is None or modrm >= 0x40 or d.data[sib] & 7 != 5
-
-
-def _vendor_matters(d: Decoded) -> bool:
-    return d.faults_ud is not None or is_vendor_specific(d.form.opcode)
 
 
 @cache
@@ -302,22 +253,16 @@ def is_vendor_specific(opcode: Opcode) -> bool:
     return opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
 
 
-def _plan_key(p: Probe) -> tuple[object, ...] | None:
-    """The plan without its bytes; None where a field of it is none of the instruction's own."""
-    plan, d = p.plan, cast(Decoded, p.decoded)
+def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
+    """The plan for an instruction without its bytes; None where a field of it is none of the instruction's own."""
     match plan:
         case Refuse():
             return ("refuse", plan.reason)
         case InPlace():
             return ("in place",)
         case Step():
-            options = (
-                plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
-                plan.hits_on_fault,
-            )  # fmt: skip
-            same = plan.length == d.layout.length or not uses_length(plan)
-            fixups = tuple(sorted(f.name for f in plan.fixups))
-            return ("step", fixups, plan.scratch, plan.removed, options, same or plan.length - d.layout.length)
+            shown, measured = _step_key(plan)
+            return (*shown, not measured or plan.length == d.layout.length or plan.length - d.layout.length)
         case Emulate(effect):
             field = getattr(effect, "displacement", None)
             where = None if field is None else place(d, field)
@@ -328,6 +273,25 @@ def _plan_key(p: Probe) -> tuple[object, ...] | None:
             return (
                 "emulate", type(effect).__name__, *rest, where, plan.optimised, same or plan.length - d.layout.length
             )  # fmt: skip
+
+
+_STEPS: dict[int, tuple[Step, tuple[tuple[object, ...], bool]]] = {}  # by identity of the plan, which is kept
+MOST_STEPS: Final = 4096
+
+
+def _step_key(plan: Step) -> tuple[tuple[object, ...], bool]:
+    """What is said of a step but for its length, and whether its length matters; schemes share steps."""
+    found = _STEPS.get(id(plan))
+    if found is None or found[0] is not plan:
+        options = (
+            plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
+            plan.hits_on_fault,
+        )  # fmt: skip
+        fixups = tuple(sorted(f.name for f in plan.fixups))
+        if len(_STEPS) >= MOST_STEPS:
+            _STEPS.clear()
+        found = _STEPS[id(plan)] = (plan, (("step", fixups, plan.scratch, plan.removed, options), uses_length(plan)))
+    return found[1]
 
 
 def uses_length(plan: Plan) -> bool:

@@ -15,8 +15,7 @@ from verify.models.bits import GPRS, VECTORS, Array, Opaque, Sort
 from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
 from verify.models.machine import GP, XM
 from verify.smt.canonical import TYPICAL, Canonical
-from verify.smt.verdicts import Witness
-from verify.smt.z3terms import SEED
+from verify.smt.verdicts import SEED, Witness
 
 ROOMY: Final = 1 << 40
 NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector

@@ -35,8 +35,11 @@ class Canonical:
     @cached_property
     def program(self) -> Program:
         """The text as a program in canonical names."""
-        nodes, roots, _ = json.loads(self.text)
-        return Program(tuple(_node(*n) for n in nodes), tuple(roots))
+        found = _PROGRAMS.get(self.digest)
+        if found is None:
+            nodes, roots, _ = json.loads(self.text)
+            found = _PROGRAMS[self.digest] = Program(tuple(_node(*n) for n in nodes), tuple(roots))
+        return found
 
     @cached_property
     def sorts(self) -> tuple[Sort, ...]:
@@ -56,6 +59,9 @@ class Canonical:
             params = (own[str(n.params[0])],) if n.op == "var" else n.params
             terms.append(as_written(n.op, tuple(terms[i] for i in n.args), params, n.sort))
         return tuple(terms[r] for r in self.program.roots)
+
+
+_PROGRAMS: dict[str, Program] = {}  # by digest: a program is a function of the text
 
 
 def _node(op: str, sort: int | str, params: list[Any], args: list[int]) -> Node:

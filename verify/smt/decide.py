@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from verify.models.bits import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
@@ -19,8 +19,10 @@ from verify.models.machine import NO_FAULT
 from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
-from verify.smt.verdicts import Decision, Verdict, Witness
-from verify.smt.z3terms import SEED, Answer, satisfiable
+from verify.smt.verdicts import SEED, Decision, Verdict, Witness
+
+if TYPE_CHECKING:
+    from verify.smt.z3terms import Answer
 
 USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
 EASY_TRIES: Final = 20  # states tried before the solver is asked
@@ -186,6 +188,32 @@ def _shared(text: Canonical) -> Canonical:
 def decide(obligation: Obligation, decisions: Decisions) -> Decision:
     """The decision alone."""
     return decided(obligation, decisions).decision
+
+
+def is_proved(obligation: Obligation, known: dict[str, bool]) -> bool:
+    """Whether the obligation's decision is that it is proved; `known` keeps the answers by digest."""
+    if obligation.is_trivial:
+        return True
+    text = canonical(obligation.roots)
+    if text.digest not in known:
+        known[text.digest] = _is_unsatisfiable(question(text.anonymous))
+    return known[text.digest]
+
+
+def _is_unsatisfiable(asked: Question) -> bool:
+    """As `_solved`, without a state that is shown to anyone."""
+    if first_replayed(asked, Witness((), (), SEED), tries=EASY_TRIES) is not None:
+        return False
+    from verify.smt import z3terms  # noqa: PLC0415  start-up time
+
+    return z3terms.unsatisfiable(asked.text.terms())
+
+
+def satisfiable(conditions: Sequence[Term]) -> Answer:
+    """As `z3terms.satisfiable`; the solver is imported when the first question needs it."""
+    from verify.smt import z3terms  # noqa: PLC0415  start-up time
+
+    return z3terms.satisfiable(conditions)
 
 
 NO_REPLAY: Final = "the solver's counterexample does not replay"  # a fault of this program: never kept

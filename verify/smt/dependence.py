@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from verify.models.bits import Term, load, postorder
+from verify.models.copies import is_plain_copy
 from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Addressing
 from verify.models.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.problems import Problem, problem
-from verify.models.schemes.behaviour import Behaviour, fetched
+from verify.models.schemes.behaviour import Behaviour, fetched, restartable
 from verify.models.schemes.execution import SHOWN
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
 from verify.models.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.semantics.transactions import ACTIVE
-from verify.models.sites import Probe, undefined_without
+from verify.models.sites import Probe, plan_key, undefined_without
 from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
-from verify.smt.decide import Decisions, decide, question, world_of
-from verify.smt.obligations import Sides, compared, obligation, sides
-from verify.smt.verdicts import Verdict, Witness
-from verify.smt.z3terms import SEED
+from verify.smt.decide import is_proved, question, world_of
+from verify.smt.obligations import Builder, Sides, compared, obligation, sides
+from verify.smt.verdicts import SEED, Witness
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
 
@@ -84,19 +84,21 @@ class _Built:
 
 
 class Dependence:
-    """What verdicts rest on under some assumptions; `decisions` keeps what is decided with one of them dropped."""
+    """What verdicts rest on under the builder's assumptions; what is decided without one of them is kept."""
 
-    def __init__(self, assumptions: frozenset[str], decisions: Decisions) -> None:
-        self.assumptions, self.decisions = assumptions, decisions
+    def __init__(self, builder: Builder) -> None:
+        self.builder, self.assumptions = builder, builder.assumptions
+        self._decided: dict[str, bool] = {}
         self._known: dict[tuple[object, ...], dict[str, bool]] = {}
         self._other_plans: dict[tuple[object, ...], bool] = {}
+        self._plain_copies: dict[tuple[object, ...], bool] = {}
 
     def of(self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]) -> frozenset[str]:
         """Those of the named assumptions without which a proved observable of the probe's class is not proved."""
         if isinstance(p.plan, Refuse | InPlace):
             return frozenset()
         replanned = self.replanned(p, names, proved)
-        names = names - {n for n, _ in p.scheme.otherwise}
+        names = names - {n for n, _ in p.scheme.otherwise} - p.scheme.holds
         known = self._known.setdefault(p.shared_key, {})
         asked = [n for n in sorted(names) if n not in known and REACH.get(n, _always)(p)]
         if asked:
@@ -121,8 +123,22 @@ class Dependence:
     def _replanned(
         self, name: str, plan: Callable[[bytes], Plan], p: Probe, proved: Callable[[Probe], frozenset[str]]
     ) -> bool:
-        other = replace(p, plan=plan(p.data))
-        if other.plan == p.plan or isinstance(other.plan, Refuse) or other.key == p.key:
+        found = plan(p.data)
+        if found is p.plan or isinstance(found, Refuse):
+            return False
+        if p.key[0] == "concrete" or not (isinstance(found, Step) and is_plain_copy(found)):
+            return self._falls_replanned(name, found, p, proved)
+        other = plan_key(found, cast(Decoded, p.decoded))  # with a plain copy the rest of its key is the probe's own
+        known = self._plain_copies.get((name, p.key, other))
+        if known is None:
+            known = self._plain_copies[name, p.key, other] = self._falls_replanned(name, found, p, proved)
+        return known
+
+    def _falls_replanned(
+        self, name: str, plan: Plan, p: Probe, proved: Callable[[Probe], frozenset[str]]
+    ) -> bool:
+        other = replace(p, plan=plan)
+        if plan == p.plan or other.key == p.key:
             return False
         case = name, p.shared_key, other.shared_key
         if case not in self._other_plans:
@@ -130,9 +146,8 @@ class Dependence:
         return self._other_plans[case]
 
     def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
-        material = problem(p, self.assumptions)
-        state, pair = sides(p, material)
-        return _Built(material, state, pair, compared(material, pair), proved)
+        built = self.builder.built(p)
+        return _Built(built.material, built.state, built.pair, built.goals, proved)
 
     def _falls(self, name: str, p: Probe, built: _Built) -> bool:
         """Whether a proved observable is not proved without the assumption: built again and decided."""
@@ -148,7 +163,7 @@ class Dependence:
             unchanged = goal is before and same_premises
             if unchanged and asked.premises == obligation(observable, goal, other, self.assumptions).premises:
                 continue
-            if decide(asked, self.decisions).verdict is not Verdict.PROVED:
+            if not is_proved(asked, self._decided):
                 return True
         return False
 
@@ -198,6 +213,8 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if may.fault else None
         case "code-mapped":
             return True if "fault" in proved else None
+        case "not-restartable":
+            return True if "next-ip" in proved and may.complete else None
         case "no-transaction":
             return True if "hits" in proved and may.complete else None
         case "null-selectors":
@@ -231,4 +248,6 @@ def _without(name: str, p: Probe, material: Problem, built: _Built) -> Sides:
         return here, SHOWN[name](there, built.state)
     if name == "code-mapped":
         return fetched(here, material.site, built.state), there
+    if name == "not-restartable":
+        return restartable(here, built.state), there
     return sides(p, material)[1]

@@ -18,7 +18,7 @@ from verify.models.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.isa.forms import Cpu
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES
-from verify.models.problems import own_values, problem
+from verify.models.problems import own_values
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.sites import Probe, probe
@@ -36,7 +36,7 @@ from verify.smt.decide import (
     replayed,
 )  # fmt: skip
 from verify.smt.dependence import Dependence
-from verify.smt.obligations import obligations
+from verify.smt.obligations import Builder
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 
 CLASS_DIGEST: Final = 20  # hex digits of SHA-256
@@ -123,7 +123,8 @@ class Judge:
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
         self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
-        self.dependence = Dependence(assumptions, InMemory())
+        self.builder = Builder(assumptions)
+        self.dependence = Dependence(self.builder)
         self.known = known
         self.newly_decided: list[tuple[str, Outcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
@@ -176,7 +177,7 @@ class Judge:
         if isinstance(p.plan, Refuse):
             return True
         values = own_values(p)
-        for o in obligations(p, problem(p, self.assumptions)):
+        for o in Builder(self.assumptions).built(p).obligations():
             if o.observable in observables:
                 d = decided(o, self.decisions)
                 refuted = d.decision.verdict is Verdict.REFUTED
@@ -218,9 +219,9 @@ class Judge:
 
     def _decisions(self, p: Probe) -> Iterator[Decided]:
         """The obligations of the encoding's class, decided one by one."""
-        material = problem(p, self.assumptions)
-        contradictory = self._contradiction(material.premises)
-        for o in obligations(p, material):
+        built = self.builder.built(p)
+        contradictory = self._contradiction(built.material.premises)
+        for o in built.obligations():
             yield Decided(o.observable, contradictory) if contradictory else decided(o, self.decisions)
 
     def verdict(self, p: Probe) -> Verdict | None:
@@ -246,7 +247,7 @@ class Judge:
         """A judge of verdicts alone that shares what this one knows and learns of classes."""
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
-        other.dependence = self.dependence
+        other.builder, other.dependence = self.builder, self.dependence
         return other
 
     def begin_form(self) -> Judge:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from verify.models.bits import Term, under
 from verify.models.machine import OBSERVABLES, State, symbolic_state
 from verify.models.premises import instances
-from verify.models.problems import Problem
+from verify.models.problems import Problem, problem
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.execution import displaced
 from verify.models.schemes.plan import Refuse
@@ -37,8 +38,38 @@ def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[
     return Obligation(name, goal, (*material.premises, *instances(goal, assumptions)))
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A class's material, initial state, both behaviours and goals by observable."""
+
+    material: Problem
+    state: State
+    pair: Sides
+    goals: Mapping[str, Term]
+
+    def obligations(self) -> Iterator[Obligation]:
+        """One obligation an observable."""
+        for name, goal in self.goals.items():
+            yield obligation(name, goal, self.material, self.material.site.assumptions)
+
+
+class Builder:
+    """Builds what belongs to a probe under some assumptions; of the last probe it is kept, for who asks next."""
+
+    def __init__(self, assumptions: frozenset[str]) -> None:
+        self.assumptions = assumptions
+        self._last: tuple[Probe, Built] | None = None
+
+    def built(self, p: Probe) -> Built:
+        """The terms of the probe's class.  The plan must be no refusal."""
+        if self._last is None or self._last[0] is not p:
+            material = problem(p, self.assumptions)
+            state, pair = sides(p, material)
+            self._last = p, Built(material, state, pair, compared(material, pair))
+        return self._last[1]
+
+
 def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
     """One obligation an observable."""
-    _, pair = sides(p, material)
-    for name, goal in compared(material, pair).items():
-        yield obligation(name, goal, material, material.site.assumptions)
+    state, pair = sides(p, material)
+    return Built(material, state, pair, compared(material, pair)).obligations()

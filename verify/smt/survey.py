@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import islice
 
-from verify.models.isa.encode import decoded_representatives, irregular_representatives
+from verify.models.isa.encode import decoded_irregular, decoded_representatives
 from verify.models.isa.forms import Addressing, Cpu, Form
 from verify.models.isa.ranges import opcode_text
 from verify.models.isa.second_opinion import disagreement
 from verify.models.machine import OBSERVABLES
-from verify.models.sites import is_vendor_specific, probe, probe_of, undefined_without
+from verify.models.sites import is_vendor_specific, probe_of, undefined_without
 from verify.smt.counterexample import Counterexample, counterexample
 from verify.smt.judge import Judge, Judgement
 from verify.smt.verdicts import Verdict, worst
@@ -141,8 +141,8 @@ def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:
     """
     found: list[Verdict] = []
     matters = form.addressing is Addressing.RIP or form.opcode.flow_control != "NEXT" or form.opcode.is_stack
-    for data in islice(irregular_representatives(form, cpu), 0, None, 1 if matters else 5):
-        verdict = judge.verdict(probe(data, judge.scheme, cpu))
+    for decoded in islice(decoded_irregular(form, cpu), 0, None, 1 if matters else 5):
+        verdict = judge.verdict(probe_of(decoded, judge.scheme))
         if verdict is not None:
             found.append(verdict)
         if verdict is Verdict.REFUTED:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
+
+SEED: Final = 7  # of solvers, of states tried, and of what is uninterpreted in a witness
 
 
 class Verdict(Enum):

@@ -15,10 +15,10 @@ import z3
 
 from verify.models.bits import Array, Opaque, Sort, Term, postorder
 from verify.models.evaluation import DATAPATH, UNMAPPED_CODE
+from verify.smt.verdicts import SEED
 
 sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
 RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit
-SEED: Final = 7
 
 
 def z3_sort(sort: Sort) -> Any:
@@ -127,20 +127,29 @@ class Answer:
 
 def satisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> Answer:
     """Whether all one-bit terms can be 1 at once; the answer depends on them alone, not on what was asked before."""
-    context = z3.Context()  # of its own: Z3 orders terms by what its context has seen
-    solver = z3.Solver(ctx=context)
-    solver.set("random_seed", SEED)
-    solver.set("rlimit", limit)
-    done: dict[Term, Any] = {}
-    conditions = tuple(conditions)
-    for c in conditions:
-        solver.add((translated(c, done) == 1).translate(context))
+    conditions, done = tuple(conditions), dict[Term, Any]()
+    solver = _asserted(conditions, done, limit)
     status = solver.check()
     if status == z3.unsat:
         return Answer("unsat")
     if status == z3.unknown:
         return Answer("unknown", reason=solver.reason_unknown())
     return Answer("sat", _model(solver.model().translate(z3.main_ctx()), conditions, done))
+
+
+def unsatisfiable(conditions: Iterable[Term], limit: int = RESOURCE_LIMIT) -> bool:
+    """Whether `satisfiable` says unsat; no state is made where it does not."""
+    return bool(_asserted(conditions, {}, limit).check() == z3.unsat)
+
+
+def _asserted(conditions: Iterable[Term], done: dict[Term, Any], limit: int) -> Any:
+    context = z3.Context()  # of its own: Z3 orders terms by what its context has seen
+    solver = z3.Solver(ctx=context)
+    solver.set("random_seed", SEED)
+    solver.set("rlimit", limit)
+    for c in conditions:
+        solver.add((translated(c, done) == 1).translate(context))
+    return solver
 
 
 def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:

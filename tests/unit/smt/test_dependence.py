@@ -12,9 +12,9 @@ from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
 from verify.models.sites import Probe, probe
-from verify.smt.decide import InMemory
 from verify.smt.dependence import Dependence
 from verify.smt.judge import Judge
+from verify.smt.obligations import Builder
 from verify.smt.verdicts import Verdict
 
 LINUX = Judge(SCHEMES["linux-uprobes-6.18"])
@@ -33,7 +33,7 @@ def random_encodings() -> list[str]:
 
 def decided_again(p: Probe) -> set[str]:
     """Every assumption dropped, everything built and decided."""
-    other = Dependence(ASSUMPTIONS, InMemory())
+    other = Dependence(Builder(ASSUMPTIONS))
     built, plans = other._built(p, LINUX._proved(p)), dict(p.scheme.otherwise)
     probes = {name: replace(p, plan=plans[name](p.data)) if name in plans else p for name in ASSUMPTIONS}
     return {n for n, q in probes.items() if not isinstance(q.plan, Refuse) and other._falls(n, q, built)}

@@ -124,6 +124,7 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "code-mapped": ("4889d8", "fault"),  # the second page of an instruction that is not mapped: #PF in place alone
     "code-not-read": ("a4", "memory-values"),  # movsb of the probed byte
     "no-shadow-stack": ("e811223344", "shadow-stack"),  # nothing is pushed to the shadow stack by kernel code
+    "not-restartable": ("8b01", "next-ip gprs"),  # what is preempted in the slot is not sent to its abort handler
     "no-transaction": ("4889d8", "next-ip gprs vector trap hits"),  # the program goes on at the fallback address
     "analysed-as-64-bit": ("488b0511223344", "gprs memory-addresses memory-values fault"),  # relative to the slot
     "features-present": ("62f17d487fed", "fault"),  # vmovdqa32 zmm5, zmm5, which the kernel takes for jg

@@ -44,6 +44,11 @@ class Parts(NamedTuple):
 
 def assemble(form: Form, parts: Parts) -> bytes:
     """The bytes of a form with these parts."""
+    return pattern(form, parts)[0]
+
+
+def pattern(form: Form, parts: Parts) -> tuple[bytes, int]:
+    """As `assemble`, and the offset of the byte that names the opcode among those of its shape."""
     row = form.opcode
     if row.encoding in {"LEGACY", "3DNOW"}:
         head = _legacy(form, parts)
@@ -53,8 +58,15 @@ def assemble(form: Form, parts: Parts) -> bytes:
         head = _vex(form, parts)
     size = sum(shape(row.code).immediates)
     tail = (parts.immediate % (1 << (8 * size))).to_bytes(size, "little")
-    suffix = bytes((row.op_code,)) if row.encoding == "3DNOW" else b""
-    return head + _operand(form, parts) + tail + suffix
+    is_behind = row.encoding == "3DNOW"
+    suffix = bytes((row.op_code,)) if is_behind else b""
+    whole = head + _operand(form, parts) + tail + suffix
+    return whole, (len(whole) if is_behind else len(head)) - 1
+
+
+def naming_byte(row: Opcode) -> int:
+    """The byte at that offset where no register number is in it."""
+    return row.op_code if row.encoding == "3DNOW" else row.main_byte
 
 
 def _register_in_opcode(row: Opcode) -> bool:

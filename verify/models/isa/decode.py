@@ -74,6 +74,27 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     return _decoded(window[: instruction.len], code, cpu)
 
 
+def library_reads(data: bytes, cpu: Cpu) -> tuple[int, int]:
+    """The library's code and length in bytes of what starts at the first byte; code 0 where it is no instruction."""
+    instruction = _Decoder(64, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
+    return instruction.code, instruction.len
+
+
+def placed_as(form: Form, data: bytes, cpu: Cpu, known: Layout | None) -> Decoded | None:
+    """What the whole of data decodes to where it is this form, else None; `known`: the layout that it has then."""
+    instruction = _Decoder(64, data, _AMD if cpu is Cpu.AMD else 0).decode()
+    code = instruction.code
+    if code in {0, _PAUSE} or len(data) > MAX_LENGTH:
+        found = decode(data, cpu)
+        return found if isinstance(found, Decoded) and found.form is form and found.layout.length == len(data) else None
+    if code != form.opcode.code or instruction.len != len(data):
+        return None
+    if known is None:
+        found = _decoded(data, code, cpu)
+        return found if found.form is form else None
+    return Decoded(form, data, known, cpu, _form_on(code, form.addressing, cpu)[1])
+
+
 def readings(data: bytes, cpus: tuple[Cpu, ...]) -> list[Decoded | NotAnInstruction | NotModelled]:
     """`decode` for several vendors; what the library reads alike is taken apart once."""
     found = [decode(data, cpus[0])]

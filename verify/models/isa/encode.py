@@ -9,13 +9,15 @@ are among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from random import Random
 from typing import Final
 
-from verify.models.isa.assemble import Parts, assemble, decoded_as, plain_parts
-from verify.models.isa.decode import Decoded
-from verify.models.isa.layout import shape
+from verify.models.isa.assemble import Parts, assemble, decoded_as, naming_byte, pattern, plain_parts
+from verify.models.isa.decode import Decoded, placed_as
+from verify.models.isa.layout import Layout, shape
 from verify.models.isa.patch import with_fields
 from verify.models.isa.rows import Addressing, Cpu, Form, Opcode
 
@@ -23,6 +25,7 @@ __all__ = [
     "decoded_representatives", "irregular_representatives", "random_encoding", "representatives", "with_fields",
 ]  # fmt: skip
 
+KINDS: Final = 512  # of encodings whose bytes and layouts are kept
 _PREFIXES: Final = b"\x66\x67\x64\x65\xf2\xf3\x26\x2e\x36\x3e\xf0"
 _PAIRS: Final = (b"\x66\x66", b"\x66\x67", b"\x67\x64", b"\x64\x65", b"\x65\x64", b"\x64\x2e", b"\xf2\xf3", b"\xf3\xf2",
                  b"\xf2\xf0", b"\xf3\xf0", b"\x66\xf2", b"\x66\xf3")  # fmt: skip
@@ -51,14 +54,62 @@ def decoded_representatives(form: Form, cpu: Cpu) -> Iterator[Decoded]:
     plain = plain_parts(form, cpu)
     if plain is None:
         return
+    yield from _placed(form, cpu, _patterns(_Alike(form, plain)))
+
+
+def _placed(form: Form, cpu: Cpu, patterns: _Patterns) -> Iterator[Decoded]:
+    """What of the patterns is the form, its opcode put in."""
+    name = naming_byte(form.opcode) - patterns.name
     seen: set[bytes] = set()
-    for parts in _variants(form, plain):
-        data = assemble(form, parts)
+    for i, (like, at) in enumerate(patterns.found):
+        data = like[:at] + bytes((like[at] + name,)) + like[at + 1 :] if name else like
         if data not in seen:
             seen.add(data)
-            decoded = decoded_as(form, data, cpu)
+            decoded = placed_as(form, data, cpu, patterns.layouts.get(i))
             if decoded is not None:
+                if decoded.faults_ud is None:
+                    patterns.layouts[i] = decoded.layout
                 yield decoded
+
+
+class _Alike:
+    """A form and its plainest parts, equal to another whose representatives differ in the byte that names the opcode.
+
+    Equality is over everything that is read on the way to the bytes and to the layout of what they decode to.
+    """
+
+    __slots__ = ("_all", "form", "plain")
+
+    def __init__(self, form: Form, plain: Parts) -> None:
+        self.form, self.plain = form, plain
+        row = form.opcode
+        self._all = (
+            form.addressing, plain, shape(row.code), row.encoding, row.table, row.op_kinds, row.op_code_len,
+            row.op_code if row.op_code_len == 2 else None, row.mandatory_prefix, row.group_index, row.rm_group_index,
+            row.ignores_mod, row.is_vsib, row.is_stack, row.is_string, row.is_save_restore, row.may_require_cpl0,
+            row.flow_control, row.implicit_memory, row.mnemonic == "enter",
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Alike) and self._all == other._all
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """Bytes with the offset of the one that names the opcode, that byte without a register number, and layouts."""
+
+    found: tuple[tuple[bytes, int], ...]
+    name: int
+    layouts: dict[int, Layout]  # by position in `found`, of what was decoded without #UD
+
+
+@lru_cache(maxsize=KINDS)
+def _patterns(alike: _Alike) -> _Patterns:
+    found = dict.fromkeys(pattern(alike.form, parts) for parts in _variants(alike.form, alike.plain))
+    return _Patterns(tuple(found), naming_byte(alike.form.opcode), {})
 
 
 def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
@@ -178,33 +229,41 @@ def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
 
 def irregular_representatives(form: Form, cpu: Cpu = Cpu.INTEL) -> Iterator[bytes]:
     """Legal encodings that compilers never make: repeated or misplaced REX, many prefixes, up to 15 bytes."""
+    for decoded in decoded_irregular(form, cpu):
+        yield decoded.data
+
+
+def decoded_irregular(form: Form, cpu: Cpu) -> Iterator[Decoded]:
+    """As `irregular_representatives`, decoded."""
     plain = plain_parts(form, cpu)
-    if plain is None:
-        return
-    seen: set[bytes] = set()
-    for data in _irregular(form, plain):
-        if data not in seen:
-            seen.add(data)
-            if decoded_as(form, data, cpu) is not None:
-                yield data
+    if plain is not None:
+        yield from _placed(form, cpu, _irregular_patterns(_Alike(form, plain)))
 
 
-def _irregular(form: Form, plain: Parts) -> Iterator[bytes]:
+@lru_cache(maxsize=KINDS)
+def _irregular_patterns(alike: _Alike) -> _Patterns:
+    found = dict.fromkeys(_irregular(alike.form, alike.plain))
+    return _Patterns(tuple(found), naming_byte(alike.form.opcode), {})
+
+
+def _irregular(form: Form, plain: Parts) -> Iterator[tuple[bytes, int]]:
+    """Bytes, with the offset of the one that names the opcode."""
     for parts in (plain, plain._replace(reg=5, rex=0)):
-        whole = assemble(form, parts)
+        whole, at = pattern(form, parts)
         for first in (b"\x40", b"\x4f"):
-            yield _with_rex_first(whole, first)  # REX REX, only the last one counts
-            yield first + whole  # REX before the needed prefixes
-            yield first + b"\x64" + whole
-            yield first + b"\x3e" + whole
-            yield b"\x64" + first + b"\x67" + whole
-    whole = assemble(form, plain)
+            yield _with_rex_first(whole, first), at + 1  # REX REX, only the last one counts
+            yield first + whole, at + 1  # REX before the needed prefixes
+            yield first + b"\x64" + whole, at + 2
+            yield first + b"\x3e" + whole, at + 2
+            yield b"\x64" + first + b"\x67" + whole, at + 3
+    whole, at = pattern(form, plain)
     for many in (b"\x26\x2e\x36\x3e\x64", b"\x64\x65\x67\x2e\x36", b"\x64\x67\x65\x67\x64", b"\x66\x67\x64\x65\xf2",
                  b"\x66\x67\x64\x65\xf3", b"\xf2\xf3\x64\x65\x67\x3e", b"\x67" * 5, b"\x66" * 5):  # fmt: skip
-        yield many + whole
-        yield b"\x67" + many + whole
+        yield many + whole, len(many) + at
+        yield b"\x67" + many + whole, 1 + len(many) + at
     for filler in (b"\x64", b"\x67", b"\x66", b"\x3e"):
-        yield filler * (15 - len(whole)) + whole
+        count = 15 - len(whole)
+        yield filler * count + whole, max(count, 0) + at
 
 
 def _with_rex_first(whole: bytes, rex: bytes) -> bytes:

@@ -154,7 +154,7 @@ def _engine() -> Any:
 def _said(data: bytes) -> Iterator[tuple[int, str]]:
     """Length in bytes and mnemonic by Capstone; nothing where it sees no instruction."""
     for _, size, mnemonic, _ in _engine().disasm_lite(data, 0, 1):
-        words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS]
+        words = [w for w in mnemonic.split() if w not in _PREFIX_WORDS] if " " in mnemonic else ()
         yield size, words[0] if words else mnemonic
 
 

@@ -75,7 +75,19 @@ def in_place(site: Site, state: State) -> Behaviour:
     here = _observed(executed(site.original, state, site.assumptions), state)
     if "null-selectors" not in site.assumptions:
         here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
+    if "not-restartable" not in site.assumptions:
+        here = restartable(here, state)
     return here if "code-mapped" in site.assumptions else fetched(here, site, state)
+
+
+def restartable(here: Behaviour, state: State) -> Behaviour:
+    """The same where the thread may be preempted before the instruction, in a restartable sequence.
+
+    It then goes on at the abort handler, in the state before (Linux 6.18, kernel/rseq.c, rseq_ip_fixup).
+    """
+    preempted = bits.uf("preempted_in_sequence", 1, state.other)
+    aborted = replace(state, ip=bits.uf("abort_handler", 64, state.other))
+    return replace(here, state=either(preempted, aborted, here.state))
 
 
 def fetched(here: Behaviour, site: Site, state: State) -> Behaviour:

@@ -22,10 +22,19 @@ IDENTITY: Final = frozenset({  # what an opcode is called and how it is encoded;
 _VISIBLE: Final = tuple(f.name for f in fields(Opcode) if f.name not in IDENTITY)
 
 
+# Read of a memory operand alone, and of one that EVEX.b repeats; what an operand in a register leaves free.
+OF_MEMORY: Final = frozenset({"memory_size"})
+OF_BROADCASTS: Final = frozenset({"can_broadcast", "broadcast_size"})
+
+
 @cache
-def signature(opcode: Opcode) -> tuple[object, ...]:
-    """Equal for two opcodes only where routed semantics treats them alike, or where they are the same opcode."""
+def signature(opcode: Opcode, in_register: bool = False, broadcasts: bool = True) -> tuple[object, ...]:
+    """Equal for two opcodes only where routed semantics treats them alike, or where they are the same opcode.
+
+    `in_register`: the ModRM operand is a register; `broadcasts`: EVEX.b is set.
+    """
     if is_exact(opcode.mnemonic):
         return (opcode.code,)
     named = opcode.mnemonic if opcode.mnemonic in NAMED else None
-    return named, overlay(opcode), *(getattr(opcode, name) for name in _VISIBLE)
+    unread = (OF_MEMORY if in_register else frozenset[str]()) | (frozenset[str]() if broadcasts else OF_BROADCASTS)
+    return named, overlay(opcode), *(None if name in unread else getattr(opcode, name) for name in _VISIBLE)

@@ -1,0 +1,28 @@
+"""What starting costs: `--help` says what the commands' docstrings say and imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from verify.cli import COMMANDS
+
+HEAVY = ("z3", "numpy", "capstone", "iced_x86", "rich", "verify.smt", "verify.models", "verify.concurrency")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_line_of_help_is_the_first_paragraph_of_the_docstring(name: str) -> None:
+    module, _, attribute = COMMANDS[name].where.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].says
+    assert command.short_help is None and not command.hidden and not command.deprecated
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys; from verify.cli import status; status(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "opcode-range" in done.stdout
+    assert not set(HEAVY) & set(done.stderr.split())
