@@ -60,7 +60,7 @@ headers:  ## the partition over all opcode headers (long)
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu amd
 
 continuations:  ## every representative with 20 tails behind it: where do plans depend on what follows? (half an hour)
-	$(PYTHON) tests/sweep_continuations.py
+	for k in 1 2 3 4 5 6 7 8; do $(PYTHON) tests/sweep_continuations.py --part $$k/8 || exit 1; done
 
 promote:  ## rewrite the golden reports from what the program prints now
 	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

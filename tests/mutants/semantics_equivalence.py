@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from verify.models.bits import Term, postorder, var
+from verify.models.bits import Term, postorder, substitute, var
 from verify.models.isa.forms import Cpu
 from verify.models.machine import Outcome, State, symbolic_state
 from verify.models.problems import problem
@@ -48,9 +48,31 @@ def is_more_general(right: Outcome, changed: Outcome) -> bool:
     pairs = list(_pairs(right, changed))
     if any((a is None) != (b is None) for a, b in pairs):
         return False
-    ours = {_name(t) for t in postorder([a for a, _ in pairs if a is not None]) if t.op == "uf"}
+    pairs = _with_same_arguments([(a, b) for a, b in pairs if a is not None and b is not None])
+    ours = {_name(t) for t in postorder([a for a, _ in pairs]) if t.op == "uf"}
     meanings: dict[Term, Term] = {}
-    return all(_covers(a, b, ours, meanings) for a, b in pairs if a is not None and b is not None) and _once(meanings)
+    return all(_covers(a, b, ours, meanings) for a, b in pairs) and _once(meanings)
+
+
+def _with_same_arguments(pairs: list[tuple[Term, Term]]) -> list[tuple[Term, Term]]:
+    """The pairs, a function that both ask once, of the same things in other widths, being asked alike.
+
+    Which function it is is open on both sides; what accesses answer is not.
+    """
+    asked: list[dict[tuple[object, ...], list[Term]]] = [{}, {}]
+    for side, found in enumerate(asked):
+        for t in postorder([p[side] for p in pairs]):
+            if t.op == "uf" and not str(t.params[0]).startswith("access_"):
+                found.setdefault(_name(t), []).append(t)
+    alike = {}
+    for name, (one, *more) in asked[1].items():
+        right = asked[0].get(name, ())
+        if len(right) == 1 and not more and one is not right[0]:
+            parts = (*one.args, *(t.args[0] for t in one.args if t.op in {"zext", "sext"}))
+            if all(_is_made_of(t, parts) for t in right[0].args):
+                alike[one] = right[0]
+    changed = substitute([b for _, b in pairs], alike)
+    return list(zip((a for a, _ in pairs), changed, strict=True))
 
 
 def _pairs(right: Outcome, changed: Outcome) -> Iterator[tuple[Term | None, Term | None]]:

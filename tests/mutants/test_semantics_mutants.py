@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
+from semantics_equivalence import behaviour, is_equivalent, is_more_general
 from semantics_faults import SCHEME, faults, overlay_faults, seeded
 from semantics_panel import Row, outcome, plan
 from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, told
 
 from verify.live.available import missing
 from verify.live.executor import Executor
-from verify.models.isa.forms import form
+from verify.models.bits import Term, postorder, sext, substitute, uf, zext
+from verify.models.isa.forms import Cpu, form
+from verify.models.machine import Outcome, State
 from verify.models.semantics import flags
+from verify.smt.decide import InMemory
 
+PARTS = tuple(f for f in State.__dataclass_fields__)
 ENCODINGS = ("4811d8", "4829d8", "0fc1d8", "48c1e005", "90", "50", "7510", "e811000000", "c3", "0f0b", "8b05000000f0")
 TOLD = {VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL, SAME, PROVED, GENERAL}
 
@@ -55,3 +62,43 @@ def test_faults_of_flags_are_told(name: str, encoding: str, seed: int) -> None:
         for fault in islice(faults((flags,), 5, seed), 5):
             rows = [Row(form(name), bytes.fromhex(encoding), frozenset())]
             assert told(fault, rows, executor) in TOLD, fault.text
+
+
+def test_equivalent_is_what_no_program_can_tell() -> None:
+    add, adc = (behaviour(bytes.fromhex(code), Cpu.AMD) for code in ("4801d8", "4811d8"))
+    assert is_equivalent(bytes.fromhex("4801d8"), Cpu.AMD, add, add, InMemory())
+    assert not is_equivalent(bytes.fromhex("4801d8"), Cpu.AMD, add, adc, InMemory())
+
+
+def test_more_general_is_what_a_datapath_may_still_be() -> None:
+    right = outcome(bytes.fromhex("0fc1d8"))
+    x87, flag = right.state.x87, right.state.cf
+    wider = replace(right, state=replace(right.state, x87=uf("fresh", 688, x87, flag)))
+    assert is_more_general(right, wider)
+    assert not is_more_general(wider, right)
+    assert not is_more_general(right, replace(right, state=replace(right.state, x87=uf("fresh", 688, flag))))
+    twice = replace(wider, fault_state=replace(right.fault_state, x87=uf("fresh", 688, x87, right.state.zf)))
+    assert not is_more_general(right, twice)  # one function cannot mean both
+
+
+def with_address(right: Outcome, old: Term, new: Term) -> Outcome:
+    """The outcome with one term replaced everywhere."""
+
+    def changed(owner: object, names: tuple[str, ...]) -> dict[str, Any]:
+        return dict(zip(names, substitute([getattr(owner, n) for n in names], {old: new}), strict=True))
+
+    accesses = tuple(replace(a, **changed(a, ("address", "value", "condition"))) for a in right.accesses)
+    states = {n: replace(s, **changed(s, PARTS)) for n in ("state", "fault_state") for s in (getattr(right, n),)}
+    rest = changed(right, ("fault_vector", "fault_error", "fault_address", "again"))
+    return replace(right, accesses=accesses, **states, **rest)
+
+
+def test_more_general_is_a_datapath_that_is_asked_of_the_same_values_in_other_widths() -> None:
+    right = outcome(bytes.fromhex("c4e26992040f"))  # vgatherdps xmm0, [rdi+xmm1], xmm2
+    one = next(t for t in postorder([right.accesses[-1].address]) if t.op == "uf" and t.params[0] == "vsib_address")
+    inside, index, scale = one.args
+    wider = with_address(right, one, uf("vsib_address", 64, inside, index, sext(scale.args[0], 9)))
+    assert wider != right and is_more_general(right, wider)
+    assert not is_more_general(right, replace(wider, fault_vector=right.fault_vector))  # asked of two functions
+    other = with_address(right, one, uf("vsib_address", 64, inside, index, zext(right.state.zf, 8)))
+    assert not is_more_general(right, other)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from verify.explain import CPUS, encoding_row
-from verify.models.isa.forms import Cpu
+from verify.models.isa.forms import Cpu, form
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
 from verify.models.sites import probe
 from verify.smt.counterexample import counterexample
 from verify.smt.judge import Judge
+from verify.smt.survey import form_result
 from verify.smt.verdicts import Verdict
 
 LINUX = SCHEMES["linux-uprobes-6.18"]
@@ -201,3 +202,19 @@ def test_a_store_of_the_kernel_for_umip_fails_alike_in_both_places(text):
     found = Judge(LINUX).judgement(bytes.fromhex(text), Cpu.AMD)
     assert dict(found.observables)["fault"] is Verdict.PROVED
     assert {d.observable for d in found.deviations} == {"trap", "containment"}
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("code-mapped", "a2ffffffffffffffff"),  # the operand faults too: the fetch has an error code of its own
+    ("code-not-read", "4146ff1d00000000"), ("code-not-read", "0f3802b282c9e92d"), ("code-not-read", "450fa1"),
+])  # fmt: skip
+def test_a_counterexample_without_an_assumption_replays(name, text):
+    found = Judge(LINUX, ASSUMPTIONS - {name}).judgement(bytes.fromhex(text), Cpu.INTEL)
+    assert found.verdict is Verdict.REFUTED
+    assert "fault" in {d.observable for d in found.deviations}
+    assert Verdict.UNKNOWN not in dict(found.observables).values(), found.reason
+
+
+def test_a_form_that_these_processors_lack_is_neither_refused_nor_proved():
+    found = form_result(form("JO_REL8_16/none"), JUDGE, (Cpu.INTEL,))  # 66 does not shorten branches on Intel's
+    assert (found.verdict, found.reason) == (Verdict.VACUOUS, "no encoding on intel processors")
