@@ -7,7 +7,7 @@ import pytest
 from verify.models.bits import FALSE, const, eq, not_, ult, var
 from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import SCHEMES
-from verify.smt import judge as module
+from verify.smt import obligations as module
 from verify.smt.judge import Judge
 from verify.smt.verdicts import Verdict
 
