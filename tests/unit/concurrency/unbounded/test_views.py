@@ -65,12 +65,16 @@ def test_views_of_two_prove_at_least_as_much_as_views_of_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [3, pytest.param(4, marks=pytest.mark.whole)])
-@pytest.mark.parametrize("dropped", ["fixup", "restart", "deliver", "get_slot"])
-def test_a_proof_survives_exploration_of_more_threads(dropped: str, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("variant", "dropped"),
+    [("", "fixup"), ("", "restart"), ("", "deliver"), ("", "get_slot"), ("no-read-lock", "restart")],
+)
+def test_a_proof_survives_exploration_of_more_threads(variant: str, dropped: str, threads: int) -> None:
     """Whatever views prove of a damaged protocol, three and four threads do not refute."""
     from dataclasses import replace
 
-    damaged = replace(XOL, steps=tuple(step for step in XOL.steps if step.name != dropped), expected=())
+    tried = chosen("xol-step", variant)
+    damaged = replace(tried, steps=tuple(step for step in tried.steps if step.name != dropped), expected=())
     proved = views(damaged).proved
     explored = explore(damaged, threads)
     assert proved and explored.complete
