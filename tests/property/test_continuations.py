@@ -123,9 +123,17 @@ def test_ud2_alone_begins_an_emulate_prefix() -> None:
     assert looks_behind(scheme, ud2)
     assert {t[:4].hex() for t in scheme.continuations(ud2)} >= {"78656e90", "6b766d90", "78656eeb", "6b766deb"}
     assert len({scheme.plan(ud2 + t + bytes(16)) for t in scheme.continuations(ud2)}) > 8
-    for other in ("0f05", "0fb9c0", "660f0b", "90"):
+    for other in ("0f05", "0fb9c0", "660f0b", "90", "8b04", "0f20c4", "0f2004"[2:]):
         assert not scheme.continuations(bytes.fromhex(other))
     assert not looks_behind(linux_uprobes_3_15.SCHEME, ud2)
+
+
+@pytest.mark.parametrize("data", ["0f2004", "0f2104", "410f2234", "0f230c"])
+def test_a_move_of_a_control_register_with_mod_0_has_a_sib_byte_to_the_kernel(data: str) -> None:
+    scheme, instruction = linux_uprobes.SCHEME, bytes.fromhex(data)
+    (behind,) = scheme.continuations(instruction)
+    if instruction[-1] & 7 == 4:
+        assert scheme.plan(instruction + behind + bytes(16)) != scheme.plan(instruction + bytes(16))
 
 
 @pytest.mark.parametrize("instruction", ["0f0b", "0f0bff", "90", "e811223344", "62f17c48580511223344"])

@@ -312,3 +312,9 @@ def test_an_internal_fault_is_named_and_ends_with_70(run, monkeypatch):
     code, _, err = run("insn", "9c")
     assert code == 70
     assert err.splitlines()[-1] == "ubp-verify: internal fault: RuntimeError: seeded"
+
+
+@pytest.mark.parametrize(("cpu", "form", "text"), [("intel", "JO_REL8_16/none", "70"), ("amd", "JMP_M1664/mem", "ff")])
+def test_a_form_that_the_processor_lacks_is_not_asked_for(run, tmp_path, cpu, form, text):
+    code, out, _ = run(*SURVEY, text, "--cpu", cpu, "--ledger", tmp_path, "--format", "json")
+    assert code == 0 and form not in {f["form"] for f in json.loads(out)["forms"]}

@@ -286,10 +286,18 @@ _FOLLOWERS: Final = tuple(map(bytes.fromhex, (
 def continuations(instruction: bytes) -> tuple[bytes, ...]:
     """What may stand behind the instruction and give it another plan.
 
-    The decoder looks behind an instruction in one case: where it is the beginning of an emulate prefix, as UD2 is.
+    The decoder looks behind an instruction in two cases: where it is the beginning of an emulate prefix, as UD2 is, and
+    where it takes a SIB byte, of base 5 with a displacement, that the processor does not.
     """
+    if _takes_a_sib_byte_from_behind(instruction):
+        return (b"\x25",)
     rests = [p[len(instruction) :] for p in EMULATE_PREFIXES if p.startswith(instruction)]
     return tuple(rest + follower for follower in _FOLLOWERS for rest in rests)
+
+
+def _takes_a_sib_byte_from_behind(instruction: bytes) -> bool:
+    """MOV to and from control and debug registers ignore ModRM's mod (SDM vol. 2, MOV), the kernel's decoder does not."""
+    return instruction[-3:-2] == b"\x0f" and 0x20 <= instruction[-2] <= 0x23 and instruction[-1] & 0xC7 == 4
 
 
 SCHEME: Final = Scheme(
