@@ -2,19 +2,22 @@
 syntax tree, is in a named place, where it only reports or serves a user's own choice.
 
 Bounds are counted work: a solver's resource units, states, views, rounds (`verify.concurrency.explored.Limits`). Of the
-tests, those of the processor and of the kernel are left out: what they wait for happens outside. So is that of the
-gate, which bounds a whole run.
+tests, those of the processor and of the kernel may sleep and bound the programs that they start (a program that is
+stopped skips its test, tests/live/conftest.py), since what they wait for happens outside; clocks they have none. The
+gate's test is left out, which bounds a whole run.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 JUDGING = ("concurrency", "models", "smt")  # packages whose verdicts are the same on every machine
-ELSEWHERE = ("tests/live/", "tests/unit/live/", "tests/unit/test_ci.py", "tests/test_wall_time.py")
+OUTSIDE = ("tests.live.", "tests.unit.live.")  # what these wait for happens outside
+ELSEWHERE = ("tests/unit/test_ci.py", "tests/test_wall_time.py")
 CLOCKS = {"clock_gettime", "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
           "thread_time", "time_ns", "times"}  # fmt: skip
 STAMPS = {"time.time", "datetime.now", "datetime.utcnow", "signal.alarm", "signal.setitimer", "threading.Timer"}
@@ -44,8 +47,11 @@ PLACES = {
     "verify.concurrency.unbounded.solvers:asked": CHOSEN,
     "verify.concurrency.unbounded.verdicts:prove_any": REPORTED,
     "verify.concurrency.unbounded.views:views": CHOSEN,
+    "tests.live.reproducers:main": CHOSEN,
+    "tests.live.test_executor_state:test_interrupted_call_leaves_a_usable_executor": WAITS,
     "tests.mutants.semantics_score:main": CHOSEN,
     "tests.property.register_access:main": REPORTED,
+    "tests.sweep_continuations:main": REPORTED,
     "tests.unit.concurrency.test_interrupt:cpu_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
@@ -55,6 +61,12 @@ PLACES = {
     "tests.unit.test_processes:forever": WAITS,
     "tests.unit.test_processes:is_gone": WAITS,
 }
+
+
+@cache
+def uses_in_sources() -> tuple[tuple[str, str], ...]:
+    """The uses of every module that is looked at."""
+    return tuple(each for name, source in sources() for each in uses(name, source))
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -84,7 +96,7 @@ def uses(module: str, source: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             owners |= dict.fromkeys(ast.walk(node), f"{module}:{node.name}")
     for node in ast.walk(tree):
-        said = use(node, module.startswith("tests.")) if node not in texts else ""
+        said = use(node, module.startswith("tests."), module.startswith(OUTSIDE)) if node not in texts else ""
         if said:
             yield owners.get(node, module), said
 
@@ -98,38 +110,44 @@ def docstring(node: ast.AST) -> ast.AST | None:
     return None
 
 
-def use(node: ast.AST, of_test: bool) -> str:
+def use(node: ast.AST, of_test: bool, outside: bool) -> str:
     """How a node depends on wall time, empty where it does not."""
     match node:
         case ast.Attribute(attr=name) | ast.Name(id=name) if name in CLOCKS:
             return name
         case ast.Attribute(value=ast.Name(id=owner), attr=name) if f"{owner}.{name}" in STAMPS:
             return f"{owner}.{name}"
+        case ast.alias(name=name) if name in CLOCKS:
+            return name
+        case _ if outside:
+            return ""
         case ast.Attribute(attr="sleep") | ast.alias(name="sleep") if of_test:
             return "sleep"
         case ast.keyword(arg=str(name)) | ast.arg(arg=name) if any(limit in name for limit in LIMITS):
             return name
         case ast.keyword(arg="seconds", value=ast.Constant(value=value)) if value:
             return f"seconds={value}"
-        case ast.alias(name=name) if name in CLOCKS:
-            return name
         case ast.Constant(value=str(text)) if any(limit in text for limit in LIMITS):
             return text
     return ""
 
 
-def faults(found: Iterator[tuple[str, str]]) -> list[str]:
+def misplaced(every: Iterable[tuple[str, str]]) -> list[str]:
     """Uses outside the named places."""
-    every = (each for name, source in found for each in uses(name, source))
     return [f"{place}: {text[:60]}" for place, text in every if place not in PLACES]
 
 
+def faults(module: str, source: str) -> list[str]:
+    """Uses of one module outside the named places."""
+    return misplaced(uses(module, source))
+
+
 def test_wall_time_is_used_in_named_places_only() -> None:
-    assert faults(sources()) == []
+    assert misplaced(uses_in_sources()) == []
 
 
 def test_every_named_place_is_needed() -> None:
-    used = {place for name, source in sources() for place, _ in uses(name, source)}
+    used = {place for place, _ in uses_in_sources()}
     assert PLACES.keys() <= used
 
 
@@ -151,14 +169,19 @@ SEEDED = {
 @pytest.mark.parametrize("name", SEEDED)
 @pytest.mark.parametrize("module", ["verify.smt.x", "tests.unit.test_x"])
 def test_a_seeded_use_is_found(name: str, module: str) -> None:
-    assert len(faults(iter([(module, SEEDED[name])]))) == 1
+    assert len(faults(module, SEEDED[name])) == 1
+
+
+def test_a_clock_in_a_live_test_is_found_and_a_bounded_program_is_not() -> None:
+    source = "def f(p):\n    time.sleep(1)\n    p.wait(timeout=60)\n    assert time.monotonic() < 5"
+    assert faults("tests.live.test_x", source) == ["tests.live.test_x:f: monotonic"]
 
 
 def test_a_test_that_sleeps_is_found() -> None:
-    assert faults(iter([("tests.unit.test_x", "import time\ndef test():\n    time.sleep(6)")]))
+    assert faults("tests.unit.test_x", "import time\ndef test():\n    time.sleep(6)")
 
 
 def test_what_is_allowed_is_not_found() -> None:
     """A docstring, a solver's resources, a named place, and a bound of nothing."""
     source = 'def asked(s):\n    """No timeout."""\n    s.set(rlimit=5)\n    perf_counter()\nx = Limits(seconds=0.0)'
-    assert faults(iter([("verify.concurrency.unbounded.solvers", source)])) == []
+    assert faults("verify.concurrency.unbounded.solvers", source) == []

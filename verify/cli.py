@@ -1,13 +1,15 @@
 """The command line `ubp-verify`.
 
 Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64
-wrong usage; 70 a fault of our own; 130 interrupted (what was proved is in the ledger).
+wrong usage; 70 a fault of our own; 74 the environment refuses (disk full, a place that cannot be written); 130
+interrupted (what was proved is in the ledger); 141 the reader closed the pipe.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from typing import Any, Final, NamedTuple
@@ -15,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from verify import __version__
-from verify.cli_status import FAULT, INTERRUPTED, USAGE
+from verify.cli_status import ENVIRONMENT, FAULT, INTERRUPTED, READER_LEFT, USAGE
 from verify.live.hiding import HidingError
 
 
@@ -91,16 +93,56 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error is one line on standard error."""
-    sys.exit(status(arguments))
+    if sys.stdout is None:
+        click.echo("ubp-verify: standard output is closed", err=True)
+        sys.exit(ENVIRONMENT)
+    found = status(arguments)
+    sys.exit(_delivered() or found)
+
+
+def _delivered() -> int:
+    """0 where all that was printed has been written; else the status that says so, and the rest is thrown away."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as error:
+        _throw_away()
+        return _refused(error)
+    return 0
+
+
+def _throw_away() -> None:
+    """What is printed from now on goes nowhere; Python itself flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _reader_left() -> int:
+    """The status of a command whose reader closed the pipe, as `head` does: no error."""
+    _throw_away()
+    return READER_LEFT
+
+
+def _refused(error: OSError) -> int:
+    """Says what the environment refuses: the reason and the place where one is known."""
+    place = f": {os.fsdecode(error.filename)!r}" if error.filename is not None else ""
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    click.echo(f"ubp-verify: {reason}{place}", err=True)
+    return ENVIRONMENT
 
 
 def status(arguments: list[str] | None = None) -> int:
     """The exit status of a command line."""
+    output = sys.stdout
     try:
         result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
+    except SystemExit:
+        if sys.stdout is not output:  # click replaces it before it ends with 1 for a closed pipe
+            return _reader_left()
+        raise
     except click.Abort:
         click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
         return INTERRUPTED
@@ -111,8 +153,9 @@ def status(arguments: list[str] | None = None) -> int:
         click.echo(f"ubp-verify: {error}", err=True)
         return USAGE
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return _reader_left()
+    except OSError as error:
+        return _refused(error)
     except Exception as error:
         traceback.print_exc()
         click.echo(f"ubp-verify: internal fault: {type(error).__name__}: {error}", err=True)

@@ -37,7 +37,7 @@ FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
 @click.option("--litmus", "mode", flag_value="litmus", help="The processors judge the fetch model.")
 @click.option("--races", "mode", flag_value="races", help="The running kernel judges the protocols (root).")
 @click.option("--runs", type=click.IntRange(1), default=1_000_000, show_default=True, help="--litmus: a test's runs.")
-@click.option("--step", type=click.FloatRange(1), default=2.4, show_default=True,
+@click.option("--step", type=click.FloatRange(1), default=2.35, show_default=True,
               help="--kernel: compare one in so many encodings of the corpus.")  # fmt: skip
 @click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,
               help="First runs of a form and round; attacks on read sets come on top.")  # fmt: skip
@@ -81,6 +81,8 @@ def semantics(request: Request) -> int:
     if broken_off:
         return interrupted()
     request.kept(partial(keep, summary))
+    if not (summary.executed or summary.lost):
+        return unavailable("no form of these ranges could be executed: " + "; ".join(set(summary.skipped.values())))
     return REFUTED if summary.unexplained else FAULT if summary.lost else 0
 
 
@@ -157,8 +159,15 @@ def kernel(request: Request) -> int:
         return interrupted()
     request.kept(partial(kept, document))
     request.kept(partial(store, record(agreement.comparisons)))
-    otherwise = any(w["disagreements"] for w in ways.values())
-    return REFUTED if document["unsound"] or otherwise else FAULT if document["lost"] else 0
+    return kernel_status(document)
+
+
+def kernel_status(document: Any) -> int:
+    """REFUTED where model and kernel disagree on an encoding, a state or how it is run; FAULT for what is lost."""
+    ways = (document[name]["disagreements"] for name in WAYS if name in document)
+    if document["disagreements"] or document["apart"] or any(ways):
+        return REFUTED
+    return FAULT if document["lost"] else 0
 
 
 def _knowing_judge() -> Any:

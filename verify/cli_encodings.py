@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from verify.cli_options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
-from verify.cli_status import REFUTED, UNDECIDED, USAGE
+from verify.cli_status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
 
 if TYPE_CHECKING:
     from verify.models.schemes.plan import Scheme
@@ -126,7 +126,7 @@ def _write_reproducer(
     account = Account(f"{text}: {reason}", text, row["scheme"], row["plan"], reason)
     try:
         emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
-    except OSError as error:
+    except WRONG_PLACE as error:
         raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
     row["reproducer"] = [str(p) for p in emitted.paths]
     row["reproducer_state"] = emitted.state

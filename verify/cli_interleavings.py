@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from verify.cli_manifest import UNDECIDED, USAGE, Manifests, worse
+from verify.cli_status import WRONG_PLACE
 from verify.concurrency import quotient
 from verify.concurrency.domains import ProtocolError
 from verify.concurrency.explored import Explored, Limits, Trace
@@ -131,7 +132,7 @@ class _Run:
                 quotient.write(quotient.quotient(ground(chosen, threads), self.limits.memory), self.graphs[position])
             if self.traces is not None:
                 _written(self.traces, chosen, threads, shown)
-        except (OSError, ValueError) as error:
+        except (*WRONG_PLACE, ValueError) as error:
             raise _usage(f"{_stem(chosen)}: {error}") from error
         return found
 
@@ -180,7 +181,7 @@ class _Invariants:
 
         try:
             found = store.record(self.folder, item, Limits()) if self.record else store.judge(self.folder, item)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise _usage(f"{_stem(item)}: {error}") from error
         except KeyboardInterrupt:
             click.echo(f"ubp-verify: interrupted at the invariant of {_stem(item)}", err=True)
@@ -299,7 +300,7 @@ def _judged(manifests: Manifests, chosen: Protocol, found: Explored, record: boo
     """The exit status of one run by its manifest."""
     try:
         return (manifests.record if record else manifests.check)(chosen, found)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise _usage(str(error)) from error
 
 
@@ -309,7 +310,7 @@ def _finished(manifests: Manifests, chosen: dict[str, Protocol], record: bool) -
         if not record:
             return max((manifests.gone(item) for item in chosen.values()), default=0)
         manifests.write(chosen)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise _usage(str(error)) from error
     return 0
 
@@ -323,7 +324,7 @@ def _graphs(path: Path | None, chosen: list[Protocol]) -> tuple[Path, ...]:
     )
     try:
         quotient.writable(path)
-    except (OSError, ValueError) as error:
+    except (*WRONG_PLACE, ValueError) as error:
         raise _usage(f"--graph: {error}") from error
     return tuple(found)
 
@@ -333,7 +334,7 @@ def _folder(path: Path | None) -> Path | None:
     try:
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except WRONG_PLACE as error:
         raise _usage(f"--traces: {error}") from error
     return path
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from verify.cli_status import WRONG_PLACE
 from verify.models.schemes.plan import Scheme
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
 
 
 def ledger_directory(given: str | None) -> Path:
-    """The ledger's folder, made where it is missing.  A usage error where it cannot be a folder."""
+    """The ledger's folder, made where it is missing.  A usage error where what is given cannot be a folder; OSError."""
     from verify.ledger import default_directory  # noqa: PLC0415  start-up time
 
-    return _made(Path(given) if given else default_directory())
+    return _made(Path(given) if given else default_directory(), bool(given))
 
 
 def settings_directory(
@@ -62,15 +63,18 @@ def settings_directory(
     """The ledger's folder for results under these settings, as `verify.ledger.place` says; made as above."""
     from verify.ledger import place  # noqa: PLC0415  start-up time
 
-    return _made(place(given or None, scheme, cpu, assumptions, mark))
+    return _made(place(given or None, scheme, cpu, assumptions, mark), bool(given))
 
 
-def _made(folder: Path) -> Path:
+def _made(folder: Path, given: bool) -> Path:
+    if not given:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
     try:
         if folder.exists() and not folder.is_dir():
             raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except WRONG_PLACE as error:
         raise click.UsageError(f"the ledger {str(folder)!r} cannot be made: {error.strerror}") from error
     return folder
 

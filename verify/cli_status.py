@@ -8,4 +8,9 @@ REFUTED: Final = 1  # with --check: something is refuted; `confirm`: the machine
 UNDECIDED: Final = 2  # done but something undecided; `confirm`: the judge is not available here
 USAGE: Final = 64
 FAULT: Final = 70  # a fault of our own
+ENVIRONMENT: Final = 74  # the environment refuses: a full disk, a place that cannot be written, too many files
 INTERRUPTED: Final = 130
+READER_LEFT: Final = 141  # the reader closed the pipe
+
+#: What was named is no such place: wrong usage, as a wrong value is.  Every other OSError is the environment's.
+WRONG_PLACE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)

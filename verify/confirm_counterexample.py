@@ -8,7 +8,7 @@ run, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from verify.confirm_kernel import UNSEEN, is_visible, predicted
@@ -17,6 +17,7 @@ from verify.live.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel import Comparison, KernelJudge, idle_child
 from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
 from verify.live.kernel_how import SlotUnreadable, manners
+from verify.live.kernel_kinds import CODE_32_SELECTOR
 from verify.live.kernel_state import component_offsets
 from verify.live.needs import absent, lacks
 from verify.live.outcomes import MXCSR_MASK
@@ -26,10 +27,15 @@ from verify.models.isa.decode import Decoded
 from verify.models.machine import FLAG_BITS
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.judge import Judgement
-from verify.smt.realise import STACK, Realised, realised
+from verify.smt.realise import PAGE, RSP, STACK, Realised, realised
 from verify.smt.verdicts import Verdict
 
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
+CODE_SEGMENT: Final = "code_selector."  # functions that say what the descriptor tables answer to a far pointer
+TO_32_BITS: Final = ", its far pointer to the 32-bit code segment, its stack below 4 GiB"
+LOW_STACK: Final = 0x3200_0000  # a page that nothing else of a state is in
+NEAR: Final = 0x100  # bytes from rsp that are taken for its stack
+Pieces = tuple[tuple[int, bytes], ...]  # memory by address
 Places = Mapping[str, tuple[int, int]]  # component -> offset and size in the xsave image
 
 
@@ -66,11 +72,37 @@ def staged(
 
 
 def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator[Staged]:
-    """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows."""
+    """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows.
+
+    Where the code segment decides, the far pointer leads to the 32-bit one first: a counterexample takes any segment.
+    """
+    text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
+    if any(name.startswith(CODE_SEGMENT) for name in state.rests_on):
+        yield from _with_spare(judgement, _to_32_bits(state), places, text + TO_32_BITS)
+    yield from _with_spare(judgement, state, places, text)
+
+
+def _to_32_bits(state: Realised) -> Realised:
+    """The state with the 32-bit code segment in every selector that is read from memory, and its stack below 4 GiB.
+
+    A far call to that segment pushes at the low half of rsp (SDM vol. 2, CALL).
+    """
+    selector, gprs = CODE_32_SELECTOR.to_bytes(2, "little"), list(state.values["gprs"])
+    rsp = gprs[RSP]
+    gprs[RSP] = LOW_STACK + rsp % PAGE
+
+    def chosen(pieces: Pieces) -> Pieces:
+        moved = ((at - rsp + gprs[RSP] if abs(at - rsp) < NEAR else at, data) for at, data in pieces)
+        return tuple((at, selector if len(data) == len(selector) else data) for at, data in moved)
+
+    values = {**state.values, "gprs": tuple(gprs)}
+    return replace(state, values=values, memory=chosen(state.memory), spare=chosen(state.spare))
+
+
+def _with_spare(judgement: Judgement, state: Realised, places: Places, text: str) -> Iterator[Staged]:
     decoded = judgement.probe.decoded
     assert isinstance(decoded, Decoded)
     encoding = judgement.probe.data[: decoded.layout.length + len(judgement.probe.followed_by)]
-    text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     for spare in (True, False) if state.spare else (True,):
         situation = situation_of(encoding, state, places, spare)
         more = "" if spare else ", what only the displaced copy accesses left unmapped"

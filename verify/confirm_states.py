@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from verify.live.capabilities import visible
+from verify.live.capabilities import VENDORS, visible
 from verify.live.descriptors import is_32_bit, is_beyond, refuses_code, refuses_data, refuses_stack
 from verify.live.kernel_outcome import Setting
 from verify.live.kernel_placement import LAST_SLOT, ORDINARY
@@ -22,11 +22,12 @@ from verify.live.kernel_state import State
 from verify.live.state import GPR_NAMES
 from verify.models.evaluation import Adaptive, Memory, World, program
 from verify.models.isa.decode import Decoded
+from verify.models.isa.forms import Cpu
 from verify.models.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.problems import own_values, problem
 from verify.models.schemes.plan import Emulate
 from verify.smt.judge import Judgement
-from verify.smt.obligations import obligations
+from verify.smt.obligations import compared, sides
 
 PAGE: Final = mmap.PAGESIZE
 SLOTS, SLOT_SIZE = 0x7FFF_FFFF_E000, 128
@@ -44,6 +45,9 @@ TABLES: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.is_32_bit": lambda selector: int(is_32_bit(selector)),
     "stack_selector.refuses": lambda selector: int(refuses_stack(selector)),
 }
+MISALIGNED: Final = ".misaligned"
+#: whose 16-byte operands of legacy SSE need no alignment: SDM vol. 2, PCMPxSTRx; on AMD SHA's neither (seen on Zen 3)
+UNALIGNED: Final = {Cpu.INTEL: ("PCMPESTR", "PCMPISTR"), Cpu.AMD: ("PCMPESTR", "PCMPISTR", "SHA1", "SHA256")}
 
 
 NOTHING: Final = Memory()
@@ -104,6 +108,8 @@ class _There(World):
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._fault(*args[:4])
+        if name.endswith(MISALIGNED):
+            return int(args[0] != 0 and not name.startswith(UNALIGNED[VENDORS.get(visible().vendor, Cpu.INTEL)]))
         if name == "access_error":
             return self._error(*args[:4])
         if name == "access_address":
@@ -138,6 +144,14 @@ class Apart:
     seen: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What deviates in a state: the observables, and which general registers (numbers 0 to 15)."""
+
+    observables: frozenset[str] = frozenset()
+    registers: frozenset[int] = frozenset()
+
+
 class States:
     """The goals of encodings under one set of assumptions, each class compiled once."""
 
@@ -148,45 +162,56 @@ class States:
 
     def apart(self, judgement: Judgement, shown: Shown) -> Apart | None:
         """Where the state shows what is not predicted of it, or does not show what must be seen."""
-        said = self.deviating(judgement, shown) if judgement.deviations else frozenset[str]()
-        seen = shown.observables - self._hardly_ever(judgement)
-        emulated = isinstance(judgement.probe.plan, Emulate)
-        if (not seen and must_show(shown, said, emulated)) or not _covers(shown, said, seen):
+        predicted = self.deviating(judgement, shown) if judgement.deviations else Predicted()
+        said, seen = predicted.observables, shown.observables - self._hardly_ever(judgement)
+        if _gathers(judgement) and said:        # where it reads is a datapath: the state may be any of the refuted kind
+            said |= {d.observable for d in judgement.deviations}
+        if (not seen and must_show(shown, predicted, judgement)) or not _covers(shown, said, seen):
             state = shown.state
             return Apart(shown.encoding.hex(), state.kind, state.name, tuple(sorted(said)), tuple(sorted(seen)))
         return None
 
     def _hardly_ever(self, judgement: Judgement) -> frozenset[str]:
         """What a state shows by chance only: pointers, and hits of a gather, whose pages the kernel maps meanwhile."""
-        decoded = judgement.probe.decoded
-        gathers = isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
-        hits = {"hits"} if gathers and any(d.observable == "hits" for d in judgement.deviations) else set[str]()
+        refuted = any(d.observable == "hits" for d in judgement.deviations)
+        hits = {"hits"} if _gathers(judgement) and refuted else set[str]()
         return frozenset({X87_POINTERS, *hits})
 
-    def deviating(self, judgement: Judgement, shown: Shown) -> frozenset[str]:
-        """The observables that deviate in the state, by the model; those only that are refuted."""
+    def deviating(self, judgement: Judgement, shown: Shown) -> Predicted:
+        """What deviates in the state, by the model; those observables only that are refuted."""
         p = judgement.probe
-        if p.key not in self._classes:
-            refuted = {d.observable for d in judgement.deviations}
-            asked = [o for o in obligations(p, problem(p, self._assumptions)) if o.observable in refuted]
-            evaluator = Adaptive(program(tuple(o.goal for o in asked)))
-            self._classes[p.key] = tuple(o.observable for o in asked), evaluator
-        names, evaluator = self._classes[p.key]
+        names, evaluator = self._class(judgement)
         if p.data not in self._own:
             self._own = {p.data: own_values(p)}
         state = environment(shown.state, shown.setting, shown.placement.busy)
-        values = _Environment(state | self._own[p.data])
-        found = evaluator(values, _there(shown.state, shown.setting))
-        return frozenset(name for name, holds in zip(names, found, strict=True) if not holds)
+        segment = state.get(f"{p.decoded.layout.segment}_base", 0) if isinstance(p.decoded, Decoded) else 0
+        values = _Environment(state | {"segment_base": segment} | self._own[p.data])
+        *found, here, there = evaluator(values, _there(shown.state, shown.setting))
+        differing = frozenset(i for i, (a, b) in enumerate(zip(here, there, strict=True)) if a != b)
+        return Predicted(frozenset(n for n, holds in zip(names, found, strict=True) if not holds), differing)
+
+    def _class(self, judgement: Judgement) -> tuple[tuple[str, ...], Adaptive]:
+        """The refuted observables of the encoding's class; their goals, and the general registers of both sides."""
+        p = judgement.probe
+        if p.key not in self._classes:
+            material = problem(p, self._assumptions)
+            _, pair = sides(p, material)
+            refuted = {d.observable for d in judgement.deviations}
+            goals = {name: goal for name, goal in compared(material, pair).items() if name in refuted}
+            files = (behaviour.state.gprs for behaviour in pair)
+            self._classes[p.key] = tuple(goals), Adaptive(program((*goals.values(), *files)))
+        return self._classes[p.key]
 
 
 def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:
     """Whether everything seen is predicted, or follows from it.
 
-    What follows: anything from a fault on one side, from code that ran elsewhere, from going on elsewhere; and where
-    the datapath may raise an exception of its own.
+    What follows: anything from a fault on one side, from code that ran elsewhere, from going on elsewhere, from a trap
+    before or after the code behind; and where the datapath may raise an exception of its own.
     """
     one_side = "fault" in said and bool({"fault", "trap"} & seen)
+    if shown.placement.tail and "trap" in said & seen:
+        return True
     if one_side or "containment" in said or "next-ip" in said & seen:
         return True
     return bool(said) if said and _may_raise(shown.state) else seen <= said
@@ -198,21 +223,32 @@ def _may_raise(state: State) -> bool:
     return bool(unmasked or state.xstate[2] & PENDING)
 
 
-def must_show(shown: Shown, predicted: frozenset[str], emulated: bool) -> bool:
-    """Whether what is predicted of a state is certain to be seen in it; `emulated`: the processor runs no copy.
+def must_show(shown: Shown, predicted: Predicted, judgement: Judgement) -> bool:
+    """Whether what is predicted of a state is certain to be seen in it.
 
     Not certain: what rests on an exception of the datapath; a fault that differs in its error code alone, where no
-    frame is delivered; that code behind the instruction runs elsewhere, where it does the same there; hits of further
-    iterations, where the program's own trap ends the run; x87 pointers.
+    frame is delivered, or in what was read before it; what differs of a SIGTRAP (`trap-siginfo`); that code behind the
+    instruction runs elsewhere, where it does the same there; registers that it overwrites; hits of further iterations,
+    where the program's own trap ends the run; x87 pointers.
     """
-    if emulated and "fault" in predicted and shown.end == "fault":
+    emulated = isinstance(judgement.probe.plan, Emulate)            # the processor runs no copy
+    if emulated and "fault" in predicted.observables and shown.end == "fault":
         return True
     if _may_raise(shown.state) or shown.end == "runaway":
         return False
-    sure = predicted - ({X87_POINTERS, "hits"} if shown.end == "trap" else {X87_POINTERS})
+    sure = predicted.observables - ({X87_POINTERS, "hits"} if shown.end == "trap" else {X87_POINTERS})
+    if {GPR_NAMES[i] for i in predicted.registers} <= shown.placement.overwritten:
+        sure -= {"gprs"}
     if shown.end != "arrived" or shown.placement.tail not in (b"", ORDINARY):
         sure -= {"containment", "trap", "gprs"} if "containment" in sure else set()     # what is behind overwrites r11
-    return bool(sure - {"fault"}) or (bool(sure) and shown.state.delivered)
+    reads_elsewhere = any(d.observable == "memory-addresses" for d in judgement.deviations)
+    frame_differs = shown.state.delivered and shown.end != "trap" and not reads_elsewhere
+    return bool(sure - {"fault"}) or (bool(sure) and frame_differs)
+
+
+def _gathers(judgement: Judgement) -> bool:
+    decoded = judgement.probe.decoded
+    return isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
 
 
 class _Environment(dict[str, Any]):

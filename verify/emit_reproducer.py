@@ -15,7 +15,7 @@ from verify.confirm_counterexample import confirmed_state, staged
 from verify.confirm_kernel import UNSEEN
 from verify.live.capabilities import processor
 from verify.live.kernel import Comparison, KernelJudge, idle_child
-from verify.live.kernel_child import CODE, Tracee
+from verify.live.kernel_child import Tracee
 from verify.live.kernel_confirm import Situation
 from verify.live.kernel_kinds import FLAG_BITS_SET, HANDLER, kinds
 from verify.live.kernel_state import State, standard_states
@@ -68,19 +68,20 @@ def write_reproducer(
 ) -> Emitted:
     """Writes a C program and a shell script that show a refuted observable; the first that shows here by default.
 
-    A verdict that refutes nothing gives a program that should end with "not shown".  OSError where it cannot write.
+    Where nothing is refuted, or nothing for this machine's kind of processor, nothing is written.  OSError where it
+    cannot write.
     """
     wanted = [d for d in judgement.deviations if observable in {None, d.observable}]
-    if observable is not None and not wanted:
-        return Emitted((), f"{NOT_SHOWN}{observable} is not refuted for this machine's kind of processor")
+    if not wanted:
+        what = f"{observable} is not" if observable else "nothing is"
+        return Emitted((), f"{NOT_SHOWN}{what} refuted for this machine's kind of processor")
     reasons: list[str] = []
     tried = (_shown(replace(judgement, deviations=(d,)), assumptions, reasons) for d in wanted)
     chosen = next((c for c in tried if c is not None), None) or _shown_in_standard_states(judgement, observable)
-    if chosen is None and wanted:
+    if chosen is None:
         return Emitted((), NOT_SHOWN + "; ".join(dict.fromkeys(reasons)))
-    chosen = chosen or _Chosen(_standard(_encoding(judgement), CODE, "plain"), "", "the judge's state 'plain'")
     told = _told(judgement, assumptions, account, chosen)
-    return Emitted(emit(directory, chosen.situation, told), f"{chosen.observable or 'no observable'}: {chosen.text}")
+    return Emitted(emit(directory, chosen.situation, told), f"{chosen.observable}: {chosen.text}")
 
 
 def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]) -> _Chosen | None:

@@ -51,15 +51,10 @@ def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: 
 
 
 def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> dict[str, Any]:
-    """The verdict of an encoding as it stands, with nops behind it; the reason says where what follows decides."""
+    """The verdict of an encoding, whatever stands behind it, as `encoding_row` has it, without the details."""
     instruction, groups = _probed(data, judge, cpus, None)
-    row, _ = _row(data, instruction, [judge.judged(p) for p in groups[0]])
-    for group in groups[1:]:
-        other, _ = _row(data, instruction, [judge.judged(p) for p in group])
-        if other["verdict"] not in {row["verdict"], "refused"}:
-            said = f"what follows decides: {other['verdict']} where {group[0].followed_by.hex()} follows"
-            return {**row, "reason": "; ".join(filter(None, (row["reason"], said))), "looks_behind": True}
-    return row
+    row, _ = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
+    return {**row, "looks_behind": True} if len(groups) > 1 else row
 
 
 def _probed(

@@ -1,9 +1,11 @@
 /* What a program's handler is given: runs an instruction from given registers, prints the first signal's frame.
- * Use: frame PROBED CODE FILE [NAME=VALUE | at:ADDRESS=BYTES | see:ADDRESS]...   (all hexadecimal)
- * CODE stands at 10000100, FILE is where it is kept; 20000000..20010000 is memory.  PROBED: 1 sets a uprobe on CODE. */
+ * Use: frame PROBED CODE FILE [NAME=VALUE | at:ADDRESS=BYTES | see:ADDRESS | fault:ADDRESS]...   (all hexadecimal)
+ * CODE stands at 10000100, FILE is where it is kept; 20000000..20010000 is memory.  PROBED: 1 sets a uprobe on CODE.
+ * fault: before that the program stores to ADDRESS, and goes on from its handler. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ static const struct { const char *name; int number; } names[] = {
 };
 enum { NAMES = sizeof names / sizeof *names };
 static unsigned long given[NAMES], watched[8];
+static sigjmp_buf behind;
 static int is_given[NAMES], watching, counter = -1;
 
 static void start(int number, siginfo_t *info, void *context)
@@ -30,6 +33,18 @@ static void start(int number, siginfo_t *info, void *context)
         if (is_given[i] || names[i].number < REG_RIP)
             registers[names[i].number] = (greg_t)given[i];
     registers[REG_RIP] = BASE + AT;
+}
+
+static void skip(int number)
+{
+    siglongjmp(behind, number);
+}
+
+static void fault(unsigned long address)
+{
+    signal(SIGSEGV, skip);
+    if (!sigsetjmp(behind, 1))
+        *(volatile unsigned long *)address = 0;
 }
 
 static void show(int number, siginfo_t *info, void *context)
@@ -59,6 +74,8 @@ static void take(char *word)
     char *value = strchr(word, '=');
     if (!strncmp(word, "see:", 4))
         watched[watching++] = strtoul(word + 4, 0, 16);
+    else if (!strncmp(word, "fault:", 6))
+        fault(strtoul(word + 6, 0, 16));
     else if (!strncmp(word, "at:", 3))
         put((unsigned char *)strtoul(word + 3, 0, 16), value + 1);
     for (int i = 0; i < NAMES && value; i++)

@@ -115,11 +115,12 @@ def main() -> int:
     options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
     judge, counts, reasons = Judge(SCHEMES[SCHEME]), Counter[tuple[str, str]](), Counter[str]()
-    chosen, begun, failed = sample(given.encodings, given.seed)[given.first :], time.monotonic(), 0
-    for number, data in enumerate(chosen, given.first):
+    chosen, begun, failed, done = sample(given.encodings, given.seed)[given.first :], time.monotonic(), 0, 0
+    for data in chosen:
         if given.seconds is not None and time.monotonic() - begun > given.seconds:
-            print(f"stopped before encoding {number} of {len(chosen)}")
-            return 2
+            print(f"stopped before encoding {given.first + done} of {given.first + len(chosen)}")
+            break
+        done += 1
         with tempfile.TemporaryDirectory() as directory:
             for answer in answers(data, judge, Path(directory)):
                 counts[answer.observable, answer.outcome] += 1
@@ -133,8 +134,8 @@ def main() -> int:
     for reason, count in reasons.most_common():
         print(f"told: {count} {reason}")
     total = sum(counts.values())
-    print(f"{len(chosen)} encodings, {total} refuted observables, {failed} failed, {time.monotonic() - begun:.0f} s")
-    return bool(failed)
+    print(f"{done} encodings, {total} refuted observables, {failed} failed, {time.monotonic() - begun:.0f} s")
+    return 1 if failed else 0 if done == len(chosen) else 2
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from verify.live.needs import NotHere
 from verify.live.records import LOG_DTYPE
 from verify.live.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.needs("executor")]
 PATIENCE = 0.5
 ADD, UD2 = bytes.fromhex("4801d8"), bytes.fromhex("0f0b")
 MIDDLE = STACK.address + STACK.size // 2

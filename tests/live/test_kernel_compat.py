@@ -20,7 +20,7 @@ from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux_uprobes import SCHEME, plan_in_32_bits
 from verify.smt.judge import Judge
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 IN_32_BITS = replace(SCHEME, plan=plan_in_32_bits)
 WRONG = ("488b0511223344", "8b0511223344", "488d0511223344", "ff1511223344", "41ffd3")
 RIGHT = ("4889d8", "4150", "50", "90", "488b03", "ffd0", "e811000000", "0f1f440000")

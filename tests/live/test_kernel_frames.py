@@ -58,6 +58,20 @@ def test_a_breakpoint_of_the_programs_own_is_delivered_with_a_stale_trapno(progr
     assert probed == bare | {"trapno": 0, "hits": 1}
 
 
+@pytest.mark.parametrize(("address", "left"), [
+    ("0", {"trapno": 14, "err": 6}), ("8000000000000000", {"trapno": 13, "err": 0}),  # write, user: SDM vol. 3, 4.7
+])  # fmt: skip
+def test_a_breakpoint_of_the_programs_own_is_delivered_with_what_its_last_fault_left(program, address, left):
+    bare, probed = both(program, "90cc", f"fault:{address}")
+    assert (bare["trapno"], bare["err"], bare["signal"]) == (3, 0, 5)
+    assert probed == bare | left | {"hits": 1}
+
+
+def test_a_fault_of_a_probed_instruction_has_the_trapno_of_the_last_one_before(program):
+    bare, probed = both(program, "d7", "rbx=8000000000000000", "fault:0")
+    assert (bare["trapno"], probed) == (13, bare | {"trapno": 14, "hits": 1})
+
+
 @pytest.mark.parametrize("code", ["4889d8", "90", "55"])
 def test_a_step_of_the_programs_own_is_delivered_without_its_cause(program, code):
     bare, probed = both(program, code, "flags=302")
@@ -73,7 +87,8 @@ def test_a_short_call_at_the_end_of_a_mapping_is_restarted(program, code, below)
     assert (bare["rsp"], bare["hits"]) == (TOP - below - 2, 0)
     assert (probed["rsp"], probed["rip"], probed["hits"]) == (TOP - below + 6, 0x10000100, 2)
     found = Judge(LINUX).judgement(bytes.fromhex(code), Cpu.AMD)
-    assert {"next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
+    assert (bare["address"], probed["signal"], probed["address"]) == (0, 11, TOP - below + 4)  # target 0; second push
+    assert {"fault", "next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
 
 
 @pytest.mark.needs("amd")  # the far pointer is read with 6 bytes

@@ -36,7 +36,7 @@ from verify.models.schemes.plan import Emulate, Fixup, InPlace, Nop, Plan, Step
 from verify.models.schemes.registry import SCHEMES
 from verify.smt.judge import Judge
 
-pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
+pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 SCHEME = SCHEMES["linux-uprobes-6.18"]
 LOAD_16, NOP_5 = "0fb705aa555a25", "0f1f440000"
 

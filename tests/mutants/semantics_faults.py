@@ -54,7 +54,7 @@ class Fault:
     """One change: where, in words, of which function's code; `apply` puts it in and gives what undoes it."""
 
     text: str
-    key: Key
+    lines: frozenset[tuple[str, int]]  # file and number: who runs through none of them does not meet it
     apply: Callable[[], Callable[[], None]]
 
 
@@ -74,12 +74,22 @@ def live_functions() -> dict[Key, list[FunctionType]]:
 
 def forget() -> None:
     """Drops every cache of the models, and what was compiled from them."""
-    for candidate in gc.get_objects():
-        if isinstance(candidate, functools._lru_cache_wrapper):
-            module = getattr(candidate, "__module__", None) or ""
-            if module.startswith("verify.models") and not module.startswith(KEPT):
-                candidate.cache_clear()
+    for cache in _caches():
+        cache.cache_clear()
     differential_model.forget_predictions()
+
+
+@functools.cache
+def _caches() -> tuple[Any, ...]:
+    """The caches of the models, which are all made at import."""
+    wrappers = (c for c in gc.get_objects() if isinstance(c, functools._lru_cache_wrapper))
+    named = ((c, getattr(c, "__module__", None) or "") for c in wrappers)
+    return tuple(c for c, module in named if module.startswith("verify.models") and not module.startswith(KEPT))
+
+
+def caches_of(files: frozenset[str]) -> tuple[Any, ...]:
+    """Those of the functions in some files."""
+    return tuple(c for c in _caches() if c.__wrapped__.__code__.co_filename in files)
 
 
 @contextmanager
@@ -107,7 +117,19 @@ def faults(modules: tuple[ModuleType, ...], number: int, seed: int) -> Iterator[
         where = f"{module.__name__}:{getattr(node, 'lineno', 0)} {owner}: {text}"
         key = _changed_code(module, tree, changed)
         if key is not None and key[0] in functions:
-            yield Fault(where, key[0], functools.partial(_swap, functions[key[0]], key[1]))
+            lines = frozenset((str(module.__file__), n) for n in _lines(tree, _sites(tree)[index][0]))
+            yield Fault(where, lines, functools.partial(_swap, functions[key[0]], key[1]))
+
+
+def _lines(tree: ast.Module, node: ast.AST) -> range:
+    """The lines of the statement that a node stands in; of a compound one those of the node, of an If its test's."""
+    node = node.test if isinstance(node, ast.If) else node
+    first, last = node.lineno, node.end_lineno or node.lineno  # type: ignore[attr-defined]
+    around = [s for s in ast.walk(tree) if isinstance(s, ast.stmt) and s.lineno <= first <= (s.end_lineno or 0)]
+    statement = max(around, key=lambda s: (s.lineno, -(s.end_lineno or 0)))
+    if hasattr(statement, "body"):
+        return range(first, last + 1)
+    return range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
 
 
 def _tree(module: ModuleType) -> ast.Module:
@@ -218,7 +240,7 @@ def overlay_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
         rest = " ".join(w for w in getattr(row, side).split() if w != word)
         rows = (*overlay.ROWS[:i], row._replace(**{side: rest}), *overlay.ROWS[i + 1 :])
         text = f"overlay of {row.mnemonics}: {side} no {word}"
-        yield Fault(text, ("", 0, ""), functools.partial(_rows, rows)), frozenset(row.mnemonics.split())
+        yield Fault(text, frozenset(), functools.partial(_rows, rows)), frozenset(row.mnemonics.split())
 
 
 def _rows(rows: Any) -> Callable[[], None]:

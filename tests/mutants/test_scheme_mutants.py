@@ -4,6 +4,7 @@ An obligation that falls with the named one because its value depends on it is i
 """
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -27,12 +28,20 @@ CONSEQUENCES = {
 }
 
 
+@cache
 def loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"mutant_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@cache
+def judged(stem: str, text: str) -> tuple[Judge, Judgement]:
+    """A mutant's judgement of one of its witnesses, and the judge."""
+    judge = Judge(loaded(Path(__file__).parent / "schemes" / f"{stem}.py").SCHEME)
+    return judge, judge.judgement(bytes.fromhex(text), Cpu.AMD)
 
 
 def refuted(judgement: Judgement) -> set[str]:
@@ -66,7 +75,7 @@ def test_a_mutant_changes_the_plan_of_its_witnesses_and_not_of_a_nop(path):
 @pytest.mark.parametrize(("stem", "text"), WITNESSES)
 def test_mutant_is_killed_by_its_named_obligation_alone(stem, text):
     mutant = loaded(Path(__file__).parent / "schemes" / f"{stem}.py")
-    found = Judge(mutant.SCHEME).judgement(bytes.fromhex(text), Cpu.AMD)
+    _, found = judged(stem, text)
     assert mutant.OBLIGATION in refuted(found)
     assert refuted(found) == {mutant.OBLIGATION} | CONSEQUENCES.get(stem, set())
 
@@ -82,9 +91,7 @@ def test_the_reference_scheme_keeps_the_obligation_on_the_same_witness(stem, tex
 
 @pytest.mark.parametrize(("stem", "text"), WITNESSES)
 def test_the_counterexample_of_a_mutant_shows_two_different_values(stem, text):
-    mutant = loaded(Path(__file__).parent / "schemes" / f"{stem}.py")
-    judge = Judge(mutant.SCHEME)
-    found = judge.judgement(bytes.fromhex(text), Cpu.AMD)
+    judge, found = judged(stem, text)
     for deviation in found.deviations:
         assert deviation.question.holds(deviation.witness, own_values(found.probe))
     shown = counterexample(found, judge.assumptions)

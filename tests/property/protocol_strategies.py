@@ -1,9 +1,12 @@
 """Random protocols: per-thread variables, a pool of slots, shared arrays, quantifiers over threads, choices, fairness.
 
-Every assignment stays in its domain. No tests.
+Every assignment stays in its domain; a strategy is made once, since making one takes longer than drawing from it. No
+tests.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -66,6 +69,7 @@ def bounded(value: Term, low: int, high: int) -> Term:
     return Op("ite", (Op("<", (Const(high, INT), small)), Const(high, INT), small), INT)
 
 
+@cache
 def integers(thread: str, k: Term) -> st.SearchStrategy[Term]:
     """Numbers that a thread sees; `k` is a choice or a number."""
     mine = [cell("n"), cell("m", thread), cell("place", thread), k, *(Const(value, INT) for value in (0, 1, 2))]
@@ -77,6 +81,7 @@ def integers(thread: str, k: Term) -> st.SearchStrategy[Term]:
     return st.one_of(st.sampled_from([*mine, *finds, *levels]), counts, sums)
 
 
+@cache
 def truths(thread: str, k: Term) -> st.SearchStrategy[Term]:
     """Conditions of a thread: its own variables, shared ones, all and any over threads and over slots."""
     numbers = integers(thread, k)
@@ -106,6 +111,7 @@ def truths(thread: str, k: Term) -> st.SearchStrategy[Term]:
     )
 
 
+@cache
 def assignments(thread: str, k: Term) -> st.SearchStrategy[Statement]:
     """One assignment, to every variable in turn."""
     label = st.integers(0, 2).map(lambda i: Const(i, LABELS))
@@ -123,6 +129,7 @@ def assignments(thread: str, k: Term) -> st.SearchStrategy[Statement]:
     )
 
 
+@cache
 def effects(thread: str, k: Term) -> st.SearchStrategy[Statement]:
     """One statement: an assignment, a branch, or a loop over all threads."""
     plain = assignments(thread, k)

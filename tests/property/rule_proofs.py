@@ -193,19 +193,58 @@ def numbered(value: int, width: int) -> Number:
     return found
 
 
+def known(value: Any) -> Any:
+    """A value that is true or false; that of an unknown is no statement, though Python takes each object for true."""
+    if isinstance(value, Term | Numeral):
+        raise TypeError("asks whether an unknown is true")
+    return value
+
+
+class Asking(ast.NodeTransformer):
+    """Has every truth that Python asks for (or, not, if, a chain of comparisons) pass through `known`."""
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.BoolOp(node.op, [_asked(v) for v in node.values])
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.UnaryOp(node.op, _asked(node.operand)) if isinstance(node.op, ast.Not) else node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.IfExp(_asked(node.test), node.body, node.orelse)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        pairs = zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
+        links: list[ast.expr] = [_asked(ast.Compare(a, [op], [b])) for a, op, b in pairs]
+        return node if len(links) == 1 else ast.BoolOp(ast.And(), links)
+
+
+def _asked(node: ast.expr) -> ast.expr:
+    return ast.Call(ast.Name("known", ast.Load()), [node], [])
+
+
+def evaluated(text: str, scope: dict[str, Any]) -> Any:
+    """The value of a condition or a result; TypeError where it asks whether an unknown is true."""
+    tree = Asking().visit(ast.parse(f"({text})", mode="eval"))
+    return eval(compile(ast.fix_missing_locations(tree), "rule", "eval"), scope)
+
+
 def claim(rule: Rule, given: dict[str, Any]) -> Iterator[Claim]:
-    scope = PLAIN | given
+    scope = PLAIN | given | {"known": known}
     pattern = eval(rule.pattern, scope)
     if isinstance(pattern.sort, int):
         scope |= {"width": pattern.sort, "mask": (1 << pattern.sort) - 1}
     premises: list[Term] = []
     for condition in conjuncts(rule.when):
-        holds = eval(compile(ast.parse(f"({condition})", mode="eval"), "rule", "eval"), scope)
+        holds = evaluated(condition, scope)
         if isinstance(holds, Term):
             premises.append(holds)
         elif not holds:
             return
-    result = eval(rule.result, scope)
+    result = evaluated(rule.result, scope)
     assert result.sort == pattern.sort, f"{rule.name}: {pattern.sort} is not {result.sort}"
     yield Claim(pattern, result, tuple(premises))
 

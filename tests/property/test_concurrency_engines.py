@@ -147,15 +147,16 @@ def liveness_disagreements(model: Model) -> list[str]:
 # --- the tests --------------------------------------------------------------------------------------------------------
 @SETTINGS
 @given(protocols(), st.integers(2, 3))
-def test_engines_agree_on_random_protocols(chosen: Protocol, threads: int) -> None:
+def engines_agree(chosen: Protocol, threads: int) -> None:
     model = ground(chosen, threads)
     if small(model):
         assert disagreements(model) == []
 
 
-def test_most_random_protocols_are_small_enough() -> None:
-    test_engines_agree_on_random_protocols()
-    assert sum(COMPARED) * 2 > len(COMPARED) > 0
+def test_engines_agree_on_random_protocols_many_of_which_are_small_enough() -> None:
+    COMPARED.clear()
+    engines_agree()
+    assert sum(COMPARED) * 3 > len(COMPARED) > 0
 
 
 @NEEDS_C

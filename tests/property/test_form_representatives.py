@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from sampling import sampled
 
 from verify.models.isa import encode
 from verify.models.isa.encode import decoded_representatives, random_encoding
@@ -11,7 +12,7 @@ from verify.models.schemes.linux_uprobes import SCHEME
 from verify.models.schemes.plan import Refuse
 from verify.models.sites import PREFIX_SENSITIVE, probe, probe_of
 
-FORMS, ENCODINGS = 900, 16
+FORMS, ENCODINGS = 300, 16
 # PAUSE and NOP: classes by what REX, 66, F2 and F3 make of 90; ENTER: by prefixes that it ignores, times 32 levels.
 NO_CLASS_OF_ITS_OWN = PREFIX_SENSITIVE - {"call"} | {"nop", "enter"}
 
@@ -32,7 +33,7 @@ def missed(part: int, forms: int) -> tuple[int, list[str]]:
     return looked_at, found
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", sampled(range(6), 1, always=[0]))
 def test_random_encodings_are_in_classes_that_were_judged(part: int) -> None:
     looked_at, found = missed(part, FORMS)
     assert looked_at > FORMS * ENCODINGS // 2

@@ -164,3 +164,14 @@ def test_a_rule_that_says_nothing_is_not_proved():
     ]
     unread = Rule("unread", "and_(x, const(c))", "c < 3", "x")
     assert "no statement" in failures(unread, {"x": 8, "c": 8}, Random(1))[0]
+
+
+@pytest.mark.parametrize(("condition", "result"), [
+    ("n >= width or n == 37", "const(0, width)"), ("not (n == 0)", "const(0, width)"),
+    ("8 <= n != 37", "const(0, width)"), ("n >= width", "x if n == 37 else const(0, width)"),
+])  # fmt: skip
+def test_a_rule_that_asks_whether_an_unknown_is_true_has_no_statement(condition, result):
+    """Python takes each object for true: what is proved would not be what the constructor, on numbers, does."""
+    rule = Rule("shl-odd", "shl(x, const(n))", condition, result)
+    widths = {"x": 64, "n": 64}
+    assert failures(rule, widths, Random(1)) == [f"shl-odd at {widths}: no statement: asks whether an unknown is true"]

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from verify.cli_confirm import kernel_status
+from verify.cli_status import FAULT, REFUTED
 from verify.confirm_kernel import Agreement, Predictor, sampled
 from verify.live import kernel_placement
 from verify.live.kernel import Comparison, Deviation
@@ -95,3 +97,11 @@ def test_place_that_cannot_be_had_is_left_out_with_its_reason(monkeypatch: pytes
     assert kernel_placement.unavailable()["last slot"] == "userfaultfd(2) is refused here"
     assert "last slot" not in {p.name for p in kernel_placement.available()}
     assert Agreement().document()["not_run"]["last slot"]
+
+
+@pytest.mark.parametrize(("found", "status"), [
+    ({}, 0), ({"disagreements": [["90", "deviates", "identical", "gprs"]]}, REFUTED), ({"apart": [["90"]]}, REFUTED),
+    ({"ways": {"disagreements": [["90", "stepped", "emulated"]]}}, REFUTED), ({"lost": ["3 encodings"]}, FAULT),
+])  # fmt: skip
+def test_whatever_disagrees_is_the_exit_status(found: dict[str, Any], status: int) -> None:
+    assert kernel_status(Agreement().document() | {"ways": {"disagreements": []}} | found) == status

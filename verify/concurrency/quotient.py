@@ -106,6 +106,8 @@ def writable(path: Path) -> None:
         raise ValueError(f"a graph is written as {', '.join(ENDINGS)}, got {path.name}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written")
 

@@ -17,6 +17,7 @@ from verify.live.differential_masks import broken, memory_verdicts, register_tri
 from verify.live.differential_model import (
     FLAGS,
     POINTERS,
+    RAISED,
     RAISING,
     Bytes,
     Prediction,
@@ -128,8 +129,9 @@ class Comparison:
             if expected.masked is not None and number in {PF, GP, SS}:
                 self.ends[i] = expected, True
             if self._faulted(i, model, expected, number):
-                left_out = frozenset({"mxcsr", "x87"} if number == XM else ())
-                self._unchanged_but(i, expected.faulted, left_out)
+                raised = RAISED.get(number, ()) if expected.vectors[0] == NO_FAULT else ()
+                worlds = [expected.left(model.evaluate(expected.env, w)) for w in raised]
+                self._unchanged_but(i, worlds or expected.faulted)
         elif self._ended(i, expected, kind):
             self._completed(i, expected)
 
@@ -181,6 +183,7 @@ class Comparison:
             errors = {e for e, v in zip(expected.errors, expected.vectors, strict=True) if v == number}
             if number != PF and error not in errors:
                 self.add(i, "predicted", "error code", min(errors), error)
+            self._reported(i, expected.fault_ip, expected.reported_at_ip(number))
             return True
         if model.roams and number in {PF, GP, SS} and {PF, GP, SS} & set(expected.vectors):
             return True  # of an access across the canonical boundary the first part decides
@@ -190,17 +193,22 @@ class Comparison:
             raised = model.evaluate(expected.env, RAISING[number])  # type: ignore[arg-type]
             if raised[0] == number and raised[1] != self.seen.column("error_code")[i]:
                 self.add(i, "predicted", "error code", raised[1], self.seen.column("error_code")[i])
+            if raised[0] == number != GP:  # of a #GP Linux reports no address
+                self._reported(i, expected.fault_ip, {raised[6]})
             return True
         self.add(i, "predicted", "fault", expected.vectors[0], number)
         return False
 
-    def _unchanged_but(
-        self, i: int, worlds: Sequence[Mapping[str, Any]], left_out: frozenset[str] = frozenset()
-    ) -> None:  # fmt: skip
+    def _reported(self, i: int, ip: int, wanted: set[int]) -> None:
+        """The address that the signal reports: the instruction's own, or another."""
+        if int(self.seen.column("si_addr")[i] == ip) not in wanted:
+            self.add(i, "predicted", "reported address", f"at ip: {wanted}", self.seen.column("si_addr")[i])
+
+    def _unchanged_but(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
         """Every component is as predicted: as before where nothing is said of it."""
         claimed = worlds[0]
         for name in self.moved.components.get(i, ()):
-            if name not in claimed and name not in left_out:
+            if name not in claimed:
                 trap = self.seen.column("trapno")[i]
                 self.add(i, "predicted", name, "as before", f"trap {trap}: {self._difference(i, name)}")
         for name in claimed:
@@ -208,7 +216,7 @@ class Comparison:
                 self._file(i, name, [w[name] for w in worlds])
             elif name in POINTERS:
                 self._pointer(i, name, [w[name] for w in worlds])
-            elif name not in FLAG_BITS and name != "memory" and name not in left_out:
+            elif name not in FLAG_BITS and name != "memory":
                 self._component(i, name, [w[name] for w in worlds])
         self._flags(i, worlds)
         self._memory(i, [w["memory"] for w in worlds if "memory" in w])

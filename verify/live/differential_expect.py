@@ -31,10 +31,14 @@ class Expected(NamedTuple):
     def faulted(self) -> list[dict[str, Any]]:
         """What a fault leaves, by component, one a world."""
         model = self.model
-        begin = FIRST + len(model.changed)
         stopped = {n: self.env[n] for n in model.changed} if model.repeats else {}
-        end = begin + len(model.partial)
-        return [{**stopped, **dict(zip(model.partial, w[begin:end], strict=True))} for w in self.worlds]
+        return [{**stopped, **self.left(w)} for w in self.worlds]
+
+    def left(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """Of the values of one world those that a fault leaves, by component."""
+        model = self.model
+        begin = FIRST + len(model.changed)
+        return dict(zip(model.partial, values[begin : begin + len(model.partial)], strict=True))
 
     @property
     def vectors(self) -> tuple[int, ...]:
@@ -60,6 +64,10 @@ class Expected(NamedTuple):
     def fault_ip(self) -> int:
         """The ip of a fault or trap."""
         return int(self.worlds[0][5])
+
+    def reported_at_ip(self, vector: int) -> set[int]:
+        """Whether the fault is reported at the instruction's own address, in the worlds that have this vector."""
+        return {int(w[6]) for w in self.worlds if w[0] == vector}
 
     @property
     def places(self) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
 COMPARED: Final = (
     "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "other", "memory",
 )  # fmt: skip
-ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip")
+ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip", "fault_at_ip")
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.refuses": descriptors.refuses_code,
@@ -199,6 +199,7 @@ def canonical(address: int) -> bool:
 # Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
 WORLDS: Final = (Machine(False, 0), Machine(True, 1), Machine(False, 1), Machine(True, 0))
 RAISING: Final = {v: Machine(False, 0, v) for v in (DE, UD, GP, MF, XM)}  # in which every datapath raises the vector
+RAISED: Final = {v: (m, Machine(True, 1, v)) for v, m in RAISING.items()}  # with zeros, and with ones
 MADE: Final = (".mader", ".madew")  # whether a masked access is made: it is, unless no byte of it is selected
 
 
@@ -308,7 +309,7 @@ def _worlds(functions: Sequence[Term]) -> int:
 def _always(result: Outcome) -> tuple[Term, ...]:
     return (
         result.fault_vector, result.fault_error, result.fault_address, result.again, result.state.ip,
-        result.fault_state.ip,
+        result.fault_state.ip, result.fault_at_ip,
     )  # fmt: skip
 
 

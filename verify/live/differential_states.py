@@ -45,7 +45,12 @@ STATUS_BITS: Final = 0x8D5  # cf pf af zf sf of
 X87_EXCEPTIONS, ES_AND_BUSY = 0x3F, 0x8080  # of the status word: what the processor makes of both on loading them
 DF, NT, AC, ID = 1 << 10, 1 << 14, 1 << 18, 1 << 21
 OTHER_KEYS: Final = 0xFFFF_FFFC  # bits of PKRU that leave the executor alive
+PAIRS: Final = {"cmpxchg8b": 4, "cmpxchg16b": 8}  # bytes of rax and of rdx that are compared
 ZERO_OR_FAULT: Final = {"wrpkru": (1, 2), "rdpkru": (1,), "xgetbv": (1,)}  # rcx, rdx: #GP unless their low halves are 0
+UNDEFINED, OTHER_SEGMENT = 5, (6,)  # which of the encodings of a form: see `encodings`
+TRIES: Final = 30  # random encodings among which one with a certain base is looked for
+NOT_CANONICAL: Final = 1 << 62
+RSP_OR_RBP: Final = 2  # upper three bits of the base's number
 WIDE: Final = 4096  # bytes that an operand of unknown size may take
 
 
@@ -76,25 +81,43 @@ def encodings(
     Empty where this vendor has no encoding of the form.
     """
     found: list[tuple[Probe, Aim]] = []
-    for _ in range(count):
+    for number in range(count):
         try:
             data = random_encoding(form, rng, cpu)
         except ValueError:
             return []
-        if form.opcode.can_lock and form.addressing is not Addressing.REG and rng.random() < 0.3:
-            data = _locked(data, form, cpu)
+        locks = form.opcode.can_lock and form.addressing is not Addressing.REG
+        if (locks and rng.random() < 0.3) or (not locks and number == UNDEFINED):
+            data = _prefixed(b"\xf0", data, form, cpu)
+        target = _target(form, rng)
+        if number in OTHER_SEGMENT and bases and form.addressing is Addressing.MEM:
+            data, target = _on_another_segment(data, form, rng, cpu), NOT_CANONICAL + 64 * rng.randrange(1 << 20)
         decoded = decode(data, cpu)
         if not isinstance(decoded, Decoded) or is_system_call(decoded):
             continue
-        aim = Aim(_target(form, rng), rng.choice((0, 0, 0x40, 0x108)) if bases else 0)
+        aim = Aim(target, rng.choice((0, 0, 0x40, 0x108)) if bases else 0)
         found.append((probe_here(_aimed(decoded, aim, origin)), aim))
     return found
 
 
-def _locked(data: bytes, form: Form, cpu: Cpu) -> bytes:
-    longer = b"\xf0" + data
+def _prefixed(prefix: bytes, data: bytes, form: Form, cpu: Cpu) -> bytes:
+    """With the prefix, where that is the same form; one that LOCK makes undefined among them."""
+    longer = prefix + data
     found = decode(longer, cpu)
     return longer if isinstance(found, Decoded) and found.form is form and found.data == longer else data
+
+
+def _on_another_segment(data: bytes, form: Form, rng: Random, cpu: Cpu) -> bytes:
+    """An encoding with a base of rsp or rbp and an override by fs or gs: #GP there, where #SS is without one."""
+    for _ in range(TRIES):
+        data = random_encoding(form, rng, cpu)
+        decoded = decode(data, cpu)
+        if not isinstance(decoded, Decoded):
+            continue
+        parts = _fields(probe_here(decoded))
+        if parts.has_base and parts.based.value and int(parts.base.value) >> 1 == RSP_OR_RBP:
+            return _prefixed(rng.choice((b"\x64", b"\x65")), data, form, cpu)
+    return data
 
 
 def _target(form: Form, rng: Random) -> int:
@@ -322,9 +345,27 @@ def memory_entries(states: NDArray[Any], targets: Sequence[int], form: Form, rng
     entries["trial"], entries["address"] = trial[fresh], address[fresh]
     entries["chunk"] = np.frombuffer(rng.bytes(64 * len(entries)), dtype=np.uint8).reshape(-1, 64)
     put_selectors(entries, states, targets, form, rng)
+    if form.opcode.mnemonic in PAIRS:
+        _expected_pairs(entries, states, targets, PAIRS[form.opcode.mnemonic], rng)
     if form.opcode.is_save_restore:
         _image_headers(entries, targets, rng)
     return entries
+
+
+def _expected_pairs(
+    entries: NDArray[Any], states: NDArray[Any], targets: Sequence[int], size: int, rng: np.random.Generator
+) -> None:
+    """In every second trial the operand holds what rdx:rax expects; in every fourth twice what rax holds."""
+    trial = entries["trial"].astype(np.int64)
+    place = np.array(targets, dtype=np.uint64)[trial] - entries["address"]
+    rows = np.flatnonzero(place + np.uint64(2 * size) <= CHUNK)
+    rows = rows[rng.random(len(rows)) < 0.75]
+    for half, registers in enumerate(((0, 0), (2, 0))):
+        chosen = np.where(rng.random(len(rows)) < 0.66, registers[0], registers[1])
+        words = states["gprs"][trial[rows], chosen]
+        for k in range(size):
+            at = place[rows].astype(np.int64) + half * size + k
+            entries["chunk"][rows, at] = (words >> np.uint64(8 * k)).astype(np.uint8)
 
 
 def _image_headers(entries: NDArray[Any], targets: Sequence[int], rng: np.random.Generator) -> None:

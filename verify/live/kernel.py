@@ -30,7 +30,7 @@ from verify.live.uprobe import UprobesUnavailable, missing
 
 __all__ = ["LAYOUT", "Comparison", "Deviation", "KernelJudge", "end", "idle_child", "is_x87"]
 LAYOUT: Final = HERE.layout
-BATCH: Final = 600
+BATCH: Final = 2000
 UNDEFINED: Final = "undefined"
 
 
@@ -146,7 +146,7 @@ def _seen(
     """Every run of a placement; batch by batch another family comes first, so that each state has the first hit."""
     if not families:
         return {}
-    runner.run_plain(families)
+    runner.run_plain(families, accepted)
     turned = (*families[number % len(families) :], *families[: number % len(families)])
     return runner.probed(accepted, turned, hits, families[0][0]) if accepted else {}
 

@@ -138,7 +138,6 @@ class Tracee:
         self._running, self._stopped_run = 0, -1             # odd while a run lasts; the run that was stopped
         self._done = threading.Event()
         self._restartable = False
-        self._left = b""                                     # the xsave image as the last run left it, where known
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -289,11 +288,12 @@ class Tracee:
             self._signal_stack[RSEQ_AREA + 8 : RSEQ_AREA + 16] = bytes(8)
         ctypes.memmove(self._registers, registers, len(registers))
         trace_request(SETREGS, self.pid, 0, ctypes.addressof(self._registers))
-        if xstate is not None and xstate != self._left:
+        # NOTE(left-pointers): also where it is there already. An image without a pending exception shows no pointers on
+        # AMD, and what is left in the registers is theirs until somebody else's are loaded on that processor
+        if xstate is not None:
             ctypes.memmove(self._image, xstate, len(xstate))
             self._vector.base, self._vector.length = ctypes.addressof(self._image), len(xstate)
             trace_request(SETREGSET, self.pid, NT_X86_XSTATE, ctypes.addressof(self._vector))
-        self._left = b""
         self._running += 1
         number, code, address = self._stop()
         while number == signal.SIGSTOP and self._stopped_run != self._running:      # meant for the run before
@@ -303,7 +303,6 @@ class Tracee:
         image = b"" if xstate is None else self._read_xstate()
         if delivered and number in HANDLED:
             return Stop(number, code, address, seen, image, *self._delivered(number))
-        self._left = image
         return Stop(number, code, address, seen, image)
 
     def _delivered(self, number: int) -> tuple[tuple[int, ...], bytes]:

@@ -31,6 +31,7 @@ BRANCH: Final = bytes.fromhex("7404" "eb04" "f4f4" "f4f4")                      
 SYSTEM_CALL: Final = bytes.fromhex("b86e000000" "0f05")                             # getppid, always the same here
 
 
+OVERWRITTEN: Final = {ORDINARY: frozenset({"r13", "r14"}), SYSTEM_CALL: frozenset({"rax", "rcx", "r11"})}
 LAST_SLOT: Final = 31                               # of a page with 128-byte slots; slot 0 is the return probes'
 #: mov qword [rseq->rseq_cs], descriptor: the program enters the sequence that `Tracee.register_rseq` describes
 ENTER: Final = b"\x48\xc7\x04\x25" + struct.pack("<II", SIGNAL_STACK + RSEQ_AREA + 8, SIGNAL_STACK + RSEQ_AREA + 32)
@@ -54,6 +55,11 @@ class Placement:
     prologue: bytes = b""
     rseq: bool = False
     busy: int = 0
+
+    @property
+    def overwritten(self) -> frozenset[str]:
+        """The general registers that the code behind the instruction gives new values."""
+        return OVERWRITTEN.get(self.tail, frozenset())
 
     @property
     def layout(self) -> Layout:

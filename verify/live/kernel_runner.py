@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Self
 
@@ -114,12 +114,16 @@ class Runner:
         """Where slot `index` runs."""
         return self._settings[index]
 
-    def run_plain(self, families: Sequence[Family]) -> None:
-        """Runs every slot without a probe in the states that are its own; after an endless run, in no more of them."""
+    def run_plain(self, families: Sequence[Family], accepted: Collection[int]) -> None:
+        """Runs every slot without a probe in the states that are its own; after an endless run, in no more of them.
+
+        Slots that are not `accepted` are run in the standard states alone.
+        """
         self.plain = {index: {} for index in range(len(self.encodings))}
+        probed = frozenset(accepted)
         for state, indexes in self.families(families):
             for index in indexes:
-                if index not in self.endless:
+                if index not in self.endless and (state.kind == STANDARD or index in probed):
                     outcome = self.plain[index][state] = self.run(state, index)
                     if outcome.stop.signal == signal.SIGSTOP:
                         self.endless.add(index)
@@ -198,8 +202,8 @@ class Runner:
     ) -> list[Deviation]:
         """What the program sees of one run with the probe."""
         before = counted()
-        outcome = self.run(state, index)
-        outcome = replace(outcome, hits=counted() - before)
+        run = self.run(state, index)
+        outcome = Outcome(run.stop, run.data, counted() - before)
         setting, plain = self.setting(index), self.plain[index][state]
         seen.runs[state.kind] += 1
         if all(stop.frame and _faults(stop, setting) for stop in (plain.stop, outcome.stop)):

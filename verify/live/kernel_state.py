@@ -35,7 +35,7 @@ COMPONENTS: Final = {"ymm": 2, "mask": 5, "zmm-low": 6, "zmm-high": 7}
 STANDARD: Final = "standard"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is made once for a child, and looked up for every run
 class State:
     """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped.
 

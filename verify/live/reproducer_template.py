@@ -187,6 +187,7 @@ SCRIPT: Final = r"""#!/bin/sh
 # Builds reproducer.c and runs it as root; its last line and exit status say what it showed.
 cd "$(dirname "$0")" || exit 2
 CC=${CC:-cc}
+[ -w . ] || { echo "cannot be shown here: $PWD cannot be written"; exit 2; }
 command -v "$CC" > /dev/null || { echo "cannot be shown here: no C compiler ($CC)"; exit 2; }
 "$CC" -O1 -o reproducer reproducer.c || { echo "cannot be shown here: reproducer.c does not compile"; exit 2; }
 exec ./reproducer "$@"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, Final, Generic, TypeVar
@@ -37,6 +39,7 @@ class Lost:
 class _Worker(Generic[Task]):
     process: ForkProcess
     channel: Connection[Any, Any]
+    number: int
     task: Task | None = None
     patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
 
@@ -62,17 +65,18 @@ def _serve(channel: Connection[Any, Any], begin: Callable[[], AbstractContextMan
 
 def dealt(
     tasks: Iterable[Task], begin: Callable[[], AbstractContextManager[Callable[[Task], Answer]]], jobs: int,
-    patience: float = PATIENCE,
+    patience: float = PATIENCE, pinned: bool = False,
 ) -> Generator[tuple[Task, Answer | Lost], None, None]:  # fmt: skip
     """Each task with its answer, in the order of answers; `tasks` is drawn from when a worker is free.
 
-    `begin` opens what a worker answers with, once a worker.
+    `begin` opens what a worker answers with, once a worker. `pinned`: each worker and its children keep to a processor
+    of their own, which is faster for those that wait for each other.
     """
     workers: list[_Worker[Task]] = []
     queue = iter(tasks)
     try:
         while True:
-            _fill(workers, queue, begin, jobs, patience)
+            _fill(workers, queue, partial(_started, begin, pinned), jobs, patience)
             busy = [w for w in workers if w.task is not None]
             if not busy:
                 return
@@ -92,7 +96,10 @@ def dealt(
             _end(worker, workers)
 
 
-def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs: int, patience: float) -> None:
+def _fill(
+    workers: list[_Worker[Task]], queue: Iterator[Task], started: Callable[[int], _Worker[Task]], jobs: int,
+    patience: float,
+) -> None:  # fmt: skip
     """Gives every idle worker a task, and starts workers while there are tasks."""
     while True:
         idle = next((w for w in workers if w.task is None), None)
@@ -102,7 +109,7 @@ def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs:
         if task is None:
             return
         if idle is None:
-            idle = _started(begin)
+            idle = started(min(set(range(jobs)) - {w.number for w in workers}))
             workers.append(idle)
         idle.task, idle.patience = task, Patience(patience)
         try:
@@ -111,13 +118,16 @@ def _fill(workers: list[_Worker[Task]], queue: Iterator[Task], begin: Any, jobs:
             continue
 
 
-def _started(begin: Any) -> _Worker[Any]:
+def _started(begin: Any, pinned: bool, number: int) -> _Worker[Any]:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, begin), daemon=True)
     process.start()
     there.close()
-    return _Worker(process, here)
+    if pinned:
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process.pid or 0, {allowed[number % len(allowed)]})
+    return _Worker(process, here, number)
 
 
 def _answer(worker: _Worker[Any], workers: list[_Worker[Any]]) -> Any:

@@ -21,7 +21,11 @@ NOWHERE: Final = (-4, 0, 0)
 UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
 OFTEN: Final = 12  # runs after which a program is compiled
 WIDE_STORES: Final = (-5, 0, 0)  # where a mapping ends: writes of 8 bytes fault, shorter accesses do not
+SOMETIMES: Final = (-6, 0, 0)  # datapaths and selectors are refused for about half of the values that they are given
 DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
+PROBED_MEMORY: Final = "probed_memory"  # with the breakpoint in it, which nothing reads where the seed is 0
+DATAPATH_FAULT: Final = ".datapath_fault"  # what a datapath raises, by its arguments
+REFUSALS: Final = ("selector_fault", "selector_not_present")  # of data selectors, by register and selector
 PLAIN_ANSWER: Final = ".refuses"  # descriptor tables, features and the like refuse nothing
 IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code segment for programs, __USER32_CS
 USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
@@ -92,11 +96,14 @@ class World:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
-        if name.endswith(".datapath_fault"):
+        if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
+            refused = _random(1, name, (self.seed, *args))
+            return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
+        if name.endswith(DATAPATH_FAULT):
             return self.faults.get(DATAPATH, NO_FAULT)
         if name == "fetch_fault":
             return self.faults.get(UNMAPPED_CODE, NO_FAULT)
-        if name in {"selector_fault", "selector_not_present"}:
+        if name in REFUSALS:
             return 0
         if name == "vsib_address":
             return _random(46, name, (self.seed, *args))
@@ -106,6 +113,8 @@ class World:
             return 0
         if name.endswith(IS_32_BIT):
             return int(args[0] >> 3 == USER32_CS >> 3)
+        if name == PROBED_MEMORY and not self.seed:
+            return args[0]
         if isinstance(sort, Array):
             return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
         if isinstance(sort, int):

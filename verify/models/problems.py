@@ -41,6 +41,7 @@ class Problem:
 
 def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
+    assumptions |= p.scheme.holds
     symbolic = p.key[0] != "concrete"
     original = _instruction(p.decoded, p, symbolic, {})
     copy: Instruction | None = original

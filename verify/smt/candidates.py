@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from random import Random
 from typing import Any, Final
 
 from verify.models.bits import GPRS, VECTORS, Array, Opaque, Sort
-from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, UNMAPPED_CODE, WIDE_STORES
+from verify.models.evaluation import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
+from verify.models.machine import GP, XM
 from verify.smt.canonical import TYPICAL, Canonical
 from verify.smt.verdicts import SEED, Witness
 
@@ -50,6 +52,15 @@ def candidates(text: Canonical, first: Witness, fixed: Mapping[str, int]) -> Ite
         yield Witness(near, (), random.getrandbits(16) | 1)
         yield Witness(near, everywhere, random.getrandbits(16) | 1)
         yield Witness(_sorted({**values, **typical}), first.faults, random.getrandbits(16) | 1)
+
+
+def choosy(first: Witness) -> Iterator[Witness]:
+    """A state in which datapaths and selectors are refused by their values, with other choices again and again."""
+    values = dict(first.values)
+    for seed in count(1):
+        for vector in (XM, GP):
+            yield replace(first, values=_sorted(values), faults=(*first.faults, (*SOMETIMES, vector)), seed=seed)
+            yield Witness((), ((*SOMETIMES, vector),), seed)
 
 
 def _roomy(name: str, sort: Sort, bits: int, fixed: Mapping[str, int]) -> Any:

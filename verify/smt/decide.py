@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from verify.models.bits import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.models.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
 from verify.models.machine import NO_FAULT
-from verify.smt.candidates import candidates
+from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
 from verify.smt.verdicts import SEED, Decision, Verdict, Witness
@@ -230,6 +230,7 @@ def _solved(asked: Question) -> Decision:
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
     witness = _shown(asked, answer) or next(filter(None, _shown_restricted(asked, roots)), None)
+    witness = witness or _shown_by_refusals(asked, answer)
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
@@ -246,6 +247,13 @@ def _shown(asked: Question, answer: Answer) -> Witness | None:
     found = first_replayed(asked, first) or next(
         (w for seed in range(MODEL_SEEDS) if asked.holds(w := replace(first, seed=seed))), None
     )
+    return found and minimised(asked.holds, found)
+
+
+def _shown_by_refusals(asked: Question, answer: Answer) -> Witness | None:
+    """As `_shown`, in states where what is refused depends on the values that datapaths and selectors are given."""
+    states = islice(choosy(_from_model(answer, asked.text)), TRIES)
+    found = next((w for w in states if asked.holds(w)), None)
     return found and minimised(asked.holds, found)
 
 

@@ -18,7 +18,7 @@ from verify.models.isa.decode import Decoded
 from verify.models.isa.forms import Addressing
 from verify.models.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.problems import Problem, problem
-from verify.models.schemes.behaviour import Behaviour, fetched
+from verify.models.schemes.behaviour import Behaviour, fetched, restartable
 from verify.models.schemes.execution import SHOWN
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
 from verify.models.semantics.shadow_stack import SEMANTICS as SHADOW
@@ -98,7 +98,7 @@ class Dependence:
         if isinstance(p.plan, Refuse | InPlace):
             return frozenset()
         replanned = self.replanned(p, names, proved)
-        names = names - {n for n, _ in p.scheme.otherwise}
+        names = names - {n for n, _ in p.scheme.otherwise} - p.scheme.holds
         known = self._known.setdefault(p.shared_key, {})
         asked = [n for n in sorted(names) if n not in known and REACH.get(n, _always)(p)]
         if asked:
@@ -213,6 +213,8 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if may.fault else None
         case "code-mapped":
             return True if "fault" in proved else None
+        case "not-restartable":
+            return True if "next-ip" in proved and may.complete else None
         case "no-transaction":
             return True if "hits" in proved and may.complete else None
         case "null-selectors":
@@ -245,5 +247,7 @@ def _without(name: str, p: Probe, material: Problem, built: _Built) -> Sides:
     if name in SHOWN:
         return here, SHOWN[name](there, built.state)
     if name == "code-mapped":
-        return fetched(here, material.site), there
+        return fetched(here, material.site, built.state), there
+    if name == "not-restartable":
+        return restartable(here, built.state), there
     return sides(p, material)[1]

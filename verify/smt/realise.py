@@ -8,15 +8,15 @@ Decides nothing about processors: what cannot be moved is said in words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
 from verify.models.bits import Opaque, Term, postorder
-from verify.models.evaluation import DATAPATH, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
+from verify.models.evaluation import DATAPATH, SOMETIMES, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
 from verify.models.isa.decode import Decoded
-from verify.models.machine import FLAG_BITS, Access, symbolic_state
+from verify.models.machine import FLAG_BITS, PF, Access, symbolic_state
 from verify.models.problems import own_values, problem
 from verify.models.schemes.behaviour import in_place, initial
 from verify.models.schemes.execution import displaced
@@ -77,7 +77,7 @@ class _Case:
 def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> Realised | str:
     """The state in which a program can show the deviation; in words why there is none."""
     keys = {f[:3] for f in deviation.witness.faults}
-    if DATAPATH in keys:
+    if keys & {DATAPATH, SOMETIMES}:
         return "the datapath's own exception decides, which no state forces"
     if UNMAPPED_CODE in keys:
         return "part of the instruction would have to be unmapped"
@@ -132,16 +132,21 @@ def _functions(roots: list[Term]) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if not n.startswith("access_")))
 
 
+@dataclass(frozen=True, slots=True)
 class _Real(World):
-    """A world in which alignment checks are what they are: of the address's low bits."""
+    """A world in which pages are missing as a whole, and alignment checks are what they are: of the low bits."""
+
+    missing: frozenset[int] = frozenset()  # numbers of pages
 
     def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
         """The value of an uninterpreted function."""
-        return int(args[0] != 0) if name.endswith(".misaligned") else super().function(name, sort, args)
+        if name == "access_fault" and _pages([(args[0], args[1])]) & self.missing:
+            return PF
+        return int(args[0] != 0) if name.endswith(".misaligned") else World.function(self, name, sort, args)
 
 
-def _world(case: _Case, faults: Mapping[tuple[int, int, int], int]) -> World:
-    return _Real(faults, case.deviation.witness.seed)
+def _world(case: _Case, faults: Mapping[tuple[int, int, int], int], missing: Set[int] = frozenset()) -> World:
+    return _Real(faults, case.deviation.witness.seed, frozenset(missing))
 
 
 def _addresses(case: _Case, env: Mapping[str, Any], world: World) -> list[tuple[int, int, int]]:
@@ -156,7 +161,7 @@ def _faulting(case: _Case) -> list[bool]:
     found = []
     for a, (address, made, stack) in zip(case.accesses, _addresses(case, case.env, world), strict=True):
         answer = world.function("access_fault", 8, (address, a.size, int(a.kind == "w"), stack))
-        found.append(bool(made) and answer == 14)
+        found.append(bool(made) and answer == PF)
     return found
 
 
@@ -201,14 +206,15 @@ def _is_user(address: int, size: int) -> bool:
 def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Realised | str:
     """The state that an environment is, where the accesses in place can be mapped and the deviation shows."""
     rows = list(zip(case.accesses, _addresses(case, env, _world(case, {})), faulting, strict=True))
-    faults = {(at, a.size, int(a.kind == "w")): 14 for a, (at, _, _), bad in rows if bad}
+    refused = [(at, a.size) for a, (at, _, _), bad in rows if bad]
     good = [(at, a.size, n < case.in_place) for n, (a, (at, made, _), bad) in enumerate(rows) if made and not bad]
-    reason = _obstacle(case, env, [(at, size) for at, size, own in good if own], [at for at, _, _ in faults])
+    mapped = [(at, size) for at, size, own in good if own]
+    reason = _obstacle(case, env, mapped, refused)
     if reason is not None:
         return reason
     asked = case.deviation.question
     known = asked.environment(case.deviation.witness, {n: v for n, v in env.items() if n in case.matters})
-    if not all(asked.evaluator(known, _world(case, faults))):
+    if not all(asked.evaluator(known, _world(case, {}, _pages(refused) - _pages(mapped)))):
         return "with addresses that a program can map the deviation does not show"
     memory = env.get("memory", Memory())
     code = _pages([(env["origin"], CODE)])
@@ -226,15 +232,17 @@ def _pages(pieces: list[tuple[int, int]]) -> set[int]:
     return {(at + k) // PAGE for at, size in pieces for k in (0, size - 1)}
 
 
-def _obstacle(case: _Case, env: Mapping[str, Any], good: list[tuple[int, int]], missing: list[int]) -> str | None:
+def _obstacle(
+    case: _Case, env: Mapping[str, Any], good: list[tuple[int, int]], missing: list[tuple[int, int]]
+) -> str | None:
     """Why a program cannot be in the state, or None."""
     for at, size in good:
         if not _is_user(at, size):
             return f"a program cannot map {at:#x}"
     mapped, origin = _pages(good), env["origin"]
-    if any(at // PAGE in mapped for at in missing):
+    if any(_pages([piece]) <= mapped for piece in missing):
         return "a page would have to be mapped and missing at once"
-    if _pages([(origin, CODE)]) & (mapped | {at // PAGE for at in missing}) or not _is_user(origin, CODE):
+    if _pages([(origin, CODE)]) & (mapped | _pages(missing)) or not _is_user(origin, CODE):
         return f"the instruction at {origin:#x} and its data would share a page"
     if wrong := [n for n, v in PLAIN.items() if n not in FREE and n in case.matters and env.get(n, v) != v]:
         return f"a program here cannot choose {', '.join(wrong)}"

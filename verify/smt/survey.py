@@ -88,13 +88,19 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
     return FormResult(
         form.name, opcode_text(form.opcode), form.opcode.mnemonic, form.addressing.value, verdict, tuple(names),
         worst(irregular) if irregular else None,
-        "; ".join(regular.refusals if refused else regular.reasons), tuple(() if refused else regular.refusals),
+        "; ".join(regular.refusals if refused else regular.reasons) or _nothing(regular, cpus),
+        tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
         sum(len(v) for v in regular.observables.values()), frozenset(regular.questions),
         tuple(sorted(regular.rests_on)), regular.looks_behind,
         tuple(regular.undefined_without),
     )  # fmt: skip
+
+
+def _nothing(regular: _Tally, cpus: tuple[Cpu, ...]) -> str:
+    """Why there is no verdict to form a conjunction of; empty where there is one."""
+    return "" if regular.verdicts else f"no encoding on {' or '.join(c.value for c in cpus)} processors"
 
 
 def undecided(form: Form, reason: str) -> FormResult:

@@ -51,9 +51,12 @@ class Decision:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """A conjunction of verdicts: refuted before unknown before vacuous before proved; refused counts only alone."""
+    """A conjunction of verdicts: refuted before unknown before vacuous before proved; refused counts only alone.
+
+    Vacuous where there are none: nothing was asked, so nothing holds and nothing is declined.
+    """
     present = set(verdicts)
     for v in (Verdict.REFUTED, Verdict.UNKNOWN, Verdict.VACUOUS, Verdict.PROVED):
         if v in present:
             return v
-    return Verdict.REFUSED
+    return Verdict.REFUSED if present else Verdict.VACUOUS

@@ -14,6 +14,7 @@ import itertools
 import textwrap
 import types
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -85,12 +86,12 @@ class World:
         return ("thread", self.threads.index(value)) if isinstance(value, Record) else value
 
 
-def globals_of(code: types.CodeType) -> set[str]:
+@cache
+def globals_of(code: types.CodeType) -> frozenset[str]:
     """The names that a function and its inner generators load from its module."""
-    names_ = {str(item.argval) for item in dis.get_instructions(code) if item.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    for constant in code.co_consts:
-        names_ |= globals_of(constant) if isinstance(constant, types.CodeType) else set()
-    return names_
+    named = {str(item.argval) for item in dis.get_instructions(code) if item.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = (globals_of(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return frozenset(named.union(*inner))
 
 
 def noted(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -145,9 +145,10 @@ def test_interrupted_diagrams_leave_what_the_first_search_saw(part: str, monkeyp
 
 def test_memory_bounds_every_engine() -> None:
     for engine in ("python", "numpy", "bdd", *(["c"] if compiled.compiler() else [])):
-        found = explore(protocol("xol-step").with_parameters(M=6, R=6), 5, engine, limits=Limits(memory=20_000_000))
+        limit = 20_000_000 if engine == "bdd" else 4_000_000  # diagrams take more before the first state
+        found = explore(protocol("xol-step").with_parameters(M=6, R=6), 5, engine, limits=Limits(memory=limit))
         assert (found.complete, found.decided) == (False, False), engine
-        assert "memory" in found.reason or "20000000 bytes" in found.reason, engine
+        assert "memory" in found.reason or f"{limit} bytes" in found.reason, engine
         assert found.states > 0, engine
         assert found.verdict("no_sigtrap").name == "unknown", engine
 

@@ -35,13 +35,18 @@ def test_nothing_is_told_early_where_all_is_decided_at_once() -> None:
 
 
 @NEEDS_C
-@pytest.mark.parametrize("variant", ["slot-freed-early", "signal-in-slot"])
-def test_c_lists_a_wrong_protocol_for_which_diagrams_are_slow(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variant", "threads"),
+    [("slot-freed-early", 3), ("signal-in-slot", 2), pytest.param("signal-in-slot", 3, marks=pytest.mark.whole)],
+)
+def test_c_lists_a_wrong_protocol_for_which_diagrams_are_slow(
+    variant: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = protocol("xol-step").with_variant(variant)
-    expected = explore(wrong, 3, "numpy")
-    monkeypatch.setattr(explorer, "FIRST", 5_000)
+    expected = explore(wrong, threads, "numpy")
+    monkeypatch.setattr(explorer, "FIRST", 1_000)
     monkeypatch.setattr(explorer, "BROKEN_WORK", 0)
-    found = explore(wrong, 3)
+    found = explore(wrong, threads)
     assert found.engine == "c"
     assert (found.states, found.transitions, found.stored, found.depth) == (
         expected.states,

@@ -74,3 +74,17 @@ def test_tasks_are_drawn_when_a_worker_is_free() -> None:
     with closing(dealt(tasks(), squares, 1)) as found:
         next(found)
         assert drawn == [0]
+
+
+@contextmanager
+def places() -> Iterator[Callable[[int], frozenset[int]]]:
+    yield lambda _: frozenset(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_pinned_worker_keeps_to_one_processor_and_its_parent_does_not(jobs: int) -> None:
+    allowed = os.sched_getaffinity(0)
+    found = [place for _, place in dealt(range(20), places, jobs, pinned=True)]
+    assert {len(place) for place in found if not isinstance(place, Lost)} == {1}
+    assert frozenset().union(*(p for p in found if not isinstance(p, Lost))) <= allowed == os.sched_getaffinity(0)
+    assert {place for _, place in dealt(range(3), places, 1)} == {frozenset(allowed)}

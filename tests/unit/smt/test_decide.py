@@ -100,6 +100,7 @@ def test_the_resource_limit_gives_unknown_and_not_a_verdict():
 def test_a_counterexample_that_does_not_replay_is_no_refutation(monkeypatch):
     monkeypatch.setattr(module, "replayed", lambda *_, **__: None)
     monkeypatch.setattr(module, "_shown", lambda *_: None)
+    monkeypatch.setattr(module, "choosy", lambda _: iter(()))
     found = decision(not_(eq(X, const(0x123456789, 64))))
     assert found.verdict is Verdict.UNKNOWN
     assert "does not replay" in found.reason
@@ -172,7 +173,8 @@ def test_worst_is_the_conjunction():
     assert worst([proved, unknown, vacuous]) is unknown
     assert worst([proved, vacuous]) is vacuous
     assert worst([proved, Verdict.REFUSED]) is proved
-    assert worst([]) is Verdict.REFUSED
+    assert worst([Verdict.REFUSED]) is Verdict.REFUSED
+    assert worst([]) is vacuous  # nothing was asked: neither a success nor a refusal
 
 
 def test_solver_answers():

@@ -3,6 +3,8 @@
 Facts: a probed instruction run against an unprobed one on Linux 6.18, and arch/x86/kernel/uprobes.c of that version.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from verify.explain import CPUS, encoding_row
@@ -72,6 +74,22 @@ def test_what_is_right_is_proved(text, cpu):
     assert found.deviations == ()
 
 
+@pytest.mark.parametrize("text", ["66ffd3", "66ff13", "66ff1500000000", "66ff1b"])
+def test_a_call_restarted_at_the_end_of_a_mapping_faults_where_the_bare_one_does_not(text):
+    found = JUDGE.judgement(bytes.fromhex(text), Cpu.AMD)  # the second run pushes above the end: SIGSEGV
+    assert {"fault", "next-ip", "gprs", "hits"} <= {d.observable for d in found.deviations}
+    fault = next(d for d in found.deviations if d.observable == "fault")
+    shown = counterexample(replace(found, deviations=(fault,)), ASSUMPTIONS)
+    assert dict(shown.in_place)["fault vector"] == "0xff"  # none
+    assert dict(shown.displaced)["fault vector"] in {"0x0e", "0x0c"}  # #PF, or #SS beyond the canonical addresses
+    assert (dict(shown.in_place)["hits at the fault"], dict(shown.displaced)["hits at the fault"]) == ("0x01", "0x02")
+
+
+def test_a_return_address_over_all_that_a_far_call_pushed_does_not_fail():
+    found = JUDGE.judgement(bytes.fromhex("ff1b"), Cpu.AMD)  # two pushes of 4 bytes, and the kernel's 8 over both
+    assert [d.observable for d in found.deviations] == ["memory-values"]
+
+
 def test_pushed_flags_differ_in_the_trap_flag_alone():
     shown = counterexample(JUDGE.judgement(b"\x9c", Cpu.AMD), ASSUMPTIONS)
     (name, here), (_, there) = shown.in_place[0], shown.displaced[0]
@@ -105,6 +123,7 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "code-mapped": ("4889d8", "fault"),  # the second page of an instruction that is not mapped: #PF in place alone
     "code-not-read": ("a4", "memory-values"),  # movsb of the probed byte
     "no-shadow-stack": ("e811223344", "shadow-stack"),  # nothing is pushed to the shadow stack by kernel code
+    "not-restartable": ("8b01", "next-ip gprs"),  # what is preempted in the slot is not sent to its abort handler
     "no-transaction": ("4889d8", "next-ip gprs vector trap hits"),  # the program goes on at the fallback address
     "analysed-as-64-bit": ("488b0511223344", "gprs memory-addresses memory-values fault"),  # relative to the slot
     "features-present": ("62f17d487fed", "fault"),  # vmovdqa32 zmm5, zmm5, which the kernel takes for jg

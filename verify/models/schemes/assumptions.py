@@ -70,6 +70,11 @@ ROWS: Final = (
         "a breakpoint aborts the transaction: the program goes on at the fallback address, the hit is lost",
     ),
     Assumption(
+        "not-restartable",
+        "the instruction lies in no restartable sequence (rseq)",
+        "a thread that is preempted in a hit is not sent to its abort handler: it goes on in the sequence",
+    ),
+    Assumption(
         "trap-siginfo",
         "of a SIGTRAP by the program's own TF only occurrence and ip are compared",
         "si_code differs for every stepped instruction",

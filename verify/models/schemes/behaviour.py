@@ -12,7 +12,7 @@ from typing import Any, Final
 from verify.models import bits
 from verify.models.bits import FALSE, TRUE, Term, const, var
 from verify.models.isa.features import needed
-from verify.models.machine import NO_FAULT, Access, Outcome, ShadowEvent, State
+from verify.models.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Field
 from verify.models.schemes.traps import returned_by_iret
@@ -75,14 +75,35 @@ def in_place(site: Site, state: State) -> Behaviour:
     here = _observed(executed(site.original, state, site.assumptions), state)
     if "null-selectors" not in site.assumptions:
         here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
-    return here if "code-mapped" in site.assumptions else fetched(here, site)
+    if "not-restartable" not in site.assumptions:
+        here = restartable(here, state)
+    return here if "code-mapped" in site.assumptions else fetched(here, site, state)
 
 
-def fetched(here: Behaviour, site: Site) -> Behaviour:
-    """The same where the fetch of the instruction may fault; what is probed has been fetched by the kernel before."""
-    fetch = bits.uf("fetch_fault", 8, site.origin, site.original.length)
-    vector = bits.ite(bits.eq(fetch, const(NO_FAULT, 8)), here.vector, fetch)
-    return replace(here, vector=vector, trapno=vector)
+def restartable(here: Behaviour, state: State) -> Behaviour:
+    """The same where the thread may be preempted before the instruction, in a restartable sequence.
+
+    It then goes on at the abort handler, in the state before (Linux 6.18, kernel/rseq.c, rseq_ip_fixup).
+    """
+    preempted = bits.uf("preempted_in_sequence", 1, state.other)
+    aborted = replace(state, ip=bits.uf("abort_handler", 64, state.other))
+    return replace(here, state=either(preempted, aborted, here.state))
+
+
+def fetched(here: Behaviour, site: Site, state: State) -> Behaviour:
+    """The same where the fetch of the instruction may fault; what is probed has been fetched by the kernel before.
+
+    Such a fault is #PF with an error code and an address of its own, in the state before the instruction.
+    """
+    where = site.origin, site.original.length
+    mapped = bits.eq(bits.uf("fetch_fault", 8, *where), const(NO_FAULT, 8))
+    vector = bits.ite(mapped, here.vector, const(PF, 8))
+    return replace(
+        here, vector=vector, trapno=vector, error=bits.ite(mapped, here.error, bits.uf("fetch_error", 32, *where)),
+        reported=bits.ite(mapped, here.reported, bits.uf("fetch_address", 64, *where)),
+        fault_state=either(mapped, here.fault_state, state),
+        attempted=tuple(replace(a, condition=bits.and_(mapped, a.condition)) for a in here.attempted),
+    )  # fmt: skip
 
 
 def executed(instruction: Instruction, state: State, assumptions: frozenset[str]) -> Outcome:

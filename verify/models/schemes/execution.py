@@ -77,6 +77,15 @@ def _copy_outcome(site: Site, state: State) -> Outcome:
 
 def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
     """Prepare, run the copy under TF, fix up; on a fault abort (facts: Linux uprobes, sections 4 to 6)."""
+    there, restarted = _stepped_once(plan, site, state)
+    if restarted.value == 0:
+        return there
+    second, _ = _stepped_once(plan, site, at_the_hit(there.state, site.assumptions))
+    return _faults_again(there, second, restarted)
+
+
+def _stepped_once(plan: Step, site: Site, state: State) -> tuple[Behaviour, Term]:
+    """One hit, and one bit: the instruction is restarted at the origin, in the state that is given, probe and all."""
     prepared, own = _prepared(plan, site, state)
     o = _copy_outcome(site, prepared)
     after, accesses, failed = _fixed_up(plan, site, state, o)
@@ -86,12 +95,26 @@ def _stepped(plan: Step, site: Site, state: State) -> Behaviour:
     vector = bits.ite(bits.and_(signalled, quiet), const(OWN_SIGNAL, 8), o.fault_vector)
     late = o.inhibits_trap or o.kernel_completes
     again = bits.zext(bits.or_(o.again, restarts), 8)
-    return Behaviour(
+    there = Behaviour(
         state=after, accesses=(*own, *accesses), shadow=o.shadow, vector=vector, error=o.fault_error,
         reported=bits.ite(o.fault_at_ip, site.origin, o.fault_address), trapno=vector,
         fault_state=_aborted(plan, site, state, o), attempted=(*own, *reads_up_to_the_fault(o)),
         fault_hits=const(plan.hits_on_fault, 8), trap=bits.and_(state.tf, bits.not_(restarts)), trap_late=late,
         tf_seen=o.tf_seen, hits=bits.add(const(1, 8), again), contained=bits.bit(not late),
+    )  # fmt: skip
+    return there, bits.and_(restarts, quiet)
+
+
+def _faults_again(first: Behaviour, second: Behaviour, restarted: Term) -> Behaviour:
+    """The first run; where it is restarted, with the fault of the second, and what a handler finds then."""
+
+    def chosen(name: str) -> Term:
+        return bits.ite(restarted, getattr(second, name), getattr(first, name))
+
+    return replace(
+        first, vector=chosen("vector"), error=chosen("error"), reported=chosen("reported"), trapno=chosen("trapno"),
+        fault_state=either(restarted, second.fault_state, first.fault_state),
+        fault_hits=bits.add(first.fault_hits, bits.ite(restarted, second.fault_hits, const(0, 8))),
     )  # fmt: skip
 
 
@@ -123,7 +146,7 @@ def _fixed_up(plan: Step, site: Site, state: State, o: Outcome) -> tuple[State, 
     """The state, the accesses, and one bit: a store of the fixup fails, and the state is what the scheme leaves then.
 
     A call whose return address cannot be stored is restarted: ip is the origin, rsp is above what the copy pushed
-    (default_post_xol_op, -ERESTART).  The restarted instruction is not followed any further.
+    (default_post_xol_op, -ERESTART).
     """
     gprs = _scratch_restored(plan, state, o.state.gprs, plan.restore_scratch)
     correction = bits.add(bits.sub(site.origin, site.slot), const(plan.removed, 64))
@@ -162,25 +185,51 @@ def _stored(
 ) -> tuple[tuple[Access, ...], Term, Term]:
     """The log with a store of the scheme's own, made where the condition holds; one bit: it fails; what is there then.
 
-    A store to bytes that the copy has just stored, at the same address, does not fail; it takes the place of the
-    copy's.  NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads
-    only.  Any other store fails like an access of the program.
+    A store to bytes all of which the copy has just stored does not fail; it takes the place of the copy's.
+    NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads only.  Any
+    other store fails like an access of the program.
     """
     if condition.value == 0:
         return accesses, FALSE, value
     store = Access("w", address, value.width // 8, value, TRUE, condition)
     failed = bits.and_(condition, _beyond(site, address))
-    for i, a in enumerate(accesses):
-        if a.kind == "w" and a.address is address and a.size >= store.size:
-            merged = _merged(a.value, value)
-            both = replace(a, value=bits.ite(condition, merged, a.value))
-            return (*accesses[:i], both, *accesses[i + 1 :]), failed, merged
+    before = {i: place for i, a in enumerate(accesses) if (place := _place_in(a, store)) is not None}
+    if {b for i, place in before.items() for b in range(place, place + accesses[i].size)} >= set(range(store.size)):
+        changed = {i: _with_bytes(accesses[i].value, value, place) for i, place in before.items()}
+        log = tuple(
+            replace(a, value=bits.ite(condition, changed[i], a.value)) if i in changed else a
+            for i, a in enumerate(accesses)
+        )
+        return log, failed, next((changed[i] for i, place in before.items() if place == 0), value)
     return (*accesses, store), bits.or_(failed, bits.and_(condition, refused(store))), value
 
 
-def _merged(old: Term, low: Term) -> Term:
-    """The old value with its low bytes replaced."""
-    return low if low.width == old.width else bits.concat(bits.extract(old, old.width - 1, low.width), low)
+def _place_in(a: Access, store: Access) -> int | None:
+    """Where an access that certainly writes begins in the store, in bytes; None where they share none for sure."""
+    if a.kind != "w" or a.condition.value != 1:
+        return None
+    place = _distance(a.address, store.address)
+    return place if place is not None and -a.size < place < store.size else None
+
+
+def _distance(a: Term, b: Term) -> int | None:
+    """Bytes by which `a` lies above `b` in every state, signed; None where that is not known."""
+    if a.op == b.op == "ite" and a.args[0] is b.args[0]:
+        both = {_distance(x, y) for x, y in zip(a.args[1:], b.args[1:], strict=True)}
+        return both.pop() if len(both) == 1 else None
+    distance = bits.sub(a, b).value
+    return None if distance is None else distance - (distance >> 63 << 64)
+
+
+def _with_bytes(old: Term, new: Term, place: int) -> Term:
+    """The old value, which begins `place` bytes into the new one, with the bytes that both have taken from the new."""
+    low, high = max(8 * place, 0), min(8 * place + old.width, new.width)
+    parts = [bits.extract(new, high - 1, low)]
+    if (end := high - 8 * place) < old.width:
+        parts.insert(0, bits.extract(old, old.width - 1, end))
+    if place < 0:
+        parts.append(bits.extract(old, -8 * place - 1, 0))
+    return parts[0] if len(parts) == 1 else bits.concat(*parts)
 
 
 def _beyond(site: Site, address: Term) -> Term:

@@ -165,4 +165,5 @@ SCHEME: Final = Scheme(
     source="Linux 3.15, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c; opcode map of 3.7 with MPX",
     plan=plan,
     entries=ENTRIES_3_15,
+    holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
 )

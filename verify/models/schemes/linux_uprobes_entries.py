@@ -50,6 +50,17 @@ ENTRIES: Final = (
         "probe outside the transaction",
     ),
     Entry(
+        "not-restartable",
+        "a thread that is preempted while a probed instruction of its restartable sequence is handled goes on in the "
+        "sequence, where without the probe it would be at the abort handler",
+        "Linux 6.18, kernel/rseq.c, rseq_ip_fixup: compares ip with the section on return to the program; in a step ip "
+        "is in the slot, behind an emulated instruction it is past it",
+        "8b01 as the first instruction of a section, its load held by userfaultfd: aborted bare (7 of 7), goes on "
+        "probed (5 of 5) (6.18.44)",
+        "per-processor data of librseq, tcmalloc and jemalloc: an update of another processor's data, or a lost one",
+        "probe no instruction between start and end of a restartable sequence",
+    ),
+    Entry(
         "analysed-as-64-bit",
         "where a 32-bit process has the probed file mapped, if only private and read-only, a 64-bit program reads "
         "wrong memory and jumps to wrong addresses at the probes of that registration",

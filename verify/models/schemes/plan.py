@@ -157,6 +157,7 @@ class Scheme:
     continuations: Callable[[bytes], tuple[bytes, ...]] = nothing_behind
     entries: tuple[Entry, ...] = ()  # deviations that forms share
     otherwise: tuple[tuple[str, Callable[[bytes], Plan]], ...] = ()  # the plan where an assumption is dropped
+    holds: frozenset[str] = frozenset()  # assumptions that hold of every program, since the system has no such thing
 
     def under(self, assumptions: frozenset[str]) -> Scheme:
         """The scheme as it plans under these assumptions."""

@@ -66,7 +66,7 @@ def test_the_variants_break_deadlock_freedom_goals_and_invariants() -> None:
     assert set().union(*(broken(one.name, one.expected) for one in tried)) == set(JUDGED)
 
 
-@pytest.mark.parametrize(("name", "variant"), sampled(picked(), 6, always=[("xol-fork", "vfork-in-slot")]))
+@pytest.mark.parametrize(("name", "variant"), sampled(picked(), 2, always=[("xol-fork", "vfork-in-slot")]))
 def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) -> None:
     tried = wrong(name, variant)
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
@@ -78,7 +78,10 @@ def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) ->
     assert not set(found.proved) & refuted(name, variant, tried.threads)
 
 
-@pytest.mark.parametrize(("name", "variant"), [("ref-count", "no-lock"), ("xol-unmap", "area-not-sealed")])
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [pytest.param("ref-count", "no-lock", marks=pytest.mark.whole), ("xol-unmap", "area-not-sealed")],
+)
 def test_counters_prove_no_goal_unreachable_that_is_reached(name: str, variant: str) -> None:
     tried = wrong(name, variant)
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
@@ -93,7 +96,7 @@ DECLARED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "variant"), sampled(DECLARED, 3))
+@pytest.mark.parametrize(("name", "variant"), sampled(DECLARED, 1))
 def test_what_is_declared_for_a_wrong_variant_is_found_for_any_number(name: str, variant: str) -> None:
     tried = protocol(name).with_variant(variant)
     found = prove_any(tried, limits=LIMITS)
@@ -104,7 +107,7 @@ def test_what_is_declared_for_a_wrong_variant_is_found_for_any_number(name: str,
 
 
 @pytest.mark.parametrize(
-    "name", sampled(["inline-step", "int3-patch", "jump-xol", "ref-count", "return-probe", "xol-step"], 3)
+    "name", sampled(["inline-step", "int3-patch", "jump-xol", "ref-count", "return-probe", "xol-step"], 2)
 )
 def test_a_correct_protocol_is_free_of_deadlock_for_any_number(name: str) -> None:
     verdict = prove_any(protocol(name), limits=LIMITS).verdict(DEADLOCK)

@@ -1,0 +1,22 @@
+"""Has pytest-xdist keep groups of tests together (`groups`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from groups import group
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler that keeps groups together; None, for the one that was asked for, elsewhere."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return ByGroup(config, log)

@@ -1,0 +1,122 @@
+"""What a state is certain to show, and what follows from it: no alarm where model and kernel mean the same.
+
+Each row is an encoding that was an alarm once; with what is known of its kind taken away it is one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from verify import confirm_states
+from verify.confirm_kernel import ELSEWHERE, Agreement, Predictor, Row, machine_cpu
+from verify.live import kernel_placement
+from verify.live.kernel import Comparison, KernelJudge
+from verify.live.kernel_kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
+from verify.live.kernel_placement import ORDINARY, available
+from verify.live.kernel_state import STANDARD
+from verify.models.isa.forms import Cpu
+from verify.models.schemes.registry import SCHEMES
+from verify.smt.judge import Judge
+
+pytestmark = [pytest.mark.live, pytest.mark.needs("avx2", "uprobes", "modelled-kernel")]
+BELOW, SYSTEM_CALL = "displacements below 0", "system call behind"
+Patch = pytest.MonkeyPatch
+ENVIRONMENT, THERE = confirm_states.environment, confirm_states._There.function
+
+
+def no_segments(state: Any, setting: Any, busy: int = 0) -> dict[str, Any]:
+    """The state as if fs and gs were based at 0."""
+    return ENVIRONMENT(state, setting, busy) | {"fs_base": 0, "gs_base": 0}
+
+
+def all_aligned(patch: Patch) -> None:
+    patch.setattr(confirm_states, "UNALIGNED", {cpu: () for cpu in Cpu})
+
+
+ROWS: tuple[tuple[str, str, Callable[[Patch], None]], ...] = (
+    ("41468d35382400f8", BELOW, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),        # lea r14d
+    ("482e8d05b8240008", SYSTEM_CALL, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),  # lea eax
+    ("64c4e161740f", OPERAND_EDGE, lambda p: p.setattr(confirm_states, "environment", no_segments)),
+    ("48660f3a61352e7e000811", STANDARD, all_aligned),                                            # pcmpestri
+    ("c4e23190140e", STANDARD, lambda p: p.setattr(confirm_states, "_gathers", lambda _: False)),
+)
+SHA = ("482e0f38c8056f7e0008", "482e0f38cd05ef770008")  # sha1nexte and sha256msg2, read where nothing is aligned
+OTHERS = (("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", "branch behind"), ("48669d", BELOW))
+
+
+@pytest.fixture(name="shown", scope="module")
+def _shown() -> dict[str, Comparison]:
+    found: dict[str, Comparison] = {}
+    rows = (*(r[:2] for r in ROWS), *((e, STANDARD) for e in SHA), *OTHERS)
+    with KernelJudge() as judge:
+        for kind in dict.fromkeys(kind for _, kind in rows):
+            encodings = [e for e, k in rows if k == kind]
+            seen = judge.compare(map(bytes.fromhex, encodings), hits=1, wanted=frozenset({kind}), each=True)
+            found |= dict(zip(encodings, seen, strict=True))
+    return found
+
+
+def row(comparison: Comparison) -> Row:
+    """What a judge that has seen nothing yet makes of it."""
+    return Predictor(Judge(SCHEMES["linux-uprobes-6.18"]), machine_cpu()).row(comparison)
+
+
+def apart(comparison: Comparison) -> int:
+    """In how many states the kernel did something else."""
+    return len(row(comparison).apart)
+
+
+@pytest.mark.parametrize(("encoding", "kind", "seed"), ROWS, ids=[row[0] for row in ROWS])
+def test_alarm_is_mended_and_comes_back_with_the_fault(
+    shown: dict[str, Comparison], monkeypatch: Patch, encoding: str, kind: str, seed: Callable[[Patch], None]
+) -> None:
+    assert shown[encoding].shown
+    assert apart(shown[encoding]) == 0
+    seed(monkeypatch)
+    assert apart(shown[encoding]) > 0
+
+
+@pytest.mark.parametrize("encoding", [*SHA, *(row[0] for row in OTHERS)])
+def test_what_follows_from_what_is_predicted_is_no_alarm(shown: dict[str, Comparison], encoding: str) -> None:
+    assert shown[encoding].shown
+    assert apart(shown[encoding]) == 0
+
+
+def test_registers_that_the_code_behind_leaves_alone_must_show(
+    shown: dict[str, Comparison], monkeypatch: Patch
+) -> None:
+    placement = next(p for p in available() if p.tail == ORDINARY)
+    assert "rax" not in placement.overwritten
+    comparison = shown["41468d35382400f8"]
+    monkeypatch.setattr(kernel_placement, "OVERWRITTEN", {ORDINARY: frozenset({"r12", "r13", "r15"})})
+    assert apart(comparison) > 0
+
+
+def test_failed_push_of_a_vector_instruction_that_is_taken_for_a_call_restarts_it() -> None:
+    """VPSUBSB xmm0, xmm2, xmm1: rsp grows by 8 until the push succeeds, at the first page's start or never."""
+    with KernelJudge() as judge:
+        data, kinds = iter([bytes.fromhex("c5e9e8c1")]), frozenset({STANDARD, STACK_EDGE})
+        found = next(judge.compare(data, hits=1, wanted=kinds, each=True))
+    seen = {(d.state, d.difference.observable): d.difference.detail for d in found.deviations}
+    assert seen["stack-edge start+0", "hits"] == "2 hits in one run"
+    assert ("stack-edge start+8", "hits") not in seen
+    assert ", runaway (" in seen["fault", "fault"]
+    assert int(seen["fault", "hits"].split()[0]) > 100
+    assert apart(found) == 0
+
+
+def test_what_is_refuted_in_states_that_were_not_run_is_no_disagreement(monkeypatch: Patch) -> None:
+    """A far call deviates where its pointer leads to the 32-bit segment, in none of the standard states."""
+    with KernelJudge() as judge:
+        standard, far = (next(judge.compare(iter([bytes.fromhex("48ff1b")]), hits=1, wanted=frozenset({k}), each=True))
+                         for k in (STANDARD, FAR_32))
+    assert (row(far).said, row(far).seen) == ("deviates", "deviates")
+    found = Agreement()
+    found.take(row(standard))
+    assert (dict(found.counts), found.disagreements) == ({(ELSEWHERE, "identical"): 1}, [])
+    monkeypatch.setattr(confirm_states.States, "deviating", lambda *_: confirm_states.Predicted(frozenset({"gprs"})))
+    found.take(row(standard))
+    assert [r.said for r in found.disagreements] == ["deviates"]

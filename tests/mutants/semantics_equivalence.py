@@ -1,0 +1,105 @@
+"""Whether a changed semantics says the same as the right one, or less: proofs for every state, not samples.
+
+`is_equivalent`: the theorem's own goals between the two outcomes, each decided for all states under the default
+assumptions.  `is_more_general`: the changed outcome leaves to a datapath of its own what the right one says, so that
+whatever is proved of it holds of the right one too; the datapath's arguments show everything that the right value is
+made of.  Neither looks at processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from verify.models.bits import Term, postorder, var
+from verify.models.isa.forms import Cpu
+from verify.models.machine import Outcome, State, symbolic_state
+from verify.models.problems import problem
+from verify.models.schemes.behaviour import Behaviour, in_place, initial
+from verify.models.schemes.registry import SCHEMES
+from verify.models.sites import probe
+from verify.smt.decide import InMemory, decided
+from verify.smt.obligations import obligation
+from verify.smt.theorem import goals
+from verify.smt.verdicts import Verdict
+
+STRUCTURE = ("inhibits_trap", "kernel_completes")
+
+
+def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
+    """What a program sees of an encoding where it stands, as terms."""
+    site = problem(probe(data, SCHEMES["identity"], cpu)).site
+    return in_place(site, initial(site, symbolic_state(var("origin", 64))))
+
+
+def is_equivalent(data: bytes, cpu: Cpu, right: Behaviour, changed: Behaviour, known: InMemory) -> bool:
+    """Whether no program can tell the two behaviours of an encoding, in either direction, for all states."""
+    material = problem(probe(data, SCHEMES["identity"], cpu))
+    assumptions = material.site.assumptions
+    for here, there in ((right, changed), (changed, right)):
+        for name, goal in goals(here, there).items():
+            if decided(obligation(name, goal, material, assumptions), known).decision.verdict is not Verdict.PROVED:
+                return False
+    return True
+
+
+def is_more_general(right: Outcome, changed: Outcome) -> bool:
+    """Whether the changed outcome is the right one for some meaning of the functions that only it has."""
+    pairs = list(_pairs(right, changed))
+    if any((a is None) != (b is None) for a, b in pairs):
+        return False
+    ours = {_name(t) for t in postorder([a for a, _ in pairs if a is not None]) if t.op == "uf"}
+    meanings: dict[Term, Term] = {}
+    return all(_covers(a, b, ours, meanings) for a, b in pairs if a is not None and b is not None) and _once(meanings)
+
+
+def _pairs(right: Outcome, changed: Outcome) -> Iterator[tuple[Term | None, Term | None]]:
+    """Terms of both that must agree; None against a term where one has no counterpart."""
+    for name in ("fault_vector", "fault_error", "fault_address", "fault_at_ip", "again"):
+        yield getattr(right, name), getattr(changed, name)
+    for f in fields(State):
+        yield getattr(right.state, f.name), getattr(changed.state, f.name)
+        yield getattr(right.fault_state, f.name), getattr(changed.fault_state, f.name)
+    alike = [getattr(right, n) == getattr(changed, n) for n in STRUCTURE]
+    alike += [[(a.kind, a.size) for a in x.accesses] == [(a.kind, a.size) for a in changed.accesses] for x in (right,)]
+    alike += [right.tf_seen == changed.tf_seen, right.shadow == changed.shadow]
+    if not all(alike):
+        yield right.fault_vector, None
+        return
+    for a, b in zip(right.accesses, changed.accesses, strict=True):
+        yield from ((a.address, b.address), (a.value, b.value), (a.condition, b.condition), (a.stack, b.stack))
+
+
+def _name(function: Term) -> tuple[object, ...]:
+    return function.params, function.sort
+
+
+def _covers(right: Term, changed: Term, ours: set[tuple[object, ...]], meanings: dict[Term, Term]) -> bool:
+    """Whether the changed term is the right one for some meaning of functions that the right outcome has not."""
+    if right is changed:
+        return True
+    if right.sort != changed.sort:
+        return False
+    if changed.op == "uf" and _name(changed) not in ours and _is_made_of(right, changed.args):
+        return meanings.setdefault(changed, right) is right
+    if changed.op == "ite":
+        return all(_covers(right, arm, ours, meanings) for arm in changed.args[1:])
+    if changed.op == "or" and right in changed.args:
+        return all(t is right or _may_be_zero(t, ours) for t in changed.args)
+    return False
+
+
+def _is_made_of(term: Term, parts: tuple[Term, ...]) -> bool:
+    """Whether the term is a function of the parts alone."""
+    if term in parts or term.op == "const":
+        return True
+    return term.op not in {"var", "uf"} and all(_is_made_of(t, parts) for t in term.args)
+
+
+def _may_be_zero(term: Term, ours: set[tuple[object, ...]]) -> bool:
+    return term.op == "zext" and term.args[0].op == "uf" and _name(term.args[0]) not in ours
+
+
+def _once(meanings: dict[Term, Term]) -> bool:
+    """Whether each function is asked with one row of arguments only, so that a meaning for one is none for another."""
+    return len({_name(t) for t in meanings}) == len(meanings)
