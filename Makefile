@@ -53,7 +53,7 @@ races:  ## the running kernel judges the protocols (root)
 	ubp-verify confirm --races
 
 bench:  ## medians of five, JSON with machine and versions beside it
-	for b in bench/*.py; do $(PYTHON) $$b; done
+	for b in $(filter-out bench/compared.py,$(wildcard bench/*.py)); do $(PYTHON) $$b; done
 
 headers:  ## the partition over all opcode headers (long)
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu intel

@@ -28,7 +28,7 @@ from verify.models.bits import (
 from verify.models.evaluation import Memory
 from verify.smt import decide as module
 from verify.smt.canonical import canonical
-from verify.smt.decide import InMemory, Obligation, decide, question
+from verify.smt.decide import InMemory, Obligation, decide, is_proved, question
 from verify.smt.verdicts import Decision, Verdict, Witness, worst
 from verify.smt.z3terms import Answer, satisfiable
 
@@ -191,3 +191,17 @@ def test_memory_of_a_witness_is_used():
     assert asked.holds(Witness((), (), 0, ((0x1000, 2, 0xBEEF),)))
     assert not asked.holds(Witness((), (), 0, ((0x1000, 2, 0xBEEE),)))
     assert Memory().load(0x1000, 2) == 0
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [
+        eq(X, X), eq(X, Y), not_(eq(X, const(0x123456789ABCDEF0, 64))), ult(X, const(1 << 63, 64)),
+        eq(and_(mul(add(X, Y), sub(X, Y)), const(1, 64)), and_(add(X, Y), const(1, 64))),
+    ],
+)  # fmt: skip
+def test_proved_alone_is_what_the_decision_says(goal: Term) -> None:
+    known: dict[str, bool] = {}
+    for _ in range(2):
+        assert is_proved(obligation(goal), known) == (decision(goal).verdict is Verdict.PROVED)
+    assert len(known) == (goal.value is None)
