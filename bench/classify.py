@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from measured import RUNS, machine, median, run
 
-from verify.models.isa.encode import random_encoding
-from verify.models.isa.forms import all_forms
+from verify.models.x86.isa.encode import random_encoding
+from verify.models.x86.isa.forms import all_forms
 
 SECONDS = {"second": "wall_s", "cpu_second": "cpu_s"}
 

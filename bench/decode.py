@@ -14,10 +14,10 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.encode import decoded_representatives, random_encoding
-from verify.models.isa.fields import fields, operand_register
-from verify.models.isa.forms import Cpu, all_forms
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.encode import decoded_representatives, random_encoding
+from verify.models.x86.isa.fields import fields, operand_register
+from verify.models.x86.isa.forms import Cpu, all_forms
 
 
 def median_seconds(job: Callable[[], object]) -> float:
@@ -56,7 +56,7 @@ def main() -> None:
     """Prints one JSON object."""
     data = encodings(20_000)
     found = [d for d in (decode(b, Cpu.INTEL) for b in data) if isinstance(d, Decoded)]
-    command = [sys.executable, "-c", "from verify.models.isa.forms import all_forms; all_forms()"]
+    command = [sys.executable, "-c", "from verify.models.x86.isa.forms import all_forms; all_forms()"]
     cold = median_seconds(lambda: subprocess.run(command, check=True, cwd=Path(__file__).parent.parent))
     sample = all_forms()[::50]
     listed = sum(1 for f in sample for _ in decoded_representatives(f, Cpu.INTEL))

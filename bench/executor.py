@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from verify.live.capabilities import capabilities
-from verify.live.executor import Executor
-from verify.live.layout import DATA
-from verify.live.state import State
+from verify.live.executor.executor import Executor
+from verify.live.executor.layout import DATA
+from verify.live.executor.state import State
 
 ADD = bytes.fromhex("4801d8")
 STORE = bytes.fromhex("48010f")  # add [rdi], rcx

@@ -27,16 +27,16 @@ from pathlib import Path
 
 from measured import machine
 
-from verify.concurrency import compiled
-from verify.concurrency.export import export
-from verify.concurrency.ground import Model, ground
+from verify.concurrency.explicit import c_engine
+from verify.concurrency.instance.instance import Model, ground
 from verify.concurrency.protocols import protocol
+from verify.concurrency.results.export import export
 
 ENGINE = """
 import sys, time
 from verify.concurrency import explorer
-from verify.concurrency.explored import Limits
-from verify.concurrency.ground import ground
+from verify.concurrency.results.exploration import Limits
+from verify.concurrency.instance.instance import ground
 from verify.concurrency.protocols import protocol
 model = ground(protocol("xol-step"), {threads})
 began = time.process_time()
@@ -159,7 +159,7 @@ def candidates(model: Model, scratch: Path, tables: list[int], engines: list[str
         for symmetric in (False, True):
             shown = name + (", symmetric" if symmetric else "")
             if name == "c":
-                program = compiled.program(model, symmetric)
+                program = c_engine.program(model, symmetric)
                 runs[shown] = lambda p=program: c_run(p)  # type: ignore[misc]
             elif name != "bdd" or not symmetric:
                 runs[shown] = lambda n=name, s=symmetric: engine_run(threads, n, s)  # type: ignore[misc]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from verify.live.differential import Settings, judged, processor
-from verify.live.executor import Executor
-from verify.models.isa.forms import all_forms
+from verify.live.differential.run import Settings, judged, processor
+from verify.live.executor.executor import Executor
+from verify.models.x86.isa.forms import all_forms
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent / "property"), str(Path(__file__).pare
 
 from test_isa_partition import check  # noqa: E402 - found through the path above
 
-from verify.models.isa.rows import Cpu  # noqa: E402
+from verify.models.x86.isa.rows import Cpu  # noqa: E402
 
 PREFIXES = (b"", b"\x66", b"\xf2", b"\xf3", b"\x67", b"\x66\xf2", b"\xf3\x66", b"\xf0", b"\x64\x67", b"\x67\xf3")
 MAPS = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")

@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent / "property"), str(Path(__file__).pare
 
 from test_continuations import SCHEMES, TAILS, swept  # noqa: E402 - found through the path above
 
-from verify.models.isa.forms import Form, all_forms  # noqa: E402
+from verify.models.x86.isa.forms import Form, all_forms  # noqa: E402
 
 
 def share(part: str) -> tuple[Form, ...]:

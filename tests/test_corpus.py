@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from verify.explain import CPUS, brief_row
+from verify.judge.encoding import Judge
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
+from verify.survey.explanation import CPUS, brief_row
 
 CORPUS = Path(__file__).parent / "corpus"
 NOT_MODELLED = {"62f2e5107eca"}  # EVEX.b in a register form without rounding: #UD by the manual, run by this processor

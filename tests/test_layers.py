@@ -12,9 +12,9 @@ PACKAGE = ROOT / "verify"
 FUNCTION_LINES, MODULE_LINES = 50, 400
 
 MEANING = (  # what plans mean
-    "verify.models.bits", "verify.models.isa.features", "verify.models.machine", "verify.models.schemes.assumptions",
+    "verify.terms", "verify.models.x86.isa.features", "verify.models.x86.machine", "verify.models.schemes.assumptions",
     "verify.models.schemes.behaviour", "verify.models.schemes.emulation", "verify.models.schemes.plan",
-    "verify.models.schemes.traps", "verify.models.semantics",
+    "verify.models.schemes.traps", "verify.models.x86.semantics",
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     # A module is under the row with the longest name it lies in.  It may import what lies in its row's own package and
@@ -22,70 +22,92 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify": (),
     # terms, machine, instructions
     "verify.models": (),
-    "verify.models.bits": (),
-    "verify.models.evaluation": ("verify.models.bits", "verify.models.machine"),
-    "verify.models.machine": ("verify.models.bits",),
-    "verify.models.isa": ("verify.models.bits",),
-    "verify.models.free_fields": ("verify.models.bits", "verify.models.isa"),
-    "verify.models.semantics": ("verify.models.bits", "verify.models.isa", "verify.models.machine"),
+    "verify.terms": (),
+    "verify.terms.evaluation": ("verify.terms", "verify.models.x86.machine"),
+    "verify.models.x86.machine": ("verify.terms",),
+    "verify.models.x86.isa": ("verify.terms",),
+    "verify.models.x86.free_fields": ("verify.terms", "verify.models.x86.isa"),
+    "verify.models.x86.semantics": ("verify.terms", "verify.models.x86.isa", "verify.models.x86.machine"),
     # the implementation's view of the bytes shares no code with the processor's: only what a plan means reads both
-    "verify.models.schemes": ("verify.models.bits", "verify.models.machine"),
-    "verify.models.schemes.execution": MEANING,
+    "verify.models.schemes": ("verify.terms", "verify.models.x86.machine"),
+    "verify.models.schemes.handling": MEANING,
     "verify.models.schemes.behaviour": MEANING,
     "verify.models.schemes.emulation": MEANING,
-    "verify.models.premises": ("verify.models.bits", "verify.models.machine", "verify.models.semantics"),
-    "verify.models.copies": ("verify.models.isa", "verify.models.schemes"),
-    "verify.models.sites": (
-        "verify.models.bits", "verify.models.copies", "verify.models.isa", "verify.models.schemes",
-        "verify.models.semantics",
+    "verify.claim.premises": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.semantics"),
+    "verify.claim.copies": ("verify.models.x86.isa", "verify.models.schemes"),
+    "verify.claim.probes": (
+        "verify.terms",
+        "verify.claim.copies",
+        "verify.models.x86.isa",
+        "verify.models.schemes",
+        "verify.models.x86.semantics",
     ),
-    "verify.models.problems": (
-        "verify.models.bits", "verify.models.free_fields", "verify.models.isa", "verify.models.schemes",
-        "verify.models.semantics", "verify.models.sites",
+    "verify.claim.conditions": (
+        "verify.terms",
+        "verify.models.x86.free_fields",
+        "verify.models.x86.isa",
+        "verify.models.schemes",
+        "verify.models.x86.semantics",
+        "verify.claim.probes",
     ),
-    # proofs of encodings and forms
+    # proofs of encodings and
+    # forms
     "verify.smt": ("verify.models",),
-    "verify.fingerprint": (),
-    "verify.store": (),
-    "verify.processes": (),
-    "verify.class_ledger": ("verify.fingerprint", "verify.smt", "verify.store"),
-    "verify.ledger": (
-        "verify.class_ledger", "verify.fingerprint", "verify.models.schemes", "verify.smt", "verify.store",
+    "verify.ledger.fingerprint": (),
+    "verify.ledger.files": (),
+    "verify.workers.processes": (),
+    "verify.ledger.classes": ("verify.ledger.fingerprint", "verify.smt", "verify.ledger.files"),
+    "verify.ledger.ledger": (
+        "verify.ledger.classes",
+        "verify.ledger.fingerprint",
+        "verify.models.schemes",
+        "verify.smt",
+        "verify.ledger.files",
     ),
-    "verify.rows": ("verify.__version__", "verify.models", "verify.smt"),
-    "verify.explain": ("verify.models", "verify.rows", "verify.smt"),
-    "verify.parallel": ("verify.models", "verify.processes", "verify.rows", "verify.smt"),
-    "verify.batch": ("verify.explain", "verify.ledger", "verify.models", "verify.processes", "verify.smt"),
+    "verify.survey.rows": ("verify.__version__", "verify.models", "verify.smt"),
+    "verify.survey.explanation": ("verify.models", "verify.survey.rows", "verify.smt"),
+    "verify.survey.forms": ("verify.models", "verify.workers.processes", "verify.survey.rows", "verify.smt"),
+    "verify.survey.encodings": (
+        "verify.survey.explanation",
+        "verify.ledger.ledger",
+        "verify.models",
+        "verify.workers.processes",
+        "verify.smt",
+    ),
     "verify.report": (),
     # protocols
     "verify.concurrency": (),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.models",),
-    "verify.confirm_counterexample": ("verify.confirm_kernel", "verify.live", "verify.models", "verify.smt"),
-    "verify.emit_reproducer": (
-        "verify.confirm_counterexample", "verify.confirm_kernel", "verify.live", "verify.models", "verify.smt",
+    "verify.confirm.counterexample": ("verify.confirm.kernel", "verify.live", "verify.models", "verify.smt"),
+    "verify.confirm.reproducer": (
+        "verify.confirm.counterexample",
+        "verify.confirm.kernel",
+        "verify.live",
+        "verify.models",
+        "verify.smt",
     ),
-    "verify.confirm_how": ("verify.live", "verify.models"),
-    "verify.confirm_kernel": ("verify.confirm_states", "verify.live", "verify.models", "verify.smt"),
-    "verify.confirm_litmus": ("verify.concurrency.litmus", "verify.live"),
-    "verify.confirm_races": ("verify.concurrency", "verify.live"),
-    "verify.confirm_semantics": ("verify.live", "verify.models"),
-    "verify.confirm_states": ("verify.live", "verify.models", "verify.smt"),
+    "verify.confirm.handling": ("verify.live", "verify.models"),
+    "verify.confirm.kernel": ("verify.confirm.predictions", "verify.live", "verify.models", "verify.smt"),
+    "verify.confirm.litmus": ("verify.concurrency.litmus", "verify.live"),
+    "verify.confirm.races": ("verify.concurrency", "verify.live"),
+    "verify.confirm.semantics": ("verify.live", "verify.models"),
+    "verify.confirm.predictions": ("verify.live", "verify.models", "verify.smt"),
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
-    "iced_x86": ("verify.models.isa.decode", "verify.models.isa.metadata"),
-    "capstone": ("verify.models.isa.second_opinion",),
+    "iced_x86": ("verify.models.x86.isa.decode", "verify.models.x86.isa.metadata"),
+    "capstone": ("verify.models.x86.isa.capstone_check",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
-    "filelock": ("verify.store",),
+    "filelock": ("verify.ledger.files",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}
 SOLVERS = {"Solver", "SimpleSolver", "SolverFor", "Optimize", "Fixedpoint", "Tactic", "Then", "OrElse", "solve"}
 LONG_FUNCTIONS = {  # module:function -> lines that it may have
-    "verify.models.evaluation:_expression": 55,  # a case an operation
-    "verify.models.isa.layout:walk": 55,  # one pass over the bytes
+    "verify.terms.evaluation:_expression": 55,  # a case an operation
+    "verify.models.x86.isa.layout:walk": 55,  # one pass over the bytes
 }
 LONG_MODULES = {  # module -> lines that it may have
 }
@@ -189,25 +211,29 @@ def test_the_package_keeps_its_rules(rule):
 
 
 SEEDED = {  # rule, file, source: each must be found
-    "models import the prover": ("imports", "models/x.py", "from verify.smt.judge import Judge"),
-    "by a plain import": ("imports", "models/x.py", "import verify.smt.judge"),
+    "models import the prover": ("imports", "models/x.py", "from verify.judge.encoding import Judge"),
+    "by a plain import": ("imports", "models/x.py", "import verify.judge.encoding"),
     "inside a function": ("imports", "models/x.py", "def f():\n    from verify.smt import judge"),
-    "isa imports semantics": ("imports", "models/isa/x.py", "from verify.models.semantics import run"),
+    "isa imports semantics": ("imports", "models/isa/x.py", "from verify.models.x86.semantics import run"),
     "semantics import schemes": ("imports", "models/semantics/x.py", "from verify.models.schemes.plan import Step"),
     "smt imports live": ("imports", "smt/x.py", "from verify import live"),
     "live imports smt": ("imports", "live/x.py", "from verify.smt import judge"),
     "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),
-    "ledger imports the command line": ("imports", "ledger.py", "from verify.cli_options import judging"),
-    "models import the explanation": ("imports", "models/x.py", "from verify.explain import encoding_row"),
+    "ledger imports the command line": ("imports", "ledger.py", "from verify.cli.options import judging"),
+    "models import the explanation": ("imports", "models/x.py", "from verify.survey.explanation import encoding_row"),
     "models import rows": ("imports", "models/x.py", "from verify import rows"),
-    "models import the classifier": ("imports", "models/x.py", "from verify.batch import classified"),
-    "models import the class ledger": ("imports", "models/x.py", "import verify.class_ledger"),
-    "models import the pool": ("imports", "models/x.py", "from verify.parallel import Task"),
-    "models import a judge": ("imports", "models/x.py", "from verify.confirm_kernel import confirmed"),
-    "rows import the command line": ("imports", "rows.py", "from verify.cli_status import Status"),
-    "live imports the class ledger": ("imports", "live/x.py", "from verify.class_ledger import Classes"),
-    "schemes import problems": ("imports", "models/schemes/x.py", "from verify.models.problems import Problem"),
-    "schemes import the processor's view": ("imports", "models/schemes/x.py", "from verify.models.isa import decode"),
+    "models import the classifier": ("imports", "models/x.py", "from verify.survey.encodings import classified"),
+    "models import the class ledger": ("imports", "models/x.py", "import verify.ledger.classes"),
+    "models import the pool": ("imports", "models/x.py", "from verify.survey.forms import Task"),
+    "models import a judge": ("imports", "models/x.py", "from verify.confirm.kernel import confirmed"),
+    "rows import the command line": ("imports", "rows.py", "from verify.cli.status import Status"),
+    "live imports the class ledger": ("imports", "live/x.py", "from verify.ledger.classes import Classes"),
+    "schemes import problems": ("imports", "models/schemes/x.py", "from verify.claim.conditions import Problem"),
+    "schemes import the processor's view": (
+        "imports",
+        "models/schemes/x.py",
+        "from verify.models.x86.isa import decode",
+    ),
     "a package that no row names": ("imports", "models/semantics/x.py", "from verify.gate import Gate"),
     "a module that no row names": ("imports", "gate.py", "from verify.smt import judge"),
     "click outside the command line": ("imports", "batch.py", "import click"),

@@ -1,10 +1,10 @@
 """No verdict and no test depends on wall time: every use of a clock or of a limit in time, read from the source by its
 syntax tree, is in a named place, where it only reports or serves a user's own choice.
 
-Bounds are counted work: a solver's resource units, states, views, rounds (`verify.concurrency.explored.Limits`). Of the
-tests, those of the processor and of the kernel may sleep and bound the programs that they start (a program that is
-stopped skips its test, tests/live/conftest.py), since what they wait for happens outside; clocks they have none. The
-gate's test is left out, which bounds a whole run.
+Bounds are counted work: a solver's resource units, states, views, rounds
+(`verify.concurrency.results.exploration.Limits`). Of the tests, those of the processor and of the kernel may sleep
+and bound the programs that they start (a program that is stopped skips its test, tests/live/conftest.py), since what
+they wait for happens outside; clocks they have none. The gate's test is left out, which bounds a whole run.
 """
 
 import ast
@@ -27,22 +27,22 @@ REPORTED = "how long it took is told, nothing else"
 CHOSEN = "a limit that only a user sets, and that ends as incomplete"
 WAITS = "waits for another process to get that far, however long it takes"
 PLACES = {
-    "verify.concurrency.compiled_search": CHOSEN,  # the text of the C program
-    "verify.concurrency.diagrams:__init__": CHOSEN,
-    "verify.concurrency.diagrams:bounded": CHOSEN,
-    "verify.concurrency.diagrams:check": CHOSEN,
-    "verify.concurrency.diagrams:search": REPORTED,
+    "verify.concurrency.explicit.c_search": CHOSEN,  # the text of the C program
+    "verify.concurrency.bdd.engine:__init__": CHOSEN,
+    "verify.concurrency.bdd.engine:bounded": CHOSEN,
+    "verify.concurrency.bdd.engine:check": CHOSEN,
+    "verify.concurrency.bdd.engine:search": REPORTED,
     "verify.concurrency.explorer:explore": REPORTED,
-    "verify.concurrency.frontier:search": CHOSEN,
-    "verify.concurrency.interpreter:exceeded": CHOSEN,
-    "verify.concurrency.interpreter:search": CHOSEN,
-    "verify.concurrency.lasso:judge": CHOSEN,
-    "verify.concurrency.liveness:pending": CHOSEN,
+    "verify.concurrency.explicit.numpy_engine:search": CHOSEN,
+    "verify.concurrency.explicit.python_engine:exceeded": CHOSEN,
+    "verify.concurrency.explicit.python_engine:search": CHOSEN,
+    "verify.concurrency.liveness.lasso:judge": CHOSEN,
+    "verify.concurrency.liveness.leads_to:pending": CHOSEN,
     "verify.concurrency.unbounded.budget:__init__": CHOSEN,
     "verify.concurrency.unbounded.budget:milliseconds": CHOSEN,
     "verify.concurrency.unbounded.candidates:_explored": CHOSEN,
-    "verify.concurrency.unbounded.counters:counted": REPORTED,
-    "verify.concurrency.unbounded.counters:of": CHOSEN,
+    "verify.concurrency.unbounded.counter_abstraction:counted": REPORTED,
+    "verify.concurrency.unbounded.counter_abstraction:of": CHOSEN,
     "verify.concurrency.unbounded.houdini:_invariant": REPORTED,
     "verify.concurrency.unbounded.solvers:asked": CHOSEN,
     "verify.concurrency.unbounded.verdicts:prove_any": REPORTED,
@@ -160,7 +160,7 @@ SEEDED = {
     "cvc5's own limit": 'def f(s):\n    s.setOption("tlimit-per", "1000")',
     "an alarm": "import signal\nsignal.alarm(5)",
     "a process that has so long": "import subprocess\ndef f(p):\n    p.communicate(timeout=60)",
-    "a bound in seconds": "from verify.concurrency.explored import Limits\nx = Limits(seconds=60)",
+    "a bound in seconds": "from verify.concurrency.results.exploration import Limits\nx = Limits(seconds=60)",
     "inside a method": "import time\nclass A:\n    def look(self):\n        return time.monotonic()",
     "in generated C": 'TEXT = "clock_gettime(CLOCK_MONOTONIC, &t);"',
 }

@@ -12,8 +12,8 @@ from itertools import islice
 import pytest
 
 from verify.live.available import missing
-from verify.live.corpus import registration_corpus
-from verify.live.executor import Executor
+from verify.live.executor.executor import Executor
+from verify.live.kernel.corpus import registration_corpus
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,14 +20,14 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from random import Random
 
-from verify.confirm_kernel import SCHEME, machine_cpu
-from verify.emit_reproducer import NOT_SHOWN, write_reproducer
-from verify.live.reproducer import Account
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.forms import Addressing
+from verify.claim.verdicts import Verdict
+from verify.confirm.kernel import SCHEME, machine_cpu
+from verify.confirm.reproducer import NOT_SHOWN, write_reproducer
+from verify.judge.encoding import Judge
+from verify.live.reproducer.program import Account
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
-from verify.smt.verdicts import Verdict
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.forms import Addressing
 
 RECORDED = Path(__file__).parents[2] / "proofs" / f"forms-{SCHEME}.json"
 SECONDS = 60  # of compiling, of running

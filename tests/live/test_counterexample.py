@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from verify.claim.probes import Probe, probe
 from verify.cli import status
+from verify.judge.encoding import Judge
 from verify.live.capabilities import processor
-from verify.models.isa.forms import Cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
-from verify.models.sites import Probe, probe
-from verify.smt.judge import Judge
+from verify.models.x86.isa.forms import Cpu
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 

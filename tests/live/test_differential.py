@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from verify import terms
+from verify.claim import probes
 from verify.cli import status
-from verify.live import differential_masks, differential_model
-from verify.live.differential import FormResult, Settings, component_of, judged, survey
-from verify.live.differential_compare import Comparison
-from verify.live.differential_rows import skip_reason
-from verify.live.differential_states import Aim, trials
-from verify.live.executor import Executor
-from verify.live.layout import DATA
-from verify.models import bits, sites
-from verify.models.bits import Term
-from verify.models.isa.forms import Cpu, all_forms, form
+from verify.live.differential import masks, prediction
+from verify.live.differential.comparison import Comparison
+from verify.live.differential.errata import skip_reason
+from verify.live.differential.run import FormResult, Settings, component_of, judged, survey
+from verify.live.differential.states import Aim, trials
+from verify.live.executor.executor import Executor
+from verify.live.executor.layout import DATA
 from verify.models.schemes.identity import SCHEME
-from verify.models.semantics import dispatch, operands, routed, string, system, x87_state
-from verify.models.semantics.run import RAX, RBX, RCX, RDX, RSI, Run
+from verify.models.x86.isa.forms import Cpu, all_forms, form
+from verify.models.x86.semantics import dispatch, operands, routed, string, system, x87_state
+from verify.models.x86.semantics.run import RAX, RBX, RCX, RDX, RSI, Run
+from verify.terms import Term
 
 pytestmark = pytest.mark.live
 SETTINGS = Settings(states=128)
@@ -31,9 +32,9 @@ EDGES = Settings(states=512, encodings=64)  # an encoding of a rip-relative form
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     yield
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
 
 
 def found(result: FormResult) -> set[tuple[str, str]]:
@@ -83,14 +84,14 @@ def test_a_component_that_is_written_and_read_is_varied(
 ) -> None:
     """The rounding mode of MXCSR decides the result, though the same instruction writes MXCSR's flags."""
     assert not found(judged(executor, form(name), SETTINGS))
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     without_components(monkeypatch)
     assert ("unread", component) in found(judged(executor, form(name), SETTINGS))
 
 
 def environment_alone(run: Run) -> None:
     """FNSTENV that leaves every exception as it was."""
-    image = bits.uf("x87_environment", 8 * run.insn.opcode.memory_size, *x87_state.environment(run))
+    image = terms.uf("x87_environment", 8 * run.insn.opcode.memory_size, *x87_state.environment(run))
     operands.write(run, 0, image)
 
 
@@ -100,7 +101,7 @@ def test_that_fnstenv_masks_exceptions_is_seen(
 ) -> None:
     assert not found(judged(executor, form(name), SETTINGS))
     replaced(monkeypatch, "fnstenv", environment_alone)
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     assert ("predicted", "x87") in found(judged(executor, form(name), SETTINGS))
 
 
@@ -115,7 +116,7 @@ def pkru(checked: tuple[Term, ...], value: Term) -> Callable[[Run], None]:
     def semantics(run: Run) -> None:
         for register in checked:
             system.fault_unless_zero(run, run.gpr(register, 32))
-        run.set("other", bits.zext(run.gpr(value, 32), 64))
+        run.set("other", terms.zext(run.gpr(value, 32), 64))
 
     return semantics
 
@@ -133,15 +134,15 @@ def test_what_wrpkru_checks_and_writes_is_seen(
 ) -> None:
     assert not found(judged(executor, form("WRPKRU/none"), SETTINGS))
     replaced(monkeypatch, "wrpkru", wrong)
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     assert finding in found(judged(executor, form("WRPKRU/none"), SETTINGS))
 
 
 @pytest.mark.needs("ospke")
 def test_what_rdpkru_reads_is_seen(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found(judged(executor, form("RDPKRU/none"), SETTINGS))
-    altered(monkeypatch, "rdpkru", lambda run: run.set_gpr(RAX, bits.const(0, 32)))
-    differential_model.forget_predictions()
+    altered(monkeypatch, "rdpkru", lambda run: run.set_gpr(RAX, terms.const(0, 32)))
+    prediction.forget_predictions()
     assert ("predicted", "gprs") in found(judged(executor, form("RDPKRU/none"), SETTINGS))
 
 
@@ -151,11 +152,11 @@ def test_that_x87_stores_nothing_with_an_unmasked_exception_is_seen(
     """Memory keeps what it had: said to be a function of the stack alone, the store is found out."""
     settings = Settings(states=512, encodings=16)
     assert not found(judged(executor, form("FST_M32FP/mem"), settings))
-    real = bits.load
-    monkeypatch.setattr(x87_state.bits, "load", lambda memory, at, size: bits.const(0, 8 * size))
-    differential_model.forget_predictions()
+    real = terms.load
+    monkeypatch.setattr(x87_state.bits, "load", lambda memory, at, size: terms.const(0, 8 * size))
+    prediction.forget_predictions()
     result = judged(executor, form("FST_M32FP/mem"), settings)
-    assert real is not bits.load and ("unread", "memory") in found(result)
+    assert real is not terms.load and ("unread", "memory") in found(result)
 
 
 def test_that_mmx_looks_for_a_waiting_exception_first_is_seen(
@@ -164,14 +165,14 @@ def test_that_mmx_looks_for_a_waiting_exception_first_is_seen(
     settings = Settings(states=512, encodings=32)
     assert not found(judged(executor, form("MOVD_RM32_MM/mem"), settings))
     monkeypatch.setattr(routed, "_looks_at_x87", lambda run: False)
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     assert ("predicted", "fault") in found(judged(executor, form("MOVD_RM32_MM/mem"), settings))
 
 
 @pytest.mark.parametrize(("data", "name"), [("e1fe", "LOOPE_REL8_64_RCX/none"), ("42e1fd", "LOOPE_REL8_64_RCX/none"),
                                             ("ebfe", "JMP_REL8_64/none"), ("74fe", "JE_REL8_64/none")])  # fmt: skip
 def test_a_branch_to_itself_is_not_judged_by_where_it_ends(data: str, name: str, executor: Executor) -> None:
-    encoding, rng = sites.probe(bytes.fromhex(data), SCHEME, Cpu.AMD), np.random.default_rng(0)
+    encoding, rng = probes.probe(bytes.fromhex(data), SCHEME, Cpu.AMD), np.random.default_rng(0)
     batch = trials(executor, [(encoding, Aim(DATA.address, 0))], form(name), 16, rng)
     batch.states["rflags"] = 0x246
     batch.states["gprs"][:, 1] = 0x20
@@ -180,7 +181,7 @@ def test_a_branch_to_itself_is_not_judged_by_where_it_ends(data: str, name: str,
 
 
 def test_a_wrong_result_is_found_and_shrunk(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
-    altered(monkeypatch, "add", lambda run: run.set_gpr(bits.const(2, 4), bits.const(1, 64)))
+    altered(monkeypatch, "add", lambda run: run.set_gpr(terms.const(2, 4), terms.const(1, 64)))
     result = judged(executor, form("ADD_RM64_R64/reg"), SETTINGS)
     (mismatch,) = [m for m in result.mismatches if m.component == "gprs2"]
     assert mismatch.expected == "0x1"
@@ -194,7 +195,7 @@ def test_a_wrong_result_is_found_and_shrunk(executor: Executor, monkeypatch: pyt
 def test_a_wrong_flag_is_found(
     executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str, mnemonic: str, flag: str
 ) -> None:
-    altered(monkeypatch, mnemonic, lambda run: run.set(flag, bits.not_(run.get(flag))))
+    altered(monkeypatch, mnemonic, lambda run: run.set(flag, terms.not_(run.get(flag))))
     assert found(judged(executor, form(name), SETTINGS)) == {("predicted", flag)}
 
 
@@ -223,7 +224,7 @@ def test_a_wrong_read_set_is_found(executor: Executor, monkeypatch: pytest.Monke
         return [] if index == 1 else real(run, index, access, mask)
 
     assert not found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/reg"), SETTINGS))
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     monkeypatch.setattr(routed, "_operand_inputs", without_second)
     assert found(judged(executor, form("VEX_VPMADDWD_XMM_XMM_XMMM128/reg"), SETTINGS)) == {("unread", "vectors")}
 
@@ -248,27 +249,27 @@ def test_elements_that_a_mask_leaves_out_are_judged(
     executor: Executor, name: str, what: str, wrong: object, component: str
 ) -> None:
     """With the rule that the processor keeps to nothing is found, with another element size or no suppression it is."""
-    differential_masks.forget_hypotheses()
+    masks.forget_hypotheses()
     assert not judged(executor, form(name), Settings(1024, 64)).mismatches
     opcode = form(name).opcode.name
-    assert differential_masks._FOUND.get((opcode, what)) in {(32, 256), 8}
-    differential_masks._FOUND[opcode, what] = wrong
+    assert masks._FOUND.get((opcode, what)) in {(32, 256), 8}
+    masks._FOUND[opcode, what] = wrong
     assert ("masked", component) in found(judged(executor, form(name), Settings(1024, 64)))
-    differential_masks.forget_hypotheses()
+    masks.forget_hypotheses()
 
 
 @pytest.mark.parametrize("name", ["fip", "fdp", "fop"])
 def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     wrong = 7 if name == "fop" else 0x7777
     width = 11 if name == "fop" else 64
-    altered(monkeypatch, "fld", lambda run: run.set(name, bits.const(wrong, width)))
+    altered(monkeypatch, "fld", lambda run: run.set(name, terms.const(wrong, width)))
     assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
 
 
 def test_mxcsr_flags_are_sticky(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A datapath that is said to set the rounding mode too is found out."""
     name, real = "ADDPS_XMM_XMMM128/reg", routed._component
-    monkeypatch.setattr(routed, "_component", lambda run, *rest: bits.or_(real(run, *rest), bits.const(1 << 13, 32)))
+    monkeypatch.setattr(routed, "_component", lambda run, *rest: terms.or_(real(run, *rest), terms.const(1 << 13, 32)))
     assert ("predicted", "mxcsr") in found(judged(executor, form(name), SETTINGS))
 
 
@@ -280,9 +281,9 @@ def test_selectors_are_loaded_for_real(executor: Executor, monkeypatch: pytest.M
     """Valid and null selectors complete, others fault; a wrong table of descriptors is found."""
     result = judged(executor, form(name), Settings(512, 16))
     assert not result.mismatches and 0 < result.completed < result.states
-    differential_model.forget_predictions()
-    table = {**differential_model.DESCRIPTORS, **dict.fromkeys(REFUSALS, lambda *arguments: False)}
-    monkeypatch.setattr(differential_model, "DESCRIPTORS", table)
+    prediction.forget_predictions()
+    table = {**prediction.DESCRIPTORS, **dict.fromkeys(REFUSALS, lambda *arguments: False)}
+    monkeypatch.setattr(prediction, "DESCRIPTORS", table)
     assert ("predicted", "fault") in found(judged(executor, form(name), Settings(512, 16)))
 
 
@@ -290,7 +291,7 @@ def test_a_repeated_string_instruction_is_followed_to_its_end(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not judged(executor, form("STOSB_M8_AL/none"), Settings(256)).mismatches
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
     monkeypatch.setattr(string, "advance", lambda run, *registers, size: None)
     assert ("predicted", "gprs") in found(judged(executor, form("STOSB_M8_AL/none"), Settings(256)))
 

@@ -5,9 +5,9 @@ import struct
 
 import pytest
 
-from verify.live.executor import Executor
-from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Region
-from verify.live.state import GPR_NAMES, RF, TF, X87, Kind, Outcome, State
+from verify.live.executor.executor import Executor
+from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Region
+from verify.live.executor.state import GPR_NAMES, RF, TF, X87, Kind, Outcome, State
 
 pytestmark = pytest.mark.live
 PATIENCE = 0.5

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from verify.live.capabilities import capabilities
-from verify.live.executor import Executor
-from verify.live.extent import Extent, access_extent
-from verify.live.layout import SECOND, STACK
-from verify.live.state import GPR_NAMES, State
+from verify.live.executor.executor import Executor
+from verify.live.executor.extent import Extent, access_extent
+from verify.live.executor.layout import SECOND, STACK
+from verify.live.executor.state import GPR_NAMES, State
 
 pytestmark = pytest.mark.live
 PATIENCE = 0.5

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from verify.live import session, stub_rows
 from verify.live.capabilities import ExecutorUnavailable, capabilities
-from verify.live.child import KERNEL_MAPPINGS, CodeFile
-from verify.live.executor import Executor
+from verify.live.executor import session, stub_rows
+from verify.live.executor.child import KERNEL_MAPPINGS, CodeFile
+from verify.live.executor.executor import Executor
+from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
+from verify.live.executor.records import LOG_DTYPE
+from verify.live.executor.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
 from verify.live.hiding import VARIABLE
-from verify.live.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
 from verify.live.needs import NotHere
-from verify.live.records import LOG_DTYPE
-from verify.live.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("executor")]
 PATIENCE = 0.5

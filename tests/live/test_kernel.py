@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from verify.live import kernel_outcome
 from verify.live.hiding import VARIABLE
-from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_child import CODE, HLT, Stop, Tracee
-from verify.live.kernel_outcome import Outcome, Setting, differences
-from verify.live.kernel_ptrace import REGISTERS
-from verify.live.kernel_registration import image
-from verify.live.kernel_state import standard_states
+from verify.live.kernel import outcome as kernel_outcome
+from verify.live.kernel.child import CODE, HLT, Stop, Tracee
+from verify.live.kernel.judge import Comparison, KernelJudge
+from verify.live.kernel.outcome import Outcome, Setting, differences
+from verify.live.kernel.registration import image
+from verify.live.kernel.state import standard_states
 from verify.live.needs import NotHere, absent
+from verify.live.ptrace import REGISTERS
 from verify.live.uprobe import Probes, UprobesUnavailable
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
@@ -182,7 +182,7 @@ def test_seeded_memory_hit_and_fault_differences_are_found(outcome: Outcome) -> 
 
 INTERRUPTED = """
 from itertools import cycle
-from verify.live.kernel import KernelJudge
+from verify.live.kernel.judge import KernelJudge
 with KernelJudge() as judge:
     print("started", flush=True)
     for _ in judge.compare(cycle([b"\\x90", b"\\xcc", b"\\x0f\\x1f\\x44\\0\\0"])):

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from verify import confirm_states
-from verify.confirm_kernel import ELSEWHERE, Agreement, Predictor, Row, machine_cpu
-from verify.live import kernel_placement
-from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
-from verify.live.kernel_placement import ORDINARY, available
-from verify.live.kernel_state import STANDARD
-from verify.models.isa.forms import Cpu
+from verify.confirm import predictions
+from verify.confirm.kernel import ELSEWHERE, Agreement, Predictor, Row, machine_cpu
+from verify.judge.encoding import Judge
+from verify.live.kernel import placement as kernel_placement
+from verify.live.kernel.judge import Comparison, KernelJudge
+from verify.live.kernel.kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
+from verify.live.kernel.placement import ORDINARY, available
+from verify.live.kernel.state import STANDARD
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
+from verify.models.x86.isa.forms import Cpu
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("avx2", "uprobes", "modelled-kernel")]
 BELOW, SYSTEM_CALL = "displacements below 0", "system call behind"
 Patch = pytest.MonkeyPatch
-ENVIRONMENT, THERE = confirm_states.environment, confirm_states._There.function
+ENVIRONMENT, THERE = predictions.environment, predictions._There.function
 
 
 def no_segments(state: Any, setting: Any, busy: int = 0) -> dict[str, Any]:
@@ -33,15 +33,15 @@ def no_segments(state: Any, setting: Any, busy: int = 0) -> dict[str, Any]:
 
 
 def all_aligned(patch: Patch) -> None:
-    patch.setattr(confirm_states, "UNALIGNED", {cpu: () for cpu in Cpu})
+    patch.setattr(predictions, "UNALIGNED", {cpu: () for cpu in Cpu})
 
 
 ROWS: tuple[tuple[str, str, Callable[[Patch], None]], ...] = (
     ("41468d35382400f8", BELOW, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),        # lea r14d
     ("482e8d05b8240008", SYSTEM_CALL, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),  # lea eax
-    ("64c4e161740f", OPERAND_EDGE, lambda p: p.setattr(confirm_states, "environment", no_segments)),
+    ("64c4e161740f", OPERAND_EDGE, lambda p: p.setattr(predictions, "environment", no_segments)),
     ("48660f3a61352e7e000811", STANDARD, all_aligned),                                            # pcmpestri
-    ("c4e23190140e", STANDARD, lambda p: p.setattr(confirm_states, "_gathers", lambda _: False)),
+    ("c4e23190140e", STANDARD, lambda p: p.setattr(predictions, "_gathers", lambda _: False)),
 )
 SHA = ("482e0f38c8056f7e0008", "482e0f38cd05ef770008")  # sha1nexte and sha256msg2, read where nothing is aligned
 OTHERS = (("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", "branch behind"), ("48669d", BELOW))
@@ -117,6 +117,6 @@ def test_what_is_refuted_in_states_that_were_not_run_is_no_disagreement(monkeypa
     found = Agreement()
     found.take(row(standard))
     assert (dict(found.counts), found.disagreements) == ({(ELSEWHERE, "identical"): 1}, [])
-    monkeypatch.setattr(confirm_states.States, "deviating", lambda *_: confirm_states.Predicted(frozenset({"gprs"})))
+    monkeypatch.setattr(predictions.States, "deviating", lambda *_: predictions.Predicted(frozenset({"gprs"})))
     found.take(row(standard))
     assert [r.said for r in found.disagreements] == ["deviates"]

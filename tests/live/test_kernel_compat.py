@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from verify.confirm_counterexample import confirmation
-from verify.confirm_how import cut, headers, rows, samples
-from verify.confirm_kernel import machine_cpu
-from verify.live.compat_process import CompatUnavailable, mapped_in_32_bits
-from verify.live.kernel_how import manners
-from verify.live.kernel_registration import Mapped, map_executable
+from verify.confirm.counterexample import confirmation
+from verify.confirm.handling import cut, headers, rows, samples
+from verify.confirm.kernel import machine_cpu
+from verify.judge.encoding import Judge
+from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
+from verify.live.kernel.handling import manners
+from verify.live.kernel.registration import Mapped, map_executable
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.linux_uprobes import SCHEME, plan_in_32_bits
-from verify.smt.judge import Judge
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME, plan_in_32_bits
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 IN_32_BITS = replace(SCHEME, plan=plan_in_32_bits)

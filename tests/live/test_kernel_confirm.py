@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
+from verify.live.kernel.one_state import NotReproducible, Situation, compared_in
 
 needs_uprobes = pytest.mark.needs("kernel")
 pytestmark = pytest.mark.live

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from verify.live.corpus import LEGACY, TO_TARGET, Layout, place
-from verify.live.kernel import Comparison, Deviation
-from verify.live.kernel_outcome import Difference
-from verify.live.kernel_record import (
+from verify.live.kernel.corpus import LEGACY, TO_TARGET, Layout, place
+from verify.live.kernel.judge import Comparison, Deviation
+from verify.live.kernel.outcome import Difference
+from verify.live.kernel.record import (
     addressing_class,
     encoding_class,
     opcode_ranges,
@@ -20,8 +20,8 @@ from verify.live.kernel_record import (
     record,
     store,
 )
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.forms import Cpu
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.forms import Cpu
 
 
 @pytest.fixture(name="sample")

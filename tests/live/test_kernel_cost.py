@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from verify.live import cost
-from verify.live.cost import costs
+from verify.live.kernel import cost
+from verify.live.kernel.cost import costs
 from verify.live.uprobe import missing
 
 pytestmark = pytest.mark.live

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from verify.models.isa.forms import Cpu
+from verify.claim.verdicts import Verdict
+from verify.judge.encoding import Judge
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
-from verify.smt.verdicts import Verdict
+from verify.models.x86.isa.forms import Cpu
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "perf", "cc")]
 LINUX = SCHEMES["linux-uprobes-6.18"]

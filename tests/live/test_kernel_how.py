@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from verify.confirm_how import compared_ways, document, rows
-from verify.confirm_kernel import machine_cpu
-from verify.live.kernel_how import Manner, Way, manners
-from verify.models.isa.ranges import parsed
-from verify.models.schemes.linux_uprobes import ENOTSUPP, SCHEME
+from verify.confirm.handling import compared_ways, document, rows
+from verify.confirm.kernel import machine_cpu
+from verify.live.kernel.handling import Manner, Way, manners
+from verify.models.schemes.linux.uprobes_6_18 import ENOTSUPP, SCHEME
 from verify.models.schemes.plan import Emulate, Nop, Plan, Step
+from verify.models.x86.isa.ranges import parsed
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 EMULATED, STEPPED = (Way.EMULATED, Way.EMULATED), (Way.STEPPED, Way.STEPPED)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from verify.confirm_kernel import BEFORE, Predictor, machine_cpu
-from verify.confirm_states import SLOT_SIZE, SLOTS
-from verify.live.kernel import Comparison, KernelJudge
-from verify.live.kernel_child import DATA, LANDING, STUBS
-from verify.live.kernel_kinds import (
+from verify.confirm.kernel import BEFORE, Predictor, machine_cpu
+from verify.confirm.predictions import SLOT_SIZE, SLOTS
+from verify.judge.encoding import Judge
+from verify.live.kernel.child import DATA, LANDING, STUBS
+from verify.live.kernel.judge import Comparison, KernelJudge
+from verify.live.kernel.kinds import (
     EXCEPTIONS,
     FAR_32,
     FLAG_BITS_SET,
@@ -22,19 +23,18 @@ from verify.live.kernel_kinds import (
     READ_ONLY,
     STACK_EDGE,
 )
-from verify.live.kernel_placement import LAST_SLOT, available, unavailable
-from verify.live.kernel_ptrace import RIP
-from verify.live.kernel_runner import Runner
-from verify.live.kernel_slots import hanging
-from verify.live.kernel_state import STANDARD, X87_AREA, standard_states
+from verify.live.kernel.placement import LAST_SLOT, available, unavailable
+from verify.live.kernel.runner import Runner
+from verify.live.kernel.slots import hanging
+from verify.live.kernel.state import STANDARD, X87_AREA, standard_states
+from verify.live.ptrace import RIP
 from verify.live.uprobe import Probes
-from verify.models.bits import const
-from verify.models.schemes import execution
+from verify.models.schemes import handling
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.linux_uprobes import plan
+from verify.models.schemes.linux.uprobes_6_18 import plan
 from verify.models.schemes.plan import Emulate, Fixup, InPlace, Nop, Plan, Step
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
+from verify.terms import const
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
 SCHEME = SCHEMES["linux-uprobes-6.18"]
@@ -115,7 +115,7 @@ def test_seeded_width_of_a_far_call_is_found(
     shown: dict[str, Comparison], right: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not finds(right, shown["48ff1b"], FAR_32)
-    monkeypatch.setattr(execution, "_code_segment", lambda state: const(0x33, 16))
+    monkeypatch.setattr(handling, "_code_segment", lambda state: const(0x33, 16))
     wrong = Predictor(Judge(SCHEME), machine_cpu())
     assert finds(wrong, shown["48ff1b"], FAR_32)
     assert not finds(wrong, shown["48ff1b"], STANDARD)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from verify.live import kernel_child
-from verify.live.kernel_child import DATA
-from verify.live.kernel_placement import HERE
-from verify.live.kernel_ptrace import CONT, SETREGSET, trace_request
-from verify.live.kernel_runner import Runner
-from verify.live.kernel_state import X87_AREA, standard_states
+from verify.live.kernel import child
+from verify.live.kernel.child import DATA
+from verify.live.kernel.placement import HERE
+from verify.live.kernel.runner import Runner
+from verify.live.kernel.state import X87_AREA, standard_states
+from verify.live.ptrace import CONT, SETREGSET, trace_request
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 FNOP, FNDISI = bytes.fromhex("d9d0"), bytes.fromhex("dbe1")     # the first sets the pointers, the second leaves them
@@ -42,7 +42,7 @@ def test_image_is_set_in_every_run_also_where_it_is_there_already(
         asked.append(request)
         return trace_request(request, pid, address, data)
 
-    monkeypatch.setattr(kernel_child, "trace_request", recorded)
+    monkeypatch.setattr(child, "trace_request", recorded)
     plain = standard_states(runner.child)[0]
     del asked[:]
     assert runner.run(plain, 0).stop.xstate == runner.run(plain, 0).stop.xstate

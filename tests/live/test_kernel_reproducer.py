@@ -13,15 +13,15 @@ import pytest
 from reproducers import FAILED, SECONDS, WARNINGS, answers, sample
 
 from verify.cli import status
-from verify.confirm_kernel import SCHEME
-from verify.live import reproducer
-from verify.live.kernel import KernelJudge, idle_child
-from verify.live.kernel_child import CODE
-from verify.live.kernel_confirm import NotReproducible, Situation, compared_in
-from verify.live.kernel_state import State, standard_states
-from verify.live.reproducer import Account, emit, standard_situation
+from verify.confirm.kernel import SCHEME
+from verify.judge.encoding import Judge
+from verify.live.kernel.child import CODE
+from verify.live.kernel.judge import KernelJudge, idle_child
+from verify.live.kernel.one_state import NotReproducible, Situation, compared_in
+from verify.live.kernel.state import State, standard_states
+from verify.live.reproducer import program as reproducer
+from verify.live.reproducer.program import Account, emit, standard_situation
 from verify.models.schemes.registry import SCHEMES
-from verify.smt.judge import Judge
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "cc", "xsave")]
 SHOWN, NOT_SHOWN, NOT_HERE = 0, 1, 2

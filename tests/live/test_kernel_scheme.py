@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from verify.live.kernel_registration import COPIED, refusals
-from verify.models.schemes.linux_uprobes import plan
+from verify.live.kernel.registration import COPIED, refusals
+from verify.models.schemes.linux.uprobes_6_18 import plan
 from verify.models.schemes.plan import Plan, Refuse
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]

@@ -6,7 +6,7 @@ import pytest
 
 from verify.concurrency.litmus.catalogue import CATALOGUE, CONSTANT, DWORD
 from verify.concurrency.litmus.fetch import Litmus, outcomes, permits
-from verify.live.litmus import INT3, OTHER, Observed, Run, observe
+from verify.live.litmus.litmus import INT3, OTHER, Observed, Run, observe
 
 pytestmark = [
     pytest.mark.live,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from verify.confirm_races import SCENARIOS, behind, lines
-from verify.live.races import Check, Claim, Scenario, Stage, equal, played
-from verify.live.races_program import Program
-from verify.live.races_sites import LOST
-from verify.live.races_steps import SITE, STEADY_HITS, running
+from verify.confirm.races import SCENARIOS, behind, lines
+from verify.live.races.program import Program
+from verify.live.races.races import Check, Claim, Scenario, Stage, equal, played
+from verify.live.races.sites import LOST
+from verify.live.races.steps import SITE, STEADY_HITS, running
 
 pytestmark = [
     pytest.mark.live,

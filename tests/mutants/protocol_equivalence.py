@@ -15,9 +15,9 @@ from typing import Any
 
 from protocol_faults import HALF, Fault
 
-from verify.concurrency.ground import Model, ground
-from verify.concurrency.interpreter import program
-from verify.concurrency.language import Protocol
+from verify.concurrency.explicit.python_engine import program
+from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.language.protocol import Protocol
 
 Label = tuple[Any, ...]  # step, threads, choices
 Open = tuple[tuple[Label, Label, bool], ...]  # half steps: who, which step, and whether the right protocol has taken it

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Bool, Bounded, Domain, Enum, ThreadId
-from verify.concurrency.language import Protocol
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Bool, Bounded, Domain, Enum, ThreadId
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
     TRUE,
     Assign,
     Bound,

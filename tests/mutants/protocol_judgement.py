@@ -9,12 +9,12 @@ from pathlib import Path
 from protocol_equivalence import equivalent
 from protocol_faults import Fault
 
-from verify.concurrency import manifest
-from verify.concurrency.domains import DomainOverflow
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import Protocol
+from verify.concurrency.language.domains import DomainOverflow
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import PropertyTerm
 from verify.concurrency.protocols import protocol
-from verify.concurrency.terms import PropertyTerm
+from verify.concurrency.results import manifest
 from verify.concurrency.unbounded import check
 
 KILLED = ("verdict", "overflow", "invariant")

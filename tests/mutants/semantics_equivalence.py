@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from verify.models.bits import Term, postorder, substitute, var
-from verify.models.isa.forms import Cpu
-from verify.models.machine import Outcome, State, symbolic_state
-from verify.models.problems import problem
+from verify.claim.conditions import problem
+from verify.claim.obligations import obligation
+from verify.claim.probes import probe
+from verify.claim.theorem import goals
+from verify.claim.verdicts import Verdict
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.registry import SCHEMES
-from verify.models.sites import probe
-from verify.smt.decide import InMemory, decided
-from verify.smt.obligations import obligation
-from verify.smt.theorem import goals
-from verify.smt.verdicts import Verdict
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import Outcome, State, symbolic_state
+from verify.smt.decisions import InMemory, decided
+from verify.terms import Term, postorder, substitute, var
 
 STRUCTURE = ("inhibits_trap", "kernel_completes")
 

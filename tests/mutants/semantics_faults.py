@@ -21,14 +21,14 @@ from random import Random
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-import verify.models.semantics
-from verify.live import differential_model
-from verify.models.isa import overlay
-from verify.models.schemes import kernel_decoder, linux_uprobes
+import verify.models.x86.semantics
+from verify.live.differential import prediction
+from verify.models.schemes.linux import decoder, uprobes_6_18
+from verify.models.x86.isa import corrections
 
-FAMILIES: Final = tuple(m.name for m in pkgutil.iter_modules(verify.models.semantics.__path__))
-SEMANTICS: Final = tuple(importlib.import_module(f"verify.models.semantics.{name}") for name in FAMILIES)
-SCHEME: Final = (linux_uprobes, kernel_decoder)
+FAMILIES: Final = tuple(m.name for m in pkgutil.iter_modules(verify.models.x86.semantics.__path__))
+SEMANTICS: Final = tuple(importlib.import_module(f"verify.models.x86.semantics.{name}") for name in FAMILIES)
+SCHEME: Final = (uprobes_6_18, decoder)
 FUNCTIONS: Final = {  # of bits: what is written instead
     "add": "sub", "sub": "add", "and_": "or_", "or_": "and_", "xor": "or_", "zext": "sext", "sext": "zext",
     "shl": "lshr", "lshr": "shl", "ashr": "lshr", "ult": "ule", "ule": "ult",
@@ -45,7 +45,7 @@ COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Lt: ast.LtE,
     ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-KEPT: Final = ("verify.models.isa.forms", "verify.models.bits")  # identities that everything else rests on
+KEPT: Final = ("verify.models.x86.isa.forms", "verify.terms")  # identities that everything else rests on
 Key = tuple[str, int, str]  # file, first line, qualified name of a function's code
 
 
@@ -76,7 +76,7 @@ def forget() -> None:
     """Drops every cache of the models, and what was compiled from them."""
     for cache in _caches():
         cache.cache_clear()
-    differential_model.forget_predictions()
+    prediction.forget_predictions()
 
 
 @functools.cache
@@ -233,21 +233,21 @@ def _swap(functions: list[FunctionType], code: CodeType) -> Callable[[], None]:
 
 def overlay_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
     """Each word of each row of the overlay left out, in a random order; with the mnemonics concerned."""
-    sides = [(i, side) for i in range(len(overlay.ROWS)) for side in ("reads", "writes")]
-    words = [(i, side, w) for i, side in sides for w in getattr(overlay.ROWS[i], side).split()]
+    sides = [(i, side) for i in range(len(corrections.ROWS)) for side in ("reads", "writes")]
+    words = [(i, side, w) for i, side in sides for w in getattr(corrections.ROWS[i], side).split()]
     for i, side, word in Random(seed).sample(words, len(words)):
-        row = overlay.ROWS[i]
+        row = corrections.ROWS[i]
         rest = " ".join(w for w in getattr(row, side).split() if w != word)
-        rows = (*overlay.ROWS[:i], row._replace(**{side: rest}), *overlay.ROWS[i + 1 :])
+        rows = (*corrections.ROWS[:i], row._replace(**{side: rest}), *corrections.ROWS[i + 1 :])
         text = f"overlay of {row.mnemonics}: {side} no {word}"
         yield Fault(text, frozenset(), functools.partial(_rows, rows)), frozenset(row.mnemonics.split())
 
 
 def _rows(rows: Any) -> Callable[[], None]:
-    before = overlay.ROWS
-    overlay.ROWS = rows  # type: ignore[misc]
+    before = corrections.ROWS
+    corrections.ROWS = rows  # type: ignore[misc]
 
     def undo() -> None:
-        overlay.ROWS = before  # type: ignore[misc]
+        corrections.ROWS = before  # type: ignore[misc]
 
     return undo

@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from semantics_faults import SCHEME, SEMANTICS, caches_of
 
-from verify.confirm_kernel import machine_cpu
-from verify.models.bits import var
-from verify.models.isa.decode import Decoded
-from verify.models.isa.encode import decoded_representatives, random_encoding
-from verify.models.isa.forms import Cpu, Form, all_forms
-from verify.models.machine import Outcome, symbolic_state
-from verify.models.problems import problem
+from verify.claim.conditions import problem
+from verify.claim.probes import probe
+from verify.confirm.kernel import machine_cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
-from verify.models.semantics.dispatch import execute
-from verify.models.sites import probe
+from verify.models.x86.isa.decode import Decoded
+from verify.models.x86.isa.encode import decoded_representatives, random_encoding
+from verify.models.x86.isa.forms import Cpu, Form, all_forms
+from verify.models.x86.machine import Outcome, symbolic_state
+from verify.models.x86.semantics.dispatch import execute
+from verify.terms import var
 
 Line = tuple[str, int]  # file and number
 FILES: Final = frozenset(str(m.__file__) for m in (*SEMANTICS, *SCHEME))

@@ -27,14 +27,14 @@ from semantics_equivalence import behaviour, is_equivalent, is_more_general
 from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
 from semantics_panel import Row, here, outcome, panel, plan
 
-from verify.confirm_how import rows as kernel_rows
-from verify.live.differential import Settings, judged
-from verify.live.executor import Executor
+from verify.claim.verdicts import Verdict
+from verify.confirm.handling import rows as kernel_rows
+from verify.judge.encoding import Judge
+from verify.live.differential.run import Settings, judged
+from verify.live.executor.executor import Executor
 from verify.live.uprobe import missing
 from verify.models.schemes.registry import DEFAULT, SCHEMES
-from verify.smt.decide import InMemory
-from verify.smt.judge import Judge
-from verify.smt.verdicts import Verdict
+from verify.smt.decisions import InMemory
 
 SETTINGS: Final = Settings(states=192, encodings=24)
 JUDGED: Final = 4  # forms of a fault that are put to the processor, encodings that are put to the prover

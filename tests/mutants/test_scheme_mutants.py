@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from verify.models.isa.forms import Cpu
-from verify.models.problems import own_values
-from verify.models.schemes.linux_uprobes import SCHEME as REAL
-from verify.smt.counterexample import counterexample
-from verify.smt.judge import Judge, Judgement
-from verify.smt.verdicts import Verdict
+from verify.claim.conditions import own_values
+from verify.claim.verdicts import Verdict
+from verify.judge.counterexample import counterexample
+from verify.judge.encoding import Judge, Judgement
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
+from verify.models.x86.isa.forms import Cpu
 
 FILES = sorted((Path(__file__).parent / "schemes").glob("*.py"))
 WRONG_ADDRESS = {"gprs", "memory-values", "fault"}  # what is loaded, and whether the page is there

@@ -13,12 +13,12 @@ from semantics_panel import Row, outcome, plan
 from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, told
 
 from verify.live.available import missing
-from verify.live.executor import Executor
-from verify.models.bits import Term, postorder, sext, substitute, uf, zext
-from verify.models.isa.forms import Cpu, form
-from verify.models.machine import Outcome, State
-from verify.models.semantics import flags
-from verify.smt.decide import InMemory
+from verify.live.executor.executor import Executor
+from verify.models.x86.isa.forms import Cpu, form
+from verify.models.x86.machine import Outcome, State
+from verify.models.x86.semantics import flags
+from verify.smt.decisions import InMemory
+from verify.terms import Term, postorder, sext, substitute, uf, zext
 
 PARTS = tuple(f for f in State.__dataclass_fields__)
 ENCODINGS = ("4811d8", "4829d8", "0fc1d8", "48c1e005", "90", "50", "7510", "e811000000", "c3", "0f0b", "8b05000000f0")
@@ -42,7 +42,7 @@ def test_a_fault_changes_what_runs_through_it_and_leaves_nothing_behind() -> Non
 
 
 def test_a_word_of_the_overlay_is_left_out_and_put_back() -> None:
-    from verify.models.isa.overlay import overlay
+    from verify.models.x86.isa.corrections import overlay
 
     fault, names = next(iter(overlay_faults(1)))
     opcode = next(f.opcode for f in map(form, ("RDTSC/none", "STMXCSR_M32/mem")))

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from verify.models import evaluation
-from verify.models.bits import const, var
-from verify.models.evaluation import Evaluator, Memory, World, compiled
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.fields import fields
-from verify.models.isa.forms import Cpu
-from verify.models.machine import STATUS, symbolic_state
-from verify.models.semantics.dispatch import execute
-from verify.models.semantics.run import Instruction
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.fields import fields
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import STATUS, symbolic_state
+from verify.models.x86.semantics.dispatch import execute
+from verify.models.x86.semantics.run import Instruction
+from verify.terms import const, evaluation, var
+from verify.terms.evaluation import Evaluator, Memory, World, compiled
 
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 FLAGS = (*STATUS, "df")

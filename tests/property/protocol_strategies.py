@@ -10,9 +10,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Parameter, ThreadId
-from verify.concurrency.language import Protocol
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Parameter, ThreadId
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
     FALSE,
     NO_THREAD,
     TRUE,

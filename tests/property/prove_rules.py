@@ -19,8 +19,8 @@ from smtlib_terms import bitwuzla_answer, script, z3_answer
 from term_plans import Answers, environment, plain, plans, rewritten, states, value
 from wrong_rules import WRONG
 
-from verify.models.bits import as_written
-from verify.models.evaluation import evaluate
+from verify.terms import as_written
+from verify.terms.evaluation import evaluate
 
 
 def proved(task: tuple[str, tuple[Any, ...]]) -> list[str]:

@@ -20,17 +20,17 @@ from typing import Any, Final, NamedTuple
 
 import iced_x86
 
-from verify.live.differential_reads import read_set
-from verify.models import bits
-from verify.models.bits import Term, postorder, var
-from verify.models.isa.decode import Decoded
-from verify.models.isa.encode import random_encoding
-from verify.models.isa.forms import Cpu, Form, all_forms
-from verify.models.machine import NO_FAULT, Outcome, State, symbolic_state
-from verify.models.problems import own_values, problem
+from verify import terms
+from verify.claim.conditions import own_values, problem
+from verify.claim.probes import probe
+from verify.live.differential.reads import read_set
 from verify.models.schemes.identity import SCHEME
-from verify.models.semantics.dispatch import execute
-from verify.models.sites import probe
+from verify.models.x86.isa.decode import Decoded
+from verify.models.x86.isa.encode import random_encoding
+from verify.models.x86.isa.forms import Cpu, Form, all_forms
+from verify.models.x86.machine import NO_FAULT, Outcome, State, symbolic_state
+from verify.models.x86.semantics.dispatch import execute
+from verify.terms import Term, postorder, var
 
 iced: Any = iced_x86
 FILES: Final = {"gprs": "r", "vectors": "v", "masks": "k"}
@@ -108,7 +108,7 @@ def outcome_of(data: bytes, cpu: Cpu) -> tuple[Outcome, State, dict[Term, Term]]
     result = execute(problem(p).site.original, before)
     own = own_values(p)
     named = {str(t.params[0]): t for t in postorder(_roots(result, before)) if t.op == "var"}
-    return result, before, {t: bits.const(own[n], t.width) for n, t in named.items() if n in own}
+    return result, before, {t: terms.const(own[n], t.width) for n, t in named.items() if n in own}
 
 
 def _roots(result: Outcome, before: State) -> list[Term]:
@@ -124,11 +124,11 @@ def sets_of_semantics(data: bytes, cpu: Cpu) -> Sets | None:
     result, before, own = outcome_of(data, cpu)
     if result.fault_vector.value not in {None, NO_FAULT}:
         return None
-    roots = bits.substitute(_roots(result, before), own)
+    roots = terms.substitute(_roots(result, before), own)
     reads, whole = read_set(roots)
     read = {f"{FILES[r.kind]}{_number(r.where)}" for r in reads if r.kind in FILES}
     read |= whole & COMPARED_FLAGS | {f"{letter}*" for name, letter in FILES.items() if name in whole}
-    after = {n: bits.substitute([getattr(result.state, n)], own)[0] for n in PARTS}
+    after = {n: terms.substitute([getattr(result.state, n)], own)[0] for n in PARTS}
     written = {n for n in COMPARED_FLAGS if after[n] is not getattr(before, n)}
     for name, letter in FILES.items():
         for t in postorder([after[name]]):

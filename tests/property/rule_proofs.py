@@ -16,8 +16,8 @@ from typing import Any
 
 from smtlib_terms import SOLVERS, script
 
-from verify.models.bits import FALSE, TRUE, Rule, Sort, Term, as_written, bit, const, var
-from verify.models.bits.matching import conjuncts, shape
+from verify.terms import FALSE, TRUE, Rule, Sort, Term, as_written, bit, const, var
+from verify.terms.matching import conjuncts, shape
 
 Widths = Mapping[str, Sort]  # name in a rule -> sort of the term or constant, or the integer that it is
 ALL_NUMBERS = 4  # bits up to which folding is tried on all numbers

@@ -15,15 +15,15 @@ from typing import Any
 
 from rule_use import FILE, Use, recording, rows_of
 
-from verify.models.isa.encode import decoded_representatives
-from verify.models.isa.forms import Cpu, Form, all_forms
-from verify.models.problems import problem
+from verify.claim.conditions import problem
+from verify.claim.probes import probe_of
+from verify.judge.encoding import obligations
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.schemes.registry import SCHEMES
-from verify.models.sites import probe_of
-from verify.parallel import Setting, judged_forms
-from verify.smt.judge import obligations
+from verify.models.x86.isa.encode import decoded_representatives
+from verify.models.x86.isa.forms import Cpu, Form, all_forms
+from verify.survey.forms import Setting, judged_forms
 
 DEFAULT = "linux-uprobes-6.18"
 SHARE = 10  # of the forms are built under other schemes

@@ -10,9 +10,9 @@ from typing import Any
 
 from rule_proofs import Widths
 
-from verify.models.bits import GPRS, MASKS, MEMORY, RULES, VECTORS, Rule, Sort, Term, constructors
-from verify.models.bits.constructors import _MADE, Constructors
-from verify.models.bits.matching import OPERATIONS, shape
+from verify.terms import GPRS, MASKS, MEMORY, RULES, VECTORS, Rule, Sort, Term, constructors
+from verify.terms.constructors import _MADE, Constructors
+from verify.terms.matching import OPERATIONS, shape
 
 FILE = Path(__file__).with_name("rule_widths.json")
 FILES = {s.name: s for s in (GPRS, MASKS, VECTORS, MEMORY)}

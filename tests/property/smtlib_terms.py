@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from verify.models.bits import Array, Opaque, Sort, Term, postorder
+from verify.terms import Array, Opaque, Sort, Term, postorder
 
 BINARY = {
     "mul": "bvmul", "and": "bvand", "or": "bvor", "xor": "bvxor", "shl": "bvshl", "lshr": "bvlshr", "ashr": "bvashr",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from verify.models import bits
-from verify.models.bits import GPRS, MASKS, MEMORY, VECTORS, Array, Sort, Term, as_written, const, uf, var
-from verify.models.evaluation import Memory
+from verify import terms
+from verify.terms import GPRS, MASKS, MEMORY, VECTORS, Array, Sort, Term, as_written, const, uf, var
+from verify.terms.evaluation import Memory
 
 WIDTHS = (1, 1, 1, 2, 3, 4, 5, 7, 8, 8, 9, 12, 16, 17, 31, 32, 33, 48, 64, 64, 64, 65, 80, 96, 128, 256, 511, 512, 512)
 NARROW = 16  # bits up to which both factors or the divisor are unknown
@@ -302,7 +302,7 @@ def folded(plan: Plan, of: Callable[[Plan, list[Any]], Any]) -> Any:
     return visited(plan)
 
 
-def rewritten(plan: Plan, made: Any = bits) -> Term:
+def rewritten(plan: Plan, made: Any = terms) -> Term:
     """Through constructors."""
 
     def of(p: Plan, args: list[Term]) -> Term:

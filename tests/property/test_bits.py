@@ -15,10 +15,10 @@ from smtlib_terms import bitwuzla_answer, cvc5_answer, script, z3_answer
 from term_plans import Answers, Plan, environment, folded, plain, plans, rewritten, states, value
 from wrong_rules import WRONG, with_fault
 
-from verify.models import bits, evaluation
-from verify.models.bits import Constructors, Term, as_written, const, constructors, postorder, sums
-from verify.models.bits.constructors import SCOPE
-from verify.models.evaluation import Memory, evaluate
+from verify import terms
+from verify.terms import Constructors, Term, as_written, const, constructors, evaluation, postorder, sums
+from verify.terms.constructors import SCOPE
+from verify.terms.evaluation import Memory, evaluate
 
 BATCHES = range(6)
 WORK = 40_000  # of bitwuzla and Z3, in units of their own
@@ -161,7 +161,7 @@ def test_substitution_is_evaluation_with_the_value(batch):
         term, env = rewritten(plan), environment(rng, plan)
         variables = [t for t in postorder((term,)) if t.op == "var" and isinstance(t.sort, int)]
         bindings = {t: const(env[str(t.params[0])], t.width) for t in variables}
-        (narrowed,) = bits.substitute((term,), bindings)
+        (narrowed,) = terms.substitute((term,), bindings)
         assert evaluate((narrowed,), states(env), Answers()) == evaluate((term,), states(env), Answers()), plan
 
 

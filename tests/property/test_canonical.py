@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from term_plans import Answers, Plan, environment, folded, plain, plans, rewritten, states, variable
 
-from verify.models.bits import Term, postorder
-from verify.models.evaluation import compiled, evaluate, stepwise
 from verify.smt.canonical import canonical
+from verify.terms import Term, postorder
+from verify.terms.evaluation import compiled, evaluate, stepwise
 
 
 def renamed(plan: Plan) -> Plan:

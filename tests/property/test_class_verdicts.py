@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from verify.models.isa.encode import random_encoding
-from verify.models.isa.forms import Cpu, all_forms
+from verify.claim.probes import Probe, cpu_of
+from verify.claim.verdicts import Verdict
+from verify.judge.encoding import Judge
 from verify.models.schemes.registry import SCHEMES
-from verify.models.sites import Probe, cpu_of
-from verify.smt.judge import Judge
-from verify.smt.verdicts import Verdict
+from verify.models.x86.isa.encode import random_encoding
+from verify.models.x86.isa.forms import Cpu, all_forms
 
 PARTS = 6
 ENCODINGS = 60

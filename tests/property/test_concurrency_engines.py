@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from protocol_strategies import protocols
 
-from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, fair_orbits, frontier, interpreter, lasso
-from verify.concurrency.circuit import Node, evaluate
-from verify.concurrency.explored import Limits, Search
-from verify.concurrency.ground import Model, ground
-from verify.concurrency.language import Protocol
+from verify.concurrency import explorer
+from verify.concurrency.bdd import engine as diagrams
+from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
+from verify.concurrency.instance.dag import Node, evaluate
+from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.liveness import emerson_lei, lasso, orbit_graph
+from verify.concurrency.results.exploration import Limits, Search
 
 SETTINGS = settings(
     max_examples=16,
@@ -30,7 +33,7 @@ SETTINGS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-NEEDS_C = pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler on this machine")
+NEEDS_C = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compiler on this machine")
 SMALL = 400  # states of a protocol that is compared
 COMPARED: list[bool] = []  # for each protocol that was made, whether it was small
 Edge = tuple[int, tuple[str, tuple[int, ...]], int]
@@ -62,7 +65,7 @@ def edges(model: Model) -> tuple[set[int], list[Edge]]:
 
 def small(model: Model) -> bool:
     """Whether the protocol has few states, and more than one."""
-    found = interpreter.search(model, False, Limits(states=SMALL))
+    found = python_engine.search(model, False, Limits(states=SMALL))
     COMPARED.append(found.complete and found.states > 1)
     return COMPARED[-1]
 
@@ -70,7 +73,7 @@ def small(model: Model) -> bool:
 def disagreements(model: Model, engines: tuple[str, ...] = ("python", "numpy", "bdd")) -> list[str]:
     """Where engines differ from each other or from the circuits."""
     states, moves = edges(model)
-    full = interpreter.search(model, False)
+    full = python_engine.search(model, False)
     wrong = [] if (len(states), len(moves)) == (full.states, full.transitions) else ["circuits"]
     for engine in engines:
         for symmetric in (False, True):
@@ -136,7 +139,7 @@ def _fair(graph: Any, enabled: dict[int, set[tuple[str, tuple[int, ...]]]], kind
 
 def liveness_disagreements(model: Model) -> list[str]:
     """Where components, diagrams and the whole graph judge otherwise."""
-    by_components, by_diagrams = lasso.judge(model, Limits()), fair_diagrams.judge(model, Limits())
+    by_components, by_diagrams = lasso.judge(model, Limits()), emerson_lei.judge(model, Limits())
     return [
         f"{name}: {verdicts}"
         for name in ("later", "on")
@@ -202,19 +205,19 @@ def test_nothing_is_noticed_where_nothing_is_wrong() -> None:
 
 
 def test_a_lost_transition_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    moves = frontier.Expansion.moves
-    monkeypatch.setattr(frontier.Expansion, "moves", lambda self, states: list(moves(self, states))[1:])
+    moves = numpy_engine.Expansion.moves
+    monkeypatch.setattr(numpy_engine.Expansion, "moves", lambda self, states: list(moves(self, states))[1:])
     assert noticed(lambda model: disagreements(model, ("numpy",)))
 
 
 def test_a_wrong_orbit_size_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "orbit_size", lambda _: lambda _: 2)
+    monkeypatch.setattr(python_engine, "orbit_size", lambda _: lambda _: 2)
     assert noticed(lambda model: disagreements(model, ("python",)))
 
 
 def test_a_wrong_representative_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = interpreter.canonical
-    monkeypatch.setattr(interpreter, "canonical", lambda model: lambda state: right(model)(state) ^ (state & 1))
+    right = python_engine.canonical
+    monkeypatch.setattr(python_engine, "canonical", lambda model: lambda state: right(model)(state) ^ (state & 1))
     assert noticed(lambda model: disagreements(model, ("python",)))
 
 
@@ -235,5 +238,5 @@ def test_wrong_fairness_is_noticed(taken: str, monkeypatch: pytest.MonkeyPatch) 
         return replace(found, group=np.full_like(found.group, -1))
 
     monkeypatch.setattr(lasso, "fairness", wrong)
-    monkeypatch.setattr(fair_orbits, "fairness", wrong)
+    monkeypatch.setattr(orbit_graph, "fairness", wrong)
     assert noticed(liveness_disagreements)

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.encode import decoded_representatives, irregular_representatives
-from verify.models.isa.forms import Cpu, Form, all_forms
-from verify.models.schemes import linux_uprobes, linux_uprobes_3_15
+from verify.claim.probes import probe_of
+from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18
 from verify.models.schemes.plan import Scheme, Step, nothing_behind
-from verify.models.sites import probe_of
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.encode import decoded_representatives, irregular_representatives
+from verify.models.x86.isa.forms import Cpu, Form, all_forms
 
-SCHEMES = (linux_uprobes.SCHEME, linux_uprobes_3_15.SCHEME)
+SCHEMES = (uprobes_6_18.SCHEME, uprobes_3_15.SCHEME)
 STEP = 307  # of the forms, in the suite
 TAILS = tuple(map(bytes.fromhex, (
     "78656e90909090909090909090909090", "6b766d90909090909090909090909090", "78656eeb101111111111111111111111",
@@ -119,18 +119,18 @@ def test_a_scheme_says_where_what_follows_decides(scheme: Scheme) -> None:
 
 
 def test_ud2_alone_begins_an_emulate_prefix() -> None:
-    scheme, ud2 = linux_uprobes.SCHEME, bytes.fromhex("0f0b")
+    scheme, ud2 = uprobes_6_18.SCHEME, bytes.fromhex("0f0b")
     assert looks_behind(scheme, ud2)
     assert {t[:4].hex() for t in scheme.continuations(ud2)} >= {"78656e90", "6b766d90", "78656eeb", "6b766deb"}
     assert len({scheme.plan(ud2 + t + bytes(16)) for t in scheme.continuations(ud2)}) > 8
     for other in ("0f05", "0fb9c0", "660f0b", "90", "8b04", "0f20c4", "0f2004"[2:]):
         assert not scheme.continuations(bytes.fromhex(other))
-    assert not looks_behind(linux_uprobes_3_15.SCHEME, ud2)
+    assert not looks_behind(uprobes_3_15.SCHEME, ud2)
 
 
 @pytest.mark.parametrize("data", ["0f2004", "0f2104", "410f2234", "0f230c"])
 def test_a_move_of_a_control_register_with_mod_0_has_a_sib_byte_to_the_kernel(data: str) -> None:
-    scheme, instruction = linux_uprobes.SCHEME, bytes.fromhex(data)
+    scheme, instruction = uprobes_6_18.SCHEME, bytes.fromhex(data)
     (behind,) = scheme.continuations(instruction)
     if instruction[-1] & 7 == 4:
         assert scheme.plan(instruction + behind + bytes(16)) != scheme.plan(instruction + bytes(16))
@@ -139,17 +139,17 @@ def test_a_move_of_a_control_register_with_mod_0_has_a_sib_byte_to_the_kernel(da
 @pytest.mark.parametrize("instruction", ["0f0b", "0f0bff", "90", "e811223344", "62f17c48580511223344"])
 def test_the_tracing_bytes_tell_a_scheme_that_looks_behind(instruction: str) -> None:
     data = bytes.fromhex(instruction)
-    one_more = replace(linux_uprobes.SCHEME, plan=lambda d: d[len(data)])  # type: ignore[arg-type,return-value]
+    one_more = replace(uprobes_6_18.SCHEME, plan=lambda d: d[len(data)])  # type: ignore[arg-type,return-value]
     whole = data + bytes(16 - len(data))
-    sixteen = replace(linux_uprobes.SCHEME, plan=lambda d: d[:16] == whole)  # type: ignore[arg-type,return-value]
+    sixteen = replace(uprobes_6_18.SCHEME, plan=lambda d: d[:16] == whole)  # type: ignore[arg-type,return-value]
     assert looks_behind(one_more, data)
     assert looks_behind(sixteen, data)
 
 
 def test_a_scheme_that_does_not_say_so_is_found() -> None:
-    silent = replace(linux_uprobes.SCHEME, continuations=nothing_behind)
+    silent = replace(uprobes_6_18.SCHEME, continuations=nothing_behind)
     forms = tuple(f for f in all_forms() if f.name == "UD2/none")
     _, wrong = swept(silent, forms, 1)
     assert "0f0b: says False, looks otherwise" in wrong
     assert any(w.startswith("0f0b: ") and w.endswith(" plans") for w in wrong)
-    assert swept(linux_uprobes.SCHEME, forms, 1)[1] == []
+    assert swept(uprobes_6_18.SCHEME, forms, 1)[1] == []

@@ -5,12 +5,12 @@ from random import Random
 import pytest
 from sampling import sampled
 
-from verify.models.isa import encode
-from verify.models.isa.encode import decoded_representatives, random_encoding
-from verify.models.isa.forms import Cpu, all_forms
-from verify.models.schemes.linux_uprobes import SCHEME
+from verify.claim.probes import PREFIX_SENSITIVE, probe, probe_of
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME
 from verify.models.schemes.plan import Refuse
-from verify.models.sites import PREFIX_SENSITIVE, probe, probe_of
+from verify.models.x86.isa import encode
+from verify.models.x86.isa.encode import decoded_representatives, random_encoding
+from verify.models.x86.isa.forms import Cpu, all_forms
 
 FORMS, ENCODINGS = 300, 16
 # PAUSE and NOP: classes by what REX, 66, F2 and F3 make of 90; ENTER: by prefixes that it ignores, times 32 levels.

@@ -7,14 +7,14 @@ from random import Random
 
 import pytest
 
-from verify.models.isa.encode import random_encoding
-from verify.models.isa.forms import Cpu, all_forms
-from verify.models.machine import OBSERVABLES
+from verify.claim.verdicts import Verdict
+from verify.judge.encoding import Judge
+from verify.judge.form import form_result
 from verify.models.schemes.identity import SCHEME
-from verify.models.schemes.linux_uprobes import SCHEME as LINUX
-from verify.smt.judge import Judge
-from verify.smt.survey import form_result
-from verify.smt.verdicts import Verdict
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME as LINUX
+from verify.models.x86.isa.encode import random_encoding
+from verify.models.x86.isa.forms import Cpu, all_forms
+from verify.models.x86.machine import OBSERVABLES
 
 SEED = 2
 PARTS = 16  # every form once, in parts that can run side by side

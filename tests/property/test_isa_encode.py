@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from verify.models.isa import encode
-from verify.models.isa.assemble import assemble, decoded_as, plain_parts
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.encode import (
+from verify.models.x86.isa import encode
+from verify.models.x86.isa.assemble import assemble, decoded_as, plain_parts
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.encode import (
     decoded_representatives,
     irregular_representatives,
     random_encoding,
     representatives,
     with_fields,
 )
-from verify.models.isa.fields import fields, operand_register
-from verify.models.isa.forms import Addressing, Cpu, Form, all_forms, form
+from verify.models.x86.isa.fields import fields, operand_register
+from verify.models.x86.isa.forms import Addressing, Cpu, Form, all_forms, form
 
 
 def decoded(data: bytes, cpu: Cpu = Cpu.INTEL) -> Decoded:

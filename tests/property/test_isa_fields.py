@@ -8,10 +8,10 @@ import iced_x86 as iced
 import pytest
 from isa_strings import random_string
 
-from verify.models.bits import Term, const, substitute, var
-from verify.models.isa.decode import LOCK_FAULT, Decoded, decode
-from verify.models.isa.fields import Fields, fields, operand_register
-from verify.models.isa.rows import Addressing, Cpu
+from verify.models.x86.isa.decode import LOCK_FAULT, Decoded, decode
+from verify.models.x86.isa.fields import Fields, fields, operand_register
+from verify.models.x86.isa.rows import Addressing, Cpu
+from verify.terms import Term, const, substitute, var
 
 R = iced.Register
 NAMES = {v: k for k, v in vars(R).items() if isinstance(v, int)}

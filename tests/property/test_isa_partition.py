@@ -12,8 +12,8 @@ import iced_x86 as iced
 import pytest
 from isa_strings import random_string
 
-from verify.models.isa.decode import LOCK_FAULT, Decoded, NotAnInstruction, NotModelled, decode
-from verify.models.isa.rows import Cpu
+from verify.models.x86.isa.decode import LOCK_FAULT, Decoded, NotAnInstruction, NotModelled, decode
+from verify.models.x86.isa.rows import Cpu
 
 STRINGS = (30_000, pytest.param(500_000, marks=pytest.mark.whole))  # for each vendor
 XCHG = {iced.Code.XCHG_R16_AX, iced.Code.XCHG_R32_EAX, iced.Code.XCHG_R64_RAX}

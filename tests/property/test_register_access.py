@@ -8,10 +8,10 @@ from random import Random
 import pytest
 from register_access import KNOWN, differences, encodings, open_differences
 
-from verify.models.bits import Term
-from verify.models.isa.forms import Cpu, all_forms, form
-from verify.models.semantics import routed
-from verify.models.semantics.run import Run
+from verify.models.x86.isa.forms import Cpu, all_forms, form
+from verify.models.x86.semantics import routed
+from verify.models.x86.semantics.run import Run
+from verify.terms import Term
 
 SAMPLE = 60
 GATHER = "EVEX_VPGATHERDD_XMM_K1_VM32X/mem"

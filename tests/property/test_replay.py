@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from verify.models.isa.forms import Cpu, all_forms, form
+from verify.judge.encoding import Judge
+from verify.judge.form import undecided
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
-from verify.parallel import Setting, Worker
-from verify.rows import INTERNAL_FAULT, form_row, is_lasting
-from verify.smt.decide import NO_REPLAY
-from verify.smt.judge import Judge
-from verify.smt.survey import undecided
+from verify.models.x86.isa.forms import Cpu, all_forms, form
+from verify.smt.decisions import NO_REPLAY
+from verify.survey.forms import Setting, Worker
+from verify.survey.rows import INTERNAL_FAULT, form_row, is_lasting
 
 PROOFS = Path(__file__).parents[2] / "proofs"
 SEED = 9

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from verify import class_ledger, cli_survey, ledger, parallel, store
-from verify.cli import status
+from verify.cli import opcode_range, status
+from verify.ledger import classes, files, ledger
 from verify.models.schemes.registry import DEFAULT
+from verify.survey import forms
 
 RANGES = os.environ.get("UBP_VERIFY_RESUME", "0f40 9c").split()
 POINTS = range(1, 12, 4) if "UBP_VERIFY_RESUME" not in os.environ else range(1, 60, 4)
@@ -25,9 +26,9 @@ KILLED = 9
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     """Rows are stored after every four forms."""
-    monkeypatch.setattr(cli_survey, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(parallel, "CHUNK", 4)
-    monkeypatch.setattr(parallel.chunks, "__defaults__", (4,))
+    monkeypatch.setattr(opcode_range, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(forms, "CHUNK", 4)
+    monkeypatch.setattr(forms.chunks, "__defaults__", (4,))
 
 
 def survey(folder: Path, jobs: int) -> int:
@@ -65,9 +66,9 @@ def cut(folder: Path, jobs: int, point: int, kill: bool) -> None:
 
         return write
 
-    replace = store.replace
-    for module in (ledger, class_ledger):
-        module.replace, module.append = counted(store.replace), counted(store.append)
+    replace = files.replace
+    for module in (ledger, classes):
+        module.replace, module.append = counted(files.replace), counted(files.append)
     os._exit(survey(folder, jobs))
 
 

@@ -17,9 +17,9 @@ from rule_use import COMMUTE, RULE, Use, listed, recording, rows_of, widths_of
 from term_plans import Plan, folded, plans, rewritten
 from wrong_rules import WRONG
 
-from verify.models.bits import RULES, Rule, Term, as_written, constructors, precedes
-from verify.models.isa.forms import all_forms
 from verify.models.schemes.registry import SCHEMES
+from verify.models.x86.isa.forms import all_forms
+from verify.terms import RULES, Rule, Term, as_written, constructors, precedes
 
 SEED = 20
 PLANS = 1500  # random terms, in which every rule is used

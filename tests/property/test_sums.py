@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from smtlib_terms import SOLVERS, script
 
-from verify.models import bits
-from verify.models.bits import Term, as_written, const, sums, var
-from verify.models.evaluation import evaluate
+from verify import terms as bits
+from verify.terms import Term, as_written, const, sums, var
+from verify.terms.evaluation import evaluate
 
 WIDTHS = (1, 2, 3, 8, 13, 16, 32, 63, 64, 65, 128, 512)
 

@@ -6,15 +6,15 @@ from random import Random
 
 import pytest
 
-from verify import batch
-from verify.batch import NOTHING, Known, classified
-from verify.ledger import Ledger
-from verify.models.isa.encode import random_encoding
-from verify.models.isa.forms import Cpu, all_forms, form
+from verify.judge import encoding as module
+from verify.judge.encoding import Judge
+from verify.ledger.ledger import Ledger
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
-from verify.smt import judge as module
-from verify.smt.judge import Judge
+from verify.models.x86.isa.encode import random_encoding
+from verify.models.x86.isa.forms import Cpu, all_forms, form
+from verify.survey import encodings
+from verify.survey.encodings import NOTHING, Known, classified
 
 SEED = 20260
 SCHEME = SCHEMES[DEFAULT]
@@ -69,14 +69,14 @@ def test_verdicts_do_not_depend_on_order_or_company(lines, alone):
 
 
 def test_verdicts_do_not_depend_on_jobs(lines, alone, monkeypatch):
-    monkeypatch.setattr(batch, "CHUNK", 7)
+    monkeypatch.setattr(encodings, "CHUNK", 7)
     assert rows(lines[::-1], 2) == alone
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_verdicts_do_not_depend_on_the_ledger(lines, alone, tmp_path, monkeypatch, jobs):
     """The ledger knows half of the sample, judged in another order and with witnesses made small."""
-    monkeypatch.setattr(batch, "CHUNK", 20)
+    monkeypatch.setattr(encodings, "CHUNK", 20)
     first = Judge(SCHEME)
     for line in lines[::-2]:
         for cpu in Cpu:

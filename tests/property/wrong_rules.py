@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from rule_proofs import Widths
 
-from verify.models.bits import GPRS, MEMORY, RULES, Rule, Sort
-from verify.models.bits.matching import shape
+from verify.terms import GPRS, MEMORY, RULES, Rule, Sort
+from verify.terms.matching import shape
 
 _ROWS = (
     # fault, pattern, condition, result, widths other than 8

@@ -3,7 +3,7 @@
 import json
 
 from verify.cli import status
-from verify.models.machine import OBSERVABLES
+from verify.models.x86.machine import OBSERVABLES
 
 REX2 = "d5009c"  # APX, published after 2023: not modelled
 

@@ -8,9 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from verify.concurrency import compiled, diagrams, fair_diagrams, frontier, interpreter, lasso
-from verify.concurrency.domains import TooLarge
-from verify.concurrency.explored import (
+from verify.concurrency.bdd import engine as diagrams
+from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
+from verify.concurrency.explicit.shortest import Space, counterexamples, space, trace
+from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.vectors import WIDTH
+from verify.concurrency.language.domains import TooLarge
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.liveness import emerson_lei, lasso
+from verify.concurrency.liveness.orbit_graph import obligations
+from verify.concurrency.results.exploration import (
     Bound,
     Explored,
     Limits,
@@ -22,11 +29,6 @@ from verify.concurrency.explored import (
     Verdict,
     safety,
 )
-from verify.concurrency.fair_orbits import obligations
-from verify.concurrency.ground import Model, ground
-from verify.concurrency.language import Protocol
-from verify.concurrency.shortest import Space, counterexamples, space, trace
-from verify.concurrency.vectors import WIDTH
 
 ENGINES = ("auto", "python", "numpy", "c", "bdd")
 FIRST = 100_000  # states that numpy tries before a compiler or diagrams are worth their start
@@ -84,11 +86,11 @@ def search(
         case "auto":
             return automatic(model, reduced, limits, early)
         case "python":
-            return interpreter.search(model, reduced, limits)
+            return python_engine.search(model, reduced, limits)
         case "numpy":
-            return frontier.search(model, reduced, limits)
+            return numpy_engine.search(model, reduced, limits)
         case "c":
-            return compiled.search(model, reduced, limits)
+            return c_engine.search(model, reduced, limits)
         case "bdd":
             return diagrams.search(model, limits)
     raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
@@ -98,9 +100,9 @@ def automatic(model: Model, symmetric: bool, limits: Limits, early: Callable[[Tr
     """numpy while that is enough, then diagrams for a while, then C (numpy or Python where it cannot run)."""
     few = min(FIRST if model.bits <= WIDTH else FIRST // 50, limits.states or FIRST)
     if model.bits <= WIDTH:
-        found = frontier.search(model, symmetric, replace(limits, states=few), keep=True)
+        found = numpy_engine.search(model, symmetric, replace(limits, states=few), keep=True)
     else:
-        found = interpreter.search(model, symmetric, replace(limits, states=few))
+        found = python_engine.search(model, symmetric, replace(limits, states=few))
     if found.complete or found.reason == "interrupted" or few == limits.states:
         return found
     try:
@@ -118,7 +120,7 @@ def _beyond(model: Model, symmetric: bool, limits: Limits, first: Search) -> Sea
     Diagrams come first. A broken protocol has large ones more often, and what else is wrong with it wants its distance,
     which they measure slowly: where something is refuted, they soon make way for C.
     """
-    listing = bool(violations(model, first)) and model.bits <= WIDTH and not compiled.unavailable(model, symmetric)
+    listing = bool(violations(model, first)) and model.bits <= WIDTH and not c_engine.unavailable(model, symmetric)
     drawn = diagrams.search(model, limits.at_most(BROKEN_WORK if listing else DIAGRAM_WORK), first)
     if final(model, drawn):
         return drawn
@@ -173,10 +175,10 @@ def _tell(model: Model, found: Search, early: Callable[[Trace], None]) -> None:
 
 def explicit(model: Model, symmetric: bool, limits: Limits) -> Search:
     """A search state by state, by the fastest engine that can run here."""
-    if not compiled.unavailable(model, symmetric):
-        with contextlib.suppress(compiled.CompilerFailed):
-            return compiled.search(model, symmetric, limits)
-    slower = frontier.search if model.bits <= WIDTH else interpreter.search
+    if not c_engine.unavailable(model, symmetric):
+        with contextlib.suppress(c_engine.CompilerFailed):
+            return c_engine.search(model, symmetric, limits)
+    slower = numpy_engine.search if model.bits <= WIDTH else python_engine.search
     return slower(model, symmetric, limits)
 
 
@@ -211,8 +213,8 @@ def _liveness(model: Model, found: Search, limits: Limits, closed: dict[str, Ver
             if listed:
                 closed |= lasso.judge(model, limits, found.levels, (name,))
             else:
-                found.diagram = found.diagram or fair_diagrams.reached(model, limits)
-                closed |= fair_diagrams.judge(model, limits, found.diagram, (name,))
+                found.diagram = found.diagram or emerson_lei.reached(model, limits)
+                closed |= emerson_lei.judge(model, limits, found.diagram, (name,))
         except Bound as bound:
             closed[name] = Unknown(f"incomplete: {bound.reason}")
 

@@ -13,15 +13,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from verify.live import litmus, uprobe
+from verify.live import uprobe
 from verify.live.capabilities import ExecutorUnavailable, capabilities, visible
-from verify.live.executor import Executor
+from verify.live.executor.executor import Executor
 from verify.live.features import FEATURES
 from verify.live.hiding import HIDDEN, hidden
-from verify.live.kernel_ptrace import untraceable
+from verify.live.litmus import litmus
 from verify.live.needs import cpu_of
+from verify.live.ptrace import untraceable
 from verify.live.uprobe_syscalls import UPROBE_PMU
-from verify.models.isa.rows import Cpu
+from verify.models.x86.isa.rows import Cpu
 
 TRACEFS: Final = Path("/sys/kernel/tracing")
 MODELLED_KERNEL: Final = "6.18."

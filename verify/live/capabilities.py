@@ -15,7 +15,7 @@ from typing import Final
 
 from verify.live.features import AVX, AVX512, ENABLED_BY, FEATURES, sufficient
 from verify.live.hiding import hidden
-from verify.models.isa.rows import Cpu
+from verify.models.x86.isa.rows import Cpu
 
 # void cpuid(u32 leaf, u32 subleaf, u32 out[4])
 _CPUID: Final = bytes.fromhex(

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 from verify.live.capabilities import VENDORS, Capabilities, processor, visible
 from verify.live.hiding import HIDDEN
-from verify.models.isa.decode import Decoded, decode
-from verify.models.isa.rows import Cpu
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.rows import Cpu
 
 
 class NotHere(RuntimeError):

@@ -15,8 +15,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
-from verify.models.bits import GPRS, MASKS, MEMORY, VECTORS, Sort, Term, as_written, postorder
-from verify.models.evaluation import Node, Program
+from verify.terms import GPRS, MASKS, MEMORY, VECTORS, Sort, Term, as_written, postorder
+from verify.terms.evaluation import Node, Program
 
 DIGEST: Final = 24  # hex digits of SHA-256
 MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows an answer

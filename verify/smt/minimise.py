@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from verify.smt.verdicts import Witness
+from verify.claim.verdicts import Witness
 
 Test = Callable[[Witness], bool]
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import z3
 
-from verify.models.bits import Array, Opaque, Sort, Term, postorder
-from verify.models.evaluation import DATAPATH, UNMAPPED_CODE
-from verify.smt.verdicts import SEED
+from verify.claim.verdicts import SEED
+from verify.terms import Array, Opaque, Sort, Term, postorder
+from verify.terms.evaluation import DATAPATH, UNMAPPED_CODE
 
 sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
 RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit

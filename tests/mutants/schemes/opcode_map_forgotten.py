@@ -6,9 +6,9 @@ the real one does, and takes vzeroupper (c5 f8 77) for ja.
 
 from dataclasses import replace
 
-from verify.models.schemes.kernel_decoder import Decoded
-from verify.models.schemes.linux_uprobes import DECODER, emulation, relative
-from verify.models.schemes.linux_uprobes import SCHEME as REAL
+from verify.models.schemes.linux.decoder import Decoded
+from verify.models.schemes.linux.uprobes_6_18 import DECODER, emulation, relative
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
 from verify.models.schemes.plan import Fixup, Plan, Refuse, Step, copied
 
 OBLIGATION = "vector"  # expected to fail on each witness, where the corrected scheme keeps it

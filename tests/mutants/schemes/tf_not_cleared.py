@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux_uprobes import SCHEME as REAL
+from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
 from verify.models.schemes.plan import Plan, Step
 
 OBLIGATION = "trap"  # expected to fail on each witness, where the real scheme keeps it

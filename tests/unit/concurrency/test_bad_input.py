@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from verify.cli_interleavings import interleavings
+from verify.cli.interleavings import interleavings
 from verify.concurrency import explorer
 from verify.concurrency.protocols import protocol
 
@@ -54,7 +54,7 @@ def test_wrong_usage_says_what_is_wrong(arguments: tuple[str, ...], said: str) -
 
 
 def test_a_graph_that_cannot_be_written_is_told_before_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verify.cli_interleavings.explore", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr("verify.cli.interleavings.explore", lambda *_: pytest.fail("searched"))
     assert run("ref-count", "--graph", "/no/such/folder/g.dot")[0] == 64
 
 
@@ -109,6 +109,6 @@ def test_an_interrupt_elsewhere_ends_the_run_as_undecided(monkeypatch: pytest.Mo
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("verify.cli_interleavings.explore", interrupted)
+    monkeypatch.setattr("verify.cli.interleavings.explore", interrupted)
     status, output = run("ref-count", "inline-step")
     assert (status, "interrupted at ref-count" in output) == (2, True)

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from verify.concurrency import compiled, diagrams, explorer, frontier, interpreter, symbolic
-from verify.concurrency.explored import Limits, Search
-from verify.concurrency.ground import Model, ground
+from verify.concurrency import explorer
+from verify.concurrency.bdd import engine as diagrams
+from verify.concurrency.bdd import symbolic
+from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
+from verify.concurrency.instance.instance import Model, ground
 from verify.concurrency.protocols import protocol
+from verify.concurrency.results.exploration import Limits, Search
 
 # threads: states, transitions, orbits under thread symmetry
 COUNTS = {2: (4_297, 13_048, 2_188), 3: (93_175, 365_310, 16_508), 4: (1_729_929, 8_147_528, 85_482)}
 CYCLIC = {2: 726, 3: 7_442, 4: 66_866}
-NEEDS_C = pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler on this machine")
+NEEDS_C = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compiler on this machine")
 EXPLICIT = ["python", "numpy", pytest.param("c", marks=NEEDS_C)]
 
 
@@ -68,7 +71,7 @@ def test_cyclic_variant_has_the_measured_states(engine: str, threads: int) -> No
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_depth_is_the_same_in_every_explicit_engine(symmetric: bool) -> None:
     model = xol(3)
-    searches = (interpreter.search, frontier.search, compiled.search)
+    searches = (python_engine.search, numpy_engine.search, c_engine.search)
     assert len({search(model, symmetric).depth for search in searches}) == 1
 
 
@@ -78,13 +81,13 @@ def test_states_wider_than_a_word_are_counted_by_c_as_by_diagrams() -> None:
     assert model.bits <= 63
     wide = xol(8, M=1, R=1)
     assert wide.bits > 63
-    by_c, by_diagrams = compiled.search(wide, True), diagrams.search(wide)
+    by_c, by_diagrams = c_engine.search(wide, True), diagrams.search(wide)
     assert (by_c.states, by_c.transitions) == (by_diagrams.states, by_diagrams.transitions)
 
 
 def test_numpy_refuses_states_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="63 bits"):
-        frontier.search(xol(8))
+        numpy_engine.search(xol(8))
 
 
 @pytest.mark.parametrize("engine", EXPLICIT)
@@ -106,10 +109,10 @@ def test_compiler_that_fails_is_named_and_done_without(tmp_path: Path, monkeypat
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(compiled, "compiler", lambda: (str(broken),))
+    monkeypatch.setattr(c_engine, "compiler", lambda: (str(broken),))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(compiled.CompilerFailed, match="status 3: no space left"):
-        compiled.search(xol(2), True)
+    with pytest.raises(c_engine.CompilerFailed, match="status 3: no space left"):
+        c_engine.search(xol(2), True)
     assert explorer.explicit(xol(2), True, Limits()).engine == "numpy"
 
 
@@ -117,14 +120,14 @@ def test_compiler_that_fails_is_named_and_done_without(tmp_path: Path, monkeypat
 def test_compiler_that_knows_no_native_processor_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = compiled.compiler()
+    real = c_engine.compiler()
     assert real is not None
     plain = tmp_path / "plain"
     plain.write_text(f'#!/bin/sh\ncase "$*" in *-march=native*) exit 1;; esac\nexec {" ".join(real)} "$@"\n')
     plain.chmod(0o755)
-    monkeypatch.setattr(compiled, "compiler", lambda: (str(plain),))
+    monkeypatch.setattr(c_engine, "compiler", lambda: (str(plain),))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compiled.search(xol(2), True).states == COUNTS[2][0]
+    assert c_engine.search(xol(2), True).states == COUNTS[2][0]
 
 
 def test_counting_goes_deeper_than_calls_usually_may() -> None:

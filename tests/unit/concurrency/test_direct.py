@@ -20,12 +20,23 @@ from typing import Any
 import pytest
 from sampling import sampled
 
-from verify.concurrency import interpreter
-from verify.concurrency.domains import Array, Bool, Bounded, Domain, Enum, Offset, Parameter, ThreadId, size, starts
-from verify.concurrency.explored import Limits
-from verify.concurrency.ground import ground
-from verify.concurrency.language import Protocol, implies, threads
+from verify.concurrency.explicit import python_engine
+from verify.concurrency.instance.instance import ground
+from verify.concurrency.language.domains import (
+    Array,
+    Bool,
+    Bounded,
+    Domain,
+    Enum,
+    Offset,
+    Parameter,
+    ThreadId,
+    size,
+    starts,
+)
+from verify.concurrency.language.protocol import Protocol, implies, threads
 from verify.concurrency.protocols import _breakpoint, names, protocol
+from verify.concurrency.results.exploration import Limits
 
 LARGEST = 1_200
 Frozen = tuple[Any, ...]
@@ -192,7 +203,7 @@ def test_engines_count_as_the_functions_themselves_run(name: str) -> None:
     own = {step.name: getattr(module, step.name, None) or getattr(_breakpoint, step.name) for step in chosen.steps}
     functions = {step: noted(function) for step, function in own.items()}
     for count in (2, 1):
-        found = interpreter.search(ground(chosen, count), False, Limits(states=LARGEST))
+        found = python_engine.search(ground(chosen, count), False, Limits(states=LARGEST))
         if found.complete:
             assert counted(chosen, functions, count) == (found.states, found.transitions)
             return

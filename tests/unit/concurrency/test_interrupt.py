@@ -15,16 +15,19 @@ from typing import NoReturn
 
 import pytest
 
-from verify.concurrency import compiled, diagrams, explorer, fair_diagrams, lasso
-from verify.concurrency.domains import ProtocolError
-from verify.concurrency.explored import Limits
+from verify.concurrency import explorer
+from verify.concurrency.bdd import engine as diagrams
+from verify.concurrency.explicit import c_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.ground import ground
+from verify.concurrency.instance.instance import ground
+from verify.concurrency.language.domains import ProtocolError
+from verify.concurrency.liveness import emerson_lei, lasso
 from verify.concurrency.protocols import protocol
-from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any, views
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.results.exploration import Limits
+from verify.concurrency.unbounded import ProvedAny, counter_abstraction, houdini, prove_any, views
+from verify.concurrency.unbounded.encoding import NotCovered
 
-RUN = "from verify.cli_interleavings import interleavings; interleavings()"
+RUN = "from verify.cli.interleavings import interleavings; interleavings()"
 ROOT = Path(__file__).parents[3]
 SEARCHED = 0.5  # seconds of the processor that a search has had, before it is interrupted
 TELLING = """
@@ -53,7 +56,7 @@ def cpu_time(process: int) -> float:
 
 
 @pytest.mark.parametrize("engine", ["numpy", pytest.param("c", marks=pytest.mark.skipif(
-    compiled.compiler() is None, reason="no C compiler on this machine"))])  # fmt: skip
+    c_engine.compiler() is None, reason="no C compiler on this machine"))])  # fmt: skip
 def test_interrupted_search_reports_what_it_found(engine: str) -> None:
     arguments = [
         "xol-step",
@@ -118,7 +121,7 @@ def interrupt(*_: object, **__: object) -> NoReturn:
 @pytest.mark.parametrize("threads", [3, 6])
 def test_interrupted_liveness_keeps_the_verdicts_of_safety(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lasso, "judge", interrupt)
-    monkeypatch.setattr(fair_diagrams, "judge", interrupt)
+    monkeypatch.setattr(emerson_lei, "judge", interrupt)
     found = explore(protocol("xol-step"), threads)
     assert (found.complete, found.reason, found.decided) == (False, "interrupted", False)
     assert found.verdict("no_sigtrap").name == "proved"
@@ -144,7 +147,7 @@ def test_interrupted_diagrams_leave_what_the_first_search_saw(part: str, monkeyp
 
 
 def test_memory_bounds_every_engine() -> None:
-    for engine in ("python", "numpy", "bdd", *(["c"] if compiled.compiler() else [])):
+    for engine in ("python", "numpy", "bdd", *(["c"] if c_engine.compiler() else [])):
         limit = 20_000_000 if engine == "bdd" else 4_000_000  # diagrams take more before the first state
         found = explore(protocol("xol-step").with_parameters(M=6, R=6), 5, engine, limits=Limits(memory=limit))
         assert (found.complete, found.decided) == (False, False), engine
@@ -242,7 +245,7 @@ def test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time(kind: str) -> None:
     assert process.communicate()[0] == "interrupted\n"
 
 
-@pytest.mark.parametrize("method", [(views, "views"), (houdini, "invariant"), (counters, "counted")])
+@pytest.mark.parametrize("method", [(views, "views"), (houdini, "invariant"), (counter_abstraction, "counted")])
 def test_interrupted_proof_keeps_what_was_found(
     method: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +260,7 @@ def test_each_proof_is_bounded_in_work_memory_and_time() -> None:
         with pytest.raises(NotCovered, match=r"more than 0.0 s|bytes of the solver|units of work|small instance"):
             houdini.invariant(protocol("xol-step"), limits)
         with pytest.raises(NotCovered):
-            counters.counted(protocol("ref-count"), ["no_sigtrap"], limits)
+            counter_abstraction.counted(protocol("ref-count"), ["no_sigtrap"], limits)
 
 
 def test_sizes_below_one_are_not_claimed_by_an_invariant_for_sizes_from_one_on() -> None:

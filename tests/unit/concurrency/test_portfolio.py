@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from verify.concurrency import compiled, explorer
-from verify.concurrency.explored import Refuted, Search, Seen, Trace
+from verify.concurrency import explorer
+from verify.concurrency.explicit import c_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.ground import ground
-from verify.concurrency.language import Protocol
+from verify.concurrency.instance.instance import ground
+from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import protocol
+from verify.concurrency.results.exploration import Refuted, Search, Seen, Trace
 
-NEEDS_C = pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler on this machine")
+NEEDS_C = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compiler on this machine")
 STEPS = {"slot_is_owned": 6, "no_slot_is_shared": 9}  # of slot-freed-early, by breadth-first search in Python
 
 
@@ -63,7 +64,7 @@ def test_c_lists_a_wrong_protocol_for_which_diagrams_are_slow(
 def test_diagrams_go_on_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "FIRST", 5_000)
     monkeypatch.setattr(explorer, "BROKEN_WORK", 0)
-    monkeypatch.setattr(compiled, "compiler", lambda: None)
+    monkeypatch.setattr(c_engine, "compiler", lambda: None)
     found = explore(freed_early(), 3)
     assert found.engine.startswith("dd") and found.complete
     assert {trace.property: len(trace.events) for trace in found.traces if trace.loop is None} == STEPS

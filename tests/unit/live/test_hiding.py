@@ -15,8 +15,8 @@ from verify.live.features import ENABLED_BY, FEATURES, IMPLIED, NOT_TOLD, RIGHTS
 from verify.live.hiding import VARIABLE, HidingError, hidden, named, refuse
 from verify.live.uprobe import Probes, effective_capabilities, missing
 from verify.live.uprobe_counters import PerfCounter
-from verify.models.isa.forms import all_forms
-from verify.models.isa.rows import Cpu
+from verify.models.x86.isa.forms import all_forms
+from verify.models.x86.isa.rows import Cpu
 
 AVX512 = {name for name in FEATURES if name.startswith("avx512")}
 # Offsets and sizes of an AVX-512 processor, SDM vol. 1, 13.5, and its example without compaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from verify.concurrency.language import Protocol, ProtocolError
+from verify.concurrency.language.protocol import Protocol, ProtocolError
 
 
 def names() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ They are about `pc` with the labels `at`, `trap`, `wait`, `slot`, `stepped` and 
 
 from __future__ import annotations
 
-from verify.concurrency.language import Assumption, Claim, Shared, Thread, leads_to
+from verify.concurrency.language.protocol import Assumption, Claim, Shared, Thread, leads_to
 
 SINGLE_BYTE_WRITE = Assumption("single-byte-write", "writing the one byte of int3 is atomic for every fetch")
 ONE_PROBER = Assumption("one-prober", "registering and unregistering are serialised")

@@ -6,7 +6,7 @@ and has made all its passes. Only a thread in user mode ends: one in the kernel 
 
 from __future__ import annotations
 
-from verify.concurrency.language import Claim, Description, Parameter, Shared, Thread, threads
+from verify.concurrency.language.protocol import Claim, Description, Parameter, Shared, Thread, threads
 
 K = Parameter("K", 2)  # slots and passes, as in xol-step: the language refuses other defaults
 M = Parameter("M", 2)

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from verify.concurrency.domains import Domain
-from verify.concurrency.language import Assumption, Bool, Claim, Enum, Shared, Thread, threads
-from verify.concurrency.reading import helper
+from verify.concurrency.language.domains import Domain
+from verify.concurrency.language.frontend import helper
+from verify.concurrency.language.protocol import Assumption, Bool, Claim, Enum, Shared, Thread, threads
 
 FETCH_AXIOMS = (
     Assumption(

@@ -7,8 +7,8 @@ lists places before it takes the lock, and mremap may come between.
 
 from __future__ import annotations
 
-from verify.concurrency.domains import Bool
-from verify.concurrency.language import Description, Shared, Thread
+from verify.concurrency.language.domains import Bool
+from verify.concurrency.language.protocol import Description, Shared, Thread
 
 KERNEL = "Linux 6.18 kernel/events/uprobes.c"
 

@@ -12,7 +12,7 @@ Sources: the classic debugger's step over a breakpoint (ptrace(2), PTRACE_SINGLE
 stepping; Linux 6.18 kernel/events/uprobes.c avoids it with its slots.
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

@@ -17,7 +17,7 @@ Sources: Intel SDM vol. 3, 18.2 (DR0 to DR3, DR7; RF), AMD APM vol. 2, 13.1; a p
 Linux; Linux 6.18 arch/x86/kernel/hw_breakpoint.c for what loading a register takes.
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Array,
     Assumption,
     Bool,

@@ -18,7 +18,7 @@ Sources: Linux 6.18 arch/x86/kernel/alternative.c (smp_text_poke_batch_finish, s
 arch/x86/kernel/kprobes/opt.c (can_optimize), kernel/kprobes.c (do_optimize_kprobes, synchronize_rcu_tasks).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

@@ -17,7 +17,7 @@ Sources: Linux 6.18 arch/x86/kernel/kprobes/opt.c (arch_optimize_kprobes, arch_u
 (do_free_cleaned_kprobes after synchronize_rcu_tasks); the same scheme in a process has no such grace period of its own.
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

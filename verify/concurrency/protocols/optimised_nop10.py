@@ -15,7 +15,7 @@ Left out: shadow stacks, the reach of rel32, a second probe site with the same t
 Sources: Linux arch/x86/kernel/uprobes.c after 6.18 (ten-byte sites); x86 encoding of 0f 1f /0 with modrm 84.
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

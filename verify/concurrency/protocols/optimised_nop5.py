@@ -19,7 +19,7 @@ Sources: Linux 6.18 arch/x86/kernel/uprobes.c (arch_uprobe_optimize, swbp_optimi
 create_uprobe_trampoline with VM_DONTCOPY, uprobe system call), kernel/events/uprobes.c.
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

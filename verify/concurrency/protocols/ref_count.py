@@ -18,7 +18,7 @@ Sources: Linux 6.18 kernel/events/uprobes.c (uprobe_register, uprobe_unregister_
 get_uprobe, put_uprobe, try_get_uprobe, find_uprobe_rcu).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

@@ -18,7 +18,7 @@ dup_utask, dup_xol_work), arch/x86/kernel/uprobes.c (arch_uretprobe_hijack_retur
 shadow-stack update).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Array,
     Assumption,
     Bool,

@@ -17,7 +17,7 @@ Sources: Linux 6.18 kernel/events/uprobes.c (uprobe_start_dup_mmap, uprobe_dup_m
 register_for_each_vma, get_xol_area, xol_add_vma with VM_DONTCOPY), kernel/fork.c (dup_mmap).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Array,
     Assumption,
     Bool,

@@ -16,7 +16,7 @@ Sources: Linux 6.18 kernel/events/uprobes.c (handle_swbp, find_active_uprobe_rcu
 uprobe_deny_signal, uprobe_free_utask).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Array,
     Bool,
     Bounded,

@@ -18,7 +18,7 @@ Sources: Linux 6.18 kernel/events/uprobes.c (find_active_uprobe_rcu, handle_swbp
 uprobe_munmap, xol_mremap, xol_add_vma with VM_SEALED_SYSMAP), arch/x86/kernel/uprobes.c (arch_uprobe_abort_xol).
 """
 
-from verify.concurrency.language import (
+from verify.concurrency.language.protocol import (
     Assumption,
     Bool,
     Claim,

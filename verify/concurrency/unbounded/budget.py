@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from verify.concurrency.explored import Limits
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import solvers
+from verify.concurrency.unbounded.encoding import UsedUp
 from verify.concurrency.unbounded.solvers import Answer, Expr
-from verify.concurrency.unbounded.tracked import UsedUp
 
 
 class Budget:

@@ -14,16 +14,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from verify.concurrency.domains import INT, THREAD, Array, Bool, Bounded, Domain, Enum, Scalar, ThreadId, TooLarge
-from verify.concurrency.explored import Limits
-from verify.concurrency.frontier import Explorer
-from verify.concurrency.ground import Model, ground
-from verify.concurrency.grounding import Scope
-from verify.concurrency.language import Protocol
-from verify.concurrency.terms import NO_THREAD, Bound, Cell, Const, Op, Term, negation, substitute
+from verify.concurrency.explicit.numpy_engine import Explorer
+from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.vectors import WIDTH, States, Values
+from verify.concurrency.language.domains import (
+    INT,
+    THREAD,
+    Array,
+    Bool,
+    Bounded,
+    Domain,
+    Enum,
+    Scalar,
+    ThreadId,
+    TooLarge,
+)
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import NO_THREAD, Bound, Cell, Const, Op, Term, negation, substitute
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded.clauses import Clause, implication, mentioned, of_property, one_below, size_term
-from verify.concurrency.unbounded.tracked import NotCovered
-from verify.concurrency.vectors import WIDTH, States, Values
+from verify.concurrency.unbounded.encoding import NotCovered
 
 Matrix = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]

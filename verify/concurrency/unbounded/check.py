@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from verify.concurrency.explored import Limits, Proved
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import DEADLOCK, Protocol
-from verify.concurrency.terms import PropertyTerm
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
+from verify.concurrency.language.terms import PropertyTerm
+from verify.concurrency.results.exploration import Limits, Proved
 from verify.concurrency.unbounded.clauses import Clause, of_property, read
-from verify.concurrency.unbounded.sizes import sized
+from verify.concurrency.unbounded.cutoffs import sized
 from verify.concurrency.unbounded.smtlib import Problem, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 
-from verify.concurrency.domains import THREAD
-from verify.concurrency.language import Protocol
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import THREAD
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
     FALSE,
     TRUE,
     AllThreads,

@@ -10,11 +10,11 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
-from verify.concurrency.expressions import SHARED, Declarations, Expressions, implies, threads
-from verify.concurrency.language import Protocol
-from verify.concurrency.parts import walk
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
+from verify.concurrency.language.expressions import SHARED, Declarations, Expressions, implies, threads
+from verify.concurrency.language.guarded_commands import walk
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
     TRUE,
     AllThreads,
     Bound,

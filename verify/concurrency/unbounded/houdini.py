@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 import z3
 
-from verify.concurrency.domains import INT, THREAD
-from verify.concurrency.explored import Limits
-from verify.concurrency.language import DEADLOCK, Protocol
-from verify.concurrency.parts import Parts, parts
-from verify.concurrency.terms import Term
-from verify.concurrency.terms import enabled as possibility
+from verify.concurrency.language.domains import INT, THREAD
+from verify.concurrency.language.guarded_commands import Parts, parts
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
+from verify.concurrency.language.terms import Term
+from verify.concurrency.language.terms import enabled as possibility
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.candidates import candidates
 from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
+from verify.concurrency.unbounded.encoding import NotCovered
 from verify.concurrency.unbounded.solvers import Answer, Expr, equality, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
-from verify.concurrency.unbounded.tracked import NotCovered
 
 MOST = 1_500  # candidates
 WORK = 120_000_000  # units, where the limits do not say

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language import DEADLOCK, Protocol
-from verify.concurrency.parts import Parts, Write, parts
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.guarded_commands import Parts, Write, parts
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
+from verify.concurrency.language.terms import (
     AllThreads,
     Bound,
     Cell,
@@ -30,7 +30,7 @@ from verify.concurrency.terms import (
 )
 from verify.concurrency.unbounded.claims import live
 from verify.concurrency.unbounded.clauses import Clause, size_term
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.encoding import NotCovered
 
 Names = Mapping[str, str]
 NEXT = ".next"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from verify.concurrency.explored import Limits
-from verify.concurrency.language import DEADLOCK, Protocol
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import check, houdini
-from verify.concurrency.unbounded.sizes import sized
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.encoding import NotCovered
 
 FOLDER = "invariants"
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import z3
 
-from verify.concurrency.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language import Protocol
-from verify.concurrency.parts import Parts, Write
-from verify.concurrency.terms import (
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.guarded_commands import Parts, Write
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
     AllThreads,
     Bound,
     Cell,
@@ -30,8 +30,8 @@ from verify.concurrency.terms import (
     Term,
 )
 from verify.concurrency.unbounded.clauses import Clause, mentioned, one_below, renamed, size_term
+from verify.concurrency.unbounded.encoding import NotCovered
 from verify.concurrency.unbounded.solvers import Constants, Expr, equality, implication, junction, negation, operation
-from verify.concurrency.unbounded.tracked import NotCovered
 
 Env = Mapping[str, Expr]
 Read = Callable[[str, Expr | None, Expr | None], Expr]

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from verify.concurrency.domains import DomainOverflow, TooLarge
-from verify.concurrency.explored import Explored, Limits, Proved, Refuted, Trace, Unknown, Vacuous
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import Protocol
-from verify.concurrency.terms import TRUE, PropertyTerm
-from verify.concurrency.unbounded import counters, houdini, views
+from verify.concurrency.language.domains import DomainOverflow, TooLarge
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import TRUE, PropertyTerm
+from verify.concurrency.results.exploration import Explored, Limits, Proved, Refuted, Trace, Unknown, Vacuous
+from verify.concurrency.unbounded import counter_abstraction, houdini, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.sizes import sized
-from verify.concurrency.unbounded.tracked import NotCovered, UsedUp
+from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.encoding import NotCovered, UsedUp
 
 EXPLORED = 20_000_000  # units of work of each exploration, where the limits do not say
 LEAST = 3  # every number of threads up to here is explored
@@ -256,7 +256,7 @@ class _Run:
             return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
-        found = counters.counted(self.asked, self.open(ENOUGH), self.limits if self.open(1) else self.left)
+        found = counter_abstraction.counted(self.asked, self.open(ENOUGH), self.limits if self.open(1) else self.left)
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 

@@ -15,12 +15,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from verify.concurrency.domains import DomainOverflow
-from verify.concurrency.explored import Limits
-from verify.concurrency.ground import Model
-from verify.concurrency.interpreter import Program, exceeded, program
-from verify.concurrency.language import Protocol
-from verify.concurrency.unbounded.tracked import NotCovered, initial_records, tracked
+from verify.concurrency.explicit.python_engine import Program, exceeded, program
+from verify.concurrency.instance.instance import Model
+from verify.concurrency.language.domains import DomainOverflow
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.results.exploration import Limits
+from verify.concurrency.unbounded.encoding import NotCovered, initial_records, tracked
 
 Entry = int
 """The record of a thread, and below it one bit for each shared cell that names it."""

@@ -1,6 +1,6 @@
 """What is observed of one execution of the probed instruction, and what the assumptions make of the state before it.
 
-`in_place` is the instruction without a probe; `verify.models.schemes.execution` gives the same type for a plan.
+`in_place` is the instruction without a probe; `verify.models.schemes.handling` gives the same type for a plan.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from verify.models import bits
-from verify.models.bits import FALSE, TRUE, Term, const, var
-from verify.models.isa.features import needed
-from verify.models.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
+from verify import terms
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Field
 from verify.models.schemes.traps import returned_by_iret
-from verify.models.semantics.dispatch import execute
-from verify.models.semantics.run import Instruction, access_fault
+from verify.models.x86.isa.features import needed
+from verify.models.x86.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
+from verify.models.x86.semantics.dispatch import execute
+from verify.models.x86.semantics.run import Instruction, access_fault
+from verify.terms import FALSE, TRUE, Term, const, var
 
 TRAP_TRACE: Final = 2  # si_code of a debug trap;  include/uapi/asm-generic/siginfo.h
 
@@ -85,8 +85,8 @@ def restartable(here: Behaviour, state: State) -> Behaviour:
 
     It then goes on at the abort handler, in the state before (Linux 6.18, kernel/rseq.c, rseq_ip_fixup).
     """
-    preempted = bits.uf("preempted_in_sequence", 1, state.other)
-    aborted = replace(state, ip=bits.uf("abort_handler", 64, state.other))
+    preempted = terms.uf("preempted_in_sequence", 1, state.other)
+    aborted = replace(state, ip=terms.uf("abort_handler", 64, state.other))
     return replace(here, state=either(preempted, aborted, here.state))
 
 
@@ -96,13 +96,13 @@ def fetched(here: Behaviour, site: Site, state: State) -> Behaviour:
     Such a fault is #PF with an error code and an address of its own, in the state before the instruction.
     """
     where = site.origin, site.original.length
-    mapped = bits.eq(bits.uf("fetch_fault", 8, *where), const(NO_FAULT, 8))
-    vector = bits.ite(mapped, here.vector, const(PF, 8))
+    mapped = terms.eq(terms.uf("fetch_fault", 8, *where), const(NO_FAULT, 8))
+    vector = terms.ite(mapped, here.vector, const(PF, 8))
     return replace(
-        here, vector=vector, trapno=vector, error=bits.ite(mapped, here.error, bits.uf("fetch_error", 32, *where)),
-        reported=bits.ite(mapped, here.reported, bits.uf("fetch_address", 64, *where)),
+        here, vector=vector, trapno=vector, error=terms.ite(mapped, here.error, terms.uf("fetch_error", 32, *where)),
+        reported=terms.ite(mapped, here.reported, terms.uf("fetch_address", 64, *where)),
         fault_state=either(mapped, here.fault_state, state),
-        attempted=tuple(replace(a, condition=bits.and_(mapped, a.condition)) for a in here.attempted),
+        attempted=tuple(replace(a, condition=terms.and_(mapped, a.condition)) for a in here.attempted),
     )  # fmt: skip
 
 
@@ -113,14 +113,14 @@ def executed(instruction: Instruction, state: State, assumptions: frozenset[str]
         return o
     none = execute(replace(instruction, undefined="the processor lacks a feature that it needs"), state)
     lacks = var("feature_absent", 1)
-    present = bits.not_(lacks)
+    present = terms.not_(lacks)
     return replace(
-        o, fault_vector=bits.ite(lacks, none.fault_vector, o.fault_vector),
-        fault_error=bits.ite(lacks, none.fault_error, o.fault_error),
-        fault_address=bits.ite(lacks, none.fault_address, o.fault_address),
-        fault_at_ip=bits.ite(lacks, none.fault_at_ip, o.fault_at_ip),
+        o, fault_vector=terms.ite(lacks, none.fault_vector, o.fault_vector),
+        fault_error=terms.ite(lacks, none.fault_error, o.fault_error),
+        fault_address=terms.ite(lacks, none.fault_address, o.fault_address),
+        fault_at_ip=terms.ite(lacks, none.fault_at_ip, o.fault_at_ip),
         fault_state=either(lacks, none.fault_state, o.fault_state),
-        attempted=tuple(bits.and_(present, a) for a in o.attempted),
+        attempted=tuple(terms.and_(present, a) for a in o.attempted),
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def either(condition: Term, then: State, otherwise: State) -> State:
     if condition.value == 0:
         return otherwise
     both: dict[str, Any] = {
-        f.name: bits.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
+        f.name: terms.ite(condition, getattr(then, f.name), getattr(otherwise, f.name)) for f in fields(State)
     }
     return State(**both)
 
@@ -138,7 +138,7 @@ def _observed(o: Outcome, state: State) -> Behaviour:
     late = o.inhibits_trap or o.kernel_completes
     return Behaviour(
         state=o.state, accesses=o.accesses, shadow=o.shadow, vector=o.fault_vector, error=o.fault_error,
-        reported=bits.ite(o.fault_at_ip, state.ip, o.fault_address), trapno=o.fault_vector, fault_state=o.fault_state,
+        reported=terms.ite(o.fault_at_ip, state.ip, o.fault_address), trapno=o.fault_vector, fault_state=o.fault_state,
         attempted=reads_up_to_the_fault(o), fault_hits=const(1, 8), trap=FALSE if late else state.tf, trap_late=late,
         tf_seen=o.tf_seen, hits=const(1, 8), contained=TRUE,
     )  # fmt: skip
@@ -147,7 +147,7 @@ def _observed(o: Outcome, state: State) -> Behaviour:
 def reads_up_to_the_fault(o: Outcome) -> tuple[Access, ...]:
     """What is read before the first fault, if there is one; what is written shows in the memory at the fault."""
     return tuple(
-        replace(a, condition=bits.and_(a.condition, before))
+        replace(a, condition=terms.and_(a.condition, before))
         for a, before in zip(o.accesses, o.attempted, strict=True)
         if a.kind == "r"
     )
@@ -155,4 +155,4 @@ def reads_up_to_the_fault(o: Outcome) -> tuple[Access, ...]:
 
 def refused(a: Access) -> Term:
     """One bit: the access faults."""
-    return bits.not_(bits.eq(access_fault(a.kind, a.address, a.size, a.stack)[0], const(NO_FAULT, 8)))
+    return terms.not_(terms.eq(access_fault(a.kind, a.address, a.size, a.stack)[0], const(NO_FAULT, 8)))

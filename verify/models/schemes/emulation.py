@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from verify.models import bits
-from verify.models.bits import TRUE, Term, const
-from verify.models.machine import Access, State
+from verify import terms
 from verify.models.schemes.behaviour import Site
 from verify.models.schemes.plan import Call, Emulate, Field, Jump, JumpIf, Nop, Push
-from verify.models.semantics.run import RSP, is_canonical
+from verify.models.x86.machine import Access, State
+from verify.models.x86.semantics.run import RSP, is_canonical
+from verify.terms import TRUE, Term, const
 
 
 def premises(plan: Emulate, site: Site) -> tuple[Term, ...]:
@@ -22,13 +22,13 @@ def premises(plan: Emulate, site: Site) -> tuple[Term, ...]:
         return ()
     match plan.effect:
         case Jump(Field() as field) | JumpIf(_, Field() as field) | Call(Field() as field):
-            return (is_canonical(_moved(site, bits.add(site.origin, site.length), field)),)
+            return (is_canonical(_moved(site, terms.add(site.origin, site.length), field)),)
     return ()
 
 
 def effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Access, ...]]:
     """The state afterwards where no store fails, and the stores."""
-    next_ip = bits.add(site.origin, site.length)
+    next_ip = terms.add(site.origin, site.length)
     match plan.effect:
         case Nop():
             return replace(state, ip=next_ip), ()
@@ -36,12 +36,12 @@ def effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Access
             return replace(state, ip=_moved(site, next_ip, field)), ()
         case JumpIf(condition, field):
             taken = condition_holds(condition, state)
-            return replace(state, ip=bits.ite(taken, _moved(site, next_ip, field), next_ip)), ()
+            return replace(state, ip=terms.ite(taken, _moved(site, next_ip, field), next_ip)), ()
         case Call(field):
             pushed, stores = _pushed(state, next_ip)
             return replace(pushed, ip=_moved(site, next_ip, field)), stores
         case Push(register):
-            pushed, stores = _pushed(state, bits.select(state.gprs, const(register, 4)))
+            pushed, stores = _pushed(state, terms.select(state.gprs, const(register, 4)))
             return replace(pushed, ip=next_ip), stores
         case _:
             assert_never(plan.effect)
@@ -54,26 +54,26 @@ _MASKS: Final = {0: ("of",), 1: ("cf",), 2: ("zf",), 3: ("cf", "zf"), 4: ("sf",)
 
 def condition_holds(code: int, state: State) -> Term:
     """One bit: the emulator takes the jump with that condition code."""
-    holds = bits.any_of(getattr(state, name) for name in _MASKS[code >> 1])
+    holds = terms.any_of(getattr(state, name) for name in _MASKS[code >> 1])
     if code >> 1 in {6, 7}:
-        holds = bits.or_(holds, bits.not_(bits.eq(state.sf, state.of)))
-    return bits.not_(holds) if code & 1 else holds
+        holds = terms.or_(holds, terms.not_(terms.eq(state.sf, state.of)))
+    return terms.not_(holds) if code & 1 else holds
 
 
 def _moved(site: Site, next_ip: Term, field: Field | None) -> Term:
-    return next_ip if field is None else bits.add(next_ip, site.displacement(field))
+    return next_ip if field is None else terms.add(next_ip, site.displacement(field))
 
 
 def _pushed(state: State, value: Term) -> tuple[State, tuple[Access, ...]]:
-    rsp = bits.sub(bits.select(state.gprs, RSP), const(8, 64))
-    after = replace(state, gprs=bits.store(state.gprs, RSP, rsp), memory=bits.write(state.memory, rsp, value))
+    rsp = terms.sub(terms.select(state.gprs, RSP), const(8, 64))
+    after = replace(state, gprs=terms.store(state.gprs, RSP, rsp), memory=terms.write(state.memory, rsp, value))
     return after, (Access("w", rsp, 8, value, TRUE, TRUE),)
 
 
 def trampoline_stores(site: Site, state: State) -> tuple[Access, ...]:
     """What the call to the trampoline leaves below rsp: return address, rcx, r11, rax (facts, section 7)."""
-    values = [bits.add(site.origin, site.length)]
-    values += [bits.select(state.gprs, const(n, 4)) for n in (1, 11, 0)]
-    rsp = bits.select(state.gprs, RSP)
-    places = [bits.sub(rsp, const(8 * (i + 1), 64)) for i in range(4)]
+    values = [terms.add(site.origin, site.length)]
+    values += [terms.select(state.gprs, const(n, 4)) for n in (1, 11, 0)]
+    rsp = terms.select(state.gprs, RSP)
+    places = [terms.sub(rsp, const(8 * (i + 1), 64)) for i in range(4)]
     return tuple(Access("w", p, 8, v, TRUE, TRUE) for p, v in zip(places, values, strict=True))

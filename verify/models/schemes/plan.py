@@ -1,7 +1,7 @@
 """What a scheme makes of an encoding: refuse it, emulate it, replace it by a call, or step a copy of it.
 
 A plan is a value computed from the bytes alone, through the eyes of the implementation that is modelled.  What a plan
-*means* for a machine state is `verify.models.schemes.execution`; what the bytes mean is `verify.models.isa`.
+*means* for a machine state is `verify.models.schemes.handling`; what the bytes mean is `verify.models.x86.isa`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verify.models.schemes import identity, linux_uprobes, linux_uprobes_3_15
+from verify.models.schemes import identity
+from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18
 from verify.models.schemes.plan import Scheme
 
 SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
-    {s.name: s for s in (linux_uprobes.SCHEME, linux_uprobes_3_15.SCHEME, identity.SCHEME)}
+    {s.name: s for s in (uprobes_6_18.SCHEME, uprobes_3_15.SCHEME, identity.SCHEME)}
 )
-DEFAULT: Final = linux_uprobes.SCHEME.name
+DEFAULT: Final = uprobes_6_18.SCHEME.name

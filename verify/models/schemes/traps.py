@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from verify.models import bits
-from verify.models.bits import Term, const
-from verify.models.machine import State
+from verify import terms
+from verify.models.x86.machine import State
+from verify.terms import Term, const
 
 DATA_SEGMENTS: Final = (0, 48, 64, 80)  # lowest bits of es, ds, fs and gs in State.selectors
 HIGHEST_NULL: Final = 3  # a selector of the first descriptor is null whatever its RPL
@@ -21,7 +21,7 @@ def at_the_hit(state: State, assumptions: frozenset[str]) -> State:
     if "null-selectors" not in assumptions:
         state = returned_by_iret(state)
     if "in-use-not-read" not in assumptions:
-        state = replace(state, other=bits.uf("other_after_a_trap", 64, state.other))
+        state = replace(state, other=terms.uf("other_after_a_trap", 64, state.other))
     return state
 
 
@@ -44,6 +44,6 @@ def returned_by_iret(state: State) -> State:
 
 
 def _without_null(selectors: Term, low: int) -> Term:
-    one = bits.extract(selectors, low + 15, low)
+    one = terms.extract(selectors, low + 15, low)
     others = const((1 << 96) - 1 & ~(0xFFFF << low), 96)
-    return bits.ite(bits.ult(const(HIGHEST_NULL, 16), one), selectors, bits.and_(selectors, others))
+    return terms.ite(terms.ult(const(HIGHEST_NULL, 16), one), selectors, terms.and_(selectors, others))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from verify.concurrency.explored import Refuted
 from verify.concurrency.explorer import explore
 from verify.concurrency.protocols import protocol
+from verify.concurrency.results.exploration import Refuted
 
 RACES = {
     # text is copied after the prober has listed the address spaces: the child keeps int3

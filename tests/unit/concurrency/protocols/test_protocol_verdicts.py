@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from verify.concurrency import manifest
-from verify.concurrency.explored import Explored, Refuted, Vacuous
+from verify.concurrency.explicit.python_engine import search
 from verify.concurrency.explorer import explore
-from verify.concurrency.ground import ground
-from verify.concurrency.interpreter import search
-from verify.concurrency.language import Protocol
+from verify.concurrency.instance.instance import ground
+from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import names, protocol
+from verify.concurrency.results import manifest
+from verify.concurrency.results.exploration import Explored, Refuted, Vacuous
 
 MANIFESTS = Path(__file__).resolve().parents[4] / "proofs" / "protocols"
 PLAIN = 3  # threads up to which the plain interpreter is asked

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import z3
 
-from verify.concurrency.explored import Limits
 from verify.concurrency.protocols import protocol
-from verify.concurrency.unbounded import counters, houdini
+from verify.concurrency.results.exploration import Limits
+from verify.concurrency.unbounded import counter_abstraction, houdini
 from verify.concurrency.unbounded.budget import Budget
+from verify.concurrency.unbounded.encoding import NotCovered
 from verify.concurrency.unbounded.solvers import Constants, asked, horn, solver
-from verify.concurrency.unbounded.tracked import NotCovered
 
 ROOT = Path(__file__).parents[4]
 NAMES = ["no_missed_hit", "no_deadlock"]
@@ -34,13 +34,13 @@ def spent(limits: Limits = Limits()) -> list[int]:  # noqa: B008 - frozen
             super().__init__(bounds, work)
             made.append(self)
 
-    before = houdini.Budget, counters.Budget
-    houdini.Budget = counters.Budget = Recorded  # type: ignore[misc]
+    before = houdini.Budget, counter_abstraction.Budget
+    houdini.Budget = counter_abstraction.Budget = Recorded  # type: ignore[misc]
     try:
         assert houdini.invariant(protocol("inline-step"), limits, False, NAMES, small=False).proved
-        assert counters.counted(protocol("inline-step"), NAMES, limits).proved
+        assert counter_abstraction.counted(protocol("inline-step"), NAMES, limits).proved
     finally:
-        houdini.Budget, counters.Budget = before  # type: ignore[misc]
+        houdini.Budget, counter_abstraction.Budget = before  # type: ignore[misc]
     return [budget.spent for budget in made]
 
 

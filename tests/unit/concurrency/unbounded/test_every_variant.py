@@ -9,13 +9,13 @@ from functools import cache
 import pytest
 from sampling import sampled
 
-from verify.concurrency.explored import Explored, Limits, Proved, Refuted, Unknown
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import DEADLOCK, Protocol
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.protocols import names, protocol
-from verify.concurrency.unbounded import ProvedAny, counters, houdini, prove_any, views
+from verify.concurrency.results.exploration import Explored, Limits, Proved, Refuted, Unknown
+from verify.concurrency.unbounded import ProvedAny, counter_abstraction, houdini, prove_any, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.sizes import sized
+from verify.concurrency.unbounded.cutoffs import sized
 
 LIMITS = Limits()  # the work that each method has by default
 JUDGED = ("always", "deadlock", "sometimes")
@@ -85,7 +85,7 @@ def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) ->
 def test_counters_prove_no_goal_unreachable_that_is_reached(name: str, variant: str) -> None:
     tried = wrong(name, variant)
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
-    counted = counters.counted(tried, wanted, LIMITS)
+    counted = counter_abstraction.counted(tried, wanted, LIMITS)
     assert counted.proved
     assert not set(counted.proved) & refuted(name, variant, max(counted.least, tried.threads))
 

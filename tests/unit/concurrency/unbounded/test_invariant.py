@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 from sampling import sampled
 
-from verify.cli_interleavings import interleavings
-from verify.concurrency.domains import Bounded, ProtocolError
-from verify.concurrency.explored import Limits
-from verify.concurrency.language import DEADLOCK, Protocol
+from verify.cli.interleavings import interleavings
+from verify.concurrency.language.domains import Bounded, ProtocolError
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
+from verify.concurrency.language.terms import Op
 from verify.concurrency.protocols import names, protocol
-from verify.concurrency.terms import Op
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import check, houdini, store
 from verify.concurrency.unbounded.clauses import Clause, implication, read
 

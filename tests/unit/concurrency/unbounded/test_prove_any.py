@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from verify.concurrency.explored import Limits, Vacuous
 from verify.concurrency.protocols import protocol
+from verify.concurrency.results.exploration import Limits, Vacuous
 from verify.concurrency.unbounded import AnyNumber, ProvedAny, RefutedAny, prove_any
 
 XOL = protocol("xol-step")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sampling import sampled
 
-from verify.concurrency.explored import Limits, Refuted
 from verify.concurrency.explorer import explore
-from verify.concurrency.language import Protocol
+from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import names, protocol
-from verify.concurrency.unbounded.tracked import NotCovered
+from verify.concurrency.results.exploration import Limits, Refuted
+from verify.concurrency.unbounded.encoding import NotCovered
 from verify.concurrency.unbounded.views import views
 
 XOL = protocol("xol-step")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from verify.models.bits import FALSE, const, var
-from verify.models.isa.forms import Cpu
-from verify.models.machine import State, symbolic_state
-from verify.models.problems import problem
+from verify.claim.conditions import problem
+from verify.claim.probes import probe
 from verify.models.schemes.assumptions import ASSUMPTIONS, BY_NAME, ROWS
 from verify.models.schemes.behaviour import initial
 from verify.models.schemes.registry import SCHEMES
-from verify.models.sites import probe
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import State, symbolic_state
+from verify.terms import FALSE, const, var
 
 ROOT = Path(__file__).parents[4]
 SITE = problem(probe(b"\x90", SCHEMES["identity"], Cpu.AMD)).site

@@ -4,14 +4,14 @@ from itertools import product
 
 import pytest
 
-from verify.models.bits import const, var
-from verify.models.evaluation import World, evaluate
-from verify.models.isa.forms import Cpu
-from verify.models.machine import symbolic_state
-from verify.models.problems import problem
+from verify.claim.conditions import problem
+from verify.claim.probes import probe
 from verify.models.schemes.emulation import condition_holds, trampoline_stores
 from verify.models.schemes.registry import SCHEMES
-from verify.models.sites import probe
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import symbolic_state
+from verify.terms import const, var
+from verify.terms.evaluation import World, evaluate
 
 FLAGS = ("cf", "pf", "zf", "sf", "of")
 HOLDS = {  # SDM vol. 1, table B-1, by the even codes; an odd code is the negation of the one before

@@ -1,0 +1,107 @@
+"""How predictions and what the kernel showed are held against each other, without a kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from verify.cli.confirm import kernel_status
+from verify.cli.status import FAULT, REFUTED
+from verify.confirm.kernel import Agreement, Predictor, sampled
+from verify.judge.encoding import Judge
+from verify.live.kernel import placement
+from verify.live.kernel.judge import Comparison, Deviation
+from verify.live.kernel.outcome import Difference
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.registry import DEFAULT, SCHEMES
+from verify.models.x86.isa.forms import Cpu
+
+JUDGE = Judge(SCHEMES[DEFAULT])
+GATHER = "c4e2b592140e"  # refuted on hits alone, and the kernel's judge hardly ever sees that
+
+
+def deviation(observable: str, **state: Any) -> Deviation:
+    return Deviation("plain", 1, Difference(observable, "1 without, 2 with the probe"), **state)
+
+
+def agreement(encoding: str, result: str, *deviations: Deviation) -> Agreement:
+    data = bytes.fromhex(encoding)
+    found = Agreement()
+    errno = 524 if result == "refused" else 0
+    found.take(Predictor(JUDGE, Cpu.AMD).row(Comparison(data, 0x2000_0000, errno, deviations, ("arrived",))))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("encoding", "result", "observables"),
+    [("90", "identical", ()), ("9c", "deviates", ("memory-values",)), ("cc", "refused", ()),
+     (GATHER, "identical", ()), (GATHER, "deviates", ("hits",))],
+)  # fmt: skip
+def test_what_was_predicted_agrees(encoding: str, result: str, observables: tuple[str, ...]) -> None:
+    found = agreement(encoding, result, *map(deviation, observables))
+    assert (found.disagreements, found.unsound) == ([], [])
+
+
+@pytest.mark.parametrize(("encoding", "observable"), [("4889d8", "gprs"), (GATHER, "gprs")])
+def test_a_deviation_that_was_not_predicted_is_the_worst(encoding: str, observable: str) -> None:
+    assert agreement(encoding, "deviates", deviation(observable)).unsound == [encoding]
+
+
+def test_state_that_breaks_an_assumption_is_predicted_without_it() -> None:
+    broken = frozenset({"no-alignment-check"})
+    run = deviation("fault", breaks=broken), deviation("gprs", breaks=broken)     # what follows from a fault missed
+    found = agreement("50", "deviates", *run)
+    assert (found.unsound, dict(found.assumed)) == ([], {"no-alignment-check": 1})
+    assert agreement("50", "deviates", deviation("fault")).unsound == ["50"]
+    assert agreement("4889d8", "deviates", deviation("fault", breaks=broken)).unsound == ["4889d8"]
+
+
+def test_difference_that_an_assumption_leaves_out_needs_the_assumption() -> None:
+    difference = Difference("fault", "trapno", "fault-frame")
+    data = bytes.fromhex("8b03")
+    shown = Comparison(data, 0, 0, (), ("fault",), (Deviation("handler fault", 1, difference),))
+    assert Predictor(JUDGE, Cpu.AMD).row(shown).seen == "identical"
+    without = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {"fault-frame"})
+    assert Predictor(without, Cpu.AMD).row(shown).seen == "deviates"
+
+
+@pytest.mark.parametrize(("encoding", "frames", "wrong"), [
+    ("8b03", (14, 6), ""), ("8b03", (14, 14), "stale expected"), ("8b03", (13, 13), ""), ("50", (14, 14), "stale"),
+])  # fmt: skip
+def test_trap_number_of_a_frame_is_what_the_plan_makes_of_it(
+    encoding: str, frames: tuple[int, int], wrong: str
+) -> None:
+    shown = Comparison(bytes.fromhex(encoding), 0, 0, (), ("fault",), frames=(frames,))
+    found = Predictor(JUDGE, Cpu.AMD).row(shown)
+    assert wrong in found.frame and bool(wrong) == bool(found.frame)
+
+
+def test_runs_are_counted_by_kind_of_state() -> None:
+    found = Agreement()
+    kinds = (("standard", 5), ("handler", 2))
+    shown = Comparison(b"\x90", 0, 0, (), ("arrived",), runs=kinds)
+    found.take(Predictor(JUDGE, Cpu.AMD).row(shown))
+    assert found.document()["states"] == {
+        "handler": {"runs": 2, "deviating": 0}, "standard": {"runs": 5, "deviating": 0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "taken"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (2.4, [0, 3, 5])])
+def test_one_in_so_many_encodings_is_taken(step: float, taken: list[int]) -> None:
+    assert [e[0] for e in sampled((bytes((i,)) for i in range(8)), step)] == taken
+
+
+def test_place_that_cannot_be_had_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "slots_unavailable", lambda: "userfaultfd(2) is refused here")
+    assert placement.unavailable()["last slot"] == "userfaultfd(2) is refused here"
+    assert "last slot" not in {p.name for p in placement.available()}
+    assert Agreement().document()["not_run"]["last slot"]
+
+
+@pytest.mark.parametrize(("found", "status"), [
+    ({}, 0), ({"disagreements": [["90", "deviates", "identical", "gprs"]]}, REFUTED), ({"apart": [["90"]]}, REFUTED),
+    ({"ways": {"disagreements": [["90", "stepped", "emulated"]]}}, REFUTED), ({"lost": ["3 encodings"]}, FAULT),
+])  # fmt: skip
+def test_whatever_disagrees_is_the_exit_status(found: dict[str, Any], status: int) -> None:
+    assert kernel_status(Agreement().document() | {"ways": {"disagreements": []}} | found) == status

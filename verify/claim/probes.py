@@ -1,0 +1,310 @@
+"""From bytes to a probe site: what the processor sees, what the scheme sees, and the class both belong to.
+
+Two encodings with equal keys have equal obligations: what differs between them (register numbers, displacement,
+immediates, length) is a variable of the obligation.  An encoding whose slot copy does not correspond to the original
+field by field is a class of its own, with every byte concrete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Final, NamedTuple, cast
+
+from verify.claim.copies import bytes_in_slot, general_operands, is_based, is_plain_copy
+from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
+from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.x86.isa.features import needed
+from verify.models.x86.isa.fields import Fields, fields, operand_register
+from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
+from verify.models.x86.semantics import umip
+from verify.models.x86.semantics.signature import signature
+from verify.terms import Term
+
+FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
+X87: Final = range(0xD8, 0xE0)
+CONCRETE_IMMEDIATES: Final = frozenset({"int"})  # the immediate decides what happens
+# Mnemonics whose semantics read REX.W, REX.B or 66 besides the opcode, or what the kernel recognises.
+PREFIX_SENSITIVE: Final = frozenset({"pause", "call", *umip.DUMMY})
+# Mnemonics whose semantics read the vendor; tests/unit/claim/test_class_keys.py finds what is missing.
+VENDOR_SENSITIVE: Final = frozenset({
+    "andnpd", "andnps", "andpd", "andps", "cmpsb", "cmpsd", "cmpsq", "cmpsw", "cvtpi2ps", "ldmxcsr", "movapd", "movaps",
+    "movdqa", "movntdq", "movntdqa", "movntpd", "movntps", "movsxd", "orpd", "orps", "pand", "pandn", "por",
+    "pxor", "reservednop", "vldmxcsr", "vmovapd", "vmovaps", "vmovdqa", "vmovdqa32", "vmovdqa64", "vmovntdq",
+    "vmovntdqa", "vmovntpd", "vmovntps", "xabort", "xend", "xorpd", "xorps", "xtest",
+})  # fmt: skip
+ADDRESS_SENSITIVE: Final = frozenset({"xlatb", "maskmovq", "maskmovdqu", "monitor", "umonitor", "clzero"})
+SENSITIVE: Final = CONCRETE_IMMEDIATES | PREFIX_SENSITIVE | ADDRESS_SENSITIVE
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One encoding under one scheme and one vendor's decoder."""
+
+    scheme: Scheme
+    data: bytes  # 16 bytes or more: the encoding and what stands behind it
+    decoded: Decoded | NotAnInstruction | NotModelled
+    plan: Plan
+    followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
+
+    @cached_property
+    def copy_bytes(self) -> bytes:
+        """The 16 bytes that the processor runs in the slot."""
+        if not isinstance(self.plan, Step):
+            return self.data[:16]
+        return bytes_in_slot(self.plan, self.data)
+
+    @cached_property
+    def copy(self) -> Decoded | NotAnInstruction | NotModelled:
+        """What the slot's bytes are to the processor."""
+        return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
+
+    @property
+    def _is_unchanged(self) -> bool:
+        return is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
+
+    @property
+    def relation(self) -> str:
+        """How the copy corresponds to the original: same, based (rip-relative made scratch-based) or concrete."""
+        if not isinstance(self.decoded, Decoded):
+            return "concrete"
+        if self._is_unchanged:
+            return "same"
+        based = is_based(self.decoded, self.plan, self.copy_bytes, lambda: self.copy)
+        return "based" if based else "concrete"
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Equal keys: equal obligations."""
+        relation = self.relation
+        plan = None if relation == "concrete" else plan_key(self.plan, cast(Decoded, self.decoded))
+        if plan is None:
+            return "concrete", self.data[:16], cpu_of(self.decoded)
+        return _structure_key(self), plan, relation
+
+    @cached_property
+    def shared_key(self) -> tuple[object, ...]:
+        """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
+        if self.key[0] == "concrete":
+            return self.key
+        form = cast(Decoded, self.decoded).form
+        opcode, in_register = form.opcode, form.addressing is Addressing.REG
+        structure = cast(tuple[object, ...], self.key[0])
+        named = opcode.mnemonic if opcode.mnemonic in SENSITIVE or shows_modrm(opcode) else None
+        seen = signature(opcode, in_register, bool(structure[BROADCAST]))
+        return named, seen, bool(needed(opcode)), structure[1:], *self.key[1:]
+
+
+def undefined_without(p: Probe) -> tuple[str, ...]:
+    """The features without which the processor raises #UD in place and the program runs on with the probe.
+
+    An effect that the implementation applies by itself needs no feature; a step of another opcode has that one's needs.
+    """
+    if not isinstance(p.decoded, Decoded) or p.decoded.faults_ud is not None:
+        return ()
+    needs = needed(p.decoded.form.opcode)
+    match p.plan:
+        case Emulate():
+            return needs
+        case Step():
+            copy = needed(p.copy.form.opcode) if isinstance(p.copy, Decoded) else needs
+            return tuple(f for f in needs if f not in copy)
+        case _:
+            return ()
+
+
+def cpu_of(decoded: Decoded | NotAnInstruction | NotModelled) -> Cpu:
+    """The vendor by whose decoder something was decoded; AMD for what is no instruction."""
+    return decoded.cpu if isinstance(decoded, Decoded) else Cpu.AMD
+
+
+def padded(data: bytes) -> bytes:
+    """At least 16 bytes: the encoding and what follows it."""
+    return data if len(data) >= 16 else data + FILLER * (16 - len(data))
+
+
+def probe(data: bytes, scheme: Scheme, cpu: Cpu, followed_by: bytes = b"") -> Probe:
+    """The probe of an encoding with these bytes behind it, and `FILLER` behind them."""
+    whole = padded(data + followed_by)
+    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole), followed_by)
+
+
+def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...], followed_by: bytes = b"") -> list[Probe]:
+    """The probe of an encoding for each vendor; one alone where all read the bytes alike and run them alike."""
+    whole = padded(data + followed_by)
+    plan = scheme.plan(whole)
+    first, *others = readings(data, cpus)
+    if all(_alike(first, other) for other in others):
+        others = []
+    return [Probe(scheme, whole, d, plan, followed_by) for d in (first, *others)]
+
+
+def _alike(first: object, second: object) -> bool:
+    if not (isinstance(first, Decoded) and isinstance(second, Decoded)):
+        return False
+    same = first.form is second.form and first.layout == second.layout and first.faults_ud == second.faults_ud
+    return same and not is_vendor_specific(first.form.opcode)
+
+
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
+    """The probe of an encoding that is decoded already."""
+    whole = padded(decoded.data + followed_by)
+    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
+
+
+def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
+    """The numbers of the general registers that operands name (address registers left out)."""
+    opcode = decoded.form.opcode
+    return [operand_register(opcode, i, parts)[1] for i in general_operands(opcode, decoded.form.addressing)]
+
+
+@cache
+def is_plain(opcode: Opcode) -> bool:
+    """Whether prefixes matter to the opcode through its ModRM operand's address alone."""
+    kinds = opcode.op_kinds
+    special = opcode.is_string or opcode.is_stack or bool(opcode.implicit_memory) or opcode.is_save_restore
+    odd = any(k.startswith(("br", "es_r", "mem_offs", "mem_vsib", "sibmem", "mem_mib")) for k in kinds)
+    named = opcode.mnemonic in PREFIX_SENSITIVE or opcode.mnemonic in ADDRESS_SENSITIVE
+    return opcode.flow_control == "NEXT" and not (special or odd or named) and not opcode.may_require_cpl0
+
+
+BROADCAST: Final = 9  # where a structure key has EVEX.b
+
+
+class _Traits(NamedTuple):
+    """What a class key asks of an opcode."""
+
+    is_plain: bool
+    is_vendor_specific: bool
+    has_byte_registers: bool
+    shows_modrm: bool
+    has_fixed_values: bool
+    is_prefix_sensitive: bool
+
+
+_TRAITS: dict[int, _Traits] = {}  # by the opcode's code
+
+
+def _traits(opcode: Opcode) -> _Traits:
+    found = _TRAITS.get(opcode.code)
+    if found is None:
+        fixed = opcode.mnemonic in CONCRETE_IMMEDIATES or opcode.mnemonic == "enter" or "seg_reg" in opcode.op_kinds
+        found = _TRAITS[opcode.code] = _Traits(
+            is_plain(opcode), is_vendor_specific(opcode), any(k.startswith("r8_") for k in opcode.op_kinds),
+            shows_modrm(opcode), fixed, opcode.mnemonic in PREFIX_SENSITIVE,
+        )  # fmt: skip
+    return found
+
+
+def _structure_key(p: Probe) -> tuple[object, ...]:
+    """The concrete structure that semantics may look at, from the bytes as integers: this runs for every encoding."""
+    d = cast(Decoded, p.decoded)
+    layout, opcode, data = d.layout, d.form.opcode, d.data
+    traits = _traits(opcode)
+    modrm = data[layout.modrm_offset] if layout.modrm_offset is not None else None
+    payload = data[layout.vex_offset + 3] if layout.vex_offset is not None and layout.vex == "evex" else 0
+    return (
+        opcode.code, d.form.addressing, d.cpu if traits.is_vendor_specific or d.faults_ud is not None else None,
+        () if traits.is_plain else (layout.address_size, layout.segment, layout.rep, layout.lock), d.faults_ud,
+        traits.has_byte_registers and layout.rex_offset is None, modrm if traits.shows_modrm else None,
+        _fixed_values(d) if traits.has_fixed_values else (), _has_base(d, modrm) if opcode.is_vsib else None,
+        payload & 0x10, _prefix_key(d) if traits.is_prefix_sensitive else None,
+    )  # fmt: skip
+
+
+def _fixed_values(d: Decoded) -> tuple[object, ...]:
+    """Values that decide what happens: immediates of some instructions, which segment register is meant."""
+    opcode = d.form.opcode
+    fixed: tuple[object, ...] = fields(d).immediates if opcode.mnemonic in CONCRETE_IMMEDIATES else ()
+    if opcode.mnemonic == "enter":
+        fixed = (nesting_level(d),)
+    return (*fixed, cast(int, fields(d).reg.value) & 7) if "seg_reg" in opcode.op_kinds else fixed
+
+
+def nesting_level(d: Decoded) -> int:
+    """Of ENTER: it decides how many accesses are made."""
+    return cast(int, fields(d).immediates[1].value) & 31
+
+
+def _prefix_key(d: Decoded) -> tuple[object, ...]:
+    if d.form.opcode.mnemonic in umip.DUMMY:
+        return (umip.is_recognised(d.layout, d.form.addressing in {Addressing.MEM, Addressing.RIP}),)
+    parts = fields(d)
+    if d.form.opcode.mnemonic == "call":
+        return (parts.w.value,)
+    return parts.w.value, parts.b.value, 0x66 in d.layout.prefixes
+
+
+@cache
+def shows_modrm(opcode: Opcode) -> bool:
+    """Whether the opcode is an x87 one, of which FOP shows ModRM."""
+    return opcode.table == "NORMAL" and (opcode.op_code if opcode.op_code_len == 1 else opcode.op_code >> 8) in X87
+
+
+def _has_base(d: Decoded, modrm: int | None) -> bool:
+    """Whether the ModRM operand has a base register."""
+    sib = d.layout.sib_offset
+    return sib is None or modrm is None or modrm >= 0x40 or d.data[sib] & 7 != 5
+
+
+@cache
+def is_vendor_specific(opcode: Opcode) -> bool:
+    """Whether vendors may run the opcode differently: control transfer, what only one decodes, and named ones."""
+    return opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
+
+
+def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
+    """The plan for an instruction without its bytes; None where a field of it is none of the instruction's own."""
+    match plan:
+        case Refuse():
+            return ("refuse", plan.reason)
+        case InPlace():
+            return ("in place",)
+        case Step():
+            shown, measured = _step_key(plan)
+            return (*shown, not measured or plan.length == d.layout.length or plan.length - d.layout.length)
+        case Emulate(effect):
+            field = getattr(effect, "displacement", None)
+            where = None if field is None else place(d, field)
+            if field is not None and where is None:
+                return None
+            rest = (getattr(effect, "condition", None), getattr(effect, "register", None))
+            same = plan.length == d.layout.length
+            return (
+                "emulate", type(effect).__name__, *rest, where, plan.optimised, same or plan.length - d.layout.length
+            )  # fmt: skip
+
+
+_STEPS: dict[int, tuple[Step, tuple[tuple[object, ...], bool]]] = {}  # by identity of the plan, which is kept
+MOST_STEPS: Final = 4096
+
+
+def _step_key(plan: Step) -> tuple[tuple[object, ...], bool]:
+    """What is said of a step but for its length, and whether its length matters; schemes share steps."""
+    found = _STEPS.get(id(plan))
+    if found is None or found[0] is not plan:
+        options = (
+            plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
+            plan.hits_on_fault,
+        )  # fmt: skip
+        fixups = tuple(sorted(f.name for f in plan.fixups))
+        if len(_STEPS) >= MOST_STEPS:
+            _STEPS.clear()
+        found = _STEPS[id(plan)] = (plan, (("step", fixups, plan.scratch, plan.removed, options), uses_length(plan)))
+    return found[1]
+
+
+def uses_length(plan: Plan) -> bool:
+    """Whether what the plan does depends on the length that the scheme's decoder saw."""
+    if isinstance(plan, Step):
+        return plan.scratch is not None or Fixup.CALL in plan.fixups
+    return isinstance(plan, Emulate)
+
+
+def place(d: Decoded, field: Field) -> str | None:
+    """Which field of the instruction the scheme's displacement is: disp, imm0, imm1, or none."""
+    spot = (field.offset, field.size)
+    if spot in d.layout.immediates:
+        return f"imm{d.layout.immediates.index(spot)}"
+    plain = spot == (d.layout.disp_offset, d.layout.disp_size) and d.layout.disp_scale == 1
+    return "disp" if plain and d.layout.modrm_offset is not None else None

@@ -1,0 +1,167 @@
+"""The command line `ubp-verify`.
+
+Exit status: 0 done and everything decided; 1 with --check: something is refuted; 2 done but something undecided; 64
+wrong usage; 70 a fault of our own; 74 the environment refuses (disk full, a place that cannot be written); 130
+interrupted (what was proved is in the ledger); 141 the reader closed the pipe.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from typing import Any, Final, NamedTuple
+
+import click
+
+from verify import __version__
+from verify.cli.status import ENVIRONMENT, FAULT, INTERRUPTED, READER_LEFT, USAGE
+from verify.live.hiding import HidingError
+
+
+class Entry(NamedTuple):
+    """A command, imported when it is asked for, and what `--help` says of it: its docstring's first paragraph."""
+
+    where: str  # module:attribute
+    says: str
+
+
+COMMANDS: Final = {  # start-up time is part of the interface
+    "opcode-range": Entry(
+        "verify.cli.opcode_range:opcode_range",
+        "Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all).",
+    ),
+    "insn": Entry(
+        "verify.cli.encodings:insn",
+        "One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine).",
+    ),
+    "classify": Entry(
+        "verify.cli.encodings:classify",
+        "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
+    ),
+    "forms": Entry(
+        "verify.cli.encodings:forms",
+        "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
+    ),
+    "schemes": Entry(
+        "verify.cli.encodings:schemes",
+        "The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions.",
+    ),
+    "interleavings": Entry(
+        "verify.cli.interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
+    ),
+    "protocols": Entry("verify.cli.interleavings:protocols", "Lists the protocols, their questions and variants."),
+    "confirm": Entry(
+        "verify.cli.confirm:confirm",
+        "Compare the models with this machine, over RANGE... (as for opcode-range; default all).",
+    ),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            return None
+        module, _, attribute = COMMANDS[cmd_name].where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, from the table: no command is imported for its line."""
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(len(name) for name in names)
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, click.Command(n, help=COMMANDS[n].says).get_short_help_str(limit)) for n in names])
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(COMMANDS[name].where.partition(":")[0]) is not None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ubp-verify")
+def cli() -> None:
+    """Decides by proof whether a program can notice a breakpoint-style probe (x86-64)."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; every error is one line on standard error."""
+    if sys.stdout is None:
+        click.echo("ubp-verify: standard output is closed", err=True)
+        sys.exit(ENVIRONMENT)
+    found = status(arguments)
+    sys.exit(_delivered() or found)
+
+
+def _delivered() -> int:
+    """0 where all that was printed has been written; else the status that says so, and the rest is thrown away."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as error:
+        _throw_away()
+        return _refused(error)
+    return 0
+
+
+def _throw_away() -> None:
+    """What is printed from now on goes nowhere; Python itself flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _reader_left() -> int:
+    """The status of a command whose reader closed the pipe, as `head` does: no error."""
+    _throw_away()
+    return READER_LEFT
+
+
+def _refused(error: OSError) -> int:
+    """Says what the environment refuses: the reason and the place where one is known."""
+    place = f": {os.fsdecode(error.filename)!r}" if error.filename is not None else ""
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    click.echo(f"ubp-verify: {reason}{place}", err=True)
+    return ENVIRONMENT
+
+
+def status(arguments: list[str] | None = None) -> int:
+    """The exit status of a command line."""
+    output = sys.stdout
+    try:
+        result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except SystemExit:
+        if sys.stdout is not output:  # click replaces it before it ends with 1 for a closed pipe
+            return _reader_left()
+        raise
+    except click.Abort:
+        click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"ubp-verify: {' '.join(error.format_message().split())}", err=True)
+        return USAGE
+    except HidingError as error:
+        click.echo(f"ubp-verify: {error}", err=True)
+        return USAGE
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as error:
+        return _refused(error)
+    except Exception as error:
+        traceback.print_exc()
+        click.echo(f"ubp-verify: internal fault: {type(error).__name__}: {error}", err=True)
+        return FAULT
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

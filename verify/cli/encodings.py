@@ -1,0 +1,295 @@
+"""`insn`, `classify`, `forms` and `schemes`: one encoding, many encodings, and what there is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from verify.cli.options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
+from verify.cli.status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
+
+if TYPE_CHECKING:
+    from verify.models.schemes.plan import Scheme
+
+LINE_LIMIT = 4096  # characters of an input line of `classify`
+OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
+
+
+@click.command()
+@click.argument("encoding", nargs=-1, required=True)
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--followed-by", "behind", metavar="HEX",
+              help="What stands behind it; default: whatever the scheme tells apart.")  # fmt: skip
+@click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
+@click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
+@click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
+@click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
+def insn(
+    encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
+    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
+) -> int:  # fmt: skip
+    """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
+    from verify.judge.encoding import Judge  # noqa: PLC0415
+    from verify.survey.explanation import CPUS, encoding_row  # noqa: PLC0415  start-up time
+
+    _check_observable(observable, reproducer)
+    data = _encoded(" ".join(encoding))
+    judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
+    followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
+    row = encoding_row(data, judge, CPUS[cpu], followed_by)
+    if row["verdict"] == "invalid":
+        raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
+    if row["length"] and row["length"] != len(data):
+        raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
+    status = 0
+    if confirm or reproducer:
+        status = _ask_kernel(data, judge, row, confirm, reproducer, observable)
+    if style == "json":
+        json.dump(row, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _print_insn(row)
+    if status:
+        return status
+    if check and row["verdict"] == "refuted":
+        return REFUTED
+    return UNDECIDED if row["verdict"] in OPEN else 0
+
+
+def _encoded(text: str) -> bytes:
+    """The bytes of hex, or of Intel-syntax assembly where an assembler library is installed."""
+    if not set("".join(text.split()).lower()) - set("0123456789abcdef") or find_spec("keystone") is None:
+        return parsed_hex(text, "encoding")
+    import keystone  # noqa: PLC0415  optional
+
+    try:
+        values, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
+    except keystone.KsError:
+        return parsed_hex(text, "encoding")  # no instruction either: names the first letter that is not hex
+    return bytes(values or ())
+
+
+def _check_observable(name: str | None, reproducer: str | None) -> None:
+    from verify.models.x86.machine import OBSERVABLES  # noqa: PLC0415  start-up time
+
+    if name is not None and reproducer is None:
+        raise click.UsageError("--observable says what --emit-reproducer is to show, which is not given")
+    if name is not None and name not in OBSERVABLES:
+        raise click.UsageError(f"no observable {name!r}: there are {', '.join(OBSERVABLES)}")
+
+
+def _ask_kernel(
+    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
+) -> int:
+    """Adds what the kernel says, and where the reproducer is; the exit status."""
+    from verify.claim.probes import probe  # noqa: PLC0415
+    from verify.confirm.counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
+    from verify.confirm.kernel import machine_cpu  # noqa: PLC0415
+    from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
+    from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
+
+    data, behind = bytes.fromhex(row.get("instruction", data.hex())), bytes.fromhex(row.get("followed_by", ""))
+    judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
+    status = 0
+    if reproducer:
+        status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
+    if not confirm:
+        return status
+    try:
+        if why := not_on_this_processor(data):
+            row["kernel"] = why
+            return UNDECIDED
+        row["kernel"] = confirmation(data + behind, judgement, judge.assumptions, row["verdict"])
+    except (UprobesUnavailable, ExecutorUnavailable) as error:
+        row["kernel"] = f"not available here: {error}"
+        return UNDECIDED
+    return REFUTED if row["kernel"].startswith("contradicted") else status
+
+
+def _write_reproducer(
+    directory: str, judgement: Any, assumptions: frozenset[str], row: dict[str, Any], observable: str | None
+) -> int:
+    """Adds the files and the state that they start from, or why there are none; the exit status."""
+    from pathlib import Path  # noqa: PLC0415  start-up time
+
+    from verify.confirm.reproducer import write_reproducer  # noqa: PLC0415
+    from verify.live.reproducer.program import Account  # noqa: PLC0415
+
+    text, reason = row.get("text", row["bytes"]), row["reason"] or row["verdict"]
+    account = Account(f"{text}: {reason}", text, row["scheme"], row["plan"], reason)
+    try:
+        emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
+    except WRONG_PLACE as error:
+        raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
+    row["reproducer"] = [str(p) for p in emitted.paths]
+    row["reproducer_state"] = emitted.state
+    return 0 if emitted.is_written else UNDECIDED
+
+
+def _print_insn(row: Mapping[str, Any]) -> None:
+    for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "followed_by", "plan", "verdict",
+                 "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
+        value = row.get(name)
+        if value:
+            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
+    click.echo(f"{'assumptions':<14} {', '.join(row['assumptions']) or 'none'}")
+    click.echo(f"{'rests on':<14} {', '.join(row['rests_on']) or 'none of them'}")
+    for observable, verdict in row["verdicts"].items():
+        click.echo(f"  {observable:<18} {verdict}")
+    example = row.get("counterexample")
+    if example:
+        _print_counterexample(example)
+
+
+def _print_counterexample(example: Mapping[str, Any]) -> None:
+    click.echo(f"counterexample ({example['observable']}, {example['vendor']})")
+    click.echo(f"  origin {example['origin']}  slot {example['slot']}")
+    for title in ("initial", "in_place", "displaced"):
+        values = ", ".join(f"{n}={v}" for n, v in example[title].items()) or "(all zero)"
+        click.echo(f"  {title.replace('_', ' '):<10} {values}")
+    click.echo(f"  first difference: {example['first_difference']}")
+    if example["also_refuted"]:
+        click.echo(f"  also refuted: {', '.join(example['also_refuted'])}")
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--check", is_flag=True, help="End with status 1 where an encoding is refuted.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+@click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+def classify(
+    file: BinaryIO, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
+    jobs: int | None, folder: str | None,
+) -> int:  # fmt: skip
+    """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
+    from verify.ledger.ledger import ANY_CPU, Ledger  # noqa: PLC0415
+    from verify.survey.encodings import classified, known_of  # noqa: PLC0415  start-up time
+
+    scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
+    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
+    known = known_of(ledger, assumptions)
+    seen, wrong, any_line = set(), None, False
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
+        any_line = True
+        if "error" in row:
+            wrong = wrong or row["error"]
+            click.echo(f"ubp-verify: {row['error']}", err=True)
+        seen.add(row["verdict"])
+        _write_row(row, style)
+    sys.stdout.flush()
+    if not any_line:
+        raise click.UsageError(f"{file.name}: no encodings: the file is empty")
+    if wrong:
+        return USAGE
+    if check and "refuted" in seen:
+        return REFUTED
+    return UNDECIDED if seen & OPEN else 0
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines; a line over the limit is cut, so that a file without line ends does not fill the memory."""
+    number = 0
+    while line := file.readline(LINE_LIMIT + 1):
+        number += 1
+        if len(line) > LINE_LIMIT and not line.endswith(b"\n"):
+            while (rest := file.readline(LINE_LIMIT)) and not rest.endswith(b"\n"):
+                pass
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            yield number, line
+
+
+def _write_row(row: Mapping[str, Any], style: str) -> None:
+    if style == "json":
+        sys.stdout.write(json.dumps({k: v for k, v in row.items() if k != "error"}) + "\n")
+    else:
+        sys.stdout.write(f"{row['bytes']}\t{row['verdict']}\t{','.join(row['observables'])}\t{row['reason']}\n")
+
+
+@click.command()
+@click.argument("ranges", nargs=-1)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--disagreements", is_flag=True, help="Where Capstone reads the same bytes otherwise.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampled encodings.")
+@click.option("--samples", type=click.IntRange(1, 1000), default=2, show_default=True, help="Encodings a form.")
+def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, samples: int) -> int:
+    """The forms in RANGE..., or with --disagreements what the second decoder says otherwise."""
+    from verify.models.x86.isa.forms import all_forms  # noqa: PLC0415
+    from verify.models.x86.isa.ranges import opcode_text  # noqa: PLC0415
+
+    wanted = opcode_ranges(ranges)
+    if disagreements:
+        return _disagreements(wanted, style, seed, samples)
+    rows: Iterable[dict[str, Any]] = (
+        {"form": f.name, "opcode": opcode_text(f.opcode), "mnemonic": f.opcode.mnemonic,
+         "addressing": f.addressing.value, "encoding": f.opcode.encoding, "operands": list(f.opcode.op_kinds)}
+        for f in all_forms() if any(f in r for r in wanted)
+    )  # fmt: skip
+    for row in rows:
+        if style == "json":
+            click.echo(json.dumps(row))
+        else:
+            click.echo(f"{row['opcode']:<18} {row['form']:<48} {', '.join(row['operands'])}")
+    return 0
+
+
+def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int) -> int:
+    from verify.models.x86.isa.capstone_check import sampled_differences  # noqa: PLC0415  capstone only where asked for
+
+    unknown = 0
+    for form, data, difference in sampled_differences(seed, samples):
+        if not any(form in r for r in wanted):
+            continue
+        unknown += difference.why is None
+        said = f"{difference.kind}: {difference.theirs}"
+        row = {"form": form.name, "bytes": data.hex(), "difference": said, "known": difference.why}
+        why = f"known: {difference.why}" if difference.why else "UNKNOWN"
+        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
+    return UNDECIDED if unknown else 0
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def schemes(names: tuple[str, ...], style: str) -> int:
+    """The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions."""
+    from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
+
+    for scheme in [scheme_named(n) for n in names] or SCHEMES.values():
+        row = {"scheme": scheme.name, "default": scheme.name == DEFAULT, "summary": scheme.summary,
+               "source": scheme.source}  # fmt: skip
+        mark = " (default)" if row["default"] else ""
+        if style == "json":
+            click.echo(json.dumps({**row, **_shared(scheme)} if names else row))
+            continue
+        click.echo(f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}")
+        if names:
+            _print_shared(_shared(scheme))
+    return 0
+
+
+def _shared(scheme: Scheme) -> dict[str, Any]:
+    from verify.models.schemes.assumptions import ASSUMPTIONS, ROWS  # noqa: PLC0415  start-up time
+    from verify.survey.rows import entry_rows  # noqa: PLC0415
+
+    return {"deviations": entry_rows(scheme, ASSUMPTIONS), "assumptions": [asdict(a) for a in ROWS]}
+
+
+def _print_shared(shared: Mapping[str, Any]) -> None:
+    for entry in shared["deviations"]:
+        left_out = " (left out of the forms' verdicts)" if entry["left_out"] else ""
+        click.echo(f"\n  {entry['name']}{left_out}")
+        for title in ("sees", "rule", "witness", "loses", "instead"):
+            click.echo(f"    {title + ':':<9} {entry[title]}")
+    click.echo("\n  assumptions")
+    for row in shared["assumptions"]:
+        mark = "" if row["by_default"] else " (not in force by default)"
+        click.echo(f"    {row['name']}{mark}: {row['says']}; without it: {row['without']}")

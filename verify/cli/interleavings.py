@@ -1,0 +1,409 @@
+"""Commands `interleavings` and `protocols`: explores probe protocols and prints verdicts, counts and traces."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from verify.cli.manifests import UNDECIDED, USAGE, Manifests, worse
+from verify.cli.status import WRONG_PLACE
+from verify.concurrency.explorer import ENGINES, distinct, explore
+from verify.concurrency.instance.instance import ground
+from verify.concurrency.language.domains import ProtocolError
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.protocols import names, protocol
+from verify.concurrency.results import projection
+from verify.concurrency.results.exploration import Explored, Limits, Trace
+from verify.concurrency.results.export import FORMATS, export
+from verify.concurrency.results.presentation import (
+    explored_object,
+    explored_text,
+    itf,
+    mermaid,
+    svg,
+    table,
+    trace_object,
+)
+
+if TYPE_CHECKING:
+    from verify.concurrency.unbounded import AnyNumber
+
+REFUTED: Final = 1
+MEGABYTE: Final = 1 << 20
+MOST: Final = 256  # threads of one run; `any` is for more
+
+
+@click.command()
+@click.argument("protocols", nargs=-1, metavar="[PROTOCOL...]")
+@click.option("--threads", default=None, help="Number of threads (default: the protocol's), or `any`.")
+@click.option("--variant", default=None, help="A variant by name, or `all` for the protocol and all its variants.")
+@click.option("--parameter", "-p", multiple=True, metavar="NAME=VALUE", help="Another size, for example K=3.")
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option(
+    "--graph", type=click.Path(path_type=Path), help="Writes the quotient graph (.graphml, .dot); of several, each."
+)
+@click.option("--traces", type=click.Path(path_type=Path), help="Writes each trace here as Mermaid, SVG and ITF.")
+@click.option("--export", "exported", type=click.Choice(FORMATS), help="Prints the model for SPIN or Murphi instead.")
+@click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory for states; beyond: incomplete.")
+@click.option(
+    "-k", "count", type=click.IntRange(min=1), default=1, show_default=True, help="Counterexamples a property."
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="End with status 1 where counts or verdicts differ from the manifest, or a property is refuted (of a "
+    "known-wrong variant under `--variant all`: another one than declared). With `--threads any` the stored invariant "
+    "is judged by the independent check.",
+)
+@click.option("--record", is_flag=True, help="Write counts and verdicts into the manifest; or the invariant.")
+@click.option("--ledger", metavar="DIR", help="Where proofs are kept (default: proofs/ of the checkout).")
+def interleavings(
+    protocols: tuple[str, ...],
+    threads: str | None,
+    variant: str | None,
+    parameter: tuple[str, ...],
+    engine: str,
+    form: str,
+    graph: Path | None,
+    traces: Path | None,
+    exported: str | None,
+    memory: int | None,
+    count: int,
+    check: bool,
+    record: bool,
+    ledger: str | None,
+) -> None:
+    """Explores every interleaving of the protocols (default: all)."""
+    chosen = _chosen(protocols, variant, parameter)
+    limits = Limits(memory=memory and memory * MEGABYTE)
+    if threads == "any":
+        _nothing_else(engine=engine != "auto", graph=graph, export=exported, k=count > 1)
+        stored = _invariants(ledger, check, record, variant is None and not parameter)
+        sys.exit(_any_number(chosen, form, limits, check, traces, stored))
+    number = _threads(threads)
+    if exported is not None:
+        _nothing_else(graph=graph, traces=traces, check=check, record=record)
+        click.echo(_exported(chosen, number, exported), nl=False)
+        return
+    manifests = _manifests(ledger, variant, check, record, number is None and not parameter)
+    run = _Run(engine, form, limits, count, _graphs(graph, chosen), _folder(traces))
+    sys.exit(run.all(chosen, number, manifests, record))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What every exploration of one command shares. `graphs`: where the graph of each protocol goes, in order."""
+
+    engine: str
+    form: str
+    limits: Limits
+    count: int
+    graphs: tuple[Path, ...]
+    traces: Path | None
+
+    def all(self, chosen: list[Protocol], number: int | None, manifests: Manifests | None, record: bool) -> int:
+        """Explores one after the other; the exit status."""
+        status = 0
+        for position, item in enumerate(chosen):
+            try:
+                found = self.one(item, item.threads if number is None else number, position)
+            except KeyboardInterrupt:
+                click.echo(f"ubp-verify: interrupted at {_stem(item)}", err=True)
+                return worse(status, UNDECIDED)
+            if manifests is None:
+                status = worse(status, 0 if found.decided else UNDECIDED)
+            else:
+                status = worse(status, _judged(manifests, item, found, record))
+            if found.reason == "interrupted":
+                return worse(status, UNDECIDED)
+        if manifests is not None:
+            status = worse(status, _finished(manifests, {item.name: item for item in chosen}, record))
+        return status
+
+    def one(self, chosen: Protocol, threads: int, position: int) -> Explored:
+        """Explores one protocol, prints the result and writes its files."""
+        try:
+            found = explore(chosen, threads, self.engine, None, self.limits, lambda trace: self.early(chosen, trace))
+        except ValueError as error:
+            raise _usage(f"{_stem(chosen)}: {error}") from error
+        shown = _traces(chosen, found, self.count)
+        as_json = self.form == "json"
+        click.echo(_json(found, shown) if as_json else explored_text(chosen, found, shown))
+        try:
+            if self.graphs:
+                projection.write(
+                    projection.quotient(ground(chosen, threads), self.limits.memory), self.graphs[position]
+                )
+            if self.traces is not None:
+                _written(self.traces, chosen, threads, shown)
+        except (*WRONG_PLACE, ValueError) as error:
+            raise _usage(f"{_stem(chosen)}: {error}") from error
+        return found
+
+    def early(self, chosen: Protocol, trace: Trace) -> None:
+        """Tells on standard error of a counterexample while the other properties are being decided."""
+        if self.form == "text":
+            head = f"{_stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
+            click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
+
+
+def _any_number(
+    chosen: list[Protocol], form: str, limits: Limits, check: bool, traces: Path | None, stored: _Invariants | None
+) -> int:
+    """Verdicts for any number of threads; the exit status."""
+    from verify.concurrency.unbounded import prove_any  # noqa: PLC0415  the solver only where asked for
+
+    status, folder = 0, _folder(traces)
+    for item in chosen:
+        try:
+            found = prove_any(item, limits=limits)
+        except ValueError as error:
+            raise _usage(f"{_stem(item)}: {error}") from error
+        click.echo(_any_json(found) if form == "json" else _any_text(found))
+        for threads, trace in found.traces:
+            if folder is not None:
+                _written(folder, item, threads, (trace,))
+        refuted = check and any(verdict.name == "refuted" for _, verdict in found.properties)
+        status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
+        if found.interrupted:
+            return worse(status, UNDECIDED)
+        if stored is not None:
+            status = worse(status, stored.judged(item))
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Invariants:
+    """The stored invariants, to be checked, or (`record`) to be written anew."""
+
+    folder: Path
+    record: bool
+
+    def judged(self, item: Protocol) -> int:
+        """Says what the independent check does not grant; the exit status."""
+        from verify.concurrency.unbounded import store  # noqa: PLC0415  the solver only where asked for
+
+        try:
+            found = store.record(self.folder, item, Limits()) if self.record else store.judge(self.folder, item)
+        except ValueError as error:
+            raise _usage(f"{_stem(item)}: {error}") from error
+        except KeyboardInterrupt:
+            click.echo(f"ubp-verify: interrupted at the invariant of {_stem(item)}", err=True)
+            return UNDECIDED
+        for solver, condition, answer in found.failed if found else ():
+            click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
+        return 0 if found is None or found.holds else REFUTED
+
+
+def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _Invariants | None:
+    """Where the invariants are that are to be checked or written; they are the protocols' own."""
+    if not (check or record):
+        return None
+    from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
+
+    if check and record:
+        raise _usage("--check compares and --record rewrites: one of the two")
+    if record and not usual:
+        raise _usage("--record with --threads any is for protocols as they are, without --variant and --parameter")
+    return _Invariants(ledger_directory(ledger) / "protocols", record) if usual else None
+
+
+def _any_text(found: AnyNumber) -> str:
+    """Verdicts for any number, and the trace of each refutation."""
+    name = found.protocol + (f" ({found.variant})" if found.variant else "")
+    lines = [f"{name}: any number of threads, {found.seconds:.1f} s" + ("; interrupted" if found.interrupted else "")]
+    lines += [f"  {verdict.name:<8} {prop}: {verdict.reason}" for prop, verdict in found.properties]
+    for threads, trace in found.traces:
+        who = f"{threads} thread" + ("s" if threads > 1 else "")
+        lines += ["", f"  {trace.property} is violated with {who} in {len(trace.events)} steps:"]
+        lines += ["    " + line for line in table(trace).splitlines()]
+    return "\n".join([*lines, ""])
+
+
+def _any_json(found: AnyNumber) -> str:
+    """Verdicts for any number as one JSON object."""
+    properties = {name: {"verdict": verdict.name, "reason": verdict.reason} for name, verdict in found.properties}
+    head = {"protocol": found.protocol, "variant": found.variant or None, "threads": "any"}
+    traces = [{"threads": threads, **trace_object(trace)} for threads, trace in found.traces]
+    rest = {"properties": properties, "traces": traces, "seconds": round(found.seconds, 2)}
+    return json.dumps({**head, **rest}, ensure_ascii=False)
+
+
+class _Usage(click.UsageError):
+    """Wrong usage."""
+
+    exit_code = USAGE
+
+
+def _usage(message: str) -> click.ClickException:
+    return _Usage(message)
+
+
+def _threads(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MOST:
+        raise _usage(f"--threads is a number from 1 to {MOST}, or `any` for all numbers, got {text!r}")
+    return int(text)
+
+
+def _nothing_else(**options: object) -> None:
+    """A usage error for options that do not go together with what was asked."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise _usage(f"{', '.join(('-' if len(name) == 1 else '--') + name for name in given)}: not with this command")
+
+
+def _chosen(wanted: tuple[str, ...], variant: str | None, parameter: tuple[str, ...]) -> list[Protocol]:
+    """The protocols to explore, with variant and parameters."""
+    found: list[Protocol] = []
+    try:
+        values = dict(_assignment(item) for item in parameter)
+        for name in dict.fromkeys(wanted) or names():
+            base = protocol(name)
+            if variant == "all":
+                found += [base, *(base.with_variant(item.name) for item in base.variants)]
+            else:
+                found.append(base if variant is None else base.with_variant(variant))
+        return [item.with_parameters(**values) for item in found]
+    except ProtocolError as error:
+        raise _usage(str(error)) from error
+
+
+def _assignment(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    flags = {"true": True, "false": False}
+    try:
+        return name, flags[value.lower()] if value.lower() in flags else int(value)
+    except ValueError:
+        raise _usage(f"--parameter is NAME=VALUE with a number, true or false, got {text!r}") from None
+
+
+def _exported(chosen: list[Protocol], number: int | None, form: str) -> str:
+    """The model's text for another tool; one protocol a call, since two models in one text are no model."""
+    if len(chosen) != 1:
+        raise _usage(f"--export prints one model, {len(chosen)} were chosen: name one protocol (and variant)")
+    try:
+        return export(ground(chosen[0], chosen[0].threads if number is None else number), form)
+    except ValueError as error:
+        raise _usage(f"{_stem(chosen[0])}: {error}") from error
+
+
+def _manifests(ledger: str | None, variant: str | None, check: bool, record: bool, usual: bool) -> Manifests | None:
+    """Where to compare or record; None where neither is asked for."""
+    if not (check or record):
+        return None
+    from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
+
+    if check and record:
+        raise _usage("--check compares and --record rewrites: one of the two")
+    return Manifests(ledger_directory(ledger) / "protocols", variant not in (None, "all"), usual)
+
+
+def _judged(manifests: Manifests, chosen: Protocol, found: Explored, record: bool) -> int:
+    """The exit status of one run by its manifest."""
+    try:
+        return (manifests.record if record else manifests.check)(chosen, found)
+    except ValueError as error:
+        raise _usage(str(error)) from error
+
+
+def _finished(manifests: Manifests, chosen: dict[str, Protocol], record: bool) -> int:
+    """Writes what was recorded, or looks for records of what is gone; the exit status."""
+    try:
+        if not record:
+            return max((manifests.gone(item) for item in chosen.values()), default=0)
+        manifests.write(chosen)
+    except ValueError as error:
+        raise _usage(str(error)) from error
+    return 0
+
+
+def _graphs(path: Path | None, chosen: list[Protocol]) -> tuple[Path, ...]:
+    """Where the graph of each protocol goes: the given file, or beside it files of their names."""
+    if path is None:
+        return ()
+    found = (
+        [path] if len(chosen) == 1 else [path.with_name(f"{path.stem}-{_stem(item)}{path.suffix}") for item in chosen]
+    )
+    try:
+        projection.writable(path)
+    except (*WRONG_PLACE, ValueError) as error:
+        raise _usage(f"--graph: {error}") from error
+    return tuple(found)
+
+
+def _folder(path: Path | None) -> Path | None:
+    """The folder for traces, made where it is missing."""
+    try:
+        if path is not None:
+            path.mkdir(parents=True, exist_ok=True)
+    except WRONG_PLACE as error:
+        raise _usage(f"--traces: {error}") from error
+    return path
+
+
+def _stem(chosen: Protocol) -> str:
+    """A name for files: protocol and variant."""
+    return chosen.name + (f"--{chosen.variant}" if chosen.variant else "")
+
+
+def _traces(chosen: Protocol, found: Explored, count: int) -> tuple[Trace, ...]:
+    """The counterexamples to show: one a property, or up to `count` of each safety property."""
+    if count == 1:
+        return found.traces
+    return tuple(trace for name, _ in found.properties for trace in distinct(chosen, found, name, count))
+
+
+def _json(found: Explored, shown: tuple[Trace, ...]) -> str:
+    return json.dumps(explored_object(found, shown), ensure_ascii=False)
+
+
+def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:
+    """Writes traces as Mermaid, SVG and ITF, each under protocol, variant, property and number. Raises OSError."""
+    model = ground(chosen, threads)
+    for number, trace in enumerate(shown):
+        name = f"{_stem(chosen)}--{trace.property}-{number}"
+        (folder / f"{name}.mmd").write_text(mermaid(trace), encoding="utf-8")
+        (folder / f"{name}.svg").write_text(svg(trace), encoding="utf-8")
+        text = json.dumps(itf(model, trace), ensure_ascii=False, indent=1)
+        (folder / f"{name}.itf.json").write_text(text, encoding="utf-8")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+def protocols(form: str) -> None:
+    """Lists the protocols, their questions and variants."""
+    for name in names():
+        item = protocol(name)
+        if form == "json":
+            click.echo(json.dumps(_described(item), ensure_ascii=False))
+            continue
+        click.echo(f"{name}: {item.question}")
+        click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
+        click.echo(f"  assumptions: {', '.join(entry.name for entry in item.assumptions) or 'none'}")
+        for variant in item.variants:
+            wrong = ", ".join(f"{key} {value}" for key, value in variant.expected) or "as the protocol"
+            click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
+
+
+def _described(item: Protocol) -> dict[str, object]:
+    """A protocol as JSON."""
+    return {
+        "protocol": item.name,
+        "question": item.question,
+        "threads": item.threads,
+        "parameters": dict(item.parameters),
+        "steps": [step.name for step in item.steps],
+        "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
+        "assumptions": {entry.name: entry.text for entry in item.assumptions},
+        "variants": {
+            entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
+        },
+    }

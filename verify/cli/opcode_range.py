@@ -1,0 +1,154 @@
+"""`ubp-verify opcode-range`: the verdict of every form in a range."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from verify.cli.options import assumptions_without, judging, opcode_ranges, scheme_named, settings_directory
+from verify.cli.status import REFUTED, UNDECIDED
+from verify.ledger.fingerprint import SURVEY, fingerprint
+from verify.ledger.ledger import Ledger
+from verify.models.x86.isa.forms import all_forms
+from verify.survey.rows import document, is_lasting
+
+SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
+
+
+@click.command("opcode-range")
+@click.argument("ranges", nargs=-1)
+@judging
+@click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+@click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+@click.option("--fresh", is_flag=True, help="Judge again what is asked for; nothing is taken from the ledger.")
+@click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
+@click.option("--all-findings", is_flag=True, help="List every finding, not the first 40 of each kind.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
+def opcode_range(
+    ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
+    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
+    wanted = opcode_ranges(ranges)
+    scheme = scheme_named(scheme_name)
+    assumptions = assumptions_without(dropped)
+    mark = fingerprint(SURVEY, scheme.name, cpu, *sorted(assumptions))
+    begun = time.monotonic()
+    every = [f for f in all_forms() if _exists(f, cpu)]
+    names = [f.name for f in every if any(f in r for r in wanted)]
+    if not names:
+        raise click.UsageError(f"no form lies in {' '.join(ranges)}{f' on {cpu} processors' * (cpu != 'any')}")
+    part = mark if len(names) < len(every) else ""
+    ledger = Ledger(settings_directory(folder, scheme.name, cpu, assumptions, part), scheme.name)
+    survey = _Survey(ledger, mark, fresh)
+    try:
+        rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
+    finally:  # all its files have been read by now
+        for notice in ledger.notices:
+            click.echo(f"ubp-verify: {notice}", err=True)
+    result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
+    _show(result, style, all_findings, quiet)
+    counts = result["totals"]
+    if check and counts["refuted"]:
+        return REFUTED
+    return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
+
+
+def _exists(form: Any, cpu: str) -> bool:
+    """Whether a processor that is asked for has the form: 52 are AMD's alone, 19 Intel's."""
+    return {"intel": form.opcode.is_intel, "amd": form.opcode.is_amd}[cpu] if cpu != "any" else True
+
+
+class _Survey:
+    """Rows from the ledger, completed by judging what is missing."""
+
+    def __init__(self, ledger: Ledger, mark: str, fresh: bool) -> None:
+        self.ledger, self.mark, self.fresh = ledger, mark, fresh
+        self.rows: dict[str, Any] = {} if fresh else dict(ledger.forms(mark))
+        self.new: dict[str, Any] = {}
+        self.saved = time.monotonic()
+
+    def complete(
+        self, names: Sequence[str], scheme: Any, cpu: str, assumptions: frozenset[str], jobs: int, quiet: bool
+    ) -> list[Any]:
+        """The rows of all names, in order."""
+        missing = [n for n in names if n not in self.rows]
+        if missing:
+            from verify.survey.explanation import CPUS  # noqa: PLC0415  start-up time
+            from verify.survey.forms import Setting, judged_forms  # noqa: PLC0415
+
+            setting = Setting(scheme, CPUS[cpu], assumptions)
+            known = {} if self.fresh else dict(self.ledger.decisions)  # a copy: a judge adds to what it is given
+            try:
+                with _progress(quiet) as bar:
+                    task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
+                    classes = self.ledger.classes(assumptions)
+                    before = {} if self.fresh else classes.known()
+                    with closing(judged_forms(missing, setting, known, before, jobs)) as learnt:
+                        for found in learnt:
+                            self._take(found, classes)
+                            if bar is not None and task is not None:
+                                bar.advance(task, len(found.rows))
+            finally:
+                self._keep()
+        return [self.rows[n] for n in names]
+
+    def _take(self, found: Any, classes: Any) -> None:
+        rows = {r["form"]: r for r in found.rows}
+        self.rows.update(rows)
+        self.new.update((name, r) for name, r in rows.items() if is_lasting(r))
+        self.ledger.add(found.decisions)
+        classes.add(found.classes)
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.new:
+            self.ledger.keep_forms(self.mark, self.new.values())
+            self.new.clear()
+        self.saved = time.monotonic()
+
+
+def _progress(quiet: bool) -> Any:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return nullcontext()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def _show(result: dict[str, Any], style: str, every: bool, quiet: bool) -> None:
+    if style == "json":
+        json.dump(result, sys.stdout, indent=None, separators=(",", ":"))
+        sys.stdout.write("\n")
+    elif style == "csv":
+        _csv(result["forms"])
+    else:
+        from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
+
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        if quiet:
+            print_totals(console, result)
+        else:
+            print_survey(console, result, every)
+
+
+def _csv(rows: Sequence[Any]) -> None:
+    import csv  # noqa: PLC0415  this format alone needs it
+
+    writer = csv.writer(sys.stdout)
+    first = ("form", "opcode", "mnemonic", "addressing", "verdict")
+    writer.writerow((*first, "refuted", "reason", "bytes"))
+    for r in rows:
+        refuted = ",".join(o for o, v in r["observables"].items() if v == "refuted")
+        writer.writerow((*(r[n] for n in first), refuted, r["reason"], r.get("counterexample", {}).get("bytes", "")))

@@ -1,0 +1,99 @@
+"""Options that several commands share, and the checks of what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from verify.cli.status import WRONG_PLACE
+from verify.models.schemes.plan import Scheme
+
+if TYPE_CHECKING:
+    from verify.models.x86.isa.ranges import OpcodeRange
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def judging(function: F) -> F:
+    """--scheme, --cpu and --without-assumption."""
+    for option in (
+        click.option("--without-assumption", "dropped", multiple=True, metavar="NAME", help="Drop a named assumption."),
+        click.option("--cpu", type=click.Choice(["intel", "amd", "any"]), default="any", show_default=True,
+                     help="The processor that is modelled; any: both must agree."),
+        click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge; `schemes` lists them."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def scheme_named(name: str | None) -> Scheme:
+    """The scheme of that name, or the default one.  A usage error where there is none."""
+    from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
+
+    if name is None:
+        return SCHEMES[DEFAULT]
+    if name not in SCHEMES:
+        raise click.UsageError(f"unknown scheme {name!r}; there are {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
+    """The assumptions in force.  A usage error for an unknown name."""
+    from verify.models.schemes.assumptions import ASSUMPTIONS, BY_NAME  # noqa: PLC0415  start-up time
+
+    for name in dropped:
+        if name not in BY_NAME:
+            raise click.UsageError(f"unknown assumption {name!r}; there are {', '.join(sorted(BY_NAME))}")
+    return ASSUMPTIONS - set(dropped)
+
+
+def ledger_directory(given: str | None) -> Path:
+    """The ledger's folder, made where it is missing.  A usage error where what is given cannot be a folder; OSError."""
+    from verify.ledger.ledger import default_directory  # noqa: PLC0415  start-up time
+
+    return _made(Path(given) if given else default_directory(), bool(given))
+
+
+def settings_directory(
+    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = ""
+) -> Path:
+    """The ledger's folder for results under these settings, as `verify.ledger.ledger.place` says; made as above."""
+    from verify.ledger.ledger import place  # noqa: PLC0415  start-up time
+
+    return _made(place(given or None, scheme, cpu, assumptions, mark), bool(given))
+
+
+def _made(folder: Path, given: bool) -> Path:
+    if not given:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise click.UsageError(f"the ledger {str(folder)!r} is not a directory")
+        folder.mkdir(parents=True, exist_ok=True)
+    except WRONG_PLACE as error:
+        raise click.UsageError(f"the ledger {str(folder)!r} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def opcode_ranges(texts: Sequence[str]) -> tuple[OpcodeRange, ...]:
+    """The ranges that texts name; all where there is none.  A usage error names the value and the position."""
+    from verify.models.x86.isa.ranges import parsed  # noqa: PLC0415  start-up time
+
+    try:
+        return tuple(parsed(t) for t in texts or ("all",))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def parsed_hex(text: str, where: str) -> bytes:
+    """The bytes of a hex string with or without spaces.  A usage error names the offending value and its position."""
+    from verify.models.x86.isa.hex_text import encoding_bytes  # noqa: PLC0415  start-up time
+
+    try:
+        return encoding_bytes(text)
+    except ValueError as error:
+        raise click.UsageError(f"{where}: {error}") from error

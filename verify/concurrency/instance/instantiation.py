@@ -1,0 +1,388 @@
+"""Grounding: terms become circuits, and steps become transitions, for a given number of threads and parameters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from verify.concurrency.instance.dag import Circuit, Node, bounds, conjuncts, interval
+from verify.concurrency.language.domains import ProtocolError, Scalar, TooLarge, shown
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.terms import (
+    AllThreads,
+    Assign,
+    Bound,
+    Cell,
+    Const,
+    Find,
+    For,
+    If,
+    Let,
+    Op,
+    Over,
+    ParameterRef,
+    PropertyTerm,
+    Quantified,
+    Statement,
+    StepTerm,
+    Term,
+)
+
+PART_BYTES = 500  # of a node, a cell or a value, with what refers to it
+DEEPEST = 128  # cells or terms that one expression goes through: what gcc and Python can nest
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One cell of a state: bits offset..offset+width-1 hold value - lo; `thread` is its owner, None where shared."""
+
+    number: int
+    variable: str
+    thread: int | None
+    index: int | None
+    domain: Scalar
+    lo: int
+    hi: int
+    offset: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """`pc`, `slot[1]`: the variable as a step writes it."""
+        return self.variable if self.index is None else f"{self.variable}[{self.index}]"
+
+    @property
+    def label(self) -> str:
+        """The cell with its thread: `thread 0: pc`."""
+        return self.name if self.thread is None else f"thread {self.thread}: {self.name}"
+
+    def text(self, value: int) -> str:
+        """A value of this cell for people."""
+        return shown(self.domain, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`holds` must be 1 whenever the transition is taken, or `value` leaves the domain of `target`."""
+
+    holds: Node
+    target: str
+    value: Node
+    domain: Scalar | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One instance of a step: where `guard` is 1, all `updates` happen at once; values are read before."""
+
+    number: int
+    step: StepTerm
+    threads: tuple[int, ...]
+    choices: tuple[int, ...]
+    guard: Node
+    updates: tuple[tuple[int, Node], ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def actor(self) -> str:
+        """Who acts: "thread 0", or the step's named actor."""
+        return f"thread {self.threads[0]}" if self.threads else self.step.actor
+
+    @property
+    def label(self) -> str:
+        """The step with what else it chose: `fork (thread 2)`."""
+        others = [f"thread {thread}" for thread in self.threads[1:]] + [str(choice) for choice in self.choices]
+        return self.step.name + (f" ({', '.join(others)})" if others else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Something to be seen of a state: `role` is "bad", "premise" or "goal" of the named property."""
+
+    property: str
+    role: str
+    node: Node
+
+
+_Env = Mapping[str, Node]
+
+
+class Room:
+    """The memory that a model may take while it is made: an estimate, from the number of its parts."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.taken = most, 0
+
+    def take(self, parts: int, what: str) -> None:
+        """Takes room for some parts. Raises TooLarge where there is none."""
+        self.taken += parts * PART_BYTES
+        if self.most is not None and self.taken > self.most:
+            raise TooLarge(f"more than {self.most} bytes for the model: {parts} {what}")
+
+
+class Scope:
+    """Turns terms into circuits for one size."""
+
+    def __init__(
+        self, protocol: Protocol, threads: int, slots: tuple[Slot, ...], circuit: Circuit, room: Room | None = None
+    ) -> None:
+        self.protocol, self.threads, self.slots, self.circuit = protocol, threads, slots, circuit
+        self.room = room or Room()
+        self.values = protocol.values
+        self.first: dict[tuple[str, int | None], tuple[int, int]] = {}
+        for slot in slots:
+            start, count = self.first.get((slot.variable, slot.thread), (slot.number, 0))
+            self.first[slot.variable, slot.thread] = (start, count + 1)
+        self.reads = {slot.number: circuit.read(slot.number, slot.lo, slot.hi) for slot in slots}
+
+    def choices_of(self, names: tuple[str, ...]) -> list[tuple[tuple[int, ...], dict[str, Node]]]:
+        """Every way to give distinct threads to names."""
+        ways = itertools.permutations(range(self.threads), len(names))
+        return [(way, {n: self.circuit.const(i + 1) for n, i in zip(names, way, strict=True)}) for way in ways]
+
+    def observed(self, prop: PropertyTerm) -> list[Observation]:
+        """What must be watched of each state for a property."""
+        circuit = self.circuit
+        if prop.kind not in ("always", "sometimes"):
+            return []
+        ways = [env for _, env in self.choices_of(prop.threads)]
+        claims = [self.term(prop.claim, env) for env in ways]
+        if prop.kind == "sometimes":
+            return [Observation(prop.name, "goal", circuit.disjunction(claims))]
+        premises = [self.term(prop.premise, env) for env in ways]
+        bad = circuit.disjunction(
+            circuit.conjunction((p, circuit.negation(c))) for p, c in zip(premises, claims, strict=True)
+        )
+        found = [Observation(prop.name, "bad", bad)]
+        if not (isinstance(prop.premise, Const) and prop.premise.value == 1):
+            found.append(Observation(prop.name, "premise", circuit.disjunction(premises)))
+        return found
+
+    def instances(self, step: StepTerm, start: int) -> list[Transition]:
+        """The transitions of a step, without those whose guard is false for this size."""
+        ranges = []
+        for _, over in step.choices:
+            ranges.append(self._range(self._number(over.lo), self._number(over.hi)))
+        found: list[Transition] = []
+        for threads, env in self.choices_of(step.threads):
+            for chosen in itertools.product(*ranges):
+                names = [name for name, _ in step.choices]
+                full = {**env, **{n: self.circuit.const(c) for n, c in zip(names, chosen, strict=True)}}
+                before = len(self.circuit)
+                one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                self.room.take(1 + len(self.circuit) - before, f"nodes of step {step.name}")
+                if one.guard is not self.circuit.false:
+                    found.append(one)
+        return found
+
+    def _number(self, term: Term) -> int:
+        value = self.term(term, {}).constant
+        assert value is not None
+        return value
+
+    def members(self, over: Over, env: _Env, state: Mapping[int, Node] | None) -> list[Node]:
+        """The values that a range goes through."""
+        if isinstance(over, AllThreads):
+            return [self.circuit.const(thread + 1) for thread in range(self.threads)]
+        lo, hi = self.term(over.lo, env, state).constant, self.term(over.hi, env, state).constant
+        if lo is None or hi is None:
+            raise ProtocolError("a range needs constant bounds")
+        return [self.circuit.const(value) for value in self._range(lo, hi)]
+
+    def _range(self, lo: int, hi: int) -> range:
+        """The numbers lo..hi-1, if there is room for them."""
+        self.room.take(max(0, hi - lo), "values of a range")
+        return range(lo, hi)
+
+    def _looked_through(self, array: Cell, count: int) -> None:
+        """Refuses what would become an expression nested too deeply for the engines."""
+        if count > DEEPEST:
+            raise ProtocolError(f"{array.variable} of {count} cells: at most {DEEPEST} can be looked through")
+
+    def place(self, cell: Cell, env: _Env) -> tuple[int, int]:
+        """Number of the first cell of a variable, and how many there are."""
+        thread = None
+        if cell.thread is not None:
+            constant = env[cell.thread].constant
+            assert constant is not None
+            thread = constant - 1
+        return self.first.get((cell.variable, thread), (0, 0))
+
+    def term(self, term: Term, env: _Env, state: Mapping[int, Node] | None = None) -> Node:
+        """The circuit of a term, in the initial cells or where `state` says otherwise."""
+        circuit = self.circuit
+        match term:
+            case Const():
+                return circuit.const(term.value)
+            case ParameterRef():
+                return circuit.const(self.values[term.name])
+            case Bound():
+                return env[term.name]
+            case Cell():
+                return self._cell(term, env, state)
+            case Find():
+                return self._find(term, env, state)
+            case Quantified():
+                return self._quantified(term, env, state)
+            case Op():
+                return self._operation(term.op, [self.term(arg, env, state) for arg in term.args])
+
+    def _cell(self, cell: Cell, env: _Env, state: Mapping[int, Node] | None) -> Node:
+        first, count = self.place(cell, env)
+        values = [(state or {}).get(first + i, self.reads[first + i]) for i in range(count)]
+        if cell.index is None:
+            return values[0]
+        index = self.term(cell.index, env, state)
+        lo = self.slots[first].lo if count else 0
+        if index.constant is not None:
+            return values[index.constant] if 0 <= index.constant < count else self.circuit.const(lo)
+        if count and all(values[i] is self.reads[first + i] for i in range(count)):
+            return self.circuit.select(index, first, count, (lo, self.slots[first].hi))
+        self._looked_through(cell, count)
+        found = self.circuit.const(lo)
+        for i in range(count):
+            found = self.circuit.choice(self.circuit.equal(index, self.circuit.const(i)), values[i], found)
+        return found
+
+    def _find(self, term: Find, env: _Env, state: Mapping[int, Node] | None) -> Node:
+        first, count = self.place(term.array, env)
+        wanted = self.term(term.value, env, state)
+        self._looked_through(term.array, count)
+        found = self.circuit.const(count)
+        for i in reversed(range(count)):
+            value = (state or {}).get(first + i, self.reads[first + i])
+            found = self.circuit.choice(self.circuit.equal(value, wanted), self.circuit.const(i), found)
+        return found
+
+    def _quantified(self, term: Quantified, env: _Env, state: Mapping[int, Node] | None) -> Node:
+        members = self.members(term.over, env, state)
+        parts = [self.term(term.body, {**env, term.variable: member}, state) for member in members]
+        if term.kind == "sum":
+            if len(parts) > DEEPEST:
+                raise ProtocolError(f"a sum of {len(parts)} terms: at most {DEEPEST} can be added")
+            total = self.circuit.const(0)
+            for part in parts:
+                total = self.circuit.add(total, part)
+            return total
+        return self.circuit.conjunction(parts) if term.kind == "all" else self.circuit.disjunction(parts)
+
+    def _operation(self, op: str, args: list[Node]) -> Node:
+        circuit = self.circuit
+        match op:
+            case "and":
+                return circuit.conjunction(args)
+            case "or":
+                return circuit.disjunction(args)
+            case "not":
+                return circuit.negation(args[0])
+            case "==":
+                return circuit.equal(args[0], args[1])
+            case "!=":
+                return circuit.negation(circuit.equal(args[0], args[1]))
+            case "<":
+                return circuit.less(args[0], args[1])
+            case ">":
+                return circuit.less(args[1], args[0])
+            case "<=":
+                return circuit.negation(circuit.less(args[1], args[0]))
+            case ">=":
+                return circuit.negation(circuit.less(args[0], args[1]))
+            case "+":
+                return circuit.add(args[0], args[1])
+            case "-":
+                return circuit.subtract(args[0], args[1])
+            case "*":
+                return circuit.multiply(args[0], args[1])
+            case "ite":
+                return circuit.choice(args[0], args[1], args[2])
+        raise ProtocolError(f"unknown operation {op}")
+
+
+class Execution:
+    """Runs one instance of a step on circuits: what each cell becomes, and which checks that needs."""
+
+    def __init__(self, scope: Scope, step: StepTerm, env: dict[str, Node]) -> None:
+        self.scope, self.step, self.env, self.circuit = scope, step, env, scope.circuit
+        self.state: dict[int, Node] = {}
+        self.checks: list[Check] = []
+        for let in step.lets:
+            env[let.name] = scope.term(let.value, env)
+        self.guard = scope.term(step.guard, env)
+        self.known = frozenset(conjuncts(self.guard))
+        for condition in self.known:
+            self._learn(condition)
+        self.learnt = dict(self.state)
+
+    def _learn(self, condition: Node) -> None:
+        """A guard that fixes a cell fixes what the effect reads."""
+        for node, (lo, hi) in bounds((condition,)).items():
+            if node.op == "read" and lo == hi:
+                self.state[node.value[0]] = self.circuit.const(lo)
+
+    def transition(self, number: int, threads: tuple[int, ...], choices: tuple[int, ...]) -> Transition:
+        """The finished instance."""
+        if self.guard is not self.circuit.false:
+            self.block(self.step.effect, self.circuit.true)
+        updates = []
+        for cell, node in sorted(self.state.items()):
+            if node is not self.scope.reads[cell] and node is not self.learnt.get(cell):
+                updates.append((cell, node))
+        return Transition(number, self.step, threads, choices, self.guard, tuple(updates), tuple(self.checks))
+
+    def block(self, body: tuple[Statement, ...], path: Node) -> None:
+        """Statements in order, where `path` holds."""
+        for item in body:
+            match item:
+                case Let():
+                    self.env[item.name] = self.scope.term(item.value, self.env, self.state)
+                case Assign():
+                    self.assign(item, path)
+                case If():
+                    condition = self.scope.term(item.condition, self.env, self.state)
+                    self.block(item.then, self.circuit.conjunction((path, condition)))
+                    self.block(item.otherwise, self.circuit.conjunction((path, self.circuit.negation(condition))))
+                case For():
+                    for member in self.scope.members(item.over, self.env, self.state):
+                        self.env[item.variable] = member
+                        self.block(item.body, path)
+
+    def assign(self, item: Assign, path: Node) -> None:
+        """One assignment."""
+        if path is self.circuit.false:
+            return
+        value = self.scope.term(item.value, self.env, self.state)
+        first, count = self.scope.place(item.target, self.env)
+        if item.target.index is None:
+            self._write(first, value, path)
+            return
+        index = self.scope.term(item.target.index, self.env, self.state)
+        inside = self.circuit.conjunction(
+            (
+                self.circuit.negation(self.circuit.less(index, self.circuit.const(0))),
+                self.circuit.less(index, self.circuit.const(count)),
+            )
+        )
+        self._require(path, (0, count - 1), Check(inside, f"index of {item.target.variable}", index, None))
+        for i in range(count):
+            here = self.circuit.equal(index, self.circuit.const(i))
+            self._write(first + i, value, self.circuit.conjunction((path, here)))
+
+    def _write(self, cell: int, value: Node, path: Node) -> None:
+        if path is self.circuit.false:
+            return
+        slot = self.scope.slots[cell]
+        low = self.circuit.negation(self.circuit.less(value, self.circuit.const(slot.lo)))
+        inside = self.circuit.conjunction((low, self.circuit.less(value, self.circuit.const(slot.hi + 1))))
+        self._require(path, (slot.lo, slot.hi), Check(inside, slot.label, value, slot.domain))
+        old = self.state.get(cell, self.scope.reads[cell])
+        self.state[cell] = self.circuit.choice(path, value, old)
+
+    def _require(self, path: Node, allowed: tuple[int, int], check: Check) -> None:
+        """Notes a check, to hold where `path` does, unless the guard implies it."""
+        inside, value = check.holds, check.value
+        lo, hi = interval(value, bounds((*self.known, *conjuncts(path))))
+        implied = all(part in self.known or part is self.circuit.true for part in conjuncts(inside))
+        holds = self.circuit.disjunction((self.circuit.negation(path), inside))
+        if not (implied or holds is self.circuit.true or (allowed[0] <= lo and hi <= allowed[1])):
+            self.checks.append(Check(holds, check.target, value, check.domain))

@@ -1,0 +1,227 @@
+"""Parts: a step for any number of threads, as a guard in classified conjuncts and simultaneous writes.
+
+Values and conditions are terms over the state before the step. Nothing depends on the number of threads or on the
+values of parameters; proofs for any number are made from this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from verify.concurrency.language.domains import THREAD, ProtocolError
+from verify.concurrency.language.terms import (
+    TRUE,
+    AllThreads,
+    Assign,
+    Bound,
+    Cell,
+    Find,
+    For,
+    If,
+    Let,
+    Op,
+    Over,
+    Quantified,
+    Range,
+    Statement,
+    StepTerm,
+    Term,
+    conjuncts,
+    negation,
+    substitute,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conjunct:
+    """A conjunct of a guard.
+
+    kind: "local" (cells of the step's own threads only), "shared" (shared cells only), "mixed", "universal" (all over
+    threads), "existential" (any or sum over threads), or "constant" (parameters only).
+    """
+
+    term: Term
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`variable` of `thread` (None: shared), at `index` for arrays, becomes `value` where `condition` holds.
+
+    `loops` bind names that occur in `thread`, `index`, `condition` and `value`: the write is made for each of their
+    values. Of two writes to one cell the later wins.
+    """
+
+    variable: str
+    thread: str | None
+    index: Term | None
+    condition: Term
+    value: Term
+    loops: tuple[tuple[str, Over], ...] = ()
+
+    @property
+    def broadcast(self) -> bool:
+        """Whether it writes to every thread."""
+        return any(name == self.thread for name, _ in self.loops)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A step: taken where every conjunct holds, then all `writes`, from the state before."""
+
+    step: StepTerm
+    guard: tuple[Conjunct, ...]
+    writes: tuple[Write, ...]
+
+    @property
+    def local(self) -> tuple[Write, ...]:
+        """Writes to the step's own threads."""
+        return tuple(write for write in self.writes if write.thread is not None and not write.broadcast)
+
+    @property
+    def shared(self) -> tuple[Write, ...]:
+        """Writes to shared variables."""
+        return tuple(write for write in self.writes if write.thread is None)
+
+    @property
+    def broadcasts(self) -> tuple[Write, ...]:
+        """Writes to every thread."""
+        return tuple(write for write in self.writes if write.broadcast)
+
+
+def parts(step: StepTerm) -> Parts:
+    """The parts of a step. Raises ProtocolError for a loop whose rounds read what earlier rounds wrote."""
+    values: dict[str, Term] = {}
+    for let in step.lets:
+        values[let.name] = substitute(let.value, values)
+    guard = conjuncts(substitute(step.guard, values))
+    execution = _Execution(step, values)
+    execution.block(step.effect, TRUE, ())
+    return Parts(step, tuple(Conjunct(term, kind(term)) for term in guard), tuple(execution.writes))
+
+
+def kind(term: Term) -> str:
+    """The kind of a conjunct; see `Conjunct`."""
+    core = term.args[0] if isinstance(term, Op) and term.op == "not" else term
+    for inner in walk(core):
+        if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads):
+            universal = (inner.kind == "all") == (core is term)
+            return "universal" if universal and inner.kind != "sum" else "existential"
+    cells = [inner for inner in walk(term) if isinstance(inner, Cell)]
+    own = any(cell.thread is not None for cell in cells)
+    named = any(isinstance(inner, Bound) and inner.type == THREAD for inner in walk(term))
+    shared = any(cell.thread is None for cell in cells)
+    if shared:
+        return "mixed" if own or named else "shared"
+    return "local" if own else "constant"
+
+
+def cells(term: Term) -> tuple[Cell, ...]:
+    """Every variable that a term reads."""
+    return tuple(inner for inner in walk(term) if isinstance(inner, Cell))
+
+
+def walk(term: Term) -> list[Term]:
+    """The term and every term in it."""
+    found: list[Term] = [term]
+    children: tuple[Term, ...] = ()
+    if isinstance(term, Op):
+        children = term.args
+    elif isinstance(term, Find):
+        children = (term.array, term.value)
+    elif isinstance(term, Quantified):
+        children = (term.body, *((term.over.lo, term.over.hi) if isinstance(term.over, Range) else ()))
+    elif isinstance(term, Cell) and term.index is not None:
+        children = (term.index,)
+    for child in children:
+        found += walk(child)
+    return found
+
+
+class _Execution:
+    """Runs an effect on terms; every value it writes is about the state before the step."""
+
+    def __init__(self, step: StepTerm, values: dict[str, Term]) -> None:
+        self.step, self.values = step, dict(values)
+        self.writes: list[Write] = []
+
+    def block(self, body: tuple[Statement, ...], path: Term, loops: tuple[tuple[str, Over], ...]) -> None:
+        """Statements in order, where `path` holds, inside `loops`."""
+        for item in body:
+            match item:
+                case Let():
+                    self.values[item.name] = self.now(item.value)
+                case Assign():
+                    index = None if item.target.index is None else self.now(item.target.index)
+                    write = Write(item.target.variable, item.target.thread, index, path, self.now(item.value), loops)
+                    self.writes.append(write)
+                case If():
+                    condition = self.now(item.condition)
+                    self.block(item.then, conjunction(path, condition), loops)
+                    self.block(item.otherwise, conjunction(path, negation(condition)), loops)
+                case For():
+                    start = len(self.writes)
+                    self.block(item.body, path, (*loops, (item.variable, item.over)))
+                    self.independent(item, self.writes[start:])
+
+    def independent(self, loop: For, made: list[Write]) -> None:
+        """Refuses a loop whose rounds depend on each other."""
+        for write in made:
+            mentioned = {write.thread} | {b.name for b in walk(write.index or TRUE) if isinstance(b, Bound)}
+            if loop.variable not in mentioned:
+                raise ProtocolError(
+                    f"step {self.step.name}: the rounds of a loop write {write.variable} again and again; "
+                    "a proof for any number needs rounds that do not depend on each other"
+                )
+
+    def now(self, term: Term) -> Term:
+        """A term at this point of the effect, about the state before the step."""
+        match term:
+            case Bound():
+                return self.values.get(term.name, term)
+            case Cell():
+                index = None if term.index is None else self.now(term.index)
+                return self.written(replace(term, index=index))
+            case Op():
+                return Op(term.op, tuple(self.now(arg) for arg in term.args), term.type)
+            case Find():
+                if any(write.variable == term.array.variable for write in self.writes):
+                    raise ProtocolError(f"step {self.step.name}: find after a write to {term.array.variable}")
+                return Find(term.array, self.now(term.value))
+            case Quantified():
+                return replace(term, body=self.now(term.body))
+        return term
+
+    def written(self, cell: Cell) -> Term:
+        """The value of a cell after the writes so far."""
+        value: Term = cell
+        for write in self.writes:
+            if write.variable == cell.variable and (write.thread is None) == (cell.thread is None):
+                value = _after(write, cell, value)
+        return value
+
+
+def _after(write: Write, cell: Cell, before: Term) -> Term:
+    """The value of `cell` after one write, `before` without it."""
+    bound: dict[str, Term] = {}
+    same: Term = TRUE
+    names = dict(write.loops)
+    if write.thread is not None and cell.thread is not None:
+        if write.thread in names:
+            bound[write.thread] = Bound(cell.thread, THREAD)
+        elif write.thread != cell.thread:
+            same = Op("==", (Bound(write.thread, THREAD), Bound(cell.thread, THREAD)))
+    if write.index is not None and cell.index is not None:
+        if isinstance(write.index, Bound) and write.index.name in names:
+            bound[write.index.name] = cell.index
+        elif write.index != cell.index:
+            same = conjunction(same, Op("==", (write.index, cell.index)))
+    condition = conjunction(same, substitute(write.condition, bound))
+    value = substitute(write.value, bound)
+    return value if condition == TRUE else Op("ite", (condition, value, before), cell.type)
+
+
+def conjunction(*terms: Term) -> Term:
+    """The conjunction of terms, flat."""
+    found = tuple(part for term in terms for part in conjuncts(term))
+    return TRUE if not found else found[0] if len(found) == 1 else Op("and", found)

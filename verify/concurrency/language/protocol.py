@@ -1,0 +1,355 @@
+"""The protocol language: variables, steps, properties, fairness, assumptions and variants of one protocol.
+
+Decides what a protocol is; how it is explored is decided elsewhere. See the package docstring for an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from verify.concurrency.language.domains import (
+    Array,
+    Bool,
+    Bounded,
+    Domain,
+    DomainOverflow,
+    Enum,
+    Parameter,
+    ProtocolError,
+    Size,
+    ThreadId,
+)
+from verify.concurrency.language.expressions import implies, leads_to, threads
+from verify.concurrency.language.frontend import Reader
+from verify.concurrency.language.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
+
+__all__ = [
+    "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
+    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "leads_to", "threads",
+]  # fmt: skip
+
+Shared = Any
+"""Type of a step's first parameter: the shared variables are its attributes."""
+Thread = Any
+"""Type of a step's thread parameters: the per-thread variables are their attributes."""
+
+Claim = Any
+"""Type of what a property returns: a truth value, `implies` or `leads_to`."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+VERDICTS = ("proved", "refuted", "vacuous", "unknown")
+DEADLOCK = "no_deadlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """A named assumption or axiom of a protocol, with its source."""
+
+    name: str
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
+
+    `shared` and `local` are variables that only the variant has. `moot` are properties that it does not ask, because
+    what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
+    (None: the protocol's).
+    """
+
+    name: str
+    question: str
+    constants: tuple[tuple[str, int | bool], ...] = ()
+    drop: tuple[str, ...] = ()
+    steps: tuple[StepTerm, ...] = ()
+    expected: tuple[tuple[str, str], ...] = ()
+    moot: tuple[str, ...] = ()
+    shared: tuple[tuple[str, Domain], ...] = ()
+    local: tuple[tuple[str, Domain], ...] = ()
+    threads: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One protocol, or one of its variants, with the values of its parameters."""
+
+    name: str
+    question: str
+    shared: tuple[tuple[str, Domain], ...]
+    local: tuple[tuple[str, Domain], ...]
+    parameters: tuple[tuple[str, int | bool], ...]
+    steps: tuple[StepTerm, ...]
+    properties: tuple[PropertyTerm, ...]
+    assumptions: tuple[Assumption, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    expected: tuple[tuple[str, str], ...] = ()
+    threads: int = 3
+    variant: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ProtocolError(f"{self.name}: two steps have one name: {sorted(names)}")
+        if len({prop.name for prop in self.properties}) != len(self.properties):
+            raise ProtocolError(f"{self.name}: two properties have one name")
+        for name, verdict in self.expected:
+            if name not in {prop.name for prop in self.properties} or verdict not in VERDICTS:
+                raise ProtocolError(f"{self.name}: expected verdict {verdict!r} of {name!r} names nothing")
+        steps = {step.name: step for step in self.steps}
+        bound = (replace(p, premise=enabled(steps.get(p.step), p.threads)) if p.step else p for p in self.properties)
+        object.__setattr__(self, "properties", tuple(bound))
+
+    @property
+    def values(self) -> dict[str, int]:
+        """Parameters by name."""
+        return {name: int(value) for name, value in self.parameters}
+
+    def expectation(self, name: str) -> str:
+        """The verdict that is expected of the property: "proved" unless declared otherwise."""
+        return dict(self.expected).get(name, "proved")
+
+    def with_parameters(self, **values: int | bool) -> Protocol:
+        """The same protocol for other sizes."""
+        unknown = set(values) - {name for name, _ in self.parameters}
+        if unknown:
+            known = ", ".join(name for name, _ in self.parameters) or "none"
+            raise ProtocolError(f"{self.name} has no parameter {', '.join(sorted(unknown))}; there are {known}")
+        for name, old in self.parameters:
+            given = values.get(name, old)
+            if isinstance(given, bool) != isinstance(old, bool):
+                kind = "a flag: true or false" if isinstance(old, bool) else "a number"
+                raise ProtocolError(f"parameter {name} of {self.name} is {kind}, got {given!r}")
+        return replace(self, parameters=tuple((name, values.get(name, old)) for name, old in self.parameters))
+
+    def with_variant(self, name: str) -> Protocol:
+        """The variant of that name, as a protocol of its own."""
+        found = next((variant for variant in self.variants if variant.name == name), None)
+        if found is None:
+            known = ", ".join(item.name for item in self.variants) or "none"
+            raise ProtocolError(f"{self.name} has no variant {name!r}; there are {known}")
+        replaced = {step.name: step for step in found.steps}
+        kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
+        asked = (prop for prop in self.properties if prop.step not in found.drop and prop.name not in found.moot)
+        return replace(
+            self.with_parameters(**dict(found.constants)),
+            variant=name,
+            question=found.question,
+            shared=(*self.shared, *found.shared),
+            local=(*self.local, *found.local),
+            steps=(*kept, *replaced.values()),
+            properties=tuple(asked),
+            expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
+            threads=found.threads or self.threads,
+        )
+
+    def property_named(self, name: str) -> PropertyTerm:
+        """The property of that name."""
+        return next(prop for prop in self.properties if prop.name == name)
+
+
+@dataclass(slots=True)
+class VariantDescription:
+    """Collects the steps of one variant."""
+
+    variant: Variant
+    description: Description
+    reader: Reader
+    steps: list[StepTerm] = field(default_factory=list)
+
+    def step(
+        self,
+        replaces: str | None = None,
+        actor: str = "thread",
+        fair: str | None = "weak",
+        choose: Mapping[str, Any] | None = None,
+    ) -> Callable[[_Function], _Function]:
+        """Replaces the named step, or adds a new one under the function's name."""
+
+        def register(function: _Function) -> _Function:
+            if replaces is not None and replaces not in {step.name for step in self.description.steps}:
+                raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
+            name = replaces or function.__name__
+            self.steps.append(self.reader.step(function, name, actor, _fair(fair), choose or {}))
+            return function
+
+        return register
+
+
+class Description:
+    """Collects a protocol while its module is read; `protocol()` gives the finished record."""
+
+    def __init__(
+        self,
+        name: str,
+        question: str,
+        *,
+        shared: Mapping[str, Domain],
+        local: Mapping[str, Domain],
+        assumptions: Sequence[Assumption] = (),
+        expected: Mapping[str, str] | None = None,
+        threads: int = 3,
+        source: str = "",
+    ) -> None:
+        self.name, self.question, self.threads, self.source = name, question, threads, source
+        self.shared, self.local = dict(shared), dict(local)
+        self.assumptions, self.expected = tuple(assumptions), dict(expected or {})
+        self.reader = Reader(self.shared, self.local)
+        self._check(self.shared.items(), self.local.items())
+        self.steps: list[StepTerm] = []
+        self.properties: list[PropertyTerm] = []
+        self.variants: list[VariantDescription] = []
+
+    def step(
+        self, actor: str = "thread", fair: str | None = "weak", choose: Mapping[str, Any] | None = None
+    ) -> Callable[[_Function], _Function]:
+        """Decorates a step `f(shared, thread.., choice..)`.
+
+        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `fair` is "weak" (continuously enabled:
+        taken), "strong" (again and again enabled: taken) or None (may never be taken), for each thread by itself.
+        `choose` maps a parameter to its number of values; every value is a transition of its own.
+        """
+
+        def register(function: _Function) -> _Function:
+            self.steps.append(self.reader.step(function, function.__name__, actor, _fair(fair), choose or {}))
+            return function
+
+        return register
+
+    def always(self, function: _Function) -> _Function:
+        """Decorates an invariant: holds in every reachable state, for every thread."""
+        return self._property(function, "always")
+
+    def precondition(self, step: Callable[..., Any]) -> Callable[[_Function], _Function]:
+        """Decorates what holds of the same threads whenever `step` is taken, whatever its guard says.
+
+        Vacuous where the step is never taken.
+        """
+
+        def register(function: _Function) -> _Function:
+            found = self.reader.property(function, function.__name__, "always")
+            if step.__name__ not in {known.name for known in self.steps} or found.premise != TRUE:
+                raise ProtocolError(f"property {function.__name__}: a precondition of a step, without a premise")
+            self.properties.append(replace(found, step=step.__name__))
+            return function
+
+        return register
+
+    def sometimes(self, function: _Function) -> _Function:
+        """Decorates a goal: some reachable state satisfies it, for some thread."""
+        return self._property(function, "sometimes")
+
+    def eventually(self, function: _Function) -> _Function:
+        """Decorates `leads_to(premise, claim)`, judged under the fairness of the steps."""
+        return self._property(function, "eventually")
+
+    def terminal(self, function: _Function) -> _Function:
+        """Decorates the states that may be final; any other state without successors is a deadlock."""
+        term = self.reader.property(function, DEADLOCK, "deadlock")
+        self.properties.append(term)
+        return function
+
+    def variant(
+        self,
+        name: str,
+        question: str,
+        *,
+        constants: Mapping[str, int | bool] | None = None,
+        drop: Sequence[str] = (),
+        refutes: Sequence[str] = (),
+        expected: Mapping[str, str] | None = None,
+        moot: Sequence[str] = (),
+        shared: Mapping[str, Domain] | None = None,
+        local: Mapping[str, Domain] | None = None,
+        threads: int | None = None,
+        source: str = "",
+    ) -> VariantDescription:
+        """Declares a variant; decorate its changed steps with the result's `step`.
+
+        `refutes` names the properties that it refutes; `expected` gives other verdicts.
+        """
+        if unknown := set(drop) - {step.name for step in self.steps}:
+            raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
+        if unknown := set(moot) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
+            raise ProtocolError(f"variant {name} does not ask unknown properties {sorted(unknown)}")
+        verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
+        record = Variant(
+            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(moot),
+            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
+        )  # fmt: skip
+        self._check(record.shared, record.local)
+        self.variants.append(VariantDescription(record, self, self.reader.beside(shared or {}, local or {})))
+        return self.variants[-1]
+
+    def known_wrong(
+        self,
+        *rows: tuple[str, str, Sequence[Parameter], str] | tuple[str, str, Sequence[Parameter], str, str],
+        threads: int | None = None,
+    ) -> None:
+        """Declares variants by a table: name, question, flags that are turned, properties refuted, and a source."""
+        for name, question, flags, refuted, *source in rows:
+            turned = {flag.name: not flag.default for flag in flags}
+            wrong = refuted.split()
+            self.variant(name, question, constants=turned, refutes=wrong, threads=threads, source="".join(source))
+
+    def protocol(self) -> Protocol:
+        """The finished record."""
+        properties = list(self.properties)
+        if not any(prop.name == DEADLOCK for prop in properties):
+            properties.append(PropertyTerm(DEADLOCK, "deadlock", (), TRUE, FALSE))
+        return Protocol(
+            self.name,
+            self.question,
+            tuple(self.shared.items()),
+            tuple(self.local.items()),
+            tuple((name, value.default) for name, value in sorted(self.reader.parameters.items())),
+            tuple(self.steps),
+            tuple(properties),
+            self.assumptions,
+            tuple(replace(item.variant, steps=tuple(item.steps)) for item in self.variants),
+            tuple(self.expected.items()),
+            self.threads,
+            source=self.source,
+        )
+
+    def _check(self, shared: Iterable[tuple[str, Domain]], local: Iterable[tuple[str, Domain]]) -> None:
+        """Raises ProtocolError for a variable that is not finite; the parameters in domains become the protocol's."""
+        for is_shared, variables in ((True, shared), (False, local)):
+            for variable, domain in variables:
+                _check_variable(variable, domain, is_shared)
+                for size in _sizes(domain):
+                    self.reader.parameter(size)
+
+    def _property(self, function: _Function, kind: str) -> _Function:
+        self.properties.append(self.reader.property(function, function.__name__, kind))
+        return function
+
+
+def _fair(fair: str | None) -> str | None:
+    if fair not in ("weak", "strong", None):
+        raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
+    return fair
+
+
+def _check_variable(name: str, domain: Domain, shared: bool) -> None:
+    if not name.isidentifier():
+        raise ProtocolError(f"variable name {name!r} is not an identifier")
+    if not isinstance(domain, Bounded | Enum | Bool | ThreadId | Array):
+        raise ProtocolError(f"variable {name} is unbounded: expected a finite domain, got {domain!r}")
+    scalar = domain.element if isinstance(domain, Array) else domain
+    if shared and not isinstance(scalar, ThreadId) and scalar.first is not None:
+        raise ProtocolError(f"variable {name} is shared: `first` belongs to per-thread variables")
+
+
+def _sizes(domain: Domain) -> list[Parameter]:
+    """The parameters in a domain."""
+    scalar = domain.element if isinstance(domain, Array) else domain
+    found: list[int | Size | None] = [domain.length] if isinstance(domain, Array) else []
+    if isinstance(scalar, Bounded):
+        found += [scalar.lo, scalar.hi, scalar.initial, scalar.first]
+    return [size.origin for size in found if isinstance(size, Size)]

@@ -1,0 +1,160 @@
+"""The plans of a scheme against how the running kernel runs the same bytes: refused, stepped, emulated, called.
+
+Decides of an encoding whether its plan is what the kernel does: the errno of a refusal, the way of the first hit and of
+the next, and the 16 bytes that are put into the slot.  Says nothing about what the program sees.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from verify.claim.probes import probe
+from verify.live.kernel.child import HLT
+from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
+from verify.live.kernel.handling import Manner, SlotUnreadable, Way, manners
+from verify.live.kernel.registration import Mapped, map_executable
+from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.plan import Emulate, Plan, Refuse, Scheme, Step
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.isa.ranges import OpcodeRange, parsed
+
+BEHIND: Final = bytes((HLT,)) * 16                # what stands behind the instruction where the kernel runs it
+EACH: Final = 3                                   # encodings of a kind of plan
+IN_64_BITS: Final = "analysed-as-64-bit"
+STEP: Final = 13                                  # of the headers
+Kind = tuple[object, ...]
+
+
+def kind_of(plan: Plan) -> Kind:
+    """What a plan does, whatever the bytes are: the same kinds are the same code path in the kernel."""
+    match plan:
+        case Refuse(reason, errno):
+            return "refuse", reason, errno
+        case Emulate(effect, length, optimised, stepped_first):
+            details = (getattr(effect, "condition", None), getattr(effect, "register", None))
+            return "emulate", type(effect).__name__, *details, optimised, stepped_first, length
+        case Step():
+            changed = tuple((i, b.keep) for i, b in enumerate(plan.slot) if (b.keep, b.bits) != (0xFF, 0))
+            return "step", tuple(sorted(f.name for f in plan.fixups)), plan.scratch, changed, plan.length
+        case _:
+            return (type(plan).__name__,)
+
+
+PREFIXES: Final = ("", "66", "f2", "f3", "67", "64", "48", "41", "44", "4f", "2e", "f0", "6648", "4848", "66f2f36764")
+MAPS: Final = ("", "0f", "0f38", "0f3a", "c5f8", "c5c9", "c4e271", "c4c27d", "8fe978", "62f17c48", "d500", "d580")
+BYTES_BEHIND: Final = ("c1", "05", "35", "3d", "15", "2d", "04", "4400", "8000000000")
+
+
+def headers() -> Iterator[bytes]:
+    """Every opcode of the maps, behind some prefixes and before some ModRM bytes, then zeros: 16 bytes each."""
+    for prefix, table, behind in itertools.product(PREFIXES, MAPS, BYTES_BEHIND):
+        for opcode in range(256):
+            yield (bytes.fromhex(prefix + table) + bytes((opcode,)) + bytes.fromhex(behind)).ljust(16, b"\0")
+
+
+def cut(data: bytes, scheme: Scheme) -> bytes:
+    """The bytes of what the scheme's decoder sees; the first eight where it refuses them."""
+    return data[: getattr(scheme.plan(data), "length", 8)]
+
+
+def samples(encodings: Iterable[bytes], scheme: Scheme, cpu: Cpu, each: int = EACH) -> Iterator[bytes]:
+    """The first few encodings of every kind of plan, as they came."""
+    seen: Counter[Kind] = Counter()
+    for data in encodings:
+        kind = kind_of(scheme.plan(data + BEHIND))
+        if seen[kind] < each:
+            seen[kind] += 1
+            yield data
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoding as it was run: its kind of plan, what the plan says of how it is run, and what was seen."""
+
+    encoding: str
+    kind: Kind
+    said: str
+    seen: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the kernel does what the plan says."""
+        return self.said == self.seen
+
+
+def said_of(encoding: bytes, origin: int, scheme: Scheme, cpu: Cpu) -> Manner:
+    """How a plan says that the kernel runs an encoding."""
+    p = probe(encoding, scheme, cpu, BEHIND)
+    match p.plan:
+        case Refuse(_, errno):
+            return Manner(encoding, origin, errno, (), None)
+        case Emulate(_, _, optimised, stepped_first):
+            first = Way.STEPPED if stepped_first else Way.EMULATED
+            ways = first, Way.CALLED if optimised else first
+            return Manner(encoding, origin, 0, ways, p.data[:16] if stepped_first else None)
+        case _:
+            return Manner(encoding, origin, 0, (Way.STEPPED, Way.STEPPED), p.copy_bytes)
+
+
+def rows(
+    encodings: Sequence[bytes], scheme: Scheme, cpu: Cpu, mapped: Mapped = map_executable
+) -> Iterator[Row]:
+    """Plan and kernel side by side, in order; `mapped`: for which mapping the kernel analyses the encodings.
+
+    Raises SlotUnreadable, OSError.
+    """
+    for seen in manners(encodings, mapped):
+        said = said_of(seen.encoding, seen.origin, scheme, cpu)
+        yield Row(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
+
+
+def compared_ways(
+    ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu, step: int = STEP, mapped: Mapped = map_executable
+) -> list[Row]:
+    """`rows` of samples of every kind of plan whose forms lie in the ranges.  Raises SlotUnreadable, OSError."""
+    encodings = (cut(d, scheme) for d in itertools.islice(headers(), 0, None, step))
+    asked = encodings if ranges == (parsed("all"),) else (d for d in encodings if _lies_in(d, ranges, cpu))
+    return list(rows(list(samples(asked, scheme, cpu)), scheme, cpu, mapped))
+
+
+def compared_ways_in_32_bits(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> list[Row] | str:
+    """The same where a 32-bit process has the file mapped first; or why that cannot be seen here."""
+    other = scheme.under(ASSUMPTIONS - {IN_64_BITS})
+    if other is scheme:
+        return f"{scheme.name} has no other plan for a 32-bit program's bytes"
+    try:
+        return compared_ways(ranges, other, cpu, 3 * STEP, mapped_in_32_bits)
+    except CompatUnavailable as error:
+        return str(error)
+
+
+def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
+    decoded = decode(data, cpu)
+    return isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges)
+
+
+def document(found: Sequence[Row] | str) -> dict[str, Any]:
+    """The comparison for JSON; or why there is none."""
+    if isinstance(found, str):
+        return {"compared": 0, "kinds": 0, "disagreements": [], "reason": found}
+    wrong = sorted((r.encoding, r.said, r.seen) for r in found if not r.agrees)
+    return {"compared": len(found), "kinds": len({r.kind for r in found}), "disagreements": [list(r) for r in wrong]}
+
+
+def documents(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> dict[str, dict[str, Any]]:
+    """Both comparisons by name: as a 64-bit program's bytes are analysed, and as a 32-bit program's."""
+    asked = {"ways": compared_ways, "ways_in_32_bits": compared_ways_in_32_bits}
+    return {name: document(_seen(partial(compare, ranges, scheme, cpu))) for name, compare in asked.items()}
+
+
+def _seen(compare: Callable[[], list[Row] | str]) -> list[Row] | str:
+    try:
+        return compare()
+    except SlotUnreadable as error:
+        return str(error)

@@ -1,0 +1,325 @@
+"""The running kernel against the scheme's model: does the model predict what the kernel does with each encoding?
+
+Decides of an encoding: is the refusal predicted, is identity predicted, is the deviation predicted, and is it in each
+state that was run (`confirm_states`). What the judge's states cannot show (`UNSEEN`) is left out: an encoding refuted
+on that alone is predicted identical.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from verify.claim.verdicts import Verdict
+from verify.confirm.predictions import Apart, States
+from verify.judge.encoding import Judge, Judgement
+from verify.live.capabilities import VENDORS
+from verify.live.kernel.corpus import registration_corpus, unique
+from verify.live.kernel.judge import Comparison, Deviation, KernelJudge
+from verify.live.kernel.placement import PLACEMENTS, unavailable
+from verify.live.needs import absent, lacks
+from verify.live.results import keep, processor
+from verify.models.schemes.plan import Emulate, Step
+from verify.models.schemes.registry import SCHEMES
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.isa.ranges import OpcodeRange
+from verify.workers.pool import Lost, dealt
+
+TASK: Final = 10000  # encodings of the corpus, of which most are wanted
+SCHEME: Final = "linux-uprobes-6.18"
+ELSEWHERE: Final = "deviates in other states"  # than those in which the encoding was run
+UNDEFINED: Final = "#UD in place, whatever CPUID says"
+UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
+    "shadow-stack": "no shadow stack here",
+    "containment": "what follows in a slot does the same there, or is hlt, which stops the program in both places",
+    "hits": "of a gather or scatter: needs a page that the kernel maps at a later element, with TF set",
+}
+
+
+WITH_CODE_BEHIND: Final = frozenset(p.name for p in PLACEMENTS if p.tail)
+BEFORE: Final = frozenset({6, 13})  # trap numbers that a child's earlier stops leave: of its handler's ud2, of hlt
+
+
+def machine_cpu() -> Cpu:
+    """The vendor whose decoder this machine has; Intel's where it is not known."""
+    return VENDORS.get(processor().split()[0], Cpu.INTEL)
+
+
+def predicted(judgement: Judgement) -> str | None:
+    """refused, identical, deviates, or None where the model says nothing (no instruction, unknown)."""
+    if judgement.verdict is Verdict.REFUSED:
+        return "refused"
+    if judgement.verdict is Verdict.PROVED:
+        return "identical"
+    if judgement.verdict is Verdict.REFUTED:
+        return "deviates" if any(is_visible(judgement, d.observable) for d in judgement.deviations) else "identical"
+    return None
+
+
+def is_visible(judgement: Judgement, observable: str) -> bool:
+    """Whether a deviation on the observable would show in the judge's states, in which all data pages are present."""
+    decoded = judgement.probe.decoded
+    gathers = isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
+    return observable not in UNSEEN or (observable == "hits" and not gathers)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
+
+    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames;
+    `states`: how many were predicted one by one, `apart` those of them in which the kernel did something else.
+    """
+
+    encoding: str
+    said: str  # nothing: the model says nothing
+    seen: str
+    where: str
+    comparison: Comparison
+    assumed: tuple[str, ...] = ()
+    frame: str = ""
+    states: int = 0
+    apart: tuple[Apart, ...] = ()
+
+
+class Predictor:
+    """What the model predicts of encodings; a state that breaks an assumption is predicted without it."""
+
+    def __init__(self, judge: Judge, cpu: Cpu) -> None:
+        self._judge, self._cpu = judge, cpu
+        self._others: dict[str, Judge] = {}
+        self._states = States(judge.assumptions)
+
+    def row(self, comparison: Comparison) -> Row:
+        """The row of one encoding."""
+        judgement = self._judge.judgement(comparison.encoding, self._cpu)
+        refuted = frozenset(d.observable for d in judgement.deviations)
+        rows = [(d, self._reason(d, comparison, refuted)) for d in (*comparison.deviations, *comparison.assumed)]
+        deviations = [d for d, reason in rows if not reason]
+        where = ",".join(dict.fromkeys(d.difference.observable for d in deviations)) or ",".join(sorted(refuted))
+        said = predicted(judgement) or "nothing"
+        if deviations and all(_is_predicted(d, refuted, _together(d, comparison)) for d in deviations):
+            said = "deviates"  # also where the judge's states hardly ever show it
+        seen = "refused" if comparison.errno else "deviates" if deviations else "identical"
+        assumed = tuple(sorted({reason for _, reason in rows if reason}))
+        frame = _wrong_frame(judgement, comparison)
+        states, apart = self._one_by_one(judgement, comparison)
+        if (said, seen) == ("deviates", "identical") and states and not self._somewhere(comparison):
+            said = ELSEWHERE
+        bare = replace(comparison, shown=())
+        return Row(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
+
+    def _somewhere(self, comparison: Comparison) -> bool:
+        """Whether anything is predicted to deviate in one of the states that it was run in."""
+        shown = ((self._judge.judgement(s.encoding, self._cpu), s) for s in comparison.shown)
+        return any(self._states.deviating(judgement, s).observables for judgement, s in shown)
+
+    def _one_by_one(self, judgement: Judgement, comparison: Comparison) -> tuple[int, tuple[Apart, ...]]:
+        """The states that the assumptions allow, predicted each for itself where the model says something."""
+        shown = [s for s in comparison.shown if not s.state.breaks]
+        if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
+            return 0, ()  # what is optimised deviates from the second hit on
+        own = {comparison.encoding: judgement}
+        for s in shown:
+            if s.encoding not in own:  # where it stands elsewhere
+                own[s.encoding] = self._judge.judgement(s.encoding, self._cpu)
+        return len(shown), tuple(a for s in shown if (a := self._states.apart(own[s.encoding], s)) is not None)
+
+    def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
+        """The assumption that leaves a deviation out, or nothing."""
+        if d.difference.assumption:
+            return d.difference.assumption if d.difference.assumption in self._judge.assumptions else ""
+        together = _together(d, comparison)
+        if _is_predicted(d, refuted, together):
+            return ""
+        broken = (a for a in sorted(d.breaks) if _is_predicted(d, self._refuted_without(a, comparison), together))
+        return next(broken, "")
+
+    def _refuted_without(self, assumption: str, comparison: Comparison) -> frozenset[str]:
+        """The observables that are refuted where an assumption does not hold."""
+        if assumption not in self._others:
+            judge = self._judge
+            self._others[assumption] = Judge(judge.scheme, judge.assumptions - {assumption}, judge.decisions)
+        found = self._others[assumption].judgement(comparison.encoding, self._cpu)
+        return frozenset(d.observable for d in found.deviations)
+
+
+def _together(d: Deviation, comparison: Comparison) -> frozenset[str]:
+    """The observables that deviate in the same run."""
+    rows = (o for o in comparison.deviations if (o.state, o.hit, o.kind) == (d.state, d.hit, d.kind))
+    return frozenset(o.difference.observable for o in rows)
+
+
+def _is_predicted(d: Deviation, refuted: frozenset[str], together: frozenset[str]) -> bool:
+    """Whether the deviation is one of the refuted observables, or what follows from one.
+
+    Where only one side faults, nothing else is said of the run; code behind an instruction shows where it ran.
+    """
+    if d.difference.observable in refuted or "fault" in refuted & together:
+        return True
+    return "containment" in refuted and d.kind in WITH_CODE_BEHIND
+
+
+def _wrong_frame(judgement: Judgement, comparison: Comparison) -> str:
+    """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
+    stale = isinstance(judgement.probe.plan, Step | Emulate)
+    for plain, probed in comparison.frames:
+        if plain not in BEFORE and (plain != probed) != stale:
+            return f"trap number {plain} without, {probed} with the probe, {'stale' if stale else 'its own'} expected"
+    return ""
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Counts of predictions, what disagreed, and what the kernel showed."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
+    disagreements: list[Row] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
+    lost: list[str] = field(default_factory=list)  # why encodings have no row
+    runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
+    deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
+    assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
+    frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
+    states: int = 0  # predicted one by one
+    apart: list[Apart] = field(default_factory=list)  # those in which the kernel did something else
+
+    def take(self, found: Row) -> None:
+        """Counts one encoding."""
+        comparison = found.comparison
+        self.counts[found.said, found.seen] += 1
+        self.comparisons.append(comparison)
+        self.runs.update(dict(comparison.runs))
+        self.deviating.update({d.kind for d in comparison.deviations})
+        self.assumed.update(found.assumed)
+        self.states += found.states
+        self.apart += found.apart
+        self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
+        elsewhere = (found.said, found.seen) == (ELSEWHERE, "identical")
+        if (found.said not in {"nothing", found.seen} and not elsewhere) or found.frame:
+            self.disagreements.append(found)
+
+    @property
+    def judged(self) -> int:
+        """Encodings of which the model says something."""
+        return sum(n for (said, _), n in self.counts.items() if said != "nothing")
+
+    @property
+    def unsound(self) -> list[str]:
+        """Encodings that the model calls identical and the kernel shows to deviate: the worst defect."""
+        return sorted(r.encoding for r in self.disagreements if (r.said, r.seen) == ("identical", "deviates"))
+
+    def document(self) -> dict[str, Any]:
+        """Counts for JSON."""
+        share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
+        rows = sorted((r.encoding, r.said, r.seen, _first(r)) for r in self.disagreements)
+        kinds = {k: {"runs": n, "deviating": self.deviating[k]} for k, n in sorted(self.runs.items())}
+        return {
+            "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
+            "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
+            "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
+            "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
+            "one_by_one": self.states, "apart": [list(astuple(a)) for a in self.apart],
+            "not_run": unavailable(), "skipped": dict(self.skipped.most_common()),
+            "lost": self.lost, "disagreements": [list(r) for r in rows],
+        }  # fmt: skip
+
+
+def _first(row: Row) -> str:
+    """Where the first deviation of a row was seen, in words."""
+    shown = [d for d in (*row.comparison.deviations, *row.comparison.assumed)
+             if d.difference.observable in row.where.split(",")]
+    state = f" in state {shown[0].state!r}, hit {shown[0].hit}: {shown[0].difference.detail}" if shown else ""
+    return (row.frame + " " if row.frame else "") + row.where + state
+
+
+def kept(document: dict[str, Any], folder: Path) -> Path:
+    """Writes a document of `Agreement`, a disagreement a line; the file's path."""
+    return keep("predictions", {"kernel": platform.release(), **document}, folder, "disagreements")
+
+
+def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> Iterator[bytes]:
+    """The encodings whose form lies in one of the ranges."""
+    for data in encodings:
+        decoded = decode(data, cpu)
+        if isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges):
+            yield data
+
+
+Answer = tuple[list[Row], Counter[str]]
+
+
+@contextmanager
+def _judge(ranges: tuple[OpcodeRange, ...], judge: Judge) -> Iterator[Callable[[tuple[bytes, ...]], Answer]]:
+    """What a worker answers with: the rows of those encodings that are wanted, and why there are no others."""
+    cpu = machine_cpu()
+    gc.freeze()  # what the parent has made stays
+    with KernelJudge() as kernel:
+        predictor = Predictor(judge, cpu)
+
+        def rows(encodings: tuple[bytes, ...]) -> Answer:
+            here, skipped = present(wanted(encodings, ranges, cpu))
+            known = list(kernel.valid(iter(here)))
+            skipped[UNDEFINED] = len(here) - len(known)
+            return [predictor.row(c) for c in kernel.compare(iter(known)) if c.valid], skipped
+
+        yield rows
+
+
+def present(encodings: Iterable[bytes]) -> tuple[list[bytes], Counter[str]]:
+    """The encodings whose features the processor has; of the others how many, by reason."""
+    here: list[bytes] = []
+    skipped: Counter[str] = Counter()
+    for data in encodings:
+        if names := absent(data):
+            skipped[lacks(names)] += 1
+        else:
+            here.append(data)
+    return here, skipped
+
+
+def sampled(encodings: Iterable[bytes], step: float) -> Iterator[bytes]:
+    """One in `step` encodings (1 or more, not only whole numbers), the first one among them."""
+    return (e for i, e in enumerate(encodings) if i % step < 1)
+
+
+def _tasks(step: float, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
+    begun, encodings = time.monotonic(), unique(sampled(registration_corpus(), step))
+    while task := tuple(islice(encodings, TASK)):
+        if seconds is not None and time.monotonic() - begun > seconds:
+            return
+        yield task
+
+
+def compared(
+    ranges: tuple[OpcodeRange, ...], step: float, jobs: int = 1, judge: Judge | None = None,
+    seconds: float | None = None,
+) -> Generator[Agreement, None, None]:
+    """One in `step` encodings of the corpus, run for real and predicted; raises UprobesUnavailable.
+
+    `jobs` processes share the work, each with probes on files of its own; the agreement so far after each task.
+    """
+    agreement = Agreement()
+    with KernelJudge():
+        pass
+    begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
+    with closing(dealt(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
+        for task, answer in answers:
+            if isinstance(answer, Lost):
+                agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")
+                continue
+            for found in answer[0]:
+                agreement.take(found)
+            agreement.skipped += answer[1]
+            yield agreement

@@ -1,0 +1,253 @@
+"""Which assumptions a verdict rests on: those without which an observable that is proved is proved no more.
+
+Decided for classes of encodings: the class's goals are built again with one assumption dropped, and those that became
+other terms are decided.  What an assumption cannot reach is left out by a rule beside its name; a test compares the
+rules with building everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import Final, cast
+
+from verify.claim.conditions import Problem, problem
+from verify.claim.copies import is_plain_copy
+from verify.claim.obligations import Builder, Sides, compared, obligation, sides
+from verify.claim.probes import Probe, plan_key, undefined_without
+from verify.claim.verdicts import SEED, Witness
+from verify.models.schemes.behaviour import Behaviour, fetched, restartable
+from verify.models.schemes.handling import SHOWN
+from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
+from verify.models.x86.isa.decode import Decoded
+from verify.models.x86.isa.forms import Addressing
+from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State
+from verify.models.x86.semantics.shadow_stack import SEMANTICS as SHADOW
+from verify.models.x86.semantics.transactions import ACTIVE
+from verify.smt.candidates import candidates
+from verify.smt.canonical import canonical
+from verify.smt.decisions import is_proved, question, world_of
+from verify.terms import Term, load, postorder
+
+STATES: Final = 12  # in which it is looked whether the instruction completes or faults
+
+
+def _stores(p: Probe) -> bool:
+    """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
+    if isinstance(p.plan, Step):
+        return bool(p.plan.fixups & {Fixup.CALL, Fixup.RETURN_ADDRESS}) or p.relation == "concrete"
+    return isinstance(p.plan, Emulate) and (p.plan.optimised or isinstance(p.plan.effect, Call | Push))
+
+
+def _branches(p: Probe) -> bool:
+    return isinstance(p.plan, Emulate) and getattr(p.plan.effect, "displacement", None) is not None
+
+
+def _shadows(p: Probe) -> bool:
+    """Whether the instruction may look at the shadow stack."""
+    if not isinstance(p.decoded, Decoded) or p.relation == "concrete":
+        return True
+    opcode = p.decoded.form.opcode
+    return opcode.flow_control != "NEXT" or opcode.mnemonic in SHADOW
+
+
+def _accesses(p: Probe) -> bool:
+    """Whether the instruction may access memory."""
+    if not isinstance(p.decoded, Decoded) or p.relation == "concrete":
+        return True
+    form = p.decoded.form
+    implicit = form.opcode.is_string or form.opcode.is_stack or bool(form.opcode.implicit_memory)
+    return form.addressing in {Addressing.MEM, Addressing.RIP} or implicit or form.opcode.flow_control != "NEXT"
+
+
+def _lacks_features(p: Probe) -> bool:
+    """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
+    return bool(undefined_without(p)) or p.relation == "concrete"
+
+
+REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
+    "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
+    "code-not-read": _accesses, "features-present": _lacks_features,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A class's obligations under the assumptions, and what is proved of them."""
+
+    material: Problem
+    state: State
+    pair: Sides
+    goals: Mapping[str, Term]
+    proved: frozenset[str]
+
+
+class Dependence:
+    """What verdicts rest on under the builder's assumptions; what is decided without one of them is kept."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder, self.assumptions = builder, builder.assumptions
+        self._decided: dict[str, bool] = {}
+        self._known: dict[tuple[object, ...], dict[str, bool]] = {}
+        self._other_plans: dict[tuple[object, ...], bool] = {}
+        self._plain_copies: dict[tuple[object, ...], bool] = {}
+
+    def of(self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]) -> frozenset[str]:
+        """Those of the named assumptions without which a proved observable of the probe's class is not proved."""
+        if isinstance(p.plan, Refuse | InPlace):
+            return frozenset()
+        replanned = self.replanned(p, names, proved)
+        names = names - {n for n, _ in p.scheme.otherwise} - p.scheme.holds
+        known = self._known.setdefault(p.shared_key, {})
+        asked = [n for n in sorted(names) if n not in known and REACH.get(n, _always)(p)]
+        if asked:
+            built = self._built(p, proved(p))
+            may = _outcomes(built)
+            for name in asked:
+                evident = _evident(name, built, may)
+                known[name] = self._falls(name, p, built) if evident is None else evident
+        return frozenset(n for n in names if known.get(n)) | replanned
+
+    def replanned(
+        self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]
+    ) -> frozenset[str]:
+        """Those without which the scheme plans otherwise, and a proved observable is not proved any more.
+
+        Encodings of one class may be planned differently then.
+        """
+        if isinstance(p.plan, Refuse | InPlace):
+            return frozenset()
+        return frozenset(n for n, plan in p.scheme.otherwise if n in names and self._replanned(n, plan, p, proved))
+
+    def _replanned(
+        self, name: str, plan: Callable[[bytes], Plan], p: Probe, proved: Callable[[Probe], frozenset[str]]
+    ) -> bool:
+        found = plan(p.data)
+        if found is p.plan or isinstance(found, Refuse):
+            return False
+        if p.key[0] == "concrete" or not (isinstance(found, Step) and is_plain_copy(found)):
+            return self._falls_replanned(name, found, p, proved)
+        other = plan_key(found, cast(Decoded, p.decoded))  # with a plain copy the rest of its key is the probe's own
+        known = self._plain_copies.get((name, p.key, other))
+        if known is None:
+            known = self._plain_copies[name, p.key, other] = self._falls_replanned(name, found, p, proved)
+        return known
+
+    def _falls_replanned(
+        self, name: str, plan: Plan, p: Probe, proved: Callable[[Probe], frozenset[str]]
+    ) -> bool:
+        other = replace(p, plan=plan)
+        if plan == p.plan or other.key == p.key:
+            return False
+        case = name, p.shared_key, other.shared_key
+        if case not in self._other_plans:
+            self._other_plans[case] = self._falls(name, other, self._built(p, proved(p)))
+        return self._other_plans[case]
+
+    def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
+        built = self.builder.built(p)
+        return _Built(built.material, built.state, built.pair, built.goals, proved)
+
+    def _falls(self, name: str, p: Probe, built: _Built) -> bool:
+        """Whether a proved observable is not proved without the assumption: built again and decided."""
+        rest = self.assumptions - {name}
+        other = problem(p, rest)
+        found = compared(other, _without(name, p, other, built))
+        same_premises = other.premises == built.material.premises
+        for observable in OBSERVABLES:
+            goal, before = found[observable], built.goals[observable]
+            if observable not in built.proved or goal.value == 1:
+                continue
+            asked = obligation(observable, goal, other, rest)
+            unchanged = goal is before and same_premises
+            if unchanged and asked.premises == obligation(observable, goal, other, self.assumptions).premises:
+                continue
+            if not is_proved(asked, self._decided):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _May:
+    """What some state was seen to do: the instruction completes, it faults."""
+
+    complete: bool
+    fault: bool
+
+
+def _outcomes(built: _Built) -> _May:
+    """By evaluation of the fault vector in a few states; nothing where the vector depends on what is asked about."""
+    vector = built.pair[0].vector
+    if vector.value is not None:
+        return _May(vector.value == NO_FAULT, vector.value != NO_FAULT)
+    if any(t is built.state.tf or (t.op == "uf" and t.params[0] == ACTIVE) for t in postorder((vector,))):
+        return _May(False, False)
+    text = canonical((vector, *built.material.premises))
+    asked, seen = question(text), set[bool]()
+    for witness in islice(candidates(text, Witness((), (), SEED), {}), STATES):
+        value, *premises = asked.evaluator(asked.environment(witness), world_of(witness))
+        if all(premises):
+            seen.add(value == NO_FAULT)
+        if len(seen) == 2:
+            break
+    return _May(True in seen, False in seen)
+
+
+def _evident(name: str, built: _Built, may: _May) -> bool | None:
+    """What is plain without deciding anything; None where it is not.
+
+    The trap flag, the remembered trap number, the fetch, and whether a transaction is active are independent of
+    whether the instruction faults.
+    """
+    here, there = built.pair
+    proved = built.proved
+    match name:
+        case "trap-siginfo":
+            if here.trap.value == 0 and there.trap.value == 0:
+                return False
+            return True if "trap" in proved and may.complete and built.state.tf in {here.trap, there.trap} else None
+        case "fault-frame":
+            if here.vector.value == NO_FAULT or "fault" not in proved:
+                return False
+            return True if may.fault else None
+        case "code-mapped":
+            return True if "fault" in proved else None
+        case "not-restartable":
+            return True if "next-ip" in proved and may.complete else None
+        case "no-transaction":
+            return True if "hits" in proved and may.complete else None
+        case "null-selectors":
+            return True if "segment-bases" in proved and may.complete else None
+        case "in-use-not-read":
+            return None if _reads_other(here, built.state) else False
+        case "code-not-read":
+            plain = any(_is_plain_read(a, built.state) for a in here.accesses)
+            return True if "memory-values" in proved and may.complete and plain else None
+    return None
+
+
+def _reads_other(here: Behaviour, before: State) -> bool:
+    """Whether the rest of what XSAVE manages shows in anything but itself."""
+    written = [getattr(here.state, f.name) for f in fields(State)] + [here.vector, *(a.value for a in here.accesses)]
+    return any(t is before.other for t in postorder([t for t in written if t is not before.other]))
+
+
+def _is_plain_read(a: Access, state: State) -> bool:
+    return a.kind == "r" and a.condition.value == 1 and a.value is load(state.memory, a.address, a.size)
+
+
+def _always(_: Probe) -> bool:
+    return True
+
+
+def _without(name: str, p: Probe, material: Problem, built: _Built) -> Sides:
+    """Both behaviours with the assumption dropped: what is shown otherwise alone, or everything built again."""
+    here, there = built.pair
+    if name in SHOWN:
+        return here, SHOWN[name](there, built.state)
+    if name == "code-mapped":
+        return fetched(here, material.site, built.state), there
+    if name == "not-restartable":
+        return restartable(here, built.state), there
+    return sides(p, material)[1]

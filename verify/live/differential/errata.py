@@ -1,0 +1,78 @@
+"""Rows of the differential run: what is never executed, what no second run repeats, known processor differences.
+
+Each row has its reason or source beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from verify.models.x86.isa.corrections import overlay
+from verify.models.x86.isa.decode import Decoded
+from verify.models.x86.isa.forms import Opcode
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Mnemonics that are not executed, and why."""
+
+    mnemonics: str
+    reason: str
+
+
+SKIPPED: Final = (
+    Skipped("syscall sysenter", "enters the kernel with random arguments"),
+    Skipped("vmcall vmmcall vmgexit vmfunc", "asks the hypervisor of the machine"),
+    Skipped("enclu encls enclv", "enters an enclave"),
+)
+SYSTEM_CALL: Final = b"\xcd\x80"  # int 80h, which enters the kernel with random arguments
+HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdir64b", "enqcmd", "enqcmds", "xlatb"})
+# Answers that change from run to run, by the overlay's names, and mnemonics whose answer the kernel may change.
+UNREPEATABLE: Final = frozenset({"tsc", "random", "pmc", "cpuid", "tsc_aux"})
+UNREPEATABLE_MNEMONICS: Final = frozenset({"rdpru"})
+SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an interrupt at the latest, or intercepted
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A known difference between processors and the manual that the semantics follow."""
+
+    mnemonic: str
+    component: str
+    vendor: str
+    text: str
+    source: str
+
+
+KNOWN: Final[tuple[Known, ...]] = (
+    Known("int1", "trap", "AuthenticAMD", "ip stays at INT1",
+          "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
+          "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
+)  # fmt: skip
+
+
+def skip_reason(opcode: Opcode) -> str | None:
+    """Why an opcode is not executed, or None."""
+    for row in SKIPPED:
+        if opcode.mnemonic in row.mnemonics.split():
+            return row.reason
+    return None
+
+
+def is_system_call(decoded: Decoded) -> bool:
+    """Whether one encoding of an opcode that is executed must not be."""
+    return decoded.data.endswith(SYSTEM_CALL) and decoded.form.opcode.mnemonic == "int"
+
+
+def is_repeatable(opcode: Opcode) -> bool:
+    """Whether the same inputs give the same outputs in a second run."""
+    return not overlay(opcode).reads & UNREPEATABLE and opcode.mnemonic not in UNREPEATABLE_MNEMONICS
+
+
+def known(mnemonic: str, component: str, vendor: str) -> Known | None:
+    """The row that explains a difference, or None."""
+    for row in KNOWN:
+        if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):
+            return row
+    return None

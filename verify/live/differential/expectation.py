@@ -1,0 +1,106 @@
+"""What one trial is expected to show, from a class's prediction; repeated instructions followed to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from verify.live.differential.prediction import ALWAYS, WORLDS, Prediction, Registers
+from verify.models.x86.machine import NO_FAULT
+
+ITERATIONS: Final = 40  # of a repeated string instruction; longer ones are not predicted
+FIRST: Final = len(ALWAYS)  # where the values of changed components begin
+
+
+class Expected(NamedTuple):
+    """The predictions of one trial: values of each world, the environment of the last iteration."""
+
+    model: Prediction
+    worlds: tuple[tuple[Any, ...], ...]
+    env: Mapping[str, Any]
+    predicted: bool
+    masked: tuple[int, int, int] | None  # address, size in bytes, write: an access of which a mask chooses the bytes
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """What completion leaves, by component, one a world."""
+        names = self.model.changed
+        return [dict(zip(names, w[FIRST : FIRST + len(names)], strict=True)) for w in self.worlds]
+
+    @property
+    def faulted(self) -> list[dict[str, Any]]:
+        """What a fault leaves, by component, one a world."""
+        model = self.model
+        stopped = {n: self.env[n] for n in model.changed} if model.repeats else {}
+        return [{**stopped, **self.left(w)} for w in self.worlds]
+
+    def left(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """Of the values of one world those that a fault leaves, by component."""
+        model = self.model
+        begin = FIRST + len(model.changed)
+        return dict(zip(model.partial, values[begin : begin + len(model.partial)], strict=True))
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """Fault vectors, one a world."""
+        return tuple([w[0] for w in self.worlds])
+
+    @property
+    def errors(self) -> tuple[int, ...]:
+        """Error codes, one a world."""
+        return tuple([w[1] for w in self.worlds])
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """Fault addresses, one a world."""
+        return tuple([w[2] for w in self.worlds])
+
+    @property
+    def ip(self) -> int:
+        """Where control goes."""
+        return int(self.worlds[0][4])
+
+    @property
+    def fault_ip(self) -> int:
+        """The ip of a fault or trap."""
+        return int(self.worlds[0][5])
+
+    def reported_at_ip(self, vector: int) -> set[int]:
+        """Whether the fault is reported at the instruction's own address, in the worlds that have this vector."""
+        return {int(w[6]) for w in self.worlds if w[0] == vector}
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Register numbers and addresses of the model's reads."""
+        return self.worlds[0][FIRST + len(self.model.changed) + len(self.model.partial) :]
+
+
+def expect(model: Prediction, env: dict[str, Any]) -> Expected:
+    """The predictions from an environment; repeated string instructions are followed to their end."""
+    WORLDS[0].masked = None
+    values = model.values(env)
+    for _ in range(ITERATIONS if model.repeats else 0):
+        if not values[3] or values[0] != NO_FAULT:
+            break
+        env = {**env, **dict(zip(model.changed, values[FIRST:], strict=False))}
+        values = model.values(env)
+    worlds = (values, *[model.values(env, w) for w in range(1, model.worlds)])
+    return Expected(model, worlds, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked)
+
+
+def unknown_bits(values: Sequence[int]) -> int:
+    """The bits on which predictions differ."""
+    found = 0
+    for v in values[1:]:
+        found |= v ^ values[0]
+    return found
+
+
+def written(values: Sequence[Any], count: int) -> Iterable[int]:
+    """The registers of a file that some world has written: all where a world knows nothing of it."""
+    found: set[int] = set()
+    for v in values:
+        if not isinstance(v, Registers):
+            return range(count)
+        found |= v.own.keys()
+    return found

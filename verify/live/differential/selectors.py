@@ -1,0 +1,70 @@
+"""Selectors for the forms that load them: far pointers, return frames and popped selectors that a program may use.
+
+Decides nothing about outcomes.  Random words are almost never valid selectors; these are, or nearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify.live.executor.layout import CHUNK
+from verify.models.x86.isa.forms import Form
+
+#: code (64-bit, 32-bit), data, null, CPUNODE; other RPLs; the kernel's, a local and one beyond the table
+SELECTORS: Final = np.array(
+    [0x33, 0x33, 0x33, 0x23, 0x2B, 0x2B, 0, 3, 0x7B, 0x30, 0x32, 0x20, 0x28, 0x10, 0x18, 0x37, 0x2F, 0x83],
+    dtype=np.uint64,
+)
+RETURNS: Final = frozenset({"retf", "iret", "iretd", "iretq"})
+FAR: Final = frozenset({"lfs", "lgs", "lss", "call", "jmp"})
+FLAG_IMAGE: Final = 0x4CD5 | 0x300  # nt of df tf if and the status flags
+NOWHERE: Final = 0x1234_5000  # nothing is mapped there
+
+
+def align_frames(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
+    """Lets most return frames begin at a chunk."""
+    if form.opcode.mnemonic in RETURNS or _pops_selector(form):
+        aligned = states["gprs"][:, 4] & ~np.uint64(CHUNK - 1)
+        states["gprs"][:, 4] = np.where(rng.random(len(states)) < 0.8, aligned, states["gprs"][:, 4])
+
+
+def put_selectors(
+    entries: NDArray[Any], states: NDArray[Any], targets: Sequence[int], form: Form, rng: np.random.Generator
+) -> None:
+    """Writes selectors into the chunks where the form will find them."""
+    trial = entries["trial"].astype(np.int64)
+    top = np.flatnonzero(entries["address"] == states["gprs"][trial, 4])
+    opcode = form.opcode
+    if opcode.mnemonic in RETURNS:
+        _put_frames(entries["chunk"], top, opcode.operand_size // 8, rng)
+    elif _pops_selector(form):
+        _put(entries["chunk"], top, np.zeros(len(top), dtype=np.int64), 2, rng.choice(SELECTORS, len(top)))
+    elif opcode.mnemonic in FAR and (opcode.operand_size // 8 + 2) == opcode.memory_size:
+        place = np.array(targets, dtype=np.uint64)[trial] - entries["address"] + np.uint64(opcode.memory_size - 2)
+        rows = np.flatnonzero(place < CHUNK - 1)
+        _put(entries["chunk"], rows, place[rows].astype(np.int64), 2, rng.choice(SELECTORS, len(rows)))
+
+
+def _pops_selector(form: Form) -> bool:
+    return form.opcode.mnemonic == "pop" and bool({"fs", "gs"} & set(form.opcode.op_kinds))
+
+
+def _put_frames(chunks: NDArray[Any], rows: NDArray[Any], size: int, rng: np.random.Generator) -> None:
+    """Frames of five words: ip (mostly nowhere), cs, flags, rsp, ss."""
+    count = len(rows)
+    ips = np.where(rng.random(count) < 0.7, np.uint64(NOWHERE), rng.integers(0, 1 << 63, count, dtype=np.uint64))
+    flags = rng.integers(0, 1 << 32, count, dtype=np.uint64) & np.uint64(FLAG_IMAGE) | np.uint64(2)
+    words = (ips, rng.choice(SELECTORS, count), flags, rng.integers(0, 1 << 63, count, dtype=np.uint64),
+             np.where(rng.random(count) < 0.7, np.uint64(0x2B), rng.choice(SELECTORS, count)))  # fmt: skip
+    for n, word in enumerate(words):
+        _put(chunks, rows, np.full(count, n * size), size, word)
+
+
+def _put(chunks: NDArray[Any], rows: NDArray[Any], places: NDArray[Any], size: int, words: NDArray[Any]) -> None:
+    """Writes the low `size` bytes of a word at a place in each row."""
+    for k in range(size):
+        chunks[rows, places + k] = (words >> np.uint64(8 * k)).astype(np.uint8)

@@ -1,0 +1,169 @@
+"""What uprobes of Linux around 3.15 made of the 16 bytes at a 64-bit probe site: almost everything is stepped.
+
+Source: arch/x86/kernel/uprobes.c of the 3.15 cycle (public tree at 014940bad8e4), before branches and pushes were
+emulated.  Differences from 6.18 that decide: a rip-relative operand goes through RCX (modrm.reg 0) or RAX and loses
+its displacement; only REX.B is cleared, so VEX.B and vvvv are not looked at; branches and calls are stepped and the
+return address is moved by origin - slot; of nops only 66* 90 is emulated; three-byte opcodes are refused, since 0f is
+not among the good opcodes; a decoder that fails refuses nothing, it leaves opcode 00, which is good.  Shadow stacks
+did not exist.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from verify.models.schemes.linux import opcode_map_3_15
+from verify.models.schemes.linux.attributes import attributes, opcodes
+from verify.models.schemes.linux.decoder import Decoded, Features, KernelDecoder, legacy_prefixes
+from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
+from verify.models.schemes.plan import (
+    Emulate,
+    Field,
+    Fixup,
+    Nop,
+    Plan,
+    Refuse,
+    Scheme,
+    Scratch,
+    SlotByte,
+    Step,
+    copied,
+)
+
+ENOTSUPP: Final = 524
+COPIED: Final = 16  # bytes, MAX_UINSN_BYTES and MAX_INSN_SIZE
+
+DECODER: Final = KernelDecoder(
+    attributes(
+        {
+            0: opcode_map_3_15.ONE_BYTE,
+            1: opcode_map_3_15.TWO_BYTE,
+            2: opcode_map_3_15.THREE_BYTE_38,
+            3: opcode_map_3_15.THREE_BYTE_3A,
+        },
+        opcode_map_3_15.GROUPS,
+        opcode_map_3_15.PLAIN_GROUPS,
+        {},
+    ),
+    Features(
+        rex2=False,
+        evex=False,
+        xop=False,
+        vex_after_rex=True,
+        invalid64=False,
+        emulate_prefixes=False,
+        strict=False,
+        limit=COPIED,
+    ),
+)
+
+GOOD_ONE_BYTE: Final = frozenset(
+    opcodes(
+        "00-05 08-0d 10-15 18-1d 20-25 28-2d 30-35 38-3d 50-5f 63-65 68-6b 70-81 83-c3 c6-cb d0-d3 d7-e3 e8-eb f2-f3 "
+        "f5-f9 fc-ff"
+    )
+)
+GOOD_TWO_BYTE: Final = frozenset(opcodes("0e-17 19-23 28-2f 31-33 40-77 7e-a5 a8-ad af-b7 b9-cf d1-ef f1-fe"))
+BAD_PREFIXES: Final = frozenset({0x26, 0x2E, 0x36, 0x3E, 0xF0})
+
+_BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
+_BAD_PREFIX: Final = Refuse("ES, CS, SS, DS or LOCK prefix", ENOTSUPP)
+_BAD_OPCODE: Final = Refuse("the opcode is in neither table of good instructions", ENOTSUPP)
+
+RAX, RCX = 0, 1
+
+
+def plan(data: bytes) -> Plan:
+    """The plan for the instruction at the start of `data`, at least 16 bytes (ValueError where shorter)."""
+    if len(data) < COPIED:
+        raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
+    if data[0] == 0xCC:
+        return _BREAKPOINT
+    decoded = DECODER.decode(data[:COPIED] + bytes(COPIED))
+    prefixes = legacy_prefixes(data, 0, COPIED)[0] if decoded is None else decoded.prefixes
+    if not BAD_PREFIXES.isdisjoint(prefixes):
+        return _BAD_PREFIX
+    if decoded is None:
+        return _step(COPIED, frozenset({Fixup.IP}), None)
+    if decoded.opcode1 not in GOOD_ONE_BYTE and not (decoded.opcode_size == 2 and decoded.opcode2 in GOOD_TWO_BYTE):
+        return _BAD_OPCODE
+    return _nop(data) or step(data, decoded)
+
+
+def _nop(data: bytes) -> Emulate | None:
+    """__skip_sstep: 66* 90 within 16 bytes, read from the bytes themselves."""
+    count = 0
+    while count < COPIED and data[count] == 0x66:
+        count += 1
+    return _emulated_nop(count + 1) if count < COPIED and data[count] == 0x90 else None
+
+
+@cache
+def _emulated_nop(length: int) -> Emulate:
+    return Emulate(Nop(), length)
+
+
+# Fixups by opcode; these opcodes are not looked at for a rip-relative operand either.
+_BY_OPCODE: Final = {
+    0x9D: frozenset({Fixup.IP, Fixup.KEEP_TF}),
+    0xC2: frozenset[Fixup](),
+    0xC3: frozenset[Fixup](),
+    0xCA: frozenset[Fixup](),
+    0xCB: frozenset[Fixup](),
+    0xEA: frozenset[Fixup](),
+    0xE8: frozenset({Fixup.IP, Fixup.RETURN_ADDRESS}),
+    0x9A: frozenset({Fixup.RETURN_ADDRESS}),
+}
+
+
+def step(data: bytes, decoded: Decoded) -> Step:
+    """arch_uprobe_analyze_insn from the fixups on."""
+    special = _BY_OPCODE.get(decoded.opcode1)
+    if special is not None:
+        return _step(decoded.length, special, None)
+    fixups = frozenset({Fixup.IP})
+    if decoded.opcode1 == 0xFF:
+        digit = max(decoded.modrm, 0) >> 3 & 7
+        if digit in {2, 3}:
+            fixups = frozenset({Fixup.RETURN_ADDRESS})
+        elif digit in {4, 5}:
+            fixups = frozenset()
+    return _step(decoded.length, fixups, relative(decoded))
+
+
+Rewrite = tuple[int, int, int, int]  # offset of REX or -1, of ModRM; scratch register; bytes of immediate that move
+
+
+def relative(decoded: Decoded) -> Rewrite | None:
+    """handle_riprel_insn: None where the decoder saw no rip-relative operand."""
+    modrm = decoded.modrm
+    if modrm < 0 or modrm & 0xC7 != 5 or decoded.modrm_at + 5 > COPIED:
+        return None
+    scratch = RCX if modrm & 0x38 == 0 else RAX
+    return decoded.rex_at if decoded.rex_size else -1, decoded.modrm_at, scratch, decoded.immediate_size
+
+
+@cache
+def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Step:
+    plain = copied(bytes(COPIED))
+    if rewrite is None:
+        return Step(plain, length, fixups)
+    rex_at, modrm_at, scratch, immediate = rewrite
+    slot = list(plain)
+    if rex_at >= 0:
+        slot[rex_at] = SlotByte(rex_at, keep=0xFE)
+    slot[modrm_at] = SlotByte(modrm_at, keep=0x38, bits=scratch)
+    for i in range(modrm_at + 1, min(modrm_at + 1 + immediate, COPIED - 4)):
+        slot[i] = SlotByte(i + 4)
+    return Step(tuple(slot), length, fixups, Scratch(scratch, Field(modrm_at + 1, 4)), removed=4)
+
+
+SCHEME: Final = Scheme(
+    name="linux-uprobes-3.15",
+    summary="int3, then a single step of a copy in a slot; scratch register RAX or RCX without displacement",
+    source="Linux 3.15, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c; opcode map of 3.7 with MPX",
+    plan=plan,
+    entries=ENTRIES_3_15,
+    holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
+)

@@ -1,0 +1,78 @@
+"""The fields of a class of encodings as variables, and the values that one encoding gives to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from verify import terms
+from verify.models.x86.isa.fields import Fields
+from verify.models.x86.isa.forms import Addressing
+from verify.terms import Term, var
+
+FREE: Final = (
+    "reg", "rm_reg", "opcode_reg", "based", "base", "indexed", "index", "scale", "vvvv", "ll", "disp", "aaa", "z",
+)  # fmt: skip
+ADDRESS_WIDTHS: Final = {"based": 1, "base": 4, "indexed": 1, "index": 4, "scale": 2}
+
+
+class FreeFields(Fields):
+    """Fields whose values are variables, but for what the layout or `pinned` fixes.
+
+    Whether an address has a base and an index are variables too, unless the index is a vector.
+    """
+
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object], free_immediates: bool) -> None:
+        super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
+        values: dict[str, object] = {}
+        if has_free_shape(like):
+            values = {n: var(n, w) for n, w in ADDRESS_WIDTHS.items()} | {"has_base": True, "has_index": True}
+        for n in _present(like):
+            if n not in values:
+                values[n] = var(n, cast(Term, getattr(like, n)).sort)
+        if "disp" in values and layout_has_modrm(like):
+            values["disp"] = terms.sext(var("disp", 32), 64)  # disp8*N and disp32 alike
+        if free_immediates:
+            values["immediates"] = tuple(var(f"imm{i}", t.sort) for i, t in enumerate(like.immediates))
+        self.__dict__.update(values, **pinned)
+
+
+def has_free_shape(parts: Fields) -> bool:
+    """Whether one class holds the operand's addresses with and without base and index."""
+    return parts.addressing is Addressing.MEM and layout_has_modrm(parts) and not parts.opcode.is_vsib
+
+
+def layout_has_modrm(parts: Fields) -> bool:
+    """Whether the displacement belongs to a ModRM operand: it is sign-extended from 32 bits or fewer."""
+    return parts.layout.modrm_offset is not None
+
+
+def _present(parts: Fields) -> tuple[str, ...]:
+    """The fields that the encoding has."""
+    layout, free = parts.layout, has_free_shape(parts)
+    modrm, evex = layout.modrm_offset is not None, layout.vex == "evex"
+    present = {
+        "reg": modrm, "rm_reg": modrm, "opcode_reg": modrm or parts.opcode.op_code_len == 1,
+        "based": free, "base": free or parts.has_base, "indexed": free, "index": free or parts.has_index,
+        "scale": free or layout.sib_offset is not None,
+        "vvvv": layout.vex is not None, "ll": layout.vex is not None, "aaa": evex, "z": evex,
+        "disp": layout.disp_offset is not None or parts.addressing is Addressing.MEM,
+    }  # fmt: skip
+    return tuple(n for n in FREE if present[n])
+
+
+def field_values(exact: Fields) -> dict[str, int]:
+    """What an encoding, given by its own fields, makes of the variables of its class."""
+    values = {n: cast(int, getattr(exact, n).value) if _is_encoded(exact, n) else 0 for n in _present(exact)}
+    for i, t in enumerate(exact.immediates):
+        values[f"imm{i}"] = cast(int, t.value)
+    if "disp" in values and layout_has_modrm(exact):
+        values["disp"] &= 0xFFFFFFFF
+    return values
+
+
+def _is_encoded(parts: Fields, name: str) -> bool:
+    """Whether the encoding gives the field a value."""
+    if name == "base":
+        return parts.has_base
+    return name not in {"index", "scale"} or parts.layout.sib_offset is not None

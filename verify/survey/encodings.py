@@ -1,0 +1,121 @@
+"""Many encodings classified, in order: chunks of lines judged by one process, or by several for long inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain, islice
+from typing import Any, Final
+
+from verify.claim.verdicts import Decision
+from verify.judge.encoding import Judge, Outcome
+from verify.ledger.ledger import Ledger
+from verify.models.schemes.plan import Scheme
+from verify.models.x86.isa.hex_text import encoding_bytes
+from verify.smt.decisions import InMemory
+from verify.survey.explanation import CPUS, brief_row
+from verify.workers.processes import pool
+
+Line = tuple[int, bytes]
+Row = Mapping[str, Any]
+CHUNK = 512  # lines a task
+LONGEST = 4096
+REPEATS = 1 << 16  # encodings of which the row is kept
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a ledger has of a scheme: decided obligations and classes."""
+
+    decisions: dict[str, Decision]
+    classes: Mapping[str, Outcome]
+
+    def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
+        """A judge that starts with it."""
+        return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, True)
+
+
+def known_of(ledger: Ledger, assumptions: frozenset[str]) -> Known:
+    """What the ledger has."""
+    return Known(ledger.decisions, ledger.classes(assumptions).known())
+
+
+NOTHING: Final = Known({}, {})
+RowOf = Callable[[bytes], Row]
+_ROW_OF: RowOf | None = None
+
+
+def row_of(judge: Judge, cpu: str) -> RowOf:
+    """What gives an encoding's row; programs repeat their instructions, so rows are kept for a while."""
+    return lru_cache(REPEATS)(partial(_row, judge, cpu))
+
+
+def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: Known) -> None:
+    global _ROW_OF  # noqa: PLW0603  one judge a process
+    _ROW_OF = row_of(known.judge(scheme, assumptions), cpu)
+
+
+def _chunk_rows(lines: Sequence[Line]) -> list[Row]:
+    assert _ROW_OF is not None
+    return [line_row(n, line, _ROW_OF) for n, line in lines]
+
+
+def line_row(number: int, line: bytes, row: RowOf) -> Row:
+    """The result of one input line; a malformed line has the verdict invalid and an `error`."""
+    text = line[:80].decode("ascii", "replace").strip()
+    try:
+        if len(line) > LONGEST:
+            raise ValueError(f"longer than {LONGEST} characters: {text[:20]!r}...")
+        data = encoding_bytes(line.decode("ascii", "replace").strip())
+    except ValueError as error:
+        message = f"line {number}: {error}"
+        shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)
+        return {"bytes": shown, "verdict": "invalid", "observables": [], "reason": message, "error": message}
+    return row(data)
+
+
+def _row(judge: Judge, cpu: str, data: bytes) -> Row:
+    try:
+        row = brief_row(data, judge, CPUS[cpu])
+    except Exception as error:
+        reason = f"internal fault: {type(error).__name__}: {error}"
+        return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": reason}
+    return _whole(row, data)
+
+
+def _whole(row: dict[str, Any], data: bytes) -> Row:
+    """Bytes behind the instruction make the line's encoding no instruction."""
+    length = row.pop("length", len(data))
+    if row["verdict"] != "invalid" and length and length != len(data):
+        reason = f"the instruction ends after {length} of {len(data)} bytes"
+        return {**row, "verdict": "invalid", "observables": [], "reason": reason}
+    return row
+
+
+def classified(
+    lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
+    known: Known = NOTHING,
+) -> Iterator[Row]:  # fmt: skip
+    """One row a line, in order, while lines are still being read."""
+    iterator = iter(lines)
+    first = list(islice(iterator, CHUNK))
+    second = list(islice(iterator, 1)) if len(first) == CHUNK else []
+    workers = jobs or os.cpu_count() or 1
+    if not second or workers == 1:
+        row = row_of(known.judge(scheme, assumptions), cpu)
+        yield from (line_row(n, line, row) for n, line in chain(first, second, iterator))
+        return
+    with pool(workers, _start, (scheme, cpu, assumptions, known)) as executor:
+        yield from _in_order(executor, chain(first, second, iterator), workers)
+
+
+def _in_order(executor: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[Row]:
+    waiting: list[Future[list[Row]]] = []
+    while chunk := list(islice(lines, CHUNK)):
+        waiting.append(executor.submit(_chunk_rows, chunk))
+        if len(waiting) > 2 * workers:
+            yield from waiting.pop(0).result()
+    for future in waiting:
+        yield from future.result()

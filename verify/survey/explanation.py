@@ -1,0 +1,151 @@
+"""One encoding explained: what the processor and the scheme see, the plan, the verdicts, a counterexample."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from verify.claim.probes import Probe, probes, undefined_without
+from verify.claim.verdicts import Verdict, worst
+from verify.judge.counterexample import counterexample
+from verify.judge.encoding import Judge, Judgement
+from verify.models.schemes.plan import Emulate, Refuse, Step
+from verify.models.x86.isa import memory_style
+from verify.models.x86.isa.decode import Decoded, text
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import OBSERVABLES
+from verify.survey.rows import counterexample_row
+
+
+def plan_text(judgement: Judgement) -> str:
+    """The scheme's plan in a line."""
+    plan = judgement.probe.plan
+    match plan:
+        case Refuse(reason, errno):
+            return f"refused: {reason} (errno {errno})"
+        case Emulate(effect, length, optimised):
+            later = "; a call to a trampoline from the second hit on" if optimised else ""
+            return f"emulated: {effect}, length {length}{later}"
+        case Step():
+            scratch = f", scratch register {plan.scratch.register}" if plan.scratch else ""
+            fixups = ", ".join(sorted(f.value for f in plan.fixups)) or "none"
+            length = max(plan.length, _decoded_length(judgement.probe) - plan.removed)
+            measured = f", taken for {plan.length} bytes" if plan.length < length else ""
+            copy = judgement.probe.copy_bytes[:length].hex()
+            return f"stepped out of line: {copy}{measured}{scratch}; fixups: {fixups}"
+        case _:
+            return "runs in place"
+
+
+CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
+
+
+def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None) -> dict[str, Any]:
+    """The verdict of an encoding for all given vendors, with plan, decoding and counterexample.
+
+    `followed_by`: what stands behind the instruction; None: anything, so every continuation that the scheme tells apart
+    is judged.
+    """
+    instruction, groups = _probed(data, judge, cpus, followed_by)
+    row, valid = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
+    return {**row, **_details(judge, valid, len(groups) > 1)} if valid else row
+
+
+def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> dict[str, Any]:
+    """The verdict of an encoding, whatever stands behind it, as `encoding_row` has it, without the details."""
+    instruction, groups = _probed(data, judge, cpus, None)
+    row, _ = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
+    return {**row, "looks_behind": True} if len(groups) > 1 else row
+
+
+def _probed(
+    data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None
+) -> tuple[bytes, list[list[Probe]]]:
+    """The instruction, and its probes for each continuation that is to be judged, the one that `data` has first."""
+    first = probes(data, judge.scheme, cpus, followed_by or b"")
+    length = _decoded_length(first[0])
+    others = judge.scheme.continuations(data[:length]) if length and followed_by is None else ()
+    if not others:
+        return data, [first]
+    if length < len(data):
+        return data[:length], [probes(data[:length], judge.scheme, cpus, data[length:])]
+    return data, [first, *(probes(data, judge.scheme, cpus, tail) for tail in others)]
+
+
+def _row(data: bytes, instruction: bytes, found: list[Judgement]) -> tuple[dict[str, Any], list[Judgement]]:
+    """The verdict of the judgements together, and those of them that are of an instruction."""
+    valid = [j for j in found if j.verdict is not None]
+    row: dict[str, Any] = {"bytes": data.hex()}
+    if not valid:
+        return {**row, "verdict": "invalid", "observables": [], "reason": found[0].reason}, []
+    length = max(_decoded_length(j.probe) for j in valid)
+    verdict = worst(j.verdict for j in valid if j.verdict is not None)
+    refuted = {o for j in valid for o, v in j.observables if v is Verdict.REFUTED}
+    told = [j for j in valid if j.verdict is not Verdict.REFUSED or verdict is Verdict.REFUSED]
+    reasons = dict.fromkeys(j.reason for j in told if j.reason)
+    row.update(
+        length=length + len(data) - len(instruction) if length else 0, verdict=verdict.value,
+        observables=[o for o in OBSERVABLES if o in refuted], reason="; ".join(reasons) or _why(valid),
+    )  # fmt: skip
+    lacking = dict.fromkeys(f for j in valid for f in undefined_without(j.probe))
+    if lacking:
+        said = f"undefined on processors without {', '.join(lacking)}, runs on when probed"
+        row.update(reason="; ".join(filter(None, (row["reason"], said))), undefined_without=list(lacking))
+    return row, valid
+
+
+def _decoded_length(p: Probe) -> int:
+    return p.decoded.layout.length if isinstance(p.decoded, Decoded) else 0
+
+
+def _why(valid: list[Judgement]) -> str:
+    """A short reason of a verdict that has none of its own."""
+    for j in valid:
+        if j.verdict is Verdict.REFUTED:
+            plan = type(j.probe.plan).__name__.lower()
+            behind = f"followed by {j.probe.followed_by.hex()}: " if j.probe.followed_by else ""
+            return f"{behind}{plan}: differs in {', '.join(d.observable for d in j.deviations)}"
+    return ""
+
+
+def _of_observable(judgement: Judgement, observable: str) -> Verdict:
+    """The observable's verdict; of an encoding that has no obligations its own."""
+    assert judgement.verdict is not None
+    return dict(judgement.observables).get(observable, judgement.verdict)
+
+
+def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
+    """The assumptions without which an observable that is proved of the encoding is proved no more."""
+    found: set[str] = set()
+    for j in valid:
+        proved = frozenset(o for o, v in j.observables if v is Verdict.PROVED)
+        for name in judge.rests_on(j.probe, judge.assumptions - found):  # of its class; now of the encoding
+            if not Judge(judge.scheme, judge.assumptions - {name}).proves(j.probe, proved):
+                found.add(name)
+    return sorted(found)
+
+
+def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
+    worst_one = next((j for j in valid if j.deviations), valid[0])
+    first = worst_one if looks_behind else valid[0]
+    decoded = first.probe.decoded
+    more: dict[str, Any] = {
+        "scheme": judge.scheme.name,
+        "plan": plan_text(first),
+        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
+        "assumptions": sorted(judge.assumptions),
+        "rests_on": rests_on(judge, valid),
+    }  # fmt: skip
+    if isinstance(decoded, Decoded):
+        more.update(
+            text=text(decoded), form=decoded.form.name,
+            memory_styles=[s.value for s in memory_style.styles(decoded.form)],
+            undefined=decoded.faults_ud,
+        )  # fmt: skip
+    if looks_behind:
+        more["looks_behind"] = True
+    if first.probe.followed_by:
+        more["instruction"] = first.probe.data[: _decoded_length(first.probe)].hex()
+        more["followed_by"] = first.probe.followed_by.hex()
+    if worst_one.deviations:
+        more["counterexample"] = counterexample_row(counterexample(worst_one, judge.assumptions))
+    return more

@@ -1,0 +1,122 @@
+"""Forms judged by several processes, with what they learn handed back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from verify.claim.verdicts import Decision
+from verify.judge.encoding import Judge, Outcome
+from verify.judge.form import form_result, undecided
+from verify.models.schemes.plan import Scheme
+from verify.models.x86.isa.forms import Cpu, form
+from verify.smt.decisions import InMemory
+from verify.survey.rows import INTERNAL_FAULT, form_row
+from verify.workers.processes import pool
+
+CHUNK = 48  # forms a task
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What workers judge: scheme, vendors, assumptions, decisions known before."""
+
+    scheme: Scheme
+    cpus: tuple[Cpu, ...]
+    assumptions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a chunk of forms gave."""
+
+    rows: list[dict[str, Any]]
+    decisions: list[tuple[str, Decision]]
+    classes: list[tuple[str, Outcome]]  # by digest
+
+
+class _Recording(InMemory):
+    """Decisions with a list of those that are new."""
+
+    __slots__ = ("new",)
+
+    def __init__(self, known: dict[str, Decision]) -> None:
+        super().__init__(known)
+        self.new: list[tuple[str, Decision]] = []
+
+    def put(self, digest: str, decision: Decision) -> None:
+        """Stores and records a decision."""
+        super().put(digest, decision)
+        self.new.append((digest, decision))
+
+
+class Worker:
+    """One process's judges."""
+
+    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
+        self.setting = setting
+        self.decisions = _Recording(known)
+        self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, classes)
+        other = setting.scheme.unrestricted
+        lenient = replace(setting.scheme, plan=other, otherwise=()) if other is not None else None
+        self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
+
+    def learnt(self, names: Sequence[str]) -> Learnt:
+        """The rows of forms, and the decisions and proved classes that were new."""
+        found = [self._row(n) for n in names]
+        new, self.decisions.new = self.decisions.new, []
+        learnt = Learnt(found, new, list(self.judge.newly_decided))
+        self.judge.newly_decided.clear()
+        return learnt
+
+    def _row(self, name: str) -> dict[str, Any]:
+        """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
+        try:
+            return form_row(form_result(form(name), self.judge, self.setting.cpus, self.cautious))
+        except Exception as error:
+            return form_row(undecided(form(name), f"{INTERNAL_FAULT}{type(error).__name__}: {error}"))
+
+
+_WORKER: Worker | None = None
+
+
+def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
+    global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
+    _WORKER = Worker(setting, known, classes)
+
+
+def _learnt(names: Sequence[str]) -> Learnt:
+    assert _WORKER is not None
+    return _WORKER.learnt(names)
+
+
+def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]:
+    """Consecutive groups."""
+    iterator = iter(items)
+    while group := tuple(islice(iterator, size)):
+        yield group
+
+
+def _kind(name: str) -> tuple[object, ...]:
+    """Forms with the same operands are alike."""
+    one = form(name)
+    row = one.opcode
+    return row.encoding, row.op_kinds, one.addressing.value, row.op_access, row.memory_size, name
+
+
+def judged_forms(
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome], jobs: int
+) -> Generator[Learnt, None, None]:
+    """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
+    groups = list(chunks(sorted(names, key=_kind)))
+    if jobs == 1 or len(groups) == 1:
+        worker = Worker(setting, known, classes)
+        yield from map(worker.learnt, groups)
+        return
+    with pool(jobs, _start, (setting, known, classes)) as workers:
+        waiting = deque(workers.submit(_learnt, group) for group in groups)
+        while waiting:
+            yield waiting.popleft().result()

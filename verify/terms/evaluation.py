@@ -1,0 +1,329 @@
+"""Terms evaluated on Python integers: compiled once, run on many states.
+
+A bit-vector is an unsigned int, a register file a tuple of ints, a memory a `Memory`.  What a proof leaves
+uninterpreted is given by a `World`: page faults from a map, and datapaths as a fixed pseudo-random function of their
+arguments, so that a replay shows a deviation for some datapath rather than for a convenient one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from verify.models.x86.machine import NO_FAULT
+from verify.terms import Array, Sort, Term, postorder
+
+EVERYWHERE: Final = (-1, 0, 0)
+NOWHERE: Final = (-4, 0, 0)
+UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
+OFTEN: Final = 12  # runs after which a program is compiled
+WIDE_STORES: Final = (-5, 0, 0)  # where a mapping ends: writes of 8 bytes fault, shorter accesses do not
+SOMETIMES: Final = (-6, 0, 0)  # datapaths and selectors are refused for about half of the values that they are given
+DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
+PROBED_MEMORY: Final = "probed_memory"  # with the breakpoint in it, which nothing reads where the seed is 0
+DATAPATH_FAULT: Final = ".datapath_fault"  # what a datapath raises, by its arguments
+REFUSALS: Final = ("selector_fault", "selector_not_present")  # of data selectors, by register and selector
+PLAIN_ANSWER: Final = ".refuses"  # descriptor tables, features and the like refuse nothing
+IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code segment for programs, __USER32_CS
+USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
+Value = Any  # int | tuple[int, ...] | Memory
+Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes by address; what is not written is 0 or, with a seed, a pseudo-random byte of the address."""
+
+    seed: int = 0
+    written: Mapping[int, int] = field(default_factory=dict)
+
+    def byte(self, address: int) -> int:
+        """The byte at a 64-bit address."""
+        address &= (1 << 64) - 1
+        found = self.written.get(address)
+        if found is not None:
+            return found
+        return _block(self.seed, address >> 6)[address & 63] if self.seed else 0
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian."""
+        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
+
+    def write(self, address: int, value: int, size: int) -> Memory:
+        """The memory with `size` bytes replaced."""
+        written = dict(self.written)
+        for i in range(size):
+            written[(address + i) & ((1 << 64) - 1)] = value >> (8 * i) & 0xFF
+        return Memory(self.seed, written)
+
+    def same(self, other: Memory) -> bool:
+        """Whether every byte is the same."""
+        touched = self.written.keys() | other.written.keys()
+        return self.seed == other.seed and all(self.byte(a) == other.byte(a) for a in touched)
+
+
+def _random(width: int, name: str, args: tuple[Value, ...]) -> int:
+    text = f"{name} {width} {' '.join(_text(a) for a in args)}"
+    repeats = -(-width // 512)  # a datapath wider than a hash repeats it
+    digest = blake2b(text.encode(), digest_size=64).digest() * repeats
+    return int.from_bytes(digest, "little") & ((1 << width) - 1)
+
+
+def _text(value: Value) -> str:
+    return f"{value:x}" if isinstance(value, int) else repr(value)
+
+
+@lru_cache(maxsize=4096)
+def _block(seed: int, number: int) -> bytes:
+    """64 pseudo-random bytes."""
+    return blake2b(f"{seed} {number}".encode(), digest_size=64).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
+
+    The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
+    """
+
+    faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
+    seed: int = 0
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """The value of an uninterpreted function."""
+        if name == "access_fault":
+            return self._access_fault(*args[:4])
+        if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
+            refused = _random(1, name, (self.seed, *args))
+            return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
+        if name.endswith(DATAPATH_FAULT):
+            return self.faults.get(DATAPATH, NO_FAULT)
+        if name == "fetch_fault":
+            return self.faults.get(UNMAPPED_CODE, NO_FAULT)
+        if name in REFUSALS:
+            return 0
+        if name == "vsib_address":
+            return _random(46, name, (self.seed, *args))
+        if name == "access_address":
+            return args[0]
+        if name.endswith(PLAIN_ANSWER):
+            return 0
+        if name.endswith(IS_32_BIT):
+            return int(args[0] >> 3 == USER32_CS >> 3)
+        if name == PROBED_MEMORY and not self.seed:
+            return args[0]
+        if isinstance(sort, Array):
+            return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
+        if isinstance(sort, int):
+            return _random(sort, name, (self.seed, *args))
+        return Memory(1 + _random(32, name, (self.seed, *(a for a in args if isinstance(a, int)))))
+
+    def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
+        for end in (address, address + size - 1):
+            if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
+                return 12 if stack else 13
+        if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
+            return self.faults.get((address, size, write), 14)
+        if NOWHERE in self.faults:
+            return self.faults[NOWHERE]
+        if WIDE_STORES in self.faults and write and size == 8:
+            return self.faults[WIDE_STORES]
+        if EVERYWHERE in self.faults:
+            return 14 if _random(1, "page", (self.seed, address >> 12)) else NO_FAULT
+        return self.faults.get((address, size, write), NO_FAULT)
+
+
+def _signed(value: int, width: int) -> int:
+    return value - (1 << width) if value >> (width - 1) else value
+
+
+def _divide(op: str, x: int, y: int, width: int) -> int:
+    mask = (1 << width) - 1
+    if op in {"udiv", "urem"}:
+        return (x // y if y else mask) if op == "udiv" else (x % y if y else x)
+    a, b = _signed(x, width), _signed(y, width)
+    if b == 0:
+        return (mask if a >= 0 else 1) if op == "sdiv" else x
+    q = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+    return (q if op == "sdiv" else a - q * b) & mask
+
+
+def _shift(op: str, value: int, count: int, width: int) -> int:
+    if op == "shl":
+        return value << count & ((1 << width) - 1) if count < width else 0
+    if op == "lshr":
+        return value >> count if count < width else 0
+    return _signed(value, width) >> min(count, width - 1) & ((1 << width) - 1)
+
+
+def _replaced(array: Any, index: int, value: int) -> Any:
+    """A register file with one register replaced; a file that is no tuple has a method for it."""
+    if type(array) is tuple:
+        return (*array[:index], value, *array[index + 1 :])
+    return array.replaced(index, value)
+
+
+def _equal(a: Value, b: Value) -> int:
+    return int(a.same(b)) if isinstance(a, Memory) else int(a == b)
+
+
+_NAMES: dict[str, Any] = {
+    "signed": _signed, "divide": _divide, "shift": _shift, "replaced": _replaced, "equal": _equal,
+}  # fmt: skip
+_BITWISE = {"and": "&", "or": "|", "xor": "^"}
+
+
+class Node(NamedTuple):
+    """One operation of a program; `args` are the positions of earlier nodes."""
+
+    op: str
+    sort: Sort
+    params: tuple[int | str, ...]
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Terms written one after the other, arguments first."""
+
+    nodes: tuple[Node, ...]
+    roots: tuple[int, ...]
+
+    def sorts(self, node: Node) -> tuple[Sort, ...]:
+        """The sorts of a node's arguments."""
+        return tuple(self.nodes[i].sort for i in node.args)
+
+
+def program(roots: Sequence[Term]) -> Program:
+    """The terms as a program."""
+    number: dict[Term, int] = {}
+    nodes: list[Node] = []
+    for t in postorder(roots):
+        number[t] = len(nodes)
+        nodes.append(Node(t.op, t.sort, t.params, tuple(number[a] for a in t.args)))
+    return Program(tuple(nodes), tuple(number[r] for r in roots))
+
+
+def _expression(op: str, p: tuple[int | str, ...], sort: Sort, a: Sequence[str], sorts: tuple[Sort, ...]) -> str:
+    """Python source of one operation; `a` names the arguments, `sorts` are theirs."""
+    mask = f"0x{(1 << sort) - 1:x}" if isinstance(sort, int) else ""
+    match op:
+        case "sum":
+            parts = [str(p[0]), *(f"{c}*{x}" if c != 1 else x for c, x in zip(p[1:], a, strict=True))]
+            return f"({' + '.join(parts)}) & {mask}"
+        case "mul":
+            return f"{a[0]} * {a[1]} & {mask}"
+        case "and" | "or" | "xor":
+            return f"{a[0]} {_BITWISE[op]} {a[1]}"
+        case "not":
+            return f"{a[0]} ^ {mask}"
+        case "shl" | "lshr" | "ashr":
+            return f"shift({op!r}, {a[0]}, {a[1]}, {sort})"
+        case "udiv" | "urem" | "sdiv" | "srem":
+            return f"divide({op!r}, {a[0]}, {a[1]}, {sort})"
+        case "extract":
+            return f"{a[0]} >> {p[1]} & {mask}"
+        case "concat":
+            return f"{a[0]} << {sorts[1]} | {a[1]}"
+        case "zext":
+            return a[0]
+        case "sext":
+            return f"signed({a[0]}, {sorts[0]}) & {mask}"
+        case "eq":
+            return f"int({a[0]} == {a[1]})" if isinstance(sorts[0], int) else f"equal({a[0]}, {a[1]})"
+        case "ult":
+            return f"int({a[0]} < {a[1]})"
+        case "slt":
+            return f"int(signed({a[0]}, {sorts[0]}) < signed({a[1]}, {sorts[0]}))"
+        case "ite":
+            return f"{a[1]} if {a[0]} else {a[2]}"
+        case "select":
+            return f"{a[0]}[{a[1]}]"
+        case "store":
+            return f"replaced({a[0]}, {a[1]}, {a[2]})"
+        case "load":
+            return f"{a[0]}.load({a[1]}, {p[0]})"
+        case "write":
+            assert isinstance(sorts[2], int)
+            return f"{a[0]}.write({a[1]}, {a[2]}, {sorts[2] // 8})"
+        case _:
+            raise ValueError(f"no evaluation of operation {op}")
+
+
+def compiled(source: Program) -> Evaluator:
+    """A function from an environment (variable name -> value) and a world to the values of the roots."""
+    names: list[str] = []
+    sorts: dict[str, Any] = {}
+    lines = ["def evaluate(env, world):"]
+    for n in source.nodes:
+        if n.op == "const":
+            names.append(hex(int(n.params[0])))
+            continue
+        lines.append(f"    t{len(names)} = {_line(source, n, [names[i] for i in n.args], sorts)}")
+        names.append(f"t{len(names)}")
+    lines.append(f"    return ({''.join(names[r] + ', ' for r in source.roots)})")
+    scope: dict[str, Any] = {**_NAMES, **sorts}
+    exec("\n".join(lines), scope)
+    evaluator: Evaluator = scope["evaluate"]
+    return evaluator
+
+
+def _line(source: Program, n: Node, args: list[str], sorts: dict[str, Any]) -> str:
+    if n.op == "var":
+        return f"env[{n.params[0]!r}]"
+    if n.op == "uf":
+        sorts[f"s{len(sorts)}"] = n.sort
+        return f"world.function({n.params[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in args)}))"
+    return _expression(n.op, n.params, n.sort, args, source.sorts(n))
+
+
+@cache
+def _operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[Sort, ...]) -> Callable[..., Value]:
+    """One operation as a function of its arguments; programs share them."""
+    args = [f"a{i}" for i in range(len(sorts))]
+    made: Callable[..., Value] = eval(f"lambda {', '.join(args)}: {_expression(op, params, sort, args, sorts)}", _NAMES)
+    return made
+
+
+def stepwise(source: Program) -> Evaluator:
+    """The same function as `compiled`, node by node: cheaper to make, about three times slower to run."""
+    plain = [
+        _operation(n.op, n.params, n.sort, source.sorts(n)) if n.op not in {"const", "var", "uf"} else None
+        for n in source.nodes
+    ]
+
+    def evaluate(env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+        values: list[Value] = []
+        for operation, (op, sort, params, positions) in zip(plain, source.nodes, strict=True):
+            if operation is not None:
+                values.append(operation(*[values[i] for i in positions]))
+            elif op == "uf":
+                values.append(world.function(str(params[0]), sort, tuple(values[i] for i in positions)))
+            else:
+                values.append(params[0] if op == "const" else env[str(params[0])])
+        return tuple(values[r] for r in source.roots)
+
+    return evaluate
+
+
+class Adaptive:
+    """Stepwise at first, compiled once it has run often enough to be worth it."""
+
+    __slots__ = ("calls", "evaluator", "source")
+
+    def __init__(self, source: Program) -> None:
+        self.source, self.calls, self.evaluator = source, 0, stepwise(source)
+
+    def __call__(self, env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+        self.calls += 1
+        if self.calls == OFTEN:
+            self.evaluator = compiled(self.source)
+        return self.evaluator(env, world)
+
+
+def evaluate(roots: Sequence[Term], env: Mapping[str, Value], world: World | None = None) -> tuple[Value, ...]:
+    """The values of the roots, once; use `compiled` for many states."""
+    return stepwise(program(roots))(env, world or World())
