@@ -17,7 +17,7 @@ import numpy as np
 from verify.live.capabilities import capabilities
 from verify.live.executor.executor import Executor
 from verify.live.executor.layout import DATA
-from verify.live.executor.state import State
+from verify.live.executor.state import CpuState
 
 ADD = bytes.fromhex("4801d8")
 STORE = bytes.fromhex("48010f")  # add [rdi], rcx
@@ -59,7 +59,7 @@ def measure(executor: Executor, trials: int) -> dict[str, dict[str, int]]:
     plain["gprs"][:, 7] = DATA.address
     few = trials // 10
     full = executor.blank_states(few)
-    codes, items = [DIFFERENT[i % 8] for i in range(trials)], [(DIFFERENT[i % 8], State()) for i in range(few // 10)]
+    codes, items = [DIFFERENT[i % 8] for i in range(trials)], [(DIFFERENT[i % 8], CpuState()) for i in range(few // 10)]
     memory = REGISTERS | {"memory"}
     single = range(few // 50)
     cases: dict[str, tuple[int, Callable[[], Any]]] = {
@@ -75,8 +75,8 @@ def measure(executor: Executor, trials: int) -> dict[str, dict[str, int]]:
         "another instruction each, all observed": (few, lambda: executor.run_batch(codes[:few], full)),
         "run_many, State objects, registers": (len(items), lambda: executor.run_many(items, observe=REGISTERS)),
         "run_many, State objects, all observed": (len(items), lambda: executor.run_many(items)),
-        "run, registers": (len(single), lambda: [executor.run(ADD, State(), observe=REGISTERS) for _ in single]),
-        "run, all observed": (len(single), lambda: [executor.run(ADD, State()) for _ in single]),
+        "run, registers": (len(single), lambda: [executor.run(ADD, CpuState(), observe=REGISTERS) for _ in single]),
+        "run, all observed": (len(single), lambda: [executor.run(ADD, CpuState()) for _ in single]),
     }
     return {name: rates(count, work, executor.pid) for name, (count, work) in cases.items()}
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from measured import machine
 
 from verify.concurrency.explicit import c_engine
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.export import export
 
@@ -203,7 +203,7 @@ def main() -> None:
     if not (shutil.which("spin") and shutil.which("gcc")):
         print("explore: spin or gcc is not installed: no ratios", file=sys.stderr)
         return
-    model = ground(protocol("xol-step"), options.threads)
+    model = instantiate(protocol("xol-step"), options.threads)
     engines = [name for name in options.engines.split(",") if name != "python" or options.threads <= FEW]
     tables = [int(x) for x in (options.tables or ("22,23,24" if options.threads <= FEW else "25,26,27,28")).split(",")]
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,7 +14,7 @@ from verify.cli import status
 from verify.live.differential import masks, prediction
 from verify.live.differential.comparison import Comparison
 from verify.live.differential.errata import skip_reason
-from verify.live.differential.run import FormResult, Settings, component_of, judged, survey
+from verify.live.differential.run import FormTrials, Settings, component_of, judged, survey
 from verify.live.differential.states import Aim, trials
 from verify.live.executor.executor import Executor
 from verify.live.executor.layout import DATA
@@ -37,7 +37,7 @@ def fresh() -> Iterator[None]:
     prediction.forget_predictions()
 
 
-def found(result: FormResult) -> set[tuple[str, str]]:
+def found(result: FormTrials) -> set[tuple[str, str]]:
     return {(m.check, component_of(m.component)) for m in result.mismatches}
 
 

@@ -6,8 +6,8 @@ import struct
 import pytest
 
 from verify.live.executor.executor import Executor
-from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Region
-from verify.live.executor.state import GPR_NAMES, RF, TF, X87, Kind, Outcome, State
+from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, ChildRegion
+from verify.live.executor.state import GPR_NAMES, RF, TF, X87, CpuOutcome, CpuState, Kind
 
 pytestmark = pytest.mark.live
 PATIENCE = 0.5
@@ -18,28 +18,28 @@ SEGV_MAPERR, SEGV_ACCERR, SI_KERNEL = 1, 2, 128
 PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16  # page-fault error code, SDM vol. 3, 4.7
 
 
-def state(rflags: int = 0x202, memory: tuple[tuple[int, bytes], ...] = (), **registers: int) -> State:
+def state(rflags: int = 0x202, memory: tuple[tuple[int, bytes], ...] = (), **registers: int) -> CpuState:
     gprs = tuple(registers.get(name, MIDDLE if name == "rsp" else 0) for name in GPR_NAMES)
-    return State(gprs=gprs, rflags=rflags, memory=memory)
+    return CpuState(gprs=gprs, rflags=rflags, memory=memory)
 
 
-def reg(outcome: Outcome, name: str) -> int:
+def reg(outcome: CpuOutcome, name: str) -> int:
     assert outcome.state is not None, outcome
     return outcome.state.gprs[GPR_NAMES.index(name)]
 
 
-def flags(outcome: Outcome, mask: int = FLAGS) -> int:
+def flags(outcome: CpuOutcome, mask: int = FLAGS) -> int:
     assert outcome.state is not None, outcome
     return outcome.state.rflags & mask
 
 
-def read(executor: Executor, outcome: Outcome, address: int) -> bytes:
+def read(executor: Executor, outcome: CpuOutcome, address: int) -> bytes:
     """Eight bytes at `address` afterwards."""
     assert outcome.state is not None, outcome
     return executor.memory_of(outcome.state, address, 8)
 
 
-def run_undisturbed(executor: Executor, code: str, start: State) -> State:
+def run_undisturbed(executor: Executor, code: str, start: CpuState) -> CpuState:
     """The state behind `code`, of a run whose x87 pointers no preemption cleared: NOTE(x87-pointers)."""
     for _ in range(10):
         end = executor.run(bytes.fromhex(code), start).state
@@ -86,7 +86,7 @@ def test_adc_reads_the_carry_that_was_loaded(executor: Executor, carry: int) -> 
 
 @pytest.mark.parametrize("registers", [{"rbx": 0}, {"rbx": 1, "rdx": 1}], ids=["by zero", "overflow"])
 def test_divide_error_is_sigfpe_at_the_instruction(executor: Executor, registers: dict[str, int]) -> None:
-    start = State(tuple({"rax": 9, **registers}.get(name, 0) for name in GPR_NAMES))
+    start = CpuState(tuple({"rax": 9, **registers}.get(name, 0) for name in GPR_NAMES))
     outcome = executor.run(bytes.fromhex("48f7f3"), start)
     assert (outcome.kind, outcome.signal, outcome.si_code) == (Kind.FAULT, signal.SIGFPE, 1)  # FPE_INTDIV
     assert (outcome.si_addr, outcome.ip, outcome.trapno) == (executor.origin, executor.origin, 0)
@@ -235,7 +235,7 @@ def test_store_into_the_red_zone_is_seen(executor: Executor) -> None:
 
 
 @pytest.mark.parametrize("region", [DATA, SECOND, STACK], ids=lambda region: region.name)
-def test_one_changed_byte_anywhere_is_seen(executor: Executor, region: Region) -> None:
+def test_one_changed_byte_anywhere_is_seen(executor: Executor, region: ChildRegion) -> None:
     first, last = region.address, region.end - 1
     for address in (first, first + PAGE - 1, last - 63, last):
         outcome = executor.run(bytes.fromhex("f613"), state(rbx=address))  # not byte [rbx]
@@ -306,11 +306,11 @@ def test_x87_instruction_pointer_is_visible_to_fnstenv(executor: Executor) -> No
     loaded = run_undisturbed(executor, "d9e8", state())
     assert loaded.x87.registers[0] == 0x3FFF_8000_0000_0000_0000  # 1.0
     assert (loaded.x87.fip, loaded.x87.tag, loaded.x87.sw >> 11 & 7) == (executor.origin, 0x80, 7)
-    stored = run_undisturbed(executor, "d933", State(gprs=state(rbx=DATA.address).gprs, x87=loaded.x87))
+    stored = run_undisturbed(executor, "d933", CpuState(gprs=state(rbx=DATA.address).gprs, x87=loaded.x87))
     image = executor.memory_of(stored, DATA.address, 28)
     assert int.from_bytes(image[12:16], "little") == executor.origin  # SDM vol. 1, figure 8-9
 
 
 def test_x87_state_makes_a_round_trip(executor: Executor) -> None:
     x87 = X87(0x27F, 0x2900 & ~0x80, 0xE0, 0x123, 0x1234_5678, 0x9ABC_DEF0, tuple(i << 40 | 1 << 63 for i in range(8)))
-    assert run_undisturbed(executor, "90", State(x87=x87)).x87 == x87
+    assert run_undisturbed(executor, "90", CpuState(x87=x87)).x87 == x87

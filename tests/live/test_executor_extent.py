@@ -8,18 +8,18 @@ from verify.live.capabilities import capabilities
 from verify.live.executor.executor import Executor
 from verify.live.executor.extent import Extent, access_extent
 from verify.live.executor.layout import SECOND, STACK
-from verify.live.executor.state import GPR_NAMES, State
+from verify.live.executor.state import GPR_NAMES, CpuState
 
 pytestmark = pytest.mark.live
 PATIENCE = 0.5
 MIDDLE = STACK.address + STACK.size // 2
 
 
-def at(register: str, **others: int) -> Callable[[int], State]:
-    def place(address: int) -> State:
+def at(register: str, **others: int) -> Callable[[int], CpuState]:
+    def place(address: int) -> CpuState:
         values = {"rsp": MIDDLE} | others | {register: address}
         masks = (0, 0b101, 0, 0, 0, 0, 0, 0) if "avx512f" in capabilities().features else (0,) * 8
-        return State(tuple(values.get(name, 0) for name in GPR_NAMES), masks=masks)
+        return CpuState(tuple(values.get(name, 0) for name in GPR_NAMES), masks=masks)
 
     return place
 

@@ -13,9 +13,9 @@ from verify.live.capabilities import ExecutorUnavailable, capabilities
 from verify.live.executor import session, stub_rows
 from verify.live.executor.child import KERNEL_MAPPINGS, CodeFile
 from verify.live.executor.executor import Executor
-from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, Layout, code_image
+from verify.live.executor.layout import DATA, PAGE, READ_ONLY, SECOND, STACK, ChildLayout, code_image
 from verify.live.executor.records import LOG_DTYPE
-from verify.live.executor.state import GPR_NAMES, OBSERVABLES, Kind, Outcome, State
+from verify.live.executor.state import GPR_NAMES, OBSERVABLES, CpuOutcome, CpuState, Kind
 from verify.live.hiding import VARIABLE
 from verify.live.needs import NotHere
 
@@ -29,16 +29,16 @@ def gprs(**registers: int) -> tuple[int, ...]:
     return tuple(registers.get(name, MIDDLE if name == "rsp" else 0) for name in GPR_NAMES)
 
 
-def random_state(executor: Executor, seed: int, **registers: int) -> State:
+def random_state(executor: Executor, seed: int, **registers: int) -> CpuState:
     source, caps = random.Random(seed), executor.capabilities
     count = 32 if caps.vector_bits == 512 else 16
     vector = tuple(source.getrandbits(caps.vector_bits) for _ in range(count)) + (0,) * (32 - count)
     masks = tuple(source.getrandbits(64 if count == 32 else 0) if count == 32 else 0 for _ in range(8))
     values = {name: source.getrandbits(64) for name in GPR_NAMES} | {"rsp": MIDDLE} | registers
-    return State(gprs(**values), 0x202 | source.getrandbits(1), vector, masks, fs_base=None, gs_base=None)
+    return CpuState(gprs(**values), 0x202 | source.getrandbits(1), vector, masks, fs_base=None, gs_base=None)
 
 
-def after(outcome: Outcome) -> State:
+def after(outcome: CpuOutcome) -> CpuState:
     assert outcome.state is not None, outcome
     return outcome.state
 
@@ -54,10 +54,12 @@ def test_nop_leaves_every_register_as_loaded(executor: Executor) -> None:
 @pytest.mark.needs("avx512f")
 def test_vector_load_and_store_move_512_bits(executor: Executor) -> None:
     data = bytes(range(64))
-    start = State(gprs(rbx=DATA.address), memory=((DATA.address, data),))
+    start = CpuState(gprs(rbx=DATA.address), memory=((DATA.address, data),))
     loaded = after(executor.run(bytes.fromhex("62e17c481013"), start))
     assert loaded.vector[18] == int.from_bytes(data, "little")  # vmovups zmm18, [rbx]
-    stored = after(executor.run(bytes.fromhex("62e17c481113"), State(gprs(rbx=SECOND.address), vector=loaded.vector)))
+    stored = after(
+        executor.run(bytes.fromhex("62e17c481113"), CpuState(gprs(rbx=SECOND.address), vector=loaded.vector))
+    )
     assert executor.memory_of(stored, SECOND.address, 64) == data
     assert executor.memory_of(stored, SECOND.address + 64, 64) == executor.memory_of(start, SECOND.address + 64, 64)
 
@@ -74,28 +76,28 @@ def test_legacy_sse_keeps_the_upper_part_and_vex_clears_it(executor: Executor) -
 @pytest.mark.needs("avx512bw")
 def test_mask_registers_load_and_store(executor: Executor) -> None:
     value = 0x8123_4567_89AB_CDEF
-    loaded = executor.run(bytes.fromhex("c4e1fb92d8"), State(gprs(rax=value)))  # kmovq k3, rax
+    loaded = executor.run(bytes.fromhex("c4e1fb92d8"), CpuState(gprs(rax=value)))  # kmovq k3, rax
     assert after(loaded).masks == (0, 0, 0, value, 0, 0, 0, 0)
-    back = executor.run(bytes.fromhex("c4e1fb93c3"), State(gprs(), masks=after(loaded).masks))  # kmovq rax, k3
+    back = executor.run(bytes.fromhex("c4e1fb93c3"), CpuState(gprs(), masks=after(loaded).masks))  # kmovq rax, k3
     assert after(back).gprs[0] == value
 
 
 @pytest.mark.needs("avx512f")
 def test_masked_out_elements_do_not_fault(executor: Executor) -> None:
     load = bytes.fromhex("62f17cc91003")  # vmovups zmm0{k1}{z}, [rbx]
-    at = State(gprs(rbx=DATA.end - 16), masks=(0, 0xF, 0, 0, 0, 0, 0, 0))
+    at = CpuState(gprs(rbx=DATA.end - 16), masks=(0, 0xF, 0, 0, 0, 0, 0, 0))
     assert executor.run(load, at).kind is Kind.COMPLETED
-    wider = executor.run(load, State(at.gprs, masks=(0, 0x1F, 0, 0, 0, 0, 0, 0)))
+    wider = executor.run(load, CpuState(at.gprs, masks=(0, 0x1F, 0, 0, 0, 0, 0, 0)))
     assert (wider.kind, wider.cr2) == (Kind.FAULT, DATA.end)
 
 
 def test_misaligned_movaps_is_general_protection(executor: Executor) -> None:
-    outcome = executor.run(bytes.fromhex("0f2803"), State(gprs(rbx=DATA.address + 8)))
+    outcome = executor.run(bytes.fromhex("0f2803"), CpuState(gprs(rbx=DATA.address + 8)))
     assert (outcome.kind, outcome.signal, outcome.trapno) == (Kind.FAULT, signal.SIGSEGV, 13)
 
 
 def test_unmasked_simd_exception_faults_with_the_state_before(executor: Executor) -> None:
-    start = State(gprs(), mxcsr=0x1F80 & ~0x200, vector=(0x3F80_0000, *[0] * 31))  # zero-divide unmasked, 1.0
+    start = CpuState(gprs(), mxcsr=0x1F80 & ~0x200, vector=(0x3F80_0000, *[0] * 31))  # zero-divide unmasked, 1.0
     outcome = executor.run(bytes.fromhex("f30f5ec1"), start)  # divss xmm0, xmm1
     assert (outcome.kind, outcome.signal, outcome.trapno, outcome.si_code) == (Kind.FAULT, signal.SIGFPE, 19, 3)
     assert after(outcome).vector[0] == 0x3F80_0000 and after(outcome).mxcsr & 4  # ZE is set, SDM vol. 1, 11.5.2.2
@@ -103,12 +105,14 @@ def test_unmasked_simd_exception_faults_with_the_state_before(executor: Executor
 
 def test_reserved_mxcsr_bits_are_refused() -> None:
     with Executor() as other, pytest.raises(ValueError, match="mxcsr"):
-        other.run(b"\x90", State(mxcsr=1 << 31))
+        other.run(b"\x90", CpuState(mxcsr=1 << 31))
 
 
 @pytest.mark.needs("fsgsbase")
 def test_segment_bases_are_used_and_reported(executor: Executor) -> None:
-    start = State(gprs(rax=0x1234), fs_base=DATA.address, gs_base=SECOND.address, memory=((DATA.address + 8, b"\x2a"),))
+    start = CpuState(
+        gprs(rax=0x1234), fs_base=DATA.address, gs_base=SECOND.address, memory=((DATA.address + 8, b"\x2a"),)
+    )
     read = after(executor.run(bytes.fromhex("640fb6042508000000"), start))  # movzx eax, byte fs:[8]
     assert (read.gprs[0], read.fs_base, read.gs_base) == (0x2A, DATA.address, SECOND.address)
     written = after(executor.run(bytes.fromhex("f3480faed0"), start))  # wrfsbase rax
@@ -116,30 +120,30 @@ def test_segment_bases_are_used_and_reported(executor: Executor) -> None:
 
 
 def test_selector_loads_are_reported_and_undone(executor: Executor) -> None:
-    assert executor.run(bytes.fromhex("8ed8"), State(gprs(rax=0x2B))).selectors == (0, 0x2B, 0, 0)  # mov ds, eax
-    assert executor.run(b"\x90", State(gprs())).selectors == (0, 0, 0, 0)
+    assert executor.run(bytes.fromhex("8ed8"), CpuState(gprs(rax=0x2B))).selectors == (0, 0x2B, 0, 0)  # mov ds, eax
+    assert executor.run(b"\x90", CpuState(gprs())).selectors == (0, 0, 0, 0)
 
 
 def test_memory_outside_writable_regions_is_refused(executor: Executor) -> None:
     for address in (0x1000, DATA.end - 1, READ_ONLY.address):
         with pytest.raises(ValueError, match="no memory can be set"):
-            executor.run(b"\x90", State(gprs(), memory=((address, b"ab"),)))
+            executor.run(b"\x90", CpuState(gprs(), memory=((address, b"ab"),)))
 
 
 def test_code_comes_from_a_file(tmp_path: Path) -> None:
-    path, layout = tmp_path / "code", Layout(code_pages=2)
+    path, layout = tmp_path / "code", ChildLayout(code_pages=2)
     path.write_bytes(bytes(PAGE) + code_image(2 * PAGE, {0x20: ADD, 0x1FE0: UD2}))
     with Executor(layout, code_file=CodeFile(str(path), PAGE)) as other:
-        assert after(other.run(ADD, State(gprs(rax=1, rbx=2)), layout.code_base + 0x20)).gprs[0] == 3
-        assert other.run(UD2, State(gprs()), layout.code_base + 0x1FE0).signal == signal.SIGILL
+        assert after(other.run(ADD, CpuState(gprs(rax=1, rbx=2)), layout.code_base + 0x20)).gprs[0] == 3
+        assert other.run(UD2, CpuState(gprs()), layout.code_base + 0x1FE0).signal == signal.SIGILL
         states = other.blank_states(100, {"gprs"})
         states["gprs"][:, 3] = np.arange(100)
         sums = other.run_batch(ADD, states, origin=layout.code_base + 0x20, observe={"gprs"}).outcomes
         assert (sums["gprs"][:, 0] == np.arange(100)).all()
         with pytest.raises(ValueError, match="not the slot"):
-            other.run(ADD, State(gprs()), layout.code_base + 0x40)
+            other.run(ADD, CpuState(gprs()), layout.code_base + 0x40)
         with pytest.raises(ValueError, match="none in a code file"):
-            other.run_many([(ADD, State(gprs()))])
+            other.run_many([(ADD, CpuState(gprs()))])
 
 
 def test_interrupted_call_leaves_a_usable_executor() -> None:
@@ -149,11 +153,11 @@ def test_interrupted_call_leaves_a_usable_executor() -> None:
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(KeyboardInterrupt):
-                other.run(bytes.fromhex("0f05"), State(gprs(rax=34)))  # pause(2)
+                other.run(bytes.fromhex("0f05"), CpuState(gprs(rax=34)))  # pause(2)
         finally:
             signal.signal(signal.SIGALRM, previous)
         assert not Path(f"/proc/{pid}").exists()
-        assert after(other.run(ADD, State(gprs(rax=1, rbx=1)))).gprs[0] == 2
+        assert after(other.run(ADD, CpuState(gprs(rax=1, rbx=1)))).gprs[0] == 2
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -173,7 +177,7 @@ def test_child_that_was_killed_between_calls_is_replaced() -> None:
         os.kill(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
             time.sleep(0.001)
-        assert after(other.run(ADD, State(gprs(rax=1, rbx=1)))).gprs[0] == 2
+        assert after(other.run(ADD, CpuState(gprs(rax=1, rbx=1)))).gprs[0] == 2
         assert other.pid != pid
 
 
@@ -182,7 +186,7 @@ def test_closed_executor_says_so() -> None:
         pid = other.pid
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(ExecutorUnavailable, match="closed"):
-        other.run(ADD, State(gprs()))
+        other.run(ADD, CpuState(gprs()))
 
 
 def test_missing_code_file_is_said(tmp_path: Path) -> None:
@@ -208,10 +212,10 @@ def test_run_many_equals_single_runs(executor: Executor, observe: set[str]) -> N
 
 
 def test_run_many_goes_on_behind_hangs_and_crashes(executor: Executor) -> None:
-    leave = (bytes.fromhex("0f05"), State(gprs(rax=231, rdi=9)))
-    sleep = (bytes.fromhex("0f05"), State(gprs(rax=34)))
-    add = (ADD, State(gprs(rax=1, rbx=1)))
-    store = (bytes.fromhex("8803"), State(gprs(rbx=DATA.address, rax=0x77)))
+    leave = (bytes.fromhex("0f05"), CpuState(gprs(rax=231, rdi=9)))
+    sleep = (bytes.fromhex("0f05"), CpuState(gprs(rax=34)))
+    add = (ADD, CpuState(gprs(rax=1, rbx=1)))
+    store = (bytes.fromhex("8803"), CpuState(gprs(rbx=DATA.address, rax=0x77)))
     found = executor.run_many([add, leave, store, (b"\xeb\xfe", add[1]), sleep, add, leave])
     completed, crashed, hung = Kind.COMPLETED, Kind.CRASHED, Kind.HUNG
     assert [o.kind for o in found] == [completed, crashed, completed, hung, hung, completed, crashed]
@@ -244,7 +248,7 @@ def test_batch_loads_and_logs_memory_of_each_trial(executor: Executor) -> None:
 
 
 def test_records_of_states_can_be_varied_by_column(executor: Executor) -> None:
-    start = State(gprs(rax=5, rbx=DATA.address), memory=((DATA.address, b"\7" + bytes(7)),))
+    start = CpuState(gprs(rax=5, rbx=DATA.address), memory=((DATA.address, b"\7" + bytes(7)),))
     states, memory = executor.records([(bytes.fromhex("480103"), start)] * 50)  # add [rbx], rax
     states["gprs"][:, 0] = np.arange(50)
     found = executor.run_batch(None, states, memory)
@@ -293,13 +297,13 @@ def test_batch_refuses_memory_that_the_stub_could_not_store(executor: Executor) 
 def test_faulty_stub_is_noticed(monkeypatch: pytest.MonkeyPatch, row: str, wrong: str) -> None:
     text = stub_rows.table(avx2=False)
     assert text.count(row) == 1
-    store = State(gprs(rbx=DATA.address + 63, rdx=7), vector=(1 << 77,) * 16 + (0,) * 16)
+    store = CpuState(gprs(rbx=DATA.address + 63, rdx=7), vector=(1 << 77,) * 16 + (0,) * 16)
     assert _sees_the_store(store)
     monkeypatch.setattr(session, "table", lambda avx2: text.replace(row, wrong))
     assert not _sees_the_store(store)
 
 
-def _sees_the_store(start: State) -> bool:
+def _sees_the_store(start: CpuState) -> bool:
     try:
         with Executor() as other:
             outcome = other.run(bytes.fromhex("f613"), start)  # not byte [rbx]
@@ -327,17 +331,17 @@ def test_a_test_that_does_not_ask_for_what_is_hidden_fails(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vex = bytes.fromhex("c5f828c1")
-    assert executor.run(vex, State(gprs())).kind is Kind.COMPLETED
+    assert executor.run(vex, CpuState(gprs())).kind is Kind.COMPLETED
     monkeypatch.setenv(VARIABLE, "avx")
     assert "avx" not in capabilities().features and capabilities().vector_bits == 128
     with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
-        executor.run(vex, State(gprs()))
+        executor.run(vex, CpuState(gprs()))
     with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
-        executor.run_many([(ADD, State(gprs())), (vex, State(gprs()))])
+        executor.run_many([(ADD, CpuState(gprs())), (vex, CpuState(gprs()))])
     with pytest.raises(NotHere, match="c5f828c1 needs AVX"):
         executor.run_batch(vex, executor.blank_states(1))
 
 
 def test_unknown_observable_is_refused(executor: Executor) -> None:
     with pytest.raises(ValueError, match="observables are"):
-        executor.run(b"\x90", State(gprs()), observe={"gpr"})
+        executor.run(b"\x90", CpuState(gprs()), observe={"gpr"})

@@ -16,8 +16,8 @@ import pytest
 from verify.live.hiding import VARIABLE
 from verify.live.kernel import outcome as kernel_outcome
 from verify.live.kernel.child import CODE, HLT, Stop, Tracee
-from verify.live.kernel.judge import Comparison, KernelJudge
-from verify.live.kernel.outcome import Outcome, Setting, differences
+from verify.live.kernel.judge import KernelComparison, KernelJudge
+from verify.live.kernel.outcome import KernelOutcome, RunSetting, differences
 from verify.live.kernel.registration import image
 from verify.live.kernel.state import standard_states
 from verify.live.needs import NotHere, absent
@@ -27,7 +27,7 @@ from verify.live.uprobe import Probes, UprobesUnavailable
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel")]
 AVX, AVX512 = pytest.mark.needs("avx"), pytest.mark.needs("avx512f")
 ENOEXEC, ENOTSUPP = 8, 524
-AT = Setting(CODE, bytes((0x90, HLT)) * 2048)
+AT = RunSetting(CODE, bytes((0x90, HLT)) * 2048)
 
 
 @pytest.fixture(name="judge", scope="module")
@@ -36,7 +36,7 @@ def _judge() -> Iterator[KernelJudge]:
         yield judge
 
 
-def compared(judge: KernelJudge, *encodings: str) -> dict[str, Comparison]:
+def compared(judge: KernelJudge, *encodings: str) -> dict[str, KernelComparison]:
     verdicts = judge.compare(map(bytes.fromhex, encodings), wanted=frozenset({"standard"}))
     return dict(zip(encodings, verdicts, strict=True))
 
@@ -133,11 +133,11 @@ def test_without_capabilities_the_judge_names_them(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(name="outcome", scope="module")
-def _outcome() -> Iterator[Outcome]:
+def _outcome() -> Iterator[KernelOutcome]:
     with image((AT.code,)) as (_, descriptor), Tracee(descriptor, 4096) as child:
         state = standard_states(child)[0]
         child.data[:] = state.data
-        yield Outcome(child.run(state.at(CODE), state.xstate), child.data[:], 1)
+        yield KernelOutcome(child.run(state.at(CODE), state.xstate), child.data[:], 1)
 
 
 def changed(stop: Stop, register: str, bits: int) -> Stop:
@@ -150,7 +150,9 @@ def changed(stop: Stop, register: str, bits: int) -> Stop:
     ("r15", 1 << 63, "gprs"), ("rsp", 8, "gprs"), ("eflags", 1, "flags"), ("eflags", 0x100, "trap"),
     ("fs_base", 1, "segment-bases"), ("ds", 0x2B, "segment-bases"), ("rip", 2, "next-ip"),
 ])
-def test_every_seeded_register_difference_is_found(outcome: Outcome, register: str, bits: int, observable: str) -> None:
+def test_every_seeded_register_difference_is_found(
+    outcome: KernelOutcome, register: str, bits: int, observable: str
+) -> None:
     seeded = replace(outcome, stop=changed(outcome.stop, register, bits))
     found = differences(outcome, seeded, AT)
     assert [d.observable for d in found] == [observable]
@@ -159,14 +161,14 @@ def test_every_seeded_register_difference_is_found(outcome: Outcome, register: s
 @pytest.mark.parametrize(
     ("at", "observable"), [(0, "x87"), (40, "x87"), (24, "vector"), (400, "vector"), (600, "vector")]
 )
-def test_every_seeded_xsave_difference_is_found(outcome: Outcome, at: int, observable: str) -> None:
+def test_every_seeded_xsave_difference_is_found(outcome: KernelOutcome, at: int, observable: str) -> None:
     image_bytes = bytearray(outcome.stop.xstate)
     image_bytes[at] ^= 1
     seeded = replace(outcome, stop=replace(outcome.stop, xstate=bytes(image_bytes)))
     assert [d.observable for d in differences(outcome, seeded, AT)] == [observable]
 
 
-def test_seeded_memory_hit_and_fault_differences_are_found(outcome: Outcome) -> None:
+def test_seeded_memory_hit_and_fault_differences_are_found(outcome: KernelOutcome) -> None:
     red_zone = bytearray(outcome.data)
     red_zone[0x6000 - 128] ^= 1
     rows = {

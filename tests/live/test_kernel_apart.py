@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from verify.confirm import predictions
-from verify.confirm.kernel import ELSEWHERE, Agreement, Predictor, Row, machine_cpu
+from verify.confirm.kernel import ELSEWHERE, Agreement, KernelRow, Predictor, machine_cpu
 from verify.judge.encoding import Judge
 from verify.live.kernel import placement as kernel_placement
-from verify.live.kernel.judge import Comparison, KernelJudge
+from verify.live.kernel.judge import KernelComparison, KernelJudge
 from verify.live.kernel.kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
 from verify.live.kernel.placement import ORDINARY, available
 from verify.live.kernel.state import STANDARD
@@ -48,8 +48,8 @@ OTHERS = (("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", "
 
 
 @pytest.fixture(name="shown", scope="module")
-def _shown() -> dict[str, Comparison]:
-    found: dict[str, Comparison] = {}
+def _shown() -> dict[str, KernelComparison]:
+    found: dict[str, KernelComparison] = {}
     rows = (*(r[:2] for r in ROWS), *((e, STANDARD) for e in SHA), *OTHERS)
     with KernelJudge() as judge:
         for kind in dict.fromkeys(kind for _, kind in rows):
@@ -59,19 +59,19 @@ def _shown() -> dict[str, Comparison]:
     return found
 
 
-def row(comparison: Comparison) -> Row:
+def row(comparison: KernelComparison) -> KernelRow:
     """What a judge that has seen nothing yet makes of it."""
     return Predictor(Judge(SCHEMES["linux-uprobes-6.18"]), machine_cpu()).row(comparison)
 
 
-def apart(comparison: Comparison) -> int:
+def apart(comparison: KernelComparison) -> int:
     """In how many states the kernel did something else."""
     return len(row(comparison).apart)
 
 
 @pytest.mark.parametrize(("encoding", "kind", "seed"), ROWS, ids=[row[0] for row in ROWS])
 def test_alarm_is_mended_and_comes_back_with_the_fault(
-    shown: dict[str, Comparison], monkeypatch: Patch, encoding: str, kind: str, seed: Callable[[Patch], None]
+    shown: dict[str, KernelComparison], monkeypatch: Patch, encoding: str, kind: str, seed: Callable[[Patch], None]
 ) -> None:
     assert shown[encoding].shown
     assert apart(shown[encoding]) == 0
@@ -80,13 +80,13 @@ def test_alarm_is_mended_and_comes_back_with_the_fault(
 
 
 @pytest.mark.parametrize("encoding", [*SHA, *(row[0] for row in OTHERS)])
-def test_what_follows_from_what_is_predicted_is_no_alarm(shown: dict[str, Comparison], encoding: str) -> None:
+def test_what_follows_from_what_is_predicted_is_no_alarm(shown: dict[str, KernelComparison], encoding: str) -> None:
     assert shown[encoding].shown
     assert apart(shown[encoding]) == 0
 
 
 def test_registers_that_the_code_behind_leaves_alone_must_show(
-    shown: dict[str, Comparison], monkeypatch: Patch
+    shown: dict[str, KernelComparison], monkeypatch: Patch
 ) -> None:
     placement = next(p for p in available() if p.tail == ORDINARY)
     assert "rax" not in placement.overwritten

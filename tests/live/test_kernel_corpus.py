@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from verify.live.kernel.corpus import LEGACY, TO_TARGET, Layout, place
-from verify.live.kernel.judge import Comparison, Deviation
+from verify.live.kernel.corpus import LEGACY, TO_TARGET, CorpusLayout, place
+from verify.live.kernel.judge import KernelComparison, ObservedDeviation
 from verify.live.kernel.outcome import Difference
 from verify.live.kernel.record import (
     addressing_class,
@@ -71,7 +71,7 @@ def test_addressing_class(encoding: str, expected: str) -> None:
 
 
 def test_displacements_lead_to_the_target() -> None:
-    layout = Layout(0x2000_0000, 0x2800_3000)
+    layout = CorpusLayout(0x2000_0000, 0x2800_3000)
     placed = place(b"\x8b\x05" + TO_TARGET, layout, 3)
     assert 0x2000_0000 + 3 * 64 + 6 + int.from_bytes(placed[2:], "little", signed=True) == 0x2800_3000
     absolute = place(b"\x8b\x04\x25" + TO_TARGET, layout, 3)
@@ -83,12 +83,16 @@ def test_opcode_ranges_join_neighbours() -> None:
 
 
 def test_record_counts_and_keeps_the_shortest_example(tmp_path: Path) -> None:
-    deviation = Deviation("plain", 2, Difference("gprs", "r8 1 without, 2 with the probe"))
+    deviation = ObservedDeviation("plain", 2, Difference("gprs", "r8 1 without, 2 with the probe"))
     ends = ("arrived",)
-    survey = record([
-        Comparison(b"\x66\x49\x90", 0, 0, (deviation,), ends), Comparison(b"\x49\x90", 0, 0, (deviation,), ends),
-        Comparison(b"\xcc", 0, 524, (), ("trap",)), Comparison(b"\x06", 0, 0, (), ("undefined",)),
-    ])
+    survey = record(
+        [
+            KernelComparison(b"\x66\x49\x90", 0, 0, (deviation,), ends),
+            KernelComparison(b"\x49\x90", 0, 0, (deviation,), ends),
+            KernelComparison(b"\xcc", 0, 524, (), ("trap",)),
+            KernelComparison(b"\x06", 0, 0, (), ("undefined",)),
+        ]
+    )
     assert survey.results == {"deviates": 2, "identical": 1, "refused 524": 1}
     assert survey.valid == {"deviates": 2, "refused 524": 1}
     written = json.loads(store(survey, tmp_path).read_text())

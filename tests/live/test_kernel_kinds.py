@@ -11,7 +11,7 @@ from verify.confirm.kernel import BEFORE, Predictor, machine_cpu
 from verify.confirm.predictions import SLOT_SIZE, SLOTS
 from verify.judge.encoding import Judge
 from verify.live.kernel.child import DATA, LANDING, STUBS
-from verify.live.kernel.judge import Comparison, KernelJudge
+from verify.live.kernel.judge import KernelComparison, KernelJudge
 from verify.live.kernel.kinds import (
     EXCEPTIONS,
     FAR_32,
@@ -72,7 +72,7 @@ ROWS = (  # kind of state, encoding, the fault, whether it is the standard state
 
 
 @pytest.fixture(name="shown", scope="module")
-def _shown() -> dict[str, Comparison]:
+def _shown() -> dict[str, KernelComparison]:
     encodings = list(dict.fromkeys((*(row[1] for row in ROWS), "8ed8", "48ff1b", "90", "9c", "f3a4", "0f05")))
     with KernelJudge() as judge:
         found = judge.compare(map(bytes.fromhex, encodings), each=True)
@@ -84,7 +84,7 @@ def _right() -> Predictor:
     return Predictor(Judge(SCHEME), machine_cpu())
 
 
-def only(comparison: Comparison, kind: str) -> Comparison:
+def only(comparison: KernelComparison, kind: str) -> KernelComparison:
     """What the states of one kind alone showed."""
     return replace(
         comparison, deviations=tuple(d for d in comparison.deviations if d.kind == kind),
@@ -94,7 +94,7 @@ def only(comparison: Comparison, kind: str) -> Comparison:
     )  # fmt: skip
 
 
-def finds(predictor: Predictor, comparison: Comparison, kind: str) -> bool:
+def finds(predictor: Predictor, comparison: KernelComparison, kind: str) -> bool:
     """Whether the states of the kind contradict the model."""
     row = predictor.row(only(comparison, kind))
     return bool(row.apart or row.frame) or (row.said, row.seen) == ("identical", "deviates")
@@ -102,7 +102,7 @@ def finds(predictor: Predictor, comparison: Comparison, kind: str) -> bool:
 
 @pytest.mark.parametrize(("kind", "encoding", "seed", "alone"), ROWS, ids=[row[0] for row in ROWS])
 def test_seeded_fault_of_the_model_is_found_by_the_kind_of_state(
-    shown: dict[str, Comparison], right: Predictor, kind: str, encoding: str, seed: str, alone: bool
+    shown: dict[str, KernelComparison], right: Predictor, kind: str, encoding: str, seed: str, alone: bool
 ) -> None:
     scheme = replace(SCHEME, name="seeded", plan=SEEDS[seed])
     wrong = Predictor(Judge(scheme), machine_cpu())
@@ -112,7 +112,7 @@ def test_seeded_fault_of_the_model_is_found_by_the_kind_of_state(
 
 
 def test_seeded_width_of_a_far_call_is_found(
-    shown: dict[str, Comparison], right: Predictor, monkeypatch: pytest.MonkeyPatch
+    shown: dict[str, KernelComparison], right: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not finds(right, shown["48ff1b"], FAR_32)
     monkeypatch.setattr(handling, "_code_segment", lambda state: const(0x33, 16))
@@ -121,7 +121,7 @@ def test_seeded_width_of_a_far_call_is_found(
     assert not finds(wrong, shown["48ff1b"], STANDARD)
 
 
-def test_null_selectors_are_seen_and_left_out_by_name_only(shown: dict[str, Comparison]) -> None:
+def test_null_selectors_are_seen_and_left_out_by_name_only(shown: dict[str, KernelComparison]) -> None:
     differences = [d.difference for d in shown["8ed8"].assumed if d.kind == NULL_SELECTORS]
     assert {(d.observable, d.assumption) for d in differences} == {("segment-bases", "null-selectors")}
     named = Predictor(Judge(SCHEME, ASSUMPTIONS | {"null-selectors"}), machine_cpu())
@@ -131,14 +131,14 @@ def test_null_selectors_are_seen_and_left_out_by_name_only(shown: dict[str, Comp
     assert finds(without, shown["8ed8"], NULL_SELECTORS)
 
 
-def test_each_of_a_hundred_states_is_predicted(shown: dict[str, Comparison], right: Predictor) -> None:
+def test_each_of_a_hundred_states_is_predicted(shown: dict[str, KernelComparison], right: Predictor) -> None:
     rows = [right.row(c) for c in shown.values() if c.encoding != bytes.fromhex(NOP_5)]     # that one: by hits
     assert [a for row in rows for a in row.apart] == []
     assert min(row.states for row in rows) > 100
     assert [row.frame for row in rows if row.frame] == []
 
 
-def test_every_kind_is_run_and_counted(shown: dict[str, Comparison]) -> None:
+def test_every_kind_is_run_and_counted(shown: dict[str, KernelComparison]) -> None:
     runs = dict(shown["90"].runs)
     kinds = {STANDARD, STACK_EDGE, OPERAND_EDGE, READ_ONLY, NON_CANONICAL, NULL_SELECTORS, FAR_32, FLAG_BITS_SET,
              EXCEPTIONS, HANDLER, *(p.name for p in available())}
@@ -146,7 +146,7 @@ def test_every_kind_is_run_and_counted(shown: dict[str, Comparison]) -> None:
     assert min(runs.values()) >= 2
 
 
-def test_frame_differs_in_the_trap_number_alone(shown: dict[str, Comparison]) -> None:
+def test_frame_differs_in_the_trap_number_alone(shown: dict[str, KernelComparison]) -> None:
     faults = [d for d in shown["8b03"].assumed if d.difference.assumption == "fault-frame"]
     assert {d.kind for d in faults} == {HANDLER}
     assert not shown["8b03"].deviations
@@ -155,7 +155,7 @@ def test_frame_differs_in_the_trap_number_alone(shown: dict[str, Comparison]) ->
     assert set(page_faults) <= BEFORE
 
 
-def test_call_at_the_end_of_the_stack_is_restarted(shown: dict[str, Comparison]) -> None:
+def test_call_at_the_end_of_the_stack_is_restarted(shown: dict[str, KernelComparison]) -> None:
     states = {d.state for d in shown["66ffd3"].deviations if d.difference.observable == "hits"}
     assert states == {f"{STACK_EDGE} end-{k}" for k in range(6)}    # 8 bytes from rsp - 2 on do not fit
 

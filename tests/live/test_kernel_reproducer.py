@@ -18,7 +18,7 @@ from verify.judge.encoding import Judge
 from verify.live.kernel.child import CODE
 from verify.live.kernel.judge import KernelJudge, idle_child
 from verify.live.kernel.one_state import NotReproducible, Situation, compared_in
-from verify.live.kernel.state import State, standard_states
+from verify.live.kernel.state import KernelState, standard_states
 from verify.live.reproducer import program as reproducer
 from verify.live.reproducer.program import Account, emit, standard_situation
 from verify.models.schemes.registry import SCHEMES
@@ -31,7 +31,7 @@ TRACING = "/sys/kernel/tracing"
 
 
 @pytest.fixture(name="states", scope="module")
-def _states() -> dict[str, State]:
+def _states() -> dict[str, KernelState]:
     with idle_child() as child:
         return {state.name: state for state in standard_states(child)}
 
@@ -55,7 +55,7 @@ def observables(lines: list[str]) -> set[str]:
     return {line.split(" differs in ")[1].split(":")[0] for line in lines if " differs in " in line}
 
 
-def in_state(encoding: str, state: State) -> Situation:
+def in_state(encoding: str, state: KernelState) -> Situation:
     return standard_situation(bytes.fromhex(encoding), CODE, state)
 
 
@@ -65,7 +65,7 @@ def in_state(encoding: str, state: State) -> Situation:
     ("0f05", "plain", "fault (run 1): arrives (signal 11 code 128) without, fault (signal 11 code 128) with"),
 ])  # fmt: skip
 def test_the_last_line_says_what_differs(
-    tmp_path: Path, states: dict[str, State], encoding: str, state: str, line: str
+    tmp_path: Path, states: dict[str, KernelState], encoding: str, state: str, line: str
 ) -> None:
     if encoding == "4990":
         states = {state: states[state].with_registers(state, rax=0x11)}
@@ -74,22 +74,22 @@ def test_the_last_line_says_what_differs(
 
 
 @pytest.mark.parametrize("state", ["other", "trap", "fault"])
-def test_an_identical_instruction_is_not_shown(tmp_path: Path, states: dict[str, State], state: str) -> None:
+def test_an_identical_instruction_is_not_shown(tmp_path: Path, states: dict[str, KernelState], state: str) -> None:
     code, lines = shown(tmp_path, in_state("8b4610", states[state]))
     assert (code, lines) == (NOT_SHOWN, ["not shown: identical in 3 runs with 3 hits"])
 
 
-def test_a_refused_probe_is_not_shown(tmp_path: Path, states: dict[str, State]) -> None:
+def test_a_refused_probe_is_not_shown(tmp_path: Path, states: dict[str, KernelState]) -> None:
     code, lines = shown(tmp_path, in_state("cc", states["plain"]))
     assert (code, lines) == (NOT_SHOWN, ["not shown: the kernel refuses the probe (errno 524)"])
 
 
-def test_an_instruction_that_does_not_end_is_stopped(tmp_path: Path, states: dict[str, State]) -> None:
+def test_an_instruction_that_does_not_end_is_stopped(tmp_path: Path, states: dict[str, KernelState]) -> None:
     code, lines = shown(tmp_path, in_state("ebfe", states["plain"]))
     assert code == NOT_SHOWN and lines[-1].startswith("not shown: identical in 3 runs with ")
 
 
-def test_program_and_judge_see_the_same(tmp_path: Path, states: dict[str, State]) -> None:
+def test_program_and_judge_see_the_same(tmp_path: Path, states: dict[str, KernelState]) -> None:
     """The judge's answer in each of its states, from code that the program shares nothing with."""
     data = bytes.fromhex("c5f97ecb")  # vmovd ebx, xmm1, which the kernel takes for a jump
     with KernelJudge() as kernel:
@@ -150,14 +150,16 @@ def in_own_mounts(directory: Path, script: str) -> subprocess.CompletedProcess[s
     return ran
 
 
-def test_tracefs_serves_where_it_is_mounted_and_no_probe_is_left(tmp_path: Path, states: dict[str, State]) -> None:
+def test_tracefs_serves_where_it_is_mounted_and_no_probe_is_left(
+    tmp_path: Path, states: dict[str, KernelState]
+) -> None:
     emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
     built(tmp_path)
     ran = in_own_mounts(tmp_path, f"./reproducer tracefs; echo status $?; cat {TRACING}/uprobe_events")
     assert ran.stdout.splitlines()[-1] == "status 0" and "deviation shown: memory-values" in ran.stdout
 
 
-def test_no_probe_is_left_by_a_program_that_is_ended(tmp_path: Path, states: dict[str, State]) -> None:
+def test_no_probe_is_left_by_a_program_that_is_ended(tmp_path: Path, states: dict[str, KernelState]) -> None:
     emit(tmp_path, in_state("ebfe", states["plain"]), Account("a test"), hits=30)
     built(tmp_path)
     script = (f"./reproducer tracefs & p=$!; until grep -q reproducer {TRACING}/uprobe_events; do sleep 0.05; done; "
@@ -167,7 +169,7 @@ def test_no_probe_is_left_by_a_program_that_is_ended(tmp_path: Path, states: dic
     assert not list(tmp_path.glob("code-*"))
 
 
-def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict[str, State]) -> None:
+def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict[str, KernelState]) -> None:
     emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to nobody
@@ -181,7 +183,7 @@ def test_without_privileges_it_says_what_is_missing(tmp_path: Path, states: dict
     assert "CAP_PERFMON" in ran.stdout and "mount -t tracefs" in ran.stdout
 
 
-def test_script_in_a_folder_of_others_says_so(tmp_path: Path, states: dict[str, State]) -> None:
+def test_script_in_a_folder_of_others_says_so(tmp_path: Path, states: dict[str, KernelState]) -> None:
     emit(tmp_path, in_state("9c", states["plain"]), Account("a test"))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)

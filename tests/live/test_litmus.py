@@ -6,7 +6,7 @@ import pytest
 
 from verify.concurrency.litmus.catalogue import CATALOGUE, CONSTANT, DWORD
 from verify.concurrency.litmus.fetch import Litmus, outcomes, permits
-from verify.live.litmus.litmus import INT3, OTHER, Observed, Run, observe
+from verify.live.litmus.litmus import INT3, OTHER, LitmusRun, Observed, observe
 
 pytestmark = [
     pytest.mark.live,
@@ -37,26 +37,26 @@ def forbidden(test: Litmus, seen: Observed) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("test", [test for test in CATALOGUE if test.name in NAMES], ids=lambda test: test.name)
 def test_nothing_forbidden_is_seen(test: Litmus) -> None:
-    seen = observe(Run(test.initial, test.writer, test.reader, test.at), FEW, seconds=UNBOUNDED)
+    seen = observe(LitmusRun(test.initial, test.writer, test.reader, test.at), FEW, seconds=UNBOUNDED)
     assert seen.reason == "" and seen.runs >= FEW
     assert forbidden(test, seen) == []
 
 
 def test_an_outcome_outside_the_model_is_noticed() -> None:
     test = Litmus("x", "other code than what is run", CONSTANT, (), (("call",),), (0,), "forbidden")
-    seen = observe(Run(bytes.fromhex("b822222222c3"), (), (("call",),)), 1, seconds=UNBOUNDED)
+    seen = observe(LitmusRun(bytes.fromhex("b822222222c3"), (), (("call",),)), 1, seconds=UNBOUNDED)
     assert forbidden(test, seen) == [(0x22222222,)]
 
 
 def test_traps_and_faults_are_results() -> None:
     for code, result in (("cc", INT3), ("f4", OTHER), ("0f0b", OTHER), ("b807000000c3", 7)):
-        seen = observe(Run(bytes.fromhex(code), (), (("call",), ("serialise",), ("call",))), 1, seconds=UNBOUNDED)
+        seen = observe(LitmusRun(bytes.fromhex(code), (), (("call",), ("serialise",), ("call",))), 1, seconds=UNBOUNDED)
         assert [results for results, _ in seen.counts] == [(result, result)]
 
 
 def test_a_fault_below_a_lowered_stack_pointer_is_a_result() -> None:
     lowered = bytes.fromhex("488d642480f4")  # lea -0x80(%rsp),%rsp; hlt
-    seen = observe(Run(lowered, (), (("call",), ("call",))), 1, seconds=UNBOUNDED)
+    seen = observe(LitmusRun(lowered, (), (("call",), ("call",))), 1, seconds=UNBOUNDED)
     assert [results for results, _ in seen.counts] == [(OTHER, OTHER)]
 
 
@@ -65,7 +65,7 @@ def test_weak_outcomes_are_seen_at_all() -> None:
     test = next(test for test in CATALOGUE if test.name == "preempted-in-a-callee-that-returns-inside")
     found = 0
     for seed in range(4):
-        seen = observe(Run(test.initial, test.writer, test.reader, test.at), 250_000, UNBOUNDED, seed)
+        seen = observe(LitmusRun(test.initial, test.writer, test.reader, test.at), 250_000, UNBOUNDED, seed)
         found += dict(seen.counts).get(test.outcome, 0)
         if found:
             break
@@ -79,7 +79,7 @@ def test_a_model_without_preemption_is_contradicted() -> None:
     assert blind < outcomes(test)
     wrong = 0
     for seed in range(4):
-        seen = observe(Run(test.initial, test.writer, test.reader, test.at), 250_000, UNBOUNDED, seed)
+        seen = observe(LitmusRun(test.initial, test.writer, test.reader, test.at), 250_000, UNBOUNDED, seed)
         wrong += sum(not permits(blind, results) for results, _ in seen.counts)
         if wrong:
             break
@@ -87,15 +87,16 @@ def test_a_model_without_preemption_is_contradicted() -> None:
 
 
 def test_flag_and_load_give_what_was_stored() -> None:
-    seen = observe(Run(CONSTANT, (), (("flag",), ("load",))), 1, seconds=UNBOUNDED)
+    seen = observe(LitmusRun(CONSTANT, (), (("flag",), ("load",))), 1, seconds=UNBOUNDED)
     assert [results for results, _ in seen.counts] == [(0, 0x111111B8)]
 
 
 def test_a_run_without_time_says_so() -> None:
-    seen = observe(Run(CONSTANT, (DWORD,), (("call",),)), 10**9, seconds=0.2)
+    seen = observe(LitmusRun(CONSTANT, (DWORD,), (("call",),)), 10**9, seconds=0.2)
     assert "were over" in seen.reason and seen.seconds < 10
 
 
 def test_a_child_that_dies_gives_no_result() -> None:
-    seen = observe(Run(bytes.fromhex("4831e4ff30"), (), (("call",),)), 1, seconds=2.0)  # rsp := 0: no signal frame
+    # rsp := 0: no signal frame
+    seen = observe(LitmusRun(bytes.fromhex("4831e4ff30"), (), (("call",),)), 1, seconds=2.0)
     assert seen.counts == () and "no result" in seen.reason

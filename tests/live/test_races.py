@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from verify.confirm.races import SCENARIOS, behind, lines
-from verify.live.races.program import Program
+from verify.live.races.program import RaceProgram
 from verify.live.races.races import Check, Claim, Scenario, Stage, equal, played
 from verify.live.races.sites import LOST
 from verify.live.races.steps import SITE, STEADY_HITS, running
@@ -57,7 +57,7 @@ def test_calls_made_while_nobody_is_registered_are_missed_hits() -> None:
 
 def test_one_call_of_another_function_is_one_missed_hit() -> None:
     def skipping(stage: Stage) -> Sequence[Check]:
-        def body(program: Program) -> None:
+        def body(program: RaceProgram) -> None:
             program.call(0, SITE, 100)
             program.call(0, "emulated", 1)
 
@@ -111,7 +111,7 @@ def test_a_child_that_hangs_is_ended_with_the_stage() -> None:
 
 
 def test_what_a_child_raises_is_told() -> None:
-    def broken(program: Program) -> None:
+    def broken(program: RaceProgram) -> None:
         raise ValueError("the child's reason")
 
     with Stage(SECONDS, 1) as stage:

@@ -16,7 +16,7 @@ from typing import Any
 from protocol_faults import HALF, Fault
 
 from verify.concurrency.explicit.python_engine import program
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.language.protocol import Protocol
 
 Label = tuple[Any, ...]  # step, threads, choices
@@ -43,13 +43,13 @@ def declared_right(right: Protocol) -> Iterator[tuple[str, Protocol]]:
     """The protocol, and its variants with the same variables of which every property is declared to hold."""
     yield "", right
     for variant in right.variants:
-        if not (variant.expected or variant.moot or variant.shared or variant.local):
+        if not (variant.expected or variant.skipped or variant.shared or variant.local):
             yield f" as {variant.name}", right.with_variant(variant.name)
 
 
 def relation(protocol: Protocol, threads: int) -> Relation:
     """Reachable states, and pairs of different states with a transition between them."""
-    model = ground(protocol, threads)
+    model = instantiate(protocol, threads)
     expand = program(model).expand
     states, pending, moves = set(model.initial), list(model.initial), set[tuple[int, int]]()
     while pending:
@@ -69,7 +69,7 @@ class _Pair:
     """The faulty protocol and the right one, side by side."""
 
     def __init__(self, fault: Fault, right: Protocol, threads: int) -> None:
-        self.fault, self.wrong, self.right = fault, ground(fault.protocol, threads), ground(right, threads)
+        self.fault, self.wrong, self.right = fault, instantiate(fault.protocol, threads), instantiate(right, threads)
         self.steps, self.moves = program(self.wrong).steps, program(self.right).steps
         places = {(s.variable, s.thread, s.index): s.number for s in self.wrong.slots}
         self.kept = [places[s.variable, s.thread, s.index] for s in self.right.slots]

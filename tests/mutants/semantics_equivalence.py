@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.claim.obligations import obligation
 from verify.claim.probes import probe
 from verify.claim.theorem import goals
@@ -28,14 +28,14 @@ STRUCTURE = ("inhibits_trap", "kernel_completes")
 
 def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
     """What a program sees of an encoding where it stands, as terms."""
-    site = problem(probe(data, SCHEMES["identity"], cpu)).site
-    return in_place(site, initial(site, symbolic_state(var("origin", 64))))
+    setup = verification_condition(probe(data, SCHEMES["identity"], cpu)).setup
+    return in_place(setup, initial(setup, symbolic_state(var("origin", 64))))
 
 
 def is_equivalent(data: bytes, cpu: Cpu, right: Behaviour, changed: Behaviour, known: InMemory) -> bool:
     """Whether no program can tell the two behaviours of an encoding, in either direction, for all states."""
-    material = problem(probe(data, SCHEMES["identity"], cpu))
-    assumptions = material.site.assumptions
+    material = verification_condition(probe(data, SCHEMES["identity"], cpu))
+    assumptions = material.setup.assumptions
     for here, there in ((right, changed), (changed, right)):
         for name, goal in goals(here, there).items():
             if decided(obligation(name, goal, material, assumptions), known).decision.verdict is not Verdict.PROVED:
@@ -77,7 +77,7 @@ def _with_same_arguments(pairs: list[tuple[Term, Term]]) -> list[tuple[Term, Ter
 
 def _pairs(right: Outcome, changed: Outcome) -> Iterator[tuple[Term | None, Term | None]]:
     """Terms of both that must agree; None against a term where one has no counterpart."""
-    for name in ("fault_vector", "fault_error", "fault_address", "fault_at_ip", "again"):
+    for name in ("fault_vector", "fault_error", "fault_address", "fault_at_ip", "repeats"):
         yield getattr(right, name), getattr(changed, name)
     for f in fields(State):
         yield getattr(right.state, f.name), getattr(changed.state, f.name)

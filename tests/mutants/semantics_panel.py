@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from semantics_faults import SCHEME, SEMANTICS, caches_of
 
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.claim.probes import probe
 from verify.confirm.kernel import machine_cpu
 from verify.models.schemes.registry import DEFAULT, SCHEMES
@@ -49,7 +49,7 @@ class Row:
 def outcome(data: bytes) -> Outcome:
     """The outcome of an encoding where it stands, as terms."""
     p = probe(data, SCHEMES["identity"], machine_cpu())
-    return execute(problem(p).site.original, symbolic_state(var("origin", 64)))
+    return execute(verification_condition(p).setup.original, symbolic_state(var("origin", 64)))
 
 
 def plan(data: bytes) -> object:

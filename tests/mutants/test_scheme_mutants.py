@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from verify.claim.conditions import own_values
+from verify.claim.conditions import field_values
 from verify.claim.verdicts import Verdict
 from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judge, Judgement
@@ -93,7 +93,7 @@ def test_the_reference_scheme_keeps_the_obligation_on_the_same_witness(stem, tex
 def test_the_counterexample_of_a_mutant_shows_two_different_values(stem, text):
     judge, found = judged(stem, text)
     for deviation in found.deviations:
-        assert deviation.question.holds(deviation.witness, own_values(found.probe))
+        assert deviation.query.holds(deviation.witness, field_values(found.probe))
     shown = counterexample(found, judge.assumptions)
     assert shown.data == text
     here, there = dict(shown.in_place), dict(shown.displaced)

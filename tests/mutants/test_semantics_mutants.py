@@ -42,14 +42,14 @@ def test_a_fault_changes_what_runs_through_it_and_leaves_nothing_behind() -> Non
 
 
 def test_a_word_of_the_overlay_is_left_out_and_put_back() -> None:
-    from verify.models.x86.isa.corrections import overlay
+    from verify.models.x86.isa.corrections import corrections
 
     fault, names = next(iter(overlay_faults(1)))
     opcode = next(f.opcode for f in map(form, ("RDTSC/none", "STMXCSR_M32/mem")))
-    before = overlay(opcode)
+    before = corrections(opcode)
     with seeded(fault):
         assert names
-    assert overlay(opcode) == before
+    assert corrections(opcode) == before
 
 
 @pytest.mark.parametrize(("name", "encoding", "seed"), [
@@ -89,7 +89,7 @@ def with_address(right: Outcome, old: Term, new: Term) -> Outcome:
 
     accesses = tuple(replace(a, **changed(a, ("address", "value", "condition"))) for a in right.accesses)
     states = {n: replace(s, **changed(s, PARTS)) for n in ("state", "fault_state") for s in (getattr(right, n),)}
-    rest = changed(right, ("fault_vector", "fault_error", "fault_address", "again"))
+    rest = changed(right, ("fault_vector", "fault_error", "fault_address", "repeats"))
     return replace(right, accesses=accesses, **states, **rest)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Cpu
@@ -13,14 +14,14 @@ from verify.models.x86.machine import STATUS, symbolic_state
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import const, evaluation, var
-from verify.terms.evaluation import Evaluator, Memory, World, compiled
+from verify.terms.evaluation import Evaluator, Memory, compiled
 
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 FLAGS = (*STATUS, "df")
-OTHERS = ("tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other")
+OTHERS = ("tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "opaque")
 
 
-class Answers(World):
+class Answers(Environment):
     """Undefined values are all zeros or all ones, so that what depends on them shows."""
 
     ones: bool
@@ -53,7 +54,7 @@ def ran(
     text: str, registers: Mapping[str, int], flags: Mapping[str, int], memory: Memory | None = None, ones: bool = False
 ) -> dict[str, Any]:
     """Registers and flags by name, `memory` and `fault` after the bytes ran; what is not given is 0."""
-    env = dict.fromkeys((*FLAGS, "tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "other"), 0) | dict(
+    env = dict.fromkeys((*FLAGS, "tf", "nt", "ac", "id", "fs_base", "gs_base", "selectors", "ip", "opaque"), 0) | dict(
         flags
     )
     env |= {"gprs": tuple(registers.get(r, 0) for r in REGISTERS), "memory": memory or Memory()}

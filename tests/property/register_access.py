@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import iced_x86
 
 from verify import terms
-from verify.claim.conditions import own_values, problem
+from verify.claim.conditions import field_values, verification_condition
 from verify.claim.probes import probe
 from verify.live.differential.reads import read_set
 from verify.models.schemes.identity import SCHEME
@@ -105,8 +105,8 @@ def outcome_of(data: bytes, cpu: Cpu) -> tuple[Outcome, State, dict[Term, Term]]
     """The outcome of an encoding's class, the state before, and the encoding's own fields."""
     p = probe(data, SCHEME, cpu)
     before = symbolic_state(var("origin", 64))
-    result = execute(problem(p).site.original, before)
-    own = own_values(p)
+    result = execute(verification_condition(p).setup.original, before)
+    own = field_values(p)
     named = {str(t.params[0]): t for t in postorder(_roots(result, before)) if t.op == "var"}
     return result, before, {t: terms.const(own[n], t.width) for n, t in named.items() if n in own}
 
@@ -114,7 +114,7 @@ def outcome_of(data: bytes, cpu: Cpu) -> tuple[Outcome, State, dict[Term, Term]]
 def _roots(result: Outcome, before: State) -> list[Term]:
     states = (result.state, result.fault_state)
     changed = [t for n in PARTS for s in states if n != "ip" and (t := getattr(s, n)) is not getattr(before, n)]
-    fault = [result.fault_vector, result.fault_error, result.fault_address, result.again, result.state.ip]
+    fault = [result.fault_vector, result.fault_error, result.fault_address, result.repeats, result.state.ip]
     accesses = [t for a in result.accesses for t in (a.address, a.condition, a.value)]
     return [*fault, *changed, *accesses, *result.tf_seen, *(e.value for e in result.shadow)]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rule_use import FILE, Use, recording, rows_of
 
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.claim.probes import probe_of
 from verify.judge.encoding import obligations
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -37,7 +37,7 @@ def built(form: Form, scheme: Scheme, most: int, done: set[object]) -> None:
             p = probe_of(decoded, scheme)
             if not isinstance(p.plan, Refuse) and p.shared_key not in done:
                 done.add(p.shared_key)
-                list(obligations(p, problem(p)))
+                list(obligations(p, verification_condition(p)))
 
 
 def surveyed(step: int) -> Iterator[str]:

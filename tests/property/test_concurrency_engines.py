@@ -1,6 +1,6 @@
 """Engines agree on random protocols: counts, depth, everything observed and every verdict, full and symmetric.
 
-Two oracles share nothing with the engines: circuits evaluated node by node, and fair components of a networkx graph.
+Two oracles share nothing with the engines: dags evaluated node by node, and fair components of a networkx graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from verify.concurrency import explorer
 from verify.concurrency.bdd import engine as diagrams
 from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
 from verify.concurrency.instance.dag import Node, evaluate
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.liveness import emerson_lei, lasso, orbit_graph
 from verify.concurrency.results.exploration import Limits, Search
@@ -45,7 +45,7 @@ def summary(found: Search) -> tuple[object, ...]:
 
 
 def edges(model: Model) -> tuple[set[int], list[Edge]]:
-    """Reachable states, and transitions with the step and its threads, by evaluating circuits node by node."""
+    """Reachable states, and transitions with the step and its threads, by evaluating dags node by node."""
     visited, pending, found = set(model.initial), list(model.initial), list[Edge]()
     while pending:
         before = pending.pop()
@@ -71,10 +71,10 @@ def small(model: Model) -> bool:
 
 
 def disagreements(model: Model, engines: tuple[str, ...] = ("python", "numpy", "bdd")) -> list[str]:
-    """Where engines differ from each other or from the circuits."""
+    """Where engines differ from each other or from the dags."""
     states, moves = edges(model)
     full = python_engine.search(model, False)
-    wrong = [] if (len(states), len(moves)) == (full.states, full.transitions) else ["circuits"]
+    wrong = [] if (len(states), len(moves)) == (full.states, full.transitions) else ["dags"]
     for engine in engines:
         for symmetric in (False, True):
             found = explorer.search(model, engine, symmetric, Limits())
@@ -151,7 +151,7 @@ def liveness_disagreements(model: Model) -> list[str]:
 @SETTINGS
 @given(protocols(), st.integers(2, 3))
 def engines_agree(chosen: Protocol, threads: int) -> None:
-    model = ground(chosen, threads)
+    model = instantiate(chosen, threads)
     if small(model):
         assert disagreements(model) == []
 
@@ -166,7 +166,7 @@ def test_engines_agree_on_random_protocols_many_of_which_are_small_enough() -> N
 @settings(SETTINGS, max_examples=6)
 @given(protocols(), st.integers(2, 3))
 def test_generated_c_agrees_on_random_protocols(chosen: Protocol, threads: int) -> None:
-    model = ground(chosen, threads)
+    model = instantiate(chosen, threads)
     if small(model):
         assert disagreements(model, ("c",)) == []
 
@@ -174,7 +174,7 @@ def test_generated_c_agrees_on_random_protocols(chosen: Protocol, threads: int) 
 @SETTINGS
 @given(protocols(), st.integers(2, 3))
 def test_liveness_by_components_by_diagrams_and_on_the_whole_graph_agree(chosen: Protocol, threads: int) -> None:
-    model = ground(chosen, threads)
+    model = instantiate(chosen, threads)
     if small(model):
         assert liveness_disagreements(model) == []
 
@@ -182,16 +182,21 @@ def test_liveness_by_components_by_diagrams_and_on_the_whole_graph_agree(chosen:
 @SETTINGS
 @given(protocols())
 def test_verdicts_do_not_depend_on_the_engine(chosen: Protocol) -> None:
-    if small(ground(chosen, 2)):
+    if small(instantiate(chosen, 2)):
         found = [explorer.explore(chosen, 2, engine) for engine in ("python", "numpy", "bdd")]
         assert len({tuple((name, verdict.name) for name, verdict in one.properties) for one in found}) == 1
 
 
 # --- and they would notice --------------------------------------------------------------------------------------------
+def is_wrong(model: Model, differs: Callable[[Model], list[str]]) -> bool:
+    """Whether a small model shows a difference."""
+    return small(model) and bool(differs(model))
+
+
 def noticed(differs: Callable[[Model], list[str]]) -> bool:
     """Whether some random protocol shows a difference."""
     try:
-        find(protocols(), lambda one: small(ground(one, 2)) and bool(differs(ground(one, 2))), settings=settings(
+        find(protocols(), lambda one: is_wrong(instantiate(one, 2), differs), settings=settings(
             SETTINGS, max_examples=60, phases=[*SETTINGS.phases][:3]))  # fmt: skip
     except NoSuchExample:
         return False
@@ -200,7 +205,7 @@ def noticed(differs: Callable[[Model], list[str]]) -> bool:
 
 def test_nothing_is_noticed_where_nothing_is_wrong() -> None:
     with pytest.raises(NoSuchExample):
-        find(protocols(), lambda one: small(ground(one, 2)) and bool(disagreements(ground(one, 2))), settings=settings(
+        find(protocols(), lambda one: is_wrong(instantiate(one, 2), disagreements), settings=settings(
             SETTINGS, max_examples=10))  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def test_no_row_of_a_sample_does():
     rng = Random(SEED)
     worker = Worker(Setting(SCHEMES[DEFAULT], tuple(Cpu), ASSUMPTIONS), {}, {})
     names = [*ASKED, *(f.name for f in rng.sample(all_forms(), 6))]
-    assert [(r["form"], r["reason"]) for r in worker.learnt(names).rows if not is_lasting(r)] == []
+    assert [(r["form"], r["reason"]) for r in worker.shard_result(names).rows if not is_lasting(r)] == []
 
 
 @pytest.mark.parametrize("dropped", ["nothing", "user-half"])

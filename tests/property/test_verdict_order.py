@@ -14,7 +14,7 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.encode import random_encoding
 from verify.models.x86.isa.forms import Cpu, all_forms, form
 from verify.survey import encodings
-from verify.survey.encodings import NOTHING, Known, classified
+from verify.survey.encodings import NOTHING, KnownResults, classified
 
 SEED = 20260
 SCHEME = SCHEMES[DEFAULT]
@@ -40,7 +40,7 @@ def sample(forms: int) -> list[str]:
     return list(found)
 
 
-def rows(lines: list[str], jobs: int, known: Known = NOTHING) -> dict[str, tuple[object, ...]]:
+def rows(lines: list[str], jobs: int, known: KnownResults = NOTHING) -> dict[str, tuple[object, ...]]:
     numbered = enumerate((line.encode() for line in lines), 1)
     found = classified(numbered, SCHEME, "any", ASSUMPTIONS, jobs, known)
     return {str(r["bytes"]): (r["verdict"], tuple(r["observables"]), r["reason"]) for r in found}
@@ -85,7 +85,7 @@ def test_verdicts_do_not_depend_on_the_ledger(lines, alone, tmp_path, monkeypatc
     ledger.add(first.decisions.known.items())
     ledger.classes(ASSUMPTIONS).add(first.newly_decided)
     again = Ledger(tmp_path, "some")
-    known = Known(again.decisions, again.classes(ASSUMPTIONS).known())
+    known = KnownResults(again.decisions, again.classes(ASSUMPTIONS).known())
     assert known.classes and known.decisions
     assert rows(lines, jobs, known) == alone
 

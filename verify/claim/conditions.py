@@ -1,4 +1,5 @@
-"""What an encoding's obligations are made of: its site, the premises, the fields as variables, and their own values."""
+"""What an encoding's obligations are made of: its setup, the premises, the fields as variables, and their own
+values."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ from verify.claim.probes import (
     uses_length,
 )
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.behaviour import Site
+from verify.models.schemes.behaviour import Setup
 from verify.models.schemes.emulation import premises as address_premises
 from verify.models.schemes.plan import Call, Emulate, Field, Push, Step
-from verify.models.x86.free_fields import FreeFields, field_values
+from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
@@ -31,15 +32,15 @@ LENGTH: Final = terms.zext(var("length", 4), 64)  # of an instruction that the s
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A site, the premises of its obligations, and which register numbers the premises keep apart."""
+class VerificationCondition:
+    """A setup, the premises of its obligations, and which register numbers the premises keep apart."""
 
-    site: Site
+    setup: Setup
     premises: tuple[Term, ...]
     distinct: tuple[tuple[Term, Term], ...]
 
 
-def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
+def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
     assumptions |= p.scheme.holds
     symbolic = p.key[0] != "concrete"
@@ -61,10 +62,10 @@ def problem(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> Problem:
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
     premises += [_user_address(origin), _user_address(slot)]
     length = _length(p, symbolic)
-    site = Site(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
+    setup = Setup(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
     if isinstance(p.plan, Emulate):
-        premises += address_premises(p.plan, site)
-    return Problem(site, tuple(premises), tuple(distinct))
+        premises += address_premises(p.plan, setup)
+    return VerificationCondition(setup, tuple(premises), tuple(distinct))
 
 
 def _user_address(address: Term) -> Term:
@@ -124,12 +125,12 @@ def _instruction(
     )  # fmt: skip
 
 
-def own_values(p: Probe) -> dict[str, int]:
+def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
     if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
         return {}
     exact = fields(p.decoded)
-    values = field_values(exact)
+    values = values_of(exact)
     layout = p.decoded.layout
     values["small_address"] = int(layout.address_size == 4)
     values["overridden"] = int(layout.segment is not None)

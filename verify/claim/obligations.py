@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from verify.claim.conditions import Problem, problem
+from verify.claim.conditions import VerificationCondition, verification_condition
+from verify.claim.obligation import Obligation
 from verify.claim.premises import instances
 from verify.claim.probes import Probe
 from verify.claim.theorem import goals
@@ -13,27 +14,26 @@ from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.handling import displaced
 from verify.models.schemes.plan import Refuse
 from verify.models.x86.machine import OBSERVABLES, State, symbolic_state
-from verify.smt.decisions import Obligation
 from verify.terms import Term, under
 
 Sides = tuple[Behaviour, Behaviour]  # in place, displaced
 
 
-def sides(p: Probe, material: Problem) -> tuple[State, Sides]:
+def sides(p: Probe, material: VerificationCondition) -> tuple[State, Sides]:
     """The initial state and both behaviours.  The plan must be no refusal."""
     assert not isinstance(p.plan, Refuse)
-    site = material.site
-    state = initial(site, symbolic_state(site.origin))
-    return state, (in_place(site, state), displaced(p.plan, site, state))
+    setup = material.setup
+    state = initial(setup, symbolic_state(setup.origin))
+    return state, (in_place(setup, state), displaced(p.plan, setup, state))
 
 
-def compared(material: Problem, pair: Sides) -> Mapping[str, Term]:
+def compared(material: VerificationCondition, pair: Sides) -> Mapping[str, Term]:
     """The goals, rewritten where register numbers are kept apart."""
-    found = goals(*pair, code_not_read="code-not-read" in material.site.assumptions)
+    found = goals(*pair, code_not_read="code-not-read" in material.setup.assumptions)
     return dict(zip(OBSERVABLES, under(material.distinct, (found[name] for name in OBSERVABLES)), strict=True))
 
 
-def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[str]) -> Obligation:
+def obligation(name: str, goal: Term, material: VerificationCondition, assumptions: frozenset[str]) -> Obligation:
     """The goal with the premises that concern it."""
     return Obligation(name, goal, (*material.premises, *instances(goal, assumptions)))
 
@@ -42,7 +42,7 @@ def obligation(name: str, goal: Term, material: Problem, assumptions: frozenset[
 class Built:
     """A class's material, initial state, both behaviours and goals by observable."""
 
-    material: Problem
+    material: VerificationCondition
     state: State
     pair: Sides
     goals: Mapping[str, Term]
@@ -50,7 +50,7 @@ class Built:
     def obligations(self) -> Iterator[Obligation]:
         """One obligation an observable."""
         for name, goal in self.goals.items():
-            yield obligation(name, goal, self.material, self.material.site.assumptions)
+            yield obligation(name, goal, self.material, self.material.setup.assumptions)
 
 
 class Builder:
@@ -63,13 +63,13 @@ class Builder:
     def built(self, p: Probe) -> Built:
         """The terms of the probe's class.  The plan must be no refusal."""
         if self._last is None or self._last[0] is not p:
-            material = problem(p, self.assumptions)
+            material = verification_condition(p, self.assumptions)
             state, pair = sides(p, material)
             self._last = p, Built(material, state, pair, compared(material, pair))
         return self._last[1]
 
 
-def obligations(p: Probe, material: Problem) -> Iterator[Obligation]:
+def obligations(p: Probe, material: VerificationCondition) -> Iterator[Obligation]:
     """One obligation an observable."""
     state, pair = sides(p, material)
     return Built(material, state, pair, compared(material, pair)).obligations()

@@ -15,7 +15,7 @@ from verify.terms import FALSE, Term, all_of, and_, bit, const, eq, not_, or_
 
 FLAGS = ("cf", "pf", "af", "zf", "sf", "df", "of", "nt", "ac", "id")
 SEGMENTS = ("fs_base", "gs_base", "selectors")
-VECTOR = ("vectors", "masks", "mxcsr", "other")
+VECTOR = ("vectors", "masks", "mxcsr", "opaque")
 POINTERS = ("fip", "fdp", "fop")
 DELIVERED = ("ip", "gprs", "tf", *FLAGS, *SEGMENTS, *VECTOR, "x87", *POINTERS, "ssp")
 
@@ -111,6 +111,6 @@ def _same_trap(a: Behaviour, b: Behaviour) -> Term:
     if len(a.tf_seen) != len(b.tf_seen):
         return FALSE
     seen = all_of(eq(x, y) for x, y in zip(a.tf_seen, b.tf_seen, strict=True))
-    alike = bit((a.trap_late, a.trap_code) == (b.trap_late, b.trap_code))
+    alike = bit((a.trap_delayed, a.trap_code) == (b.trap_delayed, b.trap_code))
     delivered = or_(not_(or_(a.trap, b.trap)), alike)
     return all_of((eq(a.trap, b.trap), delivered, eq(a.state.tf, b.state.tf), seen))

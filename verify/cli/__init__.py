@@ -52,7 +52,7 @@ COMMANDS: Final = {  # start-up time is part of the interface
     "interleavings": Entry(
         "verify.cli.interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
     ),
-    "protocols": Entry("verify.cli.interleavings:protocols", "Lists the protocols, their questions and variants."),
+    "protocols": Entry("verify.cli.protocols:protocols", "Lists the protocols, their questions and variants."),
     "confirm": Entry(
         "verify.cli.confirm:confirm",
         "Compare the models with this machine, over RANGE... (as for opcode-range; default all).",
@@ -162,6 +162,3 @@ def status(arguments: list[str] | None = None) -> int:
         return FAULT
     return result if isinstance(result, int) else 0
 
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Commands `interleavings` and `protocols`: explores probe protocols and prints verdicts, counts and traces."""
+"""`ubp-verify interleavings`: explores probe protocols and prints verdicts, counts and traces."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 from verify.cli.manifests import UNDECIDED, USAGE, Manifests, worse
 from verify.cli.status import WRONG_PLACE
 from verify.concurrency.explorer import ENGINES, distinct, explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import ProtocolError
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.results import projection
-from verify.concurrency.results.exploration import Explored, Limits, Trace
+from verify.concurrency.results.exploration import Exploration, Limits, Trace
 from verify.concurrency.results.export import FORMATS, export
 from verify.concurrency.results.presentation import (
     explored_object,
@@ -126,7 +126,7 @@ class _Run:
             status = worse(status, _finished(manifests, {item.name: item for item in chosen}, record))
         return status
 
-    def one(self, chosen: Protocol, threads: int, position: int) -> Explored:
+    def one(self, chosen: Protocol, threads: int, position: int) -> Exploration:
         """Explores one protocol, prints the result and writes its files."""
         try:
             found = explore(chosen, threads, self.engine, None, self.limits, lambda trace: self.early(chosen, trace))
@@ -138,7 +138,7 @@ class _Run:
         try:
             if self.graphs:
                 projection.write(
-                    projection.quotient(ground(chosen, threads), self.limits.memory), self.graphs[position]
+                    projection.projection(instantiate(chosen, threads), self.limits.memory), self.graphs[position]
                 )
             if self.traces is not None:
                 _written(self.traces, chosen, threads, shown)
@@ -290,7 +290,7 @@ def _exported(chosen: list[Protocol], number: int | None, form: str) -> str:
     if len(chosen) != 1:
         raise _usage(f"--export prints one model, {len(chosen)} were chosen: name one protocol (and variant)")
     try:
-        return export(ground(chosen[0], chosen[0].threads if number is None else number), form)
+        return export(instantiate(chosen[0], chosen[0].threads if number is None else number), form)
     except ValueError as error:
         raise _usage(f"{_stem(chosen[0])}: {error}") from error
 
@@ -306,7 +306,7 @@ def _manifests(ledger: str | None, variant: str | None, check: bool, record: boo
     return Manifests(ledger_directory(ledger) / "protocols", variant not in (None, "all"), usual)
 
 
-def _judged(manifests: Manifests, chosen: Protocol, found: Explored, record: bool) -> int:
+def _judged(manifests: Manifests, chosen: Protocol, found: Exploration, record: bool) -> int:
     """The exit status of one run by its manifest."""
     try:
         return (manifests.record if record else manifests.check)(chosen, found)
@@ -354,56 +354,23 @@ def _stem(chosen: Protocol) -> str:
     return chosen.name + (f"--{chosen.variant}" if chosen.variant else "")
 
 
-def _traces(chosen: Protocol, found: Explored, count: int) -> tuple[Trace, ...]:
+def _traces(chosen: Protocol, found: Exploration, count: int) -> tuple[Trace, ...]:
     """The counterexamples to show: one a property, or up to `count` of each safety property."""
     if count == 1:
         return found.traces
     return tuple(trace for name, _ in found.properties for trace in distinct(chosen, found, name, count))
 
 
-def _json(found: Explored, shown: tuple[Trace, ...]) -> str:
+def _json(found: Exploration, shown: tuple[Trace, ...]) -> str:
     return json.dumps(explored_object(found, shown), ensure_ascii=False)
 
 
 def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:
     """Writes traces as Mermaid, SVG and ITF, each under protocol, variant, property and number. Raises OSError."""
-    model = ground(chosen, threads)
+    model = instantiate(chosen, threads)
     for number, trace in enumerate(shown):
         name = f"{_stem(chosen)}--{trace.property}-{number}"
         (folder / f"{name}.mmd").write_text(mermaid(trace), encoding="utf-8")
         (folder / f"{name}.svg").write_text(svg(trace), encoding="utf-8")
         text = json.dumps(itf(model, trace), ensure_ascii=False, indent=1)
         (folder / f"{name}.itf.json").write_text(text, encoding="utf-8")
-
-
-@click.command()
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
-def protocols(form: str) -> None:
-    """Lists the protocols, their questions and variants."""
-    for name in names():
-        item = protocol(name)
-        if form == "json":
-            click.echo(json.dumps(_described(item), ensure_ascii=False))
-            continue
-        click.echo(f"{name}: {item.question}")
-        click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
-        click.echo(f"  assumptions: {', '.join(entry.name for entry in item.assumptions) or 'none'}")
-        for variant in item.variants:
-            wrong = ", ".join(f"{key} {value}" for key, value in variant.expected) or "as the protocol"
-            click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
-
-
-def _described(item: Protocol) -> dict[str, object]:
-    """A protocol as JSON."""
-    return {
-        "protocol": item.name,
-        "question": item.question,
-        "threads": item.threads,
-        "parameters": dict(item.parameters),
-        "steps": [step.name for step in item.steps],
-        "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
-        "assumptions": {entry.name: entry.text for entry in item.assumptions},
-        "variants": {
-            entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
-        },
-    }

@@ -11,7 +11,7 @@ import click
 from verify.cli.status import REFUTED, UNDECIDED, USAGE
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results import manifest
-from verify.concurrency.results.exploration import Explored
+from verify.concurrency.results.exploration import Exploration
 
 __all__ = ["UNDECIDED", "USAGE", "Manifests", "label", "worse"]
 SEVERITY: Final = (0, UNDECIDED, REFUTED)
@@ -22,7 +22,7 @@ def worse(status: int, other: int) -> int:
     return max(status, other, key=SEVERITY.index)
 
 
-def label(found: Explored) -> str:
+def label(found: Exploration) -> str:
     """Protocol, variant and number of threads for one line."""
     variant = f" ({found.variant})" if found.variant else ""
     return f"{found.protocol}{variant}, {found.threads} threads"
@@ -42,7 +42,7 @@ class Manifests:
     complaints: list[str] = field(default_factory=list)
     runs: dict[str, list[manifest.Run]] = field(default_factory=dict)
 
-    def check(self, chosen: Protocol, found: Explored) -> int:
+    def check(self, chosen: Protocol, found: Exploration) -> int:
         """The exit status of one run; what differs is printed on standard error."""
         before = manifest.recorded(self.directory, found)
         wrong = self._different(found, before) if found.complete else []
@@ -55,7 +55,7 @@ class Manifests:
         self._complain(label(found), wrong)
         return REFUTED if wrong else UNDECIDED if undecided else 0
 
-    def _different(self, found: Explored, before: manifest.Run | None) -> list[str]:
+    def _different(self, found: Exploration, before: manifest.Run | None) -> list[str]:
         if before is not None:
             return manifest.differences(before, manifest.run_of(found))
         if self.usual:
@@ -70,7 +70,7 @@ class Manifests:
             chosen.name, [f"no variant {name!r}, yet recorded" for name in manifest.stale(runs, chosen)]
         )
 
-    def record(self, chosen: Protocol, found: Explored) -> int:
+    def record(self, chosen: Protocol, found: Exploration) -> int:
         """Keeps a run for `write`; a run that is incomplete or not as declared is refused with a status."""
         wrong = [] if found.complete else [f"not recorded: incomplete: {found.reason}"]
         if found.complete and self.usual:

@@ -43,7 +43,7 @@ A protocol is one module under `protocols`; reading that file is enough to under
     @p.terminal                                         # states that may be final; all others must have a successor
 
     v = p.variant("no-sync", "what goes wrong", constants={"SYNC": False}, drop=["take"], refutes=["owned"],
-                  moot=["..."],                         # what the variant makes meaningless is not asked
+                  skipped=["..."],                         # what the variant makes meaningless is not asked
                   local={"place": Bounded(0, 3)},       # a variable that only the variant has
                   threads=2, source="...")
     @v.step(replaces="write")                           # or, without `replaces`, a step of its own name

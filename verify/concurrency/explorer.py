@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from verify.concurrency.bdd import engine as diagrams
 from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
-from verify.concurrency.explicit.shortest import Space, counterexamples, space, trace
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.explicit.shortest import SearchSpace, counterexamples, space, trace
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.instance.vectors import WIDTH
 from verify.concurrency.language.domains import TooLarge
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.liveness import emerson_lei, lasso
 from verify.concurrency.liveness.orbit_graph import obligations
 from verify.concurrency.results.exploration import (
-    Bound,
-    Explored,
+    BoundHit,
+    Discovery,
+    Exploration,
     Limits,
     Refuted,
     Search,
-    Seen,
     Trace,
     Unknown,
     Verdict,
@@ -45,7 +45,7 @@ def explore(
     symmetric: bool | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     early: Callable[[Trace], None] = lambda _: None,
-) -> Explored:
+) -> Exploration:
     """Every interleaving of `threads` threads (default: the protocol's), within `limits`.
 
     `symmetric` None: threads are exchanged wherever that is exact. `early` gets the counterexamples that the engine
@@ -56,7 +56,7 @@ def explore(
     number = protocol.threads if threads is None else threads
     bounded = limits if limits.memory is not None else replace(limits, memory=memory_available() // 2)
     try:
-        model = ground(protocol, number, limits.memory)
+        model = instantiate(protocol, number, limits.memory)
     except (TooLarge, KeyboardInterrupt) as reason:
         return _without_model(protocol, number, str(reason) or "interrupted", time.perf_counter() - began)
     found = search(model, engine, symmetric, bounded, early)
@@ -64,10 +64,10 @@ def explore(
     return result(model, found, closed, time.perf_counter() - began)
 
 
-def _without_model(protocol: Protocol, threads: int, reason: str, seconds: float) -> Explored:
+def _without_model(protocol: Protocol, threads: int, reason: str, seconds: float) -> Exploration:
     """The record of a run that ended before its model was made."""
     undecided = tuple((prop.name, Unknown(f"incomplete: {reason}")) for prop in protocol.properties)
-    return Explored(
+    return Exploration(
         protocol.name, protocol.variant, threads, protocol.parameters, "none", False, 0, 0, 0, 0, False, reason,
         undecided, seconds, 0,
     )  # fmt: skip
@@ -140,7 +140,7 @@ def final(model: Model, found: Search) -> bool:
     return found.complete and all(seen.depth >= 0 for seen in violations(model, found))
 
 
-def violations(model: Model, found: Search) -> list[Seen]:
+def violations(model: Model, found: Search) -> list[Discovery]:
     """What a search has seen that refutes an invariant, or deadlock freedom."""
     bad = [found.seen[i] for i, item in enumerate(model.observations) if item.role == "bad" and i in found.seen]
     return bad if found.deadlock is None else [*bad, found.deadlock]
@@ -157,9 +157,9 @@ def _with_ways(model: Model, found: Search) -> Search:
     """A search whose refutations carry their ways, so that they need its levels no longer."""
     known = space(model, found.symmetric, found.levels)
 
-    def way(seen: Seen) -> Seen:
+    def way(seen: Discovery) -> Discovery:
         path = trace(model, "", seen, found.symmetric, known).states
-        return Seen(seen.depth, path[-1], path)
+        return Discovery(seen.depth, path[-1], path)
 
     bad = {index for index, item in enumerate(model.observations) if item.role == "bad"}
     seen = {index: way(one) if index in bad else one for index, one in found.seen.items()}
@@ -169,7 +169,7 @@ def _with_ways(model: Model, found: Search) -> Search:
 def _tell(model: Model, found: Search, early: Callable[[Trace], None]) -> None:
     """Passes on the counterexamples of an incomplete search."""
     for name, verdict in safety(model, found).items():
-        if isinstance(verdict, Seen):
+        if isinstance(verdict, Discovery):
             early(trace(model, name, verdict, found.symmetric))
 
 
@@ -189,16 +189,16 @@ def verdicts(model: Model, found: Search, limits: Limits) -> dict[str, Verdict]:
     try:
         known = space(model, found.symmetric, found.levels)
         for name, verdict in seen.items():
-            closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Seen) else verdict
+            closed[name] = _refuted(model, name, verdict, found, known) if isinstance(verdict, Discovery) else verdict
         _liveness(model, found, limits, closed)
     except KeyboardInterrupt:
         found.complete, found.reason = False, "interrupted"
-        closed = {name: Refuted() if isinstance(v, Seen) else v for name, v in seen.items()} | closed
+        closed = {name: Refuted() if isinstance(v, Discovery) else v for name, v in seen.items()} | closed
     undecided = Unknown(f"incomplete: {found.reason}")
     return {prop.name: closed.get(prop.name, undecided) for prop in model.protocol.properties}
 
 
-def _refuted(model: Model, name: str, seen: Seen, found: Search, known: Space) -> Verdict:
+def _refuted(model: Model, name: str, seen: Discovery, found: Search, known: SearchSpace) -> Verdict:
     """A refutation with its trace, where the engine knows how far away the state is."""
     return Refuted(trace(model, name, seen, found.symmetric, known)) if seen.depth >= 0 else Refuted()
 
@@ -215,16 +215,16 @@ def _liveness(model: Model, found: Search, limits: Limits, closed: dict[str, Ver
             else:
                 found.diagram = found.diagram or emerson_lei.reached(model, limits)
                 closed |= emerson_lei.judge(model, limits, found.diagram, (name,))
-        except Bound as bound:
+        except BoundHit as bound:
             closed[name] = Unknown(f"incomplete: {bound.reason}")
 
 
-def distinct(protocol: Protocol, explored: Explored, name: str, count: int) -> tuple[Trace, ...]:
+def distinct(protocol: Protocol, explored: Exploration, name: str, count: int) -> tuple[Trace, ...]:
     """Up to `count` different counterexamples to the named safety property, shortest first."""
     verdict = explored.verdict(name)
     if not isinstance(verdict, Refuted) or verdict.trace is None:
         return ()
-    model = ground(protocol, explored.threads)
+    model = instantiate(protocol, explored.threads)
     if count == 1 or verdict.trace.loop is not None:
         return (verdict.trace,)
     return counterexamples(model, name, model.symmetric, count, len(verdict.trace.events) + 4)
@@ -242,10 +242,10 @@ def memory_available() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def result(model: Model, found: Search, closed: dict[str, Verdict], seconds: float) -> Explored:
+def result(model: Model, found: Search, closed: dict[str, Verdict], seconds: float) -> Exploration:
     """The record of a run."""
     protocol = model.protocol
-    return Explored(
+    return Exploration(
         protocol.name,
         protocol.variant,
         model.threads,

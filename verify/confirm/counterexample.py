@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from verify.claim.verdicts import Verdict
 from verify.confirm.kernel import UNSEEN, is_visible, predicted
-from verify.judge.concretise import PAGE, RSP, STACK, Realised, realised
+from verify.judge.concretise import PAGE, RSP, STACK, Concretised, concretised
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import processor
 from verify.live.executor.outcomes import MXCSR_MASK
 from verify.live.executor.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel.handling import SlotUnreadable, manners
-from verify.live.kernel.judge import Comparison, KernelJudge, idle_child
+from verify.live.kernel.judge import KernelComparison, KernelJudge, idle_child
 from verify.live.kernel.kinds import CODE_32_SELECTOR
 from verify.live.kernel.one_state import NotReproducible, Situation, compared_in
 from verify.live.kernel.state import component_offsets
@@ -63,7 +63,7 @@ def staged(
         if deviation.observable in unseen and not is_visible(judgement, deviation.observable):
             reasons.append(f"{deviation.observable}: {UNSEEN[deviation.observable]}")
             continue
-        state = realised(judgement, deviation, assumptions)
+        state = concretised(judgement, deviation, assumptions)
         if isinstance(state, str):
             reasons.append(f"{deviation.observable}: {state}")
         else:
@@ -71,7 +71,7 @@ def staged(
     return found, list(dict.fromkeys(reasons))
 
 
-def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator[Staged]:
+def _variants(judgement: Judgement, state: Concretised, places: Places) -> Iterator[Staged]:
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows.
 
     Where the code segment decides, the far pointer leads to the 32-bit one first: a counterexample takes any segment.
@@ -82,7 +82,7 @@ def _variants(judgement: Judgement, state: Realised, places: Places) -> Iterator
     yield from _with_spare(judgement, state, places, text)
 
 
-def _to_32_bits(state: Realised) -> Realised:
+def _to_32_bits(state: Concretised) -> Concretised:
     """The state with the 32-bit code segment in every selector that is read from memory, and its stack below 4 GiB.
 
     A far call to that segment pushes at the low half of rsp (SDM vol. 2, CALL).
@@ -99,7 +99,7 @@ def _to_32_bits(state: Realised) -> Realised:
     return replace(state, values=values, memory=chosen(state.memory), spare=chosen(state.spare))
 
 
-def _with_spare(judgement: Judgement, state: Realised, places: Places, text: str) -> Iterator[Staged]:
+def _with_spare(judgement: Judgement, state: Concretised, places: Places, text: str) -> Iterator[Staged]:
     decoded = judgement.probe.decoded
     assert isinstance(decoded, Decoded)
     encoding = judgement.probe.data[: decoded.layout.length + len(judgement.probe.followed_by)]
@@ -114,7 +114,7 @@ def _places() -> Places:
         return component_offsets(child)
 
 
-def situation_of(encoding: bytes, state: Realised, places: Places, spare: bool) -> Situation:
+def situation_of(encoding: bytes, state: Concretised, places: Places, spare: bool) -> Situation:
     """The state as the kernel's judge takes it; `spare`: with the memory that only the displaced copy accesses."""
     values = state.values
     flags = sum(values.get(n, 0) << position for n, position in FLAG_BITS.items())
@@ -157,7 +157,7 @@ def _x87(word: int) -> Iterator[tuple[int, bytes]]:
 
 def confirmed_state(
     states: list[Staged], reasons: list[str], assumptions: frozenset[str] = ASSUMPTIONS
-) -> tuple[Staged, Comparison] | None:
+) -> tuple[Staged, KernelComparison] | None:
     """The first state in which the kernel deviates; what the others showed is added to the reasons."""
     for state in states:
         try:
@@ -233,7 +233,7 @@ def not_on_this_processor(data: bytes) -> str:
     return text + "; it is undefined here, and a program runs on when probed" * runs_on
 
 
-def _in_standard_states(judgement: Judgement, found: Comparison, reasons: list[str]) -> str:
+def _in_standard_states(judgement: Judgement, found: KernelComparison, reasons: list[str]) -> str:
     """The answer where the counterexample's own state said nothing."""
     said, seen = predicted(judgement), found.result
     where = f" in {', '.join(found.observables)}" if found.observables else ""

@@ -74,7 +74,7 @@ def samples(encodings: Iterable[bytes], scheme: Scheme, cpu: Cpu, each: int = EA
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HandlingRow:
     """One encoding as it was run: its kind of plan, what the plan says of how it is run, and what was seen."""
 
     encoding: str
@@ -104,26 +104,26 @@ def said_of(encoding: bytes, origin: int, scheme: Scheme, cpu: Cpu) -> Manner:
 
 def rows(
     encodings: Sequence[bytes], scheme: Scheme, cpu: Cpu, mapped: Mapped = map_executable
-) -> Iterator[Row]:
+) -> Iterator[HandlingRow]:
     """Plan and kernel side by side, in order; `mapped`: for which mapping the kernel analyses the encodings.
 
     Raises SlotUnreadable, OSError.
     """
     for seen in manners(encodings, mapped):
         said = said_of(seen.encoding, seen.origin, scheme, cpu)
-        yield Row(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
+        yield HandlingRow(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
 
 
 def compared_ways(
     ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu, step: int = STEP, mapped: Mapped = map_executable
-) -> list[Row]:
+) -> list[HandlingRow]:
     """`rows` of samples of every kind of plan whose forms lie in the ranges.  Raises SlotUnreadable, OSError."""
     encodings = (cut(d, scheme) for d in itertools.islice(headers(), 0, None, step))
     asked = encodings if ranges == (parsed("all"),) else (d for d in encodings if _lies_in(d, ranges, cpu))
     return list(rows(list(samples(asked, scheme, cpu)), scheme, cpu, mapped))
 
 
-def compared_ways_in_32_bits(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> list[Row] | str:
+def compared_ways_in_32_bits(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> list[HandlingRow] | str:
     """The same where a 32-bit process has the file mapped first; or why that cannot be seen here."""
     other = scheme.under(ASSUMPTIONS - {IN_64_BITS})
     if other is scheme:
@@ -139,7 +139,7 @@ def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
     return isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges)
 
 
-def document(found: Sequence[Row] | str) -> dict[str, Any]:
+def document(found: Sequence[HandlingRow] | str) -> dict[str, Any]:
     """The comparison for JSON; or why there is none."""
     if isinstance(found, str):
         return {"compared": 0, "kinds": 0, "disagreements": [], "reason": found}
@@ -153,7 +153,7 @@ def documents(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> dict
     return {name: document(_seen(partial(compare, ranges, scheme, cpu))) for name, compare in asked.items()}
 
 
-def _seen(compare: Callable[[], list[Row] | str]) -> list[Row] | str:
+def _seen(compare: Callable[[], list[HandlingRow] | str]) -> list[HandlingRow] | str:
     try:
         return compare()
     except SlotUnreadable as error:

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.claim.verdicts import Verdict
-from verify.confirm.predictions import Apart, States
+from verify.confirm.predictions import Disagreement, States
 from verify.judge.encoding import Judge, Judgement
 from verify.live.capabilities import VENDORS
 from verify.live.kernel.corpus import registration_corpus, unique
-from verify.live.kernel.judge import Comparison, Deviation, KernelJudge
+from verify.live.kernel.judge import KernelComparison, KernelJudge, ObservedDeviation
 from verify.live.kernel.placement import PLACEMENTS, unavailable
 from verify.live.needs import absent, lacks
 from verify.live.results import keep, processor
@@ -33,7 +33,7 @@ from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange
-from verify.workers.pool import Lost, dealt
+from verify.workers.pool import TaskFailed, imap_unordered
 
 TASK: Final = 10000  # encodings of the corpus, of which most are wanted
 SCHEME: Final = "linux-uprobes-6.18"
@@ -74,7 +74,7 @@ def is_visible(judgement: Judgement, observable: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KernelRow:
     """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
 
     `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames;
@@ -85,11 +85,11 @@ class Row:
     said: str  # nothing: the model says nothing
     seen: str
     where: str
-    comparison: Comparison
+    comparison: KernelComparison
     assumed: tuple[str, ...] = ()
     frame: str = ""
     states: int = 0
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[Disagreement, ...] = ()
 
 
 class Predictor:
@@ -100,7 +100,7 @@ class Predictor:
         self._others: dict[str, Judge] = {}
         self._states = States(judge.assumptions)
 
-    def row(self, comparison: Comparison) -> Row:
+    def row(self, comparison: KernelComparison) -> KernelRow:
         """The row of one encoding."""
         judgement = self._judge.judgement(comparison.encoding, self._cpu)
         refuted = frozenset(d.observable for d in judgement.deviations)
@@ -117,14 +117,14 @@ class Predictor:
         if (said, seen) == ("deviates", "identical") and states and not self._somewhere(comparison):
             said = ELSEWHERE
         bare = replace(comparison, shown=())
-        return Row(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
+        return KernelRow(comparison.encoding.hex(), said, seen, where, bare, assumed, frame, states, apart)
 
-    def _somewhere(self, comparison: Comparison) -> bool:
+    def _somewhere(self, comparison: KernelComparison) -> bool:
         """Whether anything is predicted to deviate in one of the states that it was run in."""
         shown = ((self._judge.judgement(s.encoding, self._cpu), s) for s in comparison.shown)
         return any(self._states.deviating(judgement, s).observables for judgement, s in shown)
 
-    def _one_by_one(self, judgement: Judgement, comparison: Comparison) -> tuple[int, tuple[Apart, ...]]:
+    def _one_by_one(self, judgement: Judgement, comparison: KernelComparison) -> tuple[int, tuple[Disagreement, ...]]:
         """The states that the assumptions allow, predicted each for itself where the model says something."""
         shown = [s for s in comparison.shown if not s.state.breaks]
         if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
@@ -135,7 +135,7 @@ class Predictor:
                 own[s.encoding] = self._judge.judgement(s.encoding, self._cpu)
         return len(shown), tuple(a for s in shown if (a := self._states.apart(own[s.encoding], s)) is not None)
 
-    def _reason(self, d: Deviation, comparison: Comparison, refuted: frozenset[str]) -> str:
+    def _reason(self, d: ObservedDeviation, comparison: KernelComparison, refuted: frozenset[str]) -> str:
         """The assumption that leaves a deviation out, or nothing."""
         if d.difference.assumption:
             return d.difference.assumption if d.difference.assumption in self._judge.assumptions else ""
@@ -145,7 +145,7 @@ class Predictor:
         broken = (a for a in sorted(d.breaks) if _is_predicted(d, self._refuted_without(a, comparison), together))
         return next(broken, "")
 
-    def _refuted_without(self, assumption: str, comparison: Comparison) -> frozenset[str]:
+    def _refuted_without(self, assumption: str, comparison: KernelComparison) -> frozenset[str]:
         """The observables that are refuted where an assumption does not hold."""
         if assumption not in self._others:
             judge = self._judge
@@ -154,13 +154,13 @@ class Predictor:
         return frozenset(d.observable for d in found.deviations)
 
 
-def _together(d: Deviation, comparison: Comparison) -> frozenset[str]:
+def _together(d: ObservedDeviation, comparison: KernelComparison) -> frozenset[str]:
     """The observables that deviate in the same run."""
     rows = (o for o in comparison.deviations if (o.state, o.hit, o.kind) == (d.state, d.hit, d.kind))
     return frozenset(o.difference.observable for o in rows)
 
 
-def _is_predicted(d: Deviation, refuted: frozenset[str], together: frozenset[str]) -> bool:
+def _is_predicted(d: ObservedDeviation, refuted: frozenset[str], together: frozenset[str]) -> bool:
     """Whether the deviation is one of the refuted observables, or what follows from one.
 
     Where only one side faults, nothing else is said of the run; code behind an instruction shows where it ran.
@@ -170,7 +170,7 @@ def _is_predicted(d: Deviation, refuted: frozenset[str], together: frozenset[str
     return "containment" in refuted and d.kind in WITH_CODE_BEHIND
 
 
-def _wrong_frame(judgement: Judgement, comparison: Comparison) -> str:
+def _wrong_frame(judgement: Judgement, comparison: KernelComparison) -> str:
     """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
     stale = isinstance(judgement.probe.plan, Step | Emulate)
     for plain, probed in comparison.frames:
@@ -184,8 +184,8 @@ class Agreement:
     """Counts of predictions, what disagreed, and what the kernel showed."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
-    disagreements: list[Row] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
+    disagreements: list[KernelRow] = field(default_factory=list)
+    comparisons: list[KernelComparison] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
     lost: list[str] = field(default_factory=list)  # why encodings have no row
     runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
@@ -193,9 +193,9 @@ class Agreement:
     assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
     frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
     states: int = 0  # predicted one by one
-    apart: list[Apart] = field(default_factory=list)  # those in which the kernel did something else
+    apart: list[Disagreement] = field(default_factory=list)  # those in which the kernel did something else
 
-    def take(self, found: Row) -> None:
+    def take(self, found: KernelRow) -> None:
         """Counts one encoding."""
         comparison = found.comparison
         self.counts[found.said, found.seen] += 1
@@ -236,7 +236,7 @@ class Agreement:
         }  # fmt: skip
 
 
-def _first(row: Row) -> str:
+def _first(row: KernelRow) -> str:
     """Where the first deviation of a row was seen, in words."""
     shown = [d for d in (*row.comparison.deviations, *row.comparison.assumed)
              if d.difference.observable in row.where.split(",")]
@@ -257,7 +257,7 @@ def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu
             yield data
 
 
-Answer = tuple[list[Row], Counter[str]]
+Answer = tuple[list[KernelRow], Counter[str]]
 
 
 @contextmanager
@@ -314,9 +314,9 @@ def compared(
     with KernelJudge():
         pass
     begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
-    with closing(dealt(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
+    with closing(imap_unordered(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
         for task, answer in answers:
-            if isinstance(answer, Lost):
+            if isinstance(answer, TaskFailed):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")
                 continue
             for found in answer[0]:

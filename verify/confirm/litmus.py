@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.concurrency.litmus.fetch import INT3, OTHER, Litmus, Results, outcomes, permits
-from verify.live.litmus.litmus import Observed, Run, observe
+from verify.live.litmus.litmus import LitmusRun, Observed, observe
 from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-litmus"
 SECONDS_A_TEST: Final = 60.0
 SHOWN: Final = 6  # outcomes of one test in a line of text; all are in the JSON
-Observer = Callable[[Run, int, float, int], Observed]
+Observer = Callable[[LitmusRun, int, float, int], Observed]
 NAMED: Final = {INT3: "int3", OTHER: "other"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LitmusRow:
     """One test: what the model allows, what was seen how often, what of that the model forbids.
 
     `unfinished` says why there were fewer runs than asked for; empty where there were enough.
@@ -44,24 +44,24 @@ class Row:
         return sum(number for results, number in self.seen if results == self.test.outcome)
 
 
-def judged(test: Litmus, seen: Observed) -> Row:
+def judged(test: Litmus, seen: Observed) -> LitmusRow:
     """What was seen of one test, held against the model."""
     allowed = outcomes(test)
     counts = tuple(sorted(seen.counts, key=lambda row: -row[1]))
     wrong = tuple(results for results, _ in counts if not permits(allowed, results))
-    return Row(test, tuple(sorted(allowed)), counts, wrong, seen.runs, seen.seconds, seen.reason)
+    return LitmusRow(test, tuple(sorted(allowed)), counts, wrong, seen.runs, seen.seconds, seen.reason)
 
 
 def confirmed(
     tests: Sequence[Litmus], runs: int, seconds: float | None, seed: int, observer: Observer | None = None
-) -> Iterator[Row]:
+) -> Iterator[LitmusRow]:
     """Every test run at least `runs` times; `seconds` for all of them, a test at most 60."""
     left = seconds if seconds is not None else SECONDS_A_TEST * len(tests)
     for number, test in enumerate(tests):
         if left <= 0:
             yield judged(test, Observed((), 0, 0.0, "no time was left"))
             continue
-        run = Run(test.initial, test.writer, test.reader, test.at)
+        run = LitmusRun(test.initial, test.writer, test.reader, test.at)
         row = judged(test, (observer or observe)(run, runs, min(left, SECONDS_A_TEST), seed + number))
         left -= row.seconds
         yield row
@@ -72,7 +72,7 @@ def shown(results: Results) -> str:
     return ",".join(NAMED.get(value, f"{value:x}") for value in results)
 
 
-def line(row: Row) -> str:
+def line(row: LitmusRow) -> str:
     """One row of the table for people."""
     permitted = [shown(results) for results in row.allowed]
     more = f" and {len(permitted) - SHOWN} more" if len(permitted) > SHOWN else ""
@@ -84,7 +84,7 @@ def line(row: Row) -> str:
     )
 
 
-def defects(row: Row) -> list[str]:
+def defects(row: LitmusRow) -> list[str]:
     """A line for each outcome that was seen and is forbidden, and one if the runs were too few."""
     counts = dict(row.seen)
     lines = [
@@ -94,7 +94,7 @@ def defects(row: Row) -> list[str]:
     return lines + ([f"{row.test.name}: only {row.runs:,} runs: {row.unfinished}"] if row.unfinished else [])
 
 
-def document(rows: Sequence[Row], wanted: int, seed: int) -> dict[str, Any]:
+def document(rows: Sequence[LitmusRow], wanted: int, seed: int) -> dict[str, Any]:
     """All rows as one JSON object."""
     weak = [row.test.name for row in rows if row.test.verdict == "allowed" and row.of_interest]
     unseen = [row.test.name for row in rows if row.test.verdict == "allowed" and not row.of_interest]
@@ -108,7 +108,7 @@ def document(rows: Sequence[Row], wanted: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row_document(row: Row) -> dict[str, Any]:
+def _row_document(row: LitmusRow) -> dict[str, Any]:
     return {
         "name": row.test.name, "reason": row.test.reason, "outcome": shown(row.test.outcome),
         "verdict": row.test.verdict, "runs": row.runs, "seconds": round(row.seconds, 2),

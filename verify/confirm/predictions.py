@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from verify.claim.conditions import own_values, problem
+from verify.claim.conditions import field_values, verification_condition
 from verify.claim.obligations import compared, sides
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import VENDORS, visible
 from verify.live.descriptors import is_32_bit, is_beyond, refuses_code, refuses_data, refuses_stack
 from verify.live.executor.state import GPR_NAMES
-from verify.live.kernel.outcome import Setting
+from verify.live.kernel.outcome import RunSetting
 from verify.live.kernel.placement import LAST_SLOT, ORDINARY
 from verify.live.kernel.runner import X87_POINTERS, Shown
-from verify.live.kernel.state import State
+from verify.live.kernel.state import KernelState
 from verify.live.ptrace import REGISTERS
 from verify.models.schemes.plan import Emulate
+from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
-from verify.terms.evaluation import Adaptive, Memory, World, program
+from verify.terms.evaluation import Adaptive, Memory, program
 
 PAGE: Final = mmap.PAGESIZE
 SLOTS, SLOT_SIZE = 0x7FFF_FFFF_E000, 128
@@ -98,7 +99,7 @@ class _Written(Memory):
 
 
 @dataclass(frozen=True, slots=True)
-class _There(World):
+class _There(Environment):
     """The environment of a state: which pages are there and can be written, what the descriptor tables answer."""
 
     readable: frozenset[int] = frozenset()
@@ -116,7 +117,7 @@ class _There(World):
             return args[0] if self._fault(*args[:4]) == PF else 0
         if name.endswith(".misaligned"):
             return int(args[0] != 0)
-        return TABLES[name](*args) if name in TABLES else World.function(self, name, sort, args)
+        return TABLES[name](*args) if name in TABLES else Environment.function(self, name, sort, args)
 
     def _fault(self, address: int, size: int, write: int, stack: int) -> int:
         ends = [(address + k) & ((1 << 64) - 1) for k in (0, size - 1)]
@@ -134,7 +135,7 @@ class _There(World):
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class Disagreement:
     """A state in which model and kernel differ: the encoding as it stood there, what each of them says."""
 
     encoding: str
@@ -160,7 +161,7 @@ class States:
         self._classes: dict[tuple[object, ...], tuple[tuple[str, ...], Adaptive]] = {}
         self._own: dict[bytes, dict[str, int]] = {}          # of the encoding that was asked for last
 
-    def apart(self, judgement: Judgement, shown: Shown) -> Apart | None:
+    def apart(self, judgement: Judgement, shown: Shown) -> Disagreement | None:
         """Where the state shows what is not predicted of it, or does not show what must be seen."""
         predicted = self.deviating(judgement, shown) if judgement.deviations else Predicted()
         said, seen = predicted.observables, shown.observables - self._hardly_ever(judgement)
@@ -168,7 +169,7 @@ class States:
             said |= {d.observable for d in judgement.deviations}
         if (not seen and must_show(shown, predicted, judgement)) or not _covers(shown, said, seen):
             state = shown.state
-            return Apart(shown.encoding.hex(), state.kind, state.name, tuple(sorted(said)), tuple(sorted(seen)))
+            return Disagreement(shown.encoding.hex(), state.kind, state.name, tuple(sorted(said)), tuple(sorted(seen)))
         return None
 
     def _hardly_ever(self, judgement: Judgement) -> frozenset[str]:
@@ -182,7 +183,7 @@ class States:
         p = judgement.probe
         names, evaluator = self._class(judgement)
         if p.data not in self._own:
-            self._own = {p.data: own_values(p)}
+            self._own = {p.data: field_values(p)}
         state = environment(shown.state, shown.setting, shown.placement.busy)
         segment = state.get(f"{p.decoded.layout.segment}_base", 0) if isinstance(p.decoded, Decoded) else 0
         values = _Environment(state | {"segment_base": segment} | self._own[p.data])
@@ -194,7 +195,7 @@ class States:
         """The refuted observables of the encoding's class; their goals, and the general registers of both sides."""
         p = judgement.probe
         if p.key not in self._classes:
-            material = problem(p, self._assumptions)
+            material = verification_condition(p, self._assumptions)
             _, pair = sides(p, material)
             refuted = {d.observable for d in judgement.deviations}
             goals = {name: goal for name, goal in compared(material, pair).items() if name in refuted}
@@ -217,7 +218,7 @@ def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:
     return bool(said) if said and _may_raise(shown.state) else seen <= said
 
 
-def _may_raise(state: State) -> bool:
+def _may_raise(state: KernelState) -> bool:
     """Whether the state has SIMD exceptions unmasked, or an x87 exception pending."""
     unmasked = MASKS & ~int.from_bytes(state.xstate[24:26], "little")
     return bool(unmasked or state.xstate[2] & PENDING)
@@ -258,12 +259,12 @@ class _Environment(dict[str, Any]):
         return 0
 
 
-def _there(state: State, setting: Setting) -> _There:
+def _there(state: KernelState, setting: RunSetting) -> _There:
     pages = setting.space.pages if state.accessible else ()
     return _There({}, 0, frozenset(pages), frozenset(pages[READ_ONLY_PAGES:] if state.read_only else pages))
 
 
-def environment(state: State, setting: Setting, busy: int = 0) -> dict[str, Any]:
+def environment(state: KernelState, setting: RunSetting, busy: int = 0) -> dict[str, Any]:
     """The state's components by the model's names."""
     r = dict(zip(REGISTERS, state.registers, strict=True))
     selectors = sum(r[name] << 16 * i for i, name in enumerate(("es", "cs", "ss", "ds", "fs", "gs")))

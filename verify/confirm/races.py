@@ -13,7 +13,7 @@ from typing import Any, Final
 from verify.concurrency.language.domains import ProtocolError
 from verify.concurrency.protocols import protocol
 from verify.live.races.forks import SCENARIOS as OF_FORKS
-from verify.live.races.races import Check, Claim, Outcome, Scenario, outcomes
+from verify.live.races.races import Check, Claim, Scenario, ScenarioOutcome, outcomes
 from verify.live.races.sites import SCENARIOS as AT_SITES
 from verify.live.races.steps import SCENARIOS as OF_STEPS
 from verify.live.races.unmap import SCENARIOS as OF_MAPPINGS
@@ -53,7 +53,7 @@ def behind(scenario: Scenario, check: Check) -> str:
     return ", ".join(found)
 
 
-def confirmed(scenarios: Sequence[Scenario], seconds: float | None, seed: int) -> Iterator[Outcome]:
+def confirmed(scenarios: Sequence[Scenario], seconds: float | None, seed: int) -> Iterator[ScenarioOutcome]:
     """Every scenario on the running kernel, in about `seconds` for all (default 20).
 
     Raises UprobesUnavailable where this machine lets nobody probe; ValueError for a claim that no protocol makes.
@@ -64,7 +64,7 @@ def confirmed(scenarios: Sequence[Scenario], seconds: float | None, seed: int) -
     yield from outcomes(scenarios, SECONDS if seconds is None else seconds, seed)
 
 
-def lines(outcome: Outcome) -> Iterator[str]:
+def lines(outcome: ScenarioOutcome) -> Iterator[str]:
     """One scenario for people: a head, then a row a comparison."""
     head = f"{outcome.scenario.name}: {outcome.verdict}"
     yield f"{head}: {outcome.reason}" if outcome.reason else f"{head}; {outcome.scenario.what}; {outcome.calls:,} calls"
@@ -76,7 +76,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
         )
 
 
-def document(found: Sequence[Outcome], seconds: float, seed: int) -> dict[str, Any]:
+def document(found: Sequence[ScenarioOutcome], seconds: float, seed: int) -> dict[str, Any]:
     """All outcomes as one JSON object."""
     return {
         "schema": SCHEMA, "kernel": platform.release(), "processor": processor(), "seed": seed,
@@ -88,7 +88,7 @@ def document(found: Sequence[Outcome], seconds: float, seed: int) -> dict[str, A
     }  # fmt: skip
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: ScenarioOutcome) -> dict[str, Any]:
     checks = [
         {"claims": behind(outcome.scenario, check), "what": check.what, "predicted": check.predicted,
          "seen": check.seen, "agrees": check.agrees}

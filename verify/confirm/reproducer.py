@@ -17,10 +17,10 @@ from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import processor
 from verify.live.kernel.child import Tracee
-from verify.live.kernel.judge import Comparison, KernelJudge, idle_child
+from verify.live.kernel.judge import KernelComparison, KernelJudge, idle_child
 from verify.live.kernel.kinds import FLAG_BITS_SET, HANDLER, kinds
 from verify.live.kernel.one_state import Situation
-from verify.live.kernel.state import State, standard_states
+from verify.live.kernel.state import KernelState, standard_states
 from verify.live.needs import absent, lacks
 from verify.live.reproducer.program import Account, emit, standard_situation
 from verify.live.uprobe import missing
@@ -129,13 +129,13 @@ def _shown_in_standard_states(judgement: Judgement, observable: str | None) -> _
     return None
 
 
-def _compared(data: bytes) -> Comparison:
+def _compared(data: bytes) -> KernelComparison:
     with KernelJudge() as kernel, idle_child() as child:
         wanted = frozenset(state.kind for state in _states(child))
         return next(iter(kernel.compare(iter([data]), wanted=wanted)))
 
 
-def _states(child: Tracee) -> Iterator[State]:
+def _states(child: Tracee) -> Iterator[KernelState]:
     """The judge's states that a program is in by its registers and memory alone, without a handler of its own."""
     yield from standard_states(child)
     yield from (state for family in kinds(child) for state in family if state.kind not in NEVER_STARTED)

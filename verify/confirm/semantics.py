@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from verify.live.differential.run import FormResult, Mismatch, Settings, component_of
+from verify.live.differential.run import FormTrials, Mismatch, Settings, component_of
 from verify.models.x86.semantics.dispatch import is_exact
 
 SCHEMA: Final = 1
@@ -34,7 +34,7 @@ class Summary:
     lost: dict[str, str] = field(default_factory=dict)  # form -> why a judgement of it is missing
     mismatches: dict[tuple[str, str, str], Mismatch] = field(default_factory=dict)
 
-    def take(self, round_number: int, result: FormResult) -> list[Mismatch]:
+    def take(self, round_number: int, result: FormTrials) -> list[Mismatch]:
         """Adds a form's result; its mismatches that no earlier round had."""
         self.rounds = max(self.rounds, round_number + 1)
         self.states += result.states

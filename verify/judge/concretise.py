@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
-from verify.claim.conditions import own_values, problem
+from verify.claim.conditions import field_values, verification_condition
 from verify.judge.counterexample import shown_rows
 from verify.judge.encoding import Deviation, Judgement
 from verify.models.schemes.behaviour import in_place, initial
 from verify.models.schemes.handling import displaced
 from verify.models.schemes.plan import Refuse
+from verify.models.x86.environment import DATAPATH, SOMETIMES, UNMAPPED_CODE, Environment
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import FLAG_BITS, PF, Access, symbolic_state
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
 from verify.terms import Opaque, Term, postorder
-from verify.terms.evaluation import DATAPATH, SOMETIMES, UNMAPPED_CODE, Evaluator, Memory, World, program, stepwise
+from verify.terms.evaluation import Evaluator, Memory, program, stepwise
 
 PAGE: Final = 4096
 CODE: Final = PAGE + 1  # bytes from the instruction on that are code: its page and the next
@@ -48,7 +49,7 @@ SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Realised:
+class Concretised:
     """A state to be run: registers by the semantics' names, initial memory by address; the rest is not mapped."""
 
     observable: str
@@ -74,7 +75,7 @@ class _Case:
     rests_on: tuple[str, ...]
 
 
-def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> Realised | str:
+def concretised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]) -> Concretised | str:
     """The state in which a program can show the deviation; in words why there is none."""
     keys = {f[:3] for f in deviation.witness.faults}
     if keys & {DATAPATH, SOMETIMES}:
@@ -84,7 +85,7 @@ def realised(judgement: Judgement, deviation: Deviation, assumptions: frozenset[
     case = _case(judgement, deviation, assumptions)
     faulting = _faulting(case)
     reasons: Counter[str] = Counter()
-    later: Realised | None = None
+    later: Concretised | None = None
     for number, env in enumerate(_candidates(case)):
         found = _placed(case, env, faulting)
         if isinstance(found, str):
@@ -102,14 +103,14 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     p = judgement.probe
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
-    material = problem(p, assumptions)
-    state = initial(material.site, symbolic_state(material.site.origin))
-    sides = in_place(material.site, state), displaced(p.plan, material.site, state)
+    material = verification_condition(p, assumptions)
+    state = initial(material.setup, symbolic_state(material.setup.origin))
+    sides = in_place(material.setup, state), displaced(p.plan, material.setup, state)
     accesses = tuple(a for b in sides for a in b.accesses)
     roots: list[Term] = [t for a in accesses for t in (a.address, a.condition, a.stack)]
-    own = own_values(p)
-    names = deviation.question.text.names
-    known = deviation.question.environment(deviation.witness, own)
+    own = field_values(p)
+    names = deviation.query.text.names
+    known = deviation.query.assignment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
     env = {"origin": TYPICAL["origin"], **given}
     for t in postorder(roots):
@@ -133,8 +134,8 @@ def _functions(roots: list[Term]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Real(World):
-    """A world in which pages are missing as a whole, and alignment checks are what they are: of the low bits."""
+class _Real(Environment):
+    """A environment in which pages are missing as a whole, and alignment checks are what they are: of the low bits."""
 
     missing: frozenset[int] = frozenset()  # numbers of pages
 
@@ -142,25 +143,25 @@ class _Real(World):
         """The value of an uninterpreted function."""
         if name == "access_fault" and _pages([(args[0], args[1])]) & self.missing:
             return PF
-        return int(args[0] != 0) if name.endswith(".misaligned") else World.function(self, name, sort, args)
+        return int(args[0] != 0) if name.endswith(".misaligned") else Environment.function(self, name, sort, args)
 
 
-def _world(case: _Case, faults: Mapping[tuple[int, int, int], int], missing: Set[int] = frozenset()) -> World:
+def _world(case: _Case, faults: Mapping[tuple[int, int, int], int], missing: Set[int] = frozenset()) -> Environment:
     return _Real(faults, case.deviation.witness.seed, frozenset(missing))
 
 
-def _addresses(case: _Case, env: Mapping[str, Any], world: World) -> list[tuple[int, int, int]]:
+def _addresses(case: _Case, env: Mapping[str, Any], environment: Environment) -> list[tuple[int, int, int]]:
     """Address, whether it is made, stack segment of each access."""
-    values = case.evaluate(env, world)
+    values = case.evaluate(env, environment)
     return [(values[i], values[i + 1], values[i + 2]) for i in range(0, len(values), 3)]
 
 
 def _faulting(case: _Case) -> list[bool]:
     """Which accesses page-fault in the witness's own state."""
-    world = _world(case, {f[:3]: f[3] for f in case.deviation.witness.faults})
+    environment = _world(case, {f[:3]: f[3] for f in case.deviation.witness.faults})
     found = []
-    for a, (address, made, stack) in zip(case.accesses, _addresses(case, case.env, world), strict=True):
-        answer = world.function("access_fault", 8, (address, a.size, int(a.kind == "w"), stack))
+    for a, (address, made, stack) in zip(case.accesses, _addresses(case, case.env, environment), strict=True):
+        answer = environment.function("access_fault", 8, (address, a.size, int(a.kind == "w"), stack))
         found.append(bool(made) and answer == PF)
     return found
 
@@ -203,7 +204,7 @@ def _is_user(address: int, size: int) -> bool:
     return address >= LOWEST and address + size <= END
 
 
-def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Realised | str:
+def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Concretised | str:
     """The state that an environment is, where the accesses in place can be mapped and the deviation shows."""
     rows = list(zip(case.accesses, _addresses(case, env, _world(case, {})), faulting, strict=True))
     refused = [(at, a.size) for a, (at, _, _), bad in rows if bad]
@@ -212,8 +213,8 @@ def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Realised 
     reason = _obstacle(case, env, mapped, refused)
     if reason is not None:
         return reason
-    asked = case.deviation.question
-    known = asked.environment(case.deviation.witness, {n: v for n, v in env.items() if n in case.matters})
+    asked = case.deviation.query
+    known = asked.assignment(case.deviation.witness, {n: v for n, v in env.items() if n in case.matters})
     if not all(asked.evaluator(known, _world(case, {}, _pages(refused) - _pages(mapped)))):
         return "with addresses that a program can map the deviation does not show"
     memory = env.get("memory", Memory())
@@ -222,7 +223,7 @@ def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Realised 
     others = [(at, data) for at, data, own in pieces if not own]
     spare = [p for p in others if _is_user(p[0], len(p[1])) and not _pages([(p[0], len(p[1]))]) & code]
     open_ones = tuple(f"memory at {at:#x}" for at, data in others if (at, data) not in spare)
-    return Realised(
+    return Concretised(
         case.deviation.observable, _registers(case, env), tuple((at, data) for at, data, own in pieces if own),
         tuple(spare), False, case.rests_on + tuple(dict.fromkeys(open_ones)),
     )  # fmt: skip

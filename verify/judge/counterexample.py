@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verify.claim.conditions import own_values, problem
+from verify.claim.conditions import field_values, verification_condition
 from verify.judge.encoding import Deviation, Judgement
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.handling import displaced
 from verify.models.schemes.plan import Refuse
+from verify.models.x86.environment import Environment
 from verify.models.x86.machine import FLAG_BITS, State, symbolic_state
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
 from verify.terms import Array, Opaque, Term, postorder
-from verify.terms.evaluation import Memory, World, program, stepwise
+from verify.terms.evaluation import Memory, program, stepwise
 
 GPR_NAMES: Final = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -84,15 +85,15 @@ def _sides(
     p = judgement.probe
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
-    material = problem(p, assumptions)
-    state = initial(material.site, symbolic_state(material.site.origin))
-    pair = in_place(material.site, state), displaced(p.plan, material.site, state)
+    material = verification_condition(p, assumptions)
+    state = initial(material.setup, symbolic_state(material.setup.origin))
+    pair = in_place(material.setup, state), displaced(p.plan, material.setup, state)
     rows = [shown_rows(b, deviation.observable) for b in pair]
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
-    env = _environment(roots, deviation, own_values(p))
-    world = World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
-    numbers = stepwise(program(roots))(env, world)
+    env = _environment(roots, deviation, field_values(p))
+    environment = Environment({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
+    numbers = stepwise(program(roots))(env, environment)
     cut = len(rows[0])
     shown = [[*_shown(n, t, v)] for (n, t), v in zip(rows[0] + rows[1], numbers, strict=True)]
     here = [x for group in shown[:cut] for x in group]
@@ -113,7 +114,7 @@ def _differing(a: Memory, b: Memory) -> int:
 
 def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Any]:
     """Values by the terms' own names: the witness's, the encoding's, otherwise the defaults."""
-    names, known = deviation.question.text.names, deviation.question.environment(deviation.witness, own)
+    names, known = deviation.query.text.names, deviation.query.assignment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
     env: dict[str, Any] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
     for t in postorder(roots):

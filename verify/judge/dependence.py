@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Final, cast
 
-from verify.claim.conditions import Problem, problem
+from verify.claim.conditions import VerificationCondition, verification_condition
 from verify.claim.copies import is_plain_copy
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
@@ -27,7 +27,7 @@ from verify.models.x86.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.x86.semantics.transactions import ACTIVE
 from verify.smt.candidates import candidates
 from verify.smt.canonical import canonical
-from verify.smt.decisions import is_proved, question, world_of
+from verify.smt.decisions import environment_of, is_proved, query
 from verify.terms import Term, load, postorder
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
@@ -76,7 +76,7 @@ REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption
 class _Built:
     """A class's obligations under the assumptions, and what is proved of them."""
 
-    material: Problem
+    material: VerificationCondition
     state: State
     pair: Sides
     goals: Mapping[str, Term]
@@ -152,7 +152,7 @@ class Dependence:
     def _falls(self, name: str, p: Probe, built: _Built) -> bool:
         """Whether a proved observable is not proved without the assumption: built again and decided."""
         rest = self.assumptions - {name}
-        other = problem(p, rest)
+        other = verification_condition(p, rest)
         found = compared(other, _without(name, p, other, built))
         same_premises = other.premises == built.material.premises
         for observable in OBSERVABLES:
@@ -184,9 +184,9 @@ def _outcomes(built: _Built) -> _May:
     if any(t is built.state.tf or (t.op == "uf" and t.params[0] == ACTIVE) for t in postorder((vector,))):
         return _May(False, False)
     text = canonical((vector, *built.material.premises))
-    asked, seen = question(text), set[bool]()
+    asked, seen = query(text), set[bool]()
     for witness in islice(candidates(text, Witness((), (), SEED), {}), STATES):
-        value, *premises = asked.evaluator(asked.environment(witness), world_of(witness))
+        value, *premises = asked.evaluator(asked.assignment(witness), environment_of(witness))
         if all(premises):
             seen.add(value == NO_FAULT)
         if len(seen) == 2:
@@ -230,7 +230,7 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
 def _reads_other(here: Behaviour, before: State) -> bool:
     """Whether the rest of what XSAVE manages shows in anything but itself."""
     written = [getattr(here.state, f.name) for f in fields(State)] + [here.vector, *(a.value for a in here.accesses)]
-    return any(t is before.other for t in postorder([t for t in written if t is not before.other]))
+    return any(t is before.opaque for t in postorder([t for t in written if t is not before.opaque]))
 
 
 def _is_plain_read(a: Access, state: State) -> bool:
@@ -241,13 +241,13 @@ def _always(_: Probe) -> bool:
     return True
 
 
-def _without(name: str, p: Probe, material: Problem, built: _Built) -> Sides:
+def _without(name: str, p: Probe, material: VerificationCondition, built: _Built) -> Sides:
     """Both behaviours with the assumption dropped: what is shown otherwise alone, or everything built again."""
     here, there = built.pair
     if name in SHOWN:
         return here, SHOWN[name](there, built.state)
     if name == "code-mapped":
-        return fetched(here, material.site, built.state), there
+        return fetched(here, material.setup, built.state), there
     if name == "not-restartable":
         return restartable(here, built.state), there
     return sides(p, material)[1]

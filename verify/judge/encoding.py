@@ -13,7 +13,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
-from verify.claim.conditions import own_values
+from verify.claim.conditions import field_values
+from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
 from verify.claim.probes import Probe, probe
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
@@ -27,28 +28,27 @@ from verify.models.x86.machine import OBSERVABLES
 from verify.smt.canonical import Canonical
 from verify.smt.decisions import (
     EASY_TRIES,
-    Decided,
     Decisions,
     InMemory,
-    Obligation,
-    Question,
+    ObligationDecision,
+    Query,
     decide,
     decided,
     first_replayed,
     replayed,
-)  # fmt: skip
+)
 from verify.terms import FALSE, Sort, Term, const, not_, substitute, var
 
 CLASS_DIGEST: Final = 20  # hex digits of SHA-256
-Asked = tuple[str, Canonical | str]  # an observable with what was asked: refuted; proved: the question's digest alone
-Outcome = tuple[Asked, ...]  # of a class: the observables that identity of terms did not prove
+Asked = tuple[str, Canonical | str]  # an observable with what was asked: refuted; proved: the query's digest alone
+ClassOutcome = tuple[Asked, ...]  # of a class: the observables that identity of terms did not prove
 
 
 @dataclass(frozen=True)
 class ClassResult:
     """All obligations of a class of encodings."""
 
-    decided: tuple[Decided, ...]
+    decided: tuple[ObligationDecision, ...]
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -61,12 +61,12 @@ class ClassResult:
         return bool(self.decided) and all(_is_lasting(d.decision) for d in self.decided)
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ClassOutcome:
         """What is kept of the class between runs."""
         return tuple((d.observable, d.text or d.digest) for d in self.decided if d.text is not None or d.digest)
 
     @cached_property
-    def questions(self) -> frozenset[str]:
+    def queries(self) -> frozenset[str]:
         """Digests of what identity of terms did not prove."""
         return frozenset(d.digest for d in self.decided if d.digest)
 
@@ -80,8 +80,8 @@ class Deviation:
     """One refuted observable of an encoding, with the state that shows it."""
 
     observable: str
-    question: Question
-    witness: Witness  # in the question's canonical names
+    query: Query
+    witness: Witness  # in the query's canonical names
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Judgement:
     observables: tuple[tuple[str, Verdict], ...]
     deviations: tuple[Deviation, ...]
     reason: str
-    questions: frozenset[str] = frozenset()  # digests of its class's obligations that identity of terms did not prove
+    queries: frozenset[str] = frozenset()  # digests of its class's obligations that identity of terms did not prove
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class _Own:
     """The decision of an obligation for one encoding's own fields."""
 
     verdict: Verdict
-    question: Question
+    query: Query
     witness: Witness
     reason: str = ""
 
@@ -116,7 +116,7 @@ class Judge:
 
     def __init__(
         self, scheme: Scheme, assumptions: frozenset[str] = ASSUMPTIONS, decisions: Decisions | None = None,
-        known: Mapping[str, Outcome] = MappingProxyType({}), verdicts_only: bool = False,
+        known: Mapping[str, ClassOutcome] = MappingProxyType({}), verdicts_only: bool = False,
     ) -> None:  # fmt: skip
         self.scheme = scheme.under(assumptions)
         self.assumptions = assumptions
@@ -126,7 +126,7 @@ class Judge:
         self.builder = Builder(assumptions)
         self.dependence = Dependence(self.builder)
         self.known = known
-        self.newly_decided: list[tuple[str, Outcome]] = []
+        self.newly_decided: list[tuple[str, ClassOutcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
         self.verdicts_only = verdicts_only
         self.nearby: dict[str, list[Witness]] | None = None  # states that refuted encodings of the form being judged
@@ -142,7 +142,7 @@ class Judge:
     def _of_class(self, p: Probe) -> Judgement:
         result = self.class_result(p)
         if result.verdict is Verdict.PROVED:
-            return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "", result.questions)
+            return Judgement(p, Verdict.PROVED, _ALL_PROVED, (), "", result.queries)
         return self._individual(p, result)
 
     def is_exhausted(self, found: Judgement) -> bool:
@@ -176,7 +176,7 @@ class Judge:
         p = replace(p, scheme=self.scheme, plan=self.scheme.plan(p.data))
         if isinstance(p.plan, Refuse):
             return True
-        values = own_values(p)
+        values = field_values(p)
         for o in Builder(self.assumptions).built(p).obligations():
             if o.observable in observables:
                 d = decided(o, self.decisions)
@@ -201,15 +201,15 @@ class Judge:
         asked = {o: self._decided_before(o, text) for o, text in outcome}
         if None in asked.values():
             return None
-        return ClassResult(tuple(asked.get(o) or Decided(o, _PROVED) for o in OBSERVABLES))
+        return ClassResult(tuple(asked.get(o) or ObligationDecision(o, _PROVED) for o in OBSERVABLES))
 
-    def _decided_before(self, observable: str, asked: Canonical | str) -> Decided | None:
+    def _decided_before(self, observable: str, asked: Canonical | str) -> ObligationDecision | None:
         if isinstance(asked, str):
-            return Decided(observable, _PROVED, asked)
+            return ObligationDecision(observable, _PROVED, asked)
         decision = self.decisions.get(asked.digest)
         if decision is None or decision.verdict is not Verdict.REFUTED:
             return None
-        return Decided(observable, decision, asked.digest, asked)
+        return ObligationDecision(observable, decision, asked.digest, asked)
 
     def _decide_class(self, p: Probe) -> ClassResult:
         found = self.shared.get(p.shared_key)
@@ -217,12 +217,12 @@ class Judge:
             found = self.shared[p.shared_key] = ClassResult(tuple(self._decisions(p)))
         return found
 
-    def _decisions(self, p: Probe) -> Iterator[Decided]:
+    def _decisions(self, p: Probe) -> Iterator[ObligationDecision]:
         """The obligations of the encoding's class, decided one by one."""
         built = self.builder.built(p)
         contradictory = self._contradiction(built.material.premises)
         for o in built.obligations():
-            yield Decided(o.observable, contradictory) if contradictory else decided(o, self.decisions)
+            yield ObligationDecision(o.observable, contradictory) if contradictory else decided(o, self.decisions)
 
     def verdict(self, p: Probe) -> Verdict | None:
         """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
@@ -230,7 +230,7 @@ class Judge:
         if settled is not None:
             return settled.verdict
         if self._is_open(p):
-            values, done = own_values(p), []
+            values, done = field_values(p), []
             for d in self._decisions(p):
                 if d.decision.verdict is Verdict.REFUTED and self._own(d, values).verdict is Verdict.REFUTED:
                     return Verdict.REFUTED
@@ -265,7 +265,7 @@ class Judge:
         return Decision(Verdict.UNKNOWN, reason=f"premises: {satisfied.reason}")
 
     def _individual(self, p: Probe, result: ClassResult) -> Judgement:
-        values = own_values(p)
+        values = field_values(p)
         verdicts, deviations, reasons = [], [], []
         for d in result.decided:
             name, verdict, reason = d.observable, d.decision.verdict, d.decision.reason
@@ -273,18 +273,18 @@ class Judge:
                 own = self._own(d, values)
                 verdict, reason = own.verdict, own.reason
                 if own.verdict is Verdict.REFUTED:
-                    deviations.append(Deviation(name, own.question, own.witness))
+                    deviations.append(Deviation(name, own.query, own.witness))
             verdicts.append((name, verdict))
             if reason:
                 reasons.append(reason)
         total = worst(v for _, v in verdicts)
         return Judgement(
-            p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)), result.questions
+            p, total, tuple(verdicts), tuple(deviations), "; ".join(dict.fromkeys(reasons)), result.queries
         )  # fmt: skip
 
-    def _own(self, d: Decided, values: Mapping[str, int]) -> _Own:
+    def _own(self, d: ObligationDecision, values: Mapping[str, int]) -> _Own:
         """The class is refuted; is this encoding?"""
-        asked, witness = d.question, d.decision.witness
+        asked, witness = d.query, d.decision.witness
         assert witness is not None
         fixed = d.fixed(values)
         if not fixed or d.shows(fixed):
@@ -301,8 +301,8 @@ class Judge:
             nearby.append(_in_names_of(asked, own))
         return own
 
-    def _with_own_fields(self, d: Decided, first: Witness, fixed: Mapping[str, int]) -> _Own:
-        asked = d.question
+    def _with_own_fields(self, d: ObligationDecision, first: Witness, fixed: Mapping[str, int]) -> _Own:
+        asked = d.query
         witness = (
             first_replayed(asked, first, fixed, EASY_TRIES) if self.verdicts_only else replayed(asked, first, fixed)
         )
@@ -318,13 +318,13 @@ class Judge:
                 return _Own(Verdict.REFUTED, asked, witness)
         if found.text is None:
             return _Own(found.decision.verdict, asked, first, found.decision.reason)
-        return _Own(found.decision.verdict, found.question, found.decision.witness or first, found.decision.reason)
+        return _Own(found.decision.verdict, found.query, found.decision.witness or first, found.decision.reason)
 
 
-def _in_names_of(asked: Question, own: _Own) -> Witness:
-    """The witness of an encoding's own question as a state of its class's."""
+def _in_names_of(asked: Query, own: _Own) -> Witness:
+    """The witness of an encoding's own query as a state of its class's."""
     number = {name: f"v{i}" for i, name in enumerate(asked.text.names)}
-    names = own.question.text.names
+    names = own.query.text.names
     return replace(own.witness, values=tuple((number[names[int(n[1:])]], v) for n, v in own.witness.values))
 
 
@@ -334,7 +334,7 @@ def _width(sort: Sort) -> int:
 
 
 _PROVED: Final = Decision(Verdict.PROVED)
-_ALL_PROVED_BEFORE: Final = ClassResult(tuple(Decided(o, _PROVED) for o in OBSERVABLES))
+_ALL_PROVED_BEFORE: Final = ClassResult(tuple(ObligationDecision(o, _PROVED) for o in OBSERVABLES))
 
 
 def class_digest(key: tuple[object, ...]) -> str:

@@ -39,7 +39,7 @@ class FormResult:
     over_cautious: bool  # refused, though running an unchanged copy would be proved
     counterexample: Counterexample | None
     obligations: int
-    questions: frozenset[str]  # digests of those obligations that identity of terms did not prove
+    queries: frozenset[str]  # digests of those obligations that identity of terms did not prove
     rests_on: tuple[str, ...] = ()  # assumptions without which a proved observable of one of its classes falls
     looks_behind: bool = False  # the plan of some encoding depends on what stands behind it
     undefined_without: tuple[str, ...] = ()  # on processors without these it is undefined, and runs on when probed
@@ -51,7 +51,7 @@ class _Tally:
     observables: dict[str, list[Verdict]] = field(default_factory=dict)
     reasons: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
-    questions: set[str] = field(default_factory=set)
+    queries: set[str] = field(default_factory=set)
     first: Judgement | None = None
     rests_on: set[str] = field(default_factory=set)
     looks_behind: bool = False
@@ -63,7 +63,7 @@ class _Tally:
         if j.verdict is None:
             return
         self.verdicts.append(j.verdict)
-        self.questions |= j.questions
+        self.queries |= j.queries
         for name, verdict in j.observables:
             self.observables.setdefault(name, []).append(verdict)
         if j.verdict is Verdict.REFUSED:
@@ -92,7 +92,7 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         tuple(() if refused else regular.refusals),
         refused and cautious is not None and _provable(form, cautious, cpus),
         counterexample(first, judge.assumptions) if first is not None else None,
-        sum(len(v) for v in regular.observables.values()), frozenset(regular.questions),
+        sum(len(v) for v in regular.observables.values()), frozenset(regular.queries),
         tuple(sorted(regular.rests_on)), regular.looks_behind,
         tuple(regular.undefined_without),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """What decided a stored result: a hash of every module that can be reached by import from what decides.
 
 The two decoder libraries are part of it.  The solver and Python are not: another version of theirs decides the same
-questions, so their versions are only recorded beside the result.
+queries, so their versions are only recorded beside the result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ JUDGE: Final = ("verify.judge.encoding", "verify.models.schemes.registry")  # wh
 SURVEY: Final = ("verify.survey.forms", "verify.models.schemes.registry")  # what makes a form's row
 DECODERS: Final = ("iced-x86", "capstone")  # pinned in pyproject.toml
 LENGTH: Final = 32  # hex digits
-PACKAGE: Final = Path(__file__).parent
+PACKAGE: Final = Path(__file__).parents[1]
 FROM: Final = re.compile(r"from[ \t]+(verify[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)")
 IMPORT: Final = re.compile(r"import[ \t]+(verify[^\n]*)")
 BY_NAME: Final = ("import_module(", "__import__(")  # a module that calls them may import its whole package

@@ -1,6 +1,6 @@
 """The ledger: what has been decided, kept between runs.
 
-`obligations-SCHEME.jsonl`: the decision of a question a line, by canonical digest; `forms-SCHEME.json`: the rows of
+`obligations-SCHEME.jsonl`: the decision of a query a line, by canonical digest; `forms-SCHEME.json`: the rows of
 forms; what is kept of classes of encodings is `verify.ledger.classes`'s.  Each file begins with the fingerprint of what
 decided: what other code decided is not read, and replaced when something is added.  Runs under other settings than the
 default ones have a folder of their own.  A damaged file is set aside under another name and rebuilt.

@@ -59,7 +59,7 @@ class ExecutorUnavailable(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class XsaveComponent:
     """One extended XSAVE component: its bit in XCR0, and offset and size in bytes in the standard format."""
 
     bit: int
@@ -81,7 +81,7 @@ class Capabilities:
     features: frozenset[str]
     xcr0: int
     xsave_size: int
-    components: tuple[Component, ...]
+    components: tuple[XsaveComponent, ...]
     fsgsbase: bool
 
     @property
@@ -183,7 +183,7 @@ def processor() -> Capabilities:
     closed = frozenset() if fsgsbase else frozenset({"fsgsbase"})
     enabled = frozenset(n for n in told if xcr0 & ENABLED_BY.get(n, 0) == ENABLED_BY.get(n, 0)) - closed
     _, b, c, d = leaf(0)
-    components = tuple(Component(bit, *_place(leaf(13, bit))) for bit in range(2, 63) if xcr0 & LOADED & 1 << bit)
+    components = tuple(XsaveComponent(bit, *_place(leaf(13, bit))) for bit in range(2, 63) if xcr0 & LOADED & 1 << bit)
     return Capabilities(
         vendor=b"".join(part.to_bytes(4, "little") for part in (b, d, c)).decode("latin-1"),
         features=enabled,

@@ -25,7 +25,6 @@ TRACEME, CONT, SINGLESTEP, GETREGS, SETREGS = 0, 7, 9, 12, 13
 SETOPTIONS, GETSIGINFO, GETREGSET, SETREGSET, GET_RSEQ = 0x4200, 0x4202, 0x4204, 0x4205, 0x420F
 EXITKILL: Final = 0x100000
 NT_X86_XSTATE: Final = 0x202
-PR_SET_PDEATHSIG: Final = 1
 SYS_RT_SIGACTION: Final = 13
 MAP_FIXED_NOREPLACE: Final = 0x100000
 
@@ -79,11 +78,6 @@ def set_handler(number: int, handler: int, flags: int, restorer: int) -> None:
     if _libc.syscall(SYS_RT_SIGACTION, int(number), ctypes.create_string_buffer(action, len(action)), None, 8):
         errno = ctypes.get_errno()
         raise OSError(errno, f"rt_sigaction of signal {number}: {os.strerror(errno)}")
-
-
-def die_with_parent() -> None:
-    """Has the kernel kill the calling process when the thread that forked it ends."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Debuggee:

@@ -12,10 +12,10 @@ from random import Random
 from typing import Any, Final
 
 from verify.claim.verdicts import SEED, Witness
+from verify.models.x86.environment import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
 from verify.models.x86.machine import GP, XM
 from verify.smt.canonical import TYPICAL, Canonical
 from verify.terms import GPRS, VECTORS, Array, Opaque, Sort
-from verify.terms.evaluation import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
 
 ROOMY: Final = 1 << 40
 NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector

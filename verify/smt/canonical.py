@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from verify.terms import GPRS, MASKS, MEMORY, VECTORS, Sort, Term, as_written, postorder
-from verify.terms.evaluation import Node, Program
+from verify.terms.evaluation import Node, TermProgram
 
 DIGEST: Final = 24  # hex digits of SHA-256
 MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows an answer
@@ -33,12 +33,12 @@ class Canonical:
     names: tuple[str, ...]  # names[i] is what v<i> stands for
 
     @cached_property
-    def program(self) -> Program:
+    def program(self) -> TermProgram:
         """The text as a program in canonical names."""
         found = _PROGRAMS.get(self.digest)
         if found is None:
             nodes, roots, _ = json.loads(self.text)
-            found = _PROGRAMS[self.digest] = Program(tuple(_node(*n) for n in nodes), tuple(roots))
+            found = _PROGRAMS[self.digest] = TermProgram(tuple(_node(*n) for n in nodes), tuple(roots))
         return found
 
     @cached_property
@@ -48,7 +48,7 @@ class Canonical:
 
     @property
     def anonymous(self) -> Canonical:
-        """The same question in canonical names, but for those that are part of the text: a function of the text."""
+        """The same query in canonical names, but for those that are part of the text: a function of the text."""
         return replace(self, names=tuple(n if n in TYPICAL else f"v{i}" for i, n in enumerate(self.names)))
 
     def terms(self) -> tuple[Term, ...]:
@@ -61,7 +61,7 @@ class Canonical:
         return tuple(terms[r] for r in self.program.roots)
 
 
-_PROGRAMS: dict[str, Program] = {}  # by digest: a program is a function of the text
+_PROGRAMS: dict[str, TermProgram] = {}  # by digest: a program is a function of the text
 
 
 def _node(op: str, sort: int | str, params: list[Any], args: list[int]) -> Node:

@@ -13,13 +13,15 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from verify.claim.obligation import Obligation
 from verify.claim.verdicts import SEED, Decision, Verdict, Witness
+from verify.models.x86.environment import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Environment
 from verify.models.x86.machine import NO_FAULT
 from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
 from verify.terms import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
-from verify.terms.evaluation import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Adaptive, Memory, World
+from verify.terms.evaluation import Adaptive, Memory
 
 if TYPE_CHECKING:
     from verify.smt.z3terms import Answer
@@ -56,26 +58,7 @@ class InMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Obligation:
-    """One goal with its premises; refuted where all premises hold and the goal does not."""
-
-    observable: str
-    goal: Term
-    premises: tuple[Term, ...]
-
-    @property
-    def is_trivial(self) -> bool:
-        """Whether both sides are the same term."""
-        return self.goal.value == 1
-
-    @property
-    def roots(self) -> tuple[Term, ...]:
-        """What must not hold together."""
-        return (not_(self.goal), *self.premises)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """An obligation in canonical names, with its evaluator."""
 
     text: Canonical
@@ -83,9 +66,9 @@ class Question:
 
     def holds(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> bool:
         """Whether all roots evaluate to 1 in the witness's state, with some variables (own names) fixed otherwise."""
-        return all(self.evaluator(self.environment(witness, fixed), world_of(witness)))
+        return all(self.evaluator(self.assignment(witness, fixed), environment_of(witness)))
 
-    def environment(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def assignment(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Values of the canonical variables."""
         given, fixed = dict(witness.values), fixed or {}
         env: dict[str, Any] = {}
@@ -100,9 +83,9 @@ class Question:
         return env
 
 
-def world_of(witness: Witness) -> World:
+def environment_of(witness: Witness) -> Environment:
     """What the environment answers in the witness's state."""
-    return World({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
+    return Environment({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
 
 
 def _memory(witness: Witness) -> Memory:
@@ -123,58 +106,58 @@ def default_value(name: str, sort: Sort) -> Any:
 _EVALUATORS: dict[str, Adaptive] = {}
 
 
-def question(text: Canonical) -> Question:
+def query(text: Canonical) -> Query:
     """What is asked, ready to be evaluated; evaluators are shared by all obligations with the same text."""
     evaluator = _EVALUATORS.get(text.digest)
     if evaluator is None:
         evaluator = _EVALUATORS[text.digest] = Adaptive(text.program)
-    return Question(text, evaluator)
+    return Query(text, evaluator)
 
 
 @dataclass(frozen=True)
-class Decided:
+class ObligationDecision:
     """One observable's decision, with what was asked where it is refuted."""
 
     observable: str
     decision: Decision
-    digest: str = ""  # of the question; nothing is asked where both sides are the same term
+    digest: str = ""  # of the query; nothing is asked where both sides are the same term
     text: Canonical | None = None
 
     @cached_property
-    def question(self) -> Question:
+    def query(self) -> Query:
         """What was asked.  Raises ValueError where nothing was."""
         if self.text is None:
             raise ValueError(f"{self.observable}: nothing was asked")
-        return question(self.text)
+        return query(self.text)
 
     @cached_property
-    def _state(self) -> tuple[dict[str, Any], World]:
+    def _state(self) -> tuple[dict[str, Any], Environment]:
         assert self.decision.witness is not None
-        return self.question.environment(self.decision.witness), world_of(self.decision.witness)
+        return self.query.assignment(self.decision.witness), environment_of(self.decision.witness)
 
     def fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the values, by own names, that the question speaks of."""
-        return {n: values[n] for n in self.question.text.names if n in values}
+        """Those of the values, by own names, that the query speaks of."""
+        return {n: values[n] for n in self.query.text.names if n in values}
 
     def shows(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the decision's witness also refutes with some variables (own names) fixed otherwise."""
-        env, world = self._state
+        env, environment = self._state
         if fixed:
-            env = env | {f"v{i}": fixed[n] for i, n in enumerate(self.question.text.names) if n in fixed}
-        return all(self.question.evaluator(env, world))
+            env = env | {f"v{i}": fixed[n] for i, n in enumerate(self.query.text.names) if n in fixed}
+        return all(self.query.evaluator(env, environment))
 
 
-def decided(obligation: Obligation, decisions: Decisions) -> Decided:
+def decided(obligation: Obligation, decisions: Decisions) -> ObligationDecision:
     """The obligation's decision; its witness is in canonical names."""
     if obligation.is_trivial:
-        return Decided(obligation.observable, Decision(Verdict.PROVED))
+        return ObligationDecision(obligation.observable, Decision(Verdict.PROVED))
     text = canonical(obligation.roots)
     known = decisions.get(text.digest)
     if known is None:
-        known = _solved(question(text.anonymous))
+        known = _solved(query(text.anonymous))
         decisions.put(text.digest, known)
     refuted = known.verdict is Verdict.REFUTED  # only then is it asked again, with an encoding's own fields
-    return Decided(obligation.observable, known, text.digest, _shared(text) if refuted else None)
+    return ObligationDecision(obligation.observable, known, text.digest, _shared(text) if refuted else None)
 
 
 _TEXTS: dict[str, str] = {}
@@ -196,11 +179,11 @@ def is_proved(obligation: Obligation, known: dict[str, bool]) -> bool:
         return True
     text = canonical(obligation.roots)
     if text.digest not in known:
-        known[text.digest] = _is_unsatisfiable(question(text.anonymous))
+        known[text.digest] = _is_unsatisfiable(query(text.anonymous))
     return known[text.digest]
 
 
-def _is_unsatisfiable(asked: Question) -> bool:
+def _is_unsatisfiable(asked: Query) -> bool:
     """As `_solved`, without a state that is shown to anyone."""
     if first_replayed(asked, Witness((), (), SEED), tries=EASY_TRIES) is not None:
         return False
@@ -210,7 +193,7 @@ def _is_unsatisfiable(asked: Question) -> bool:
 
 
 def satisfiable(conditions: Sequence[Term]) -> Answer:
-    """As `z3terms.satisfiable`; the solver is imported when the first question needs it."""
+    """As `z3terms.satisfiable`; the solver is imported when the first query needs it."""
     from verify.smt import z3terms  # noqa: PLC0415  start-up time
 
     return z3terms.satisfiable(conditions)
@@ -219,7 +202,7 @@ def satisfiable(conditions: Sequence[Term]) -> Answer:
 NO_REPLAY: Final = "the solver's counterexample does not replay"  # a fault of this program: never kept
 
 
-def _solved(asked: Question) -> Decision:
+def _solved(asked: Query) -> Decision:
     easy = replayed(asked, Witness((), (), SEED), tries=EASY_TRIES)
     if easy is not None:
         return Decision(Verdict.REFUTED, easy)
@@ -236,7 +219,7 @@ def _solved(asked: Question) -> Decision:
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
 
 
-def _shown(asked: Question, answer: Answer) -> Witness | None:
+def _shown(asked: Query, answer: Answer) -> Witness | None:
     """The solver's counterexample as a state that replays; None where it gave none or the state shows nothing.
 
     What the solver says of datapaths is no part of a state: other seeds are tried until the datapaths agree with it.
@@ -250,14 +233,14 @@ def _shown(asked: Question, answer: Answer) -> Witness | None:
     return found and minimised(asked.holds, found)
 
 
-def _shown_by_refusals(asked: Question, answer: Answer) -> Witness | None:
+def _shown_by_refusals(asked: Query, answer: Answer) -> Witness | None:
     """As `_shown`, in states where what is refused depends on the values that datapaths and selectors are given."""
     states = islice(choosy(_from_model(answer, asked.text)), TRIES)
     found = next((w for w in states if asked.holds(w)), None)
     return found and minimised(asked.holds, found)
 
 
-def _shown_restricted(asked: Question, roots: Sequence[Term]) -> Iterator[Witness | None]:
+def _shown_restricted(asked: Query, roots: Sequence[Term]) -> Iterator[Witness | None]:
     """Counterexamples under restrictions that evaluation has."""
     plain, user = tuple(plain_answers(roots)), tuple(user_accesses(roots))
     for more in (plain, (*plain, *user)):
@@ -295,7 +278,7 @@ def _from_model(answer: Answer, text: Canonical) -> Witness:
 
 
 def replayed(
-    asked: Question, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
+    asked: Query, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """A witness that replays without the solver, made small; None where none of the states tried does."""
     found = first_replayed(asked, first, fixed, tries)
@@ -303,7 +286,7 @@ def replayed(
 
 
 def first_replayed(
-    asked: Question, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
+    asked: Query, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """As `replayed`, as it was found."""
     return next((w for w in islice(candidates(asked.text, first, fixed or {}), tries) if asked.holds(w, fixed)), None)

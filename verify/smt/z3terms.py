@@ -14,8 +14,8 @@ from typing import Any, Final
 import z3
 
 from verify.claim.verdicts import SEED
+from verify.models.x86.environment import DATAPATH, UNMAPPED_CODE
 from verify.terms import Array, Opaque, Sort, Term, postorder
-from verify.terms.evaluation import DATAPATH, UNMAPPED_CODE
 
 sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
 RESOURCE_LIMIT: Final = 3_000_000  # Z3 resource units a query: deterministic, unlike a time limit
@@ -108,7 +108,7 @@ def translated(root: Term, done: dict[Term, Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class CounterModel:
     """A satisfying assignment: free variables and page faults, as integers and tuples of integers."""
 
     values: dict[str, Any]
@@ -121,7 +121,7 @@ class Answer:
     """sat with a model, unsat, or unknown with the solver's reason."""
 
     status: str
-    model: Model | None = None
+    model: CounterModel | None = None
     reason: str = ""
 
 
@@ -152,7 +152,7 @@ def _asserted(conditions: Iterable[Term], done: dict[Term, Any], limit: int) -> 
     return solver
 
 
-def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:
+def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> CounterModel:
     values: dict[str, Any] = {}
     faults: list[tuple[int, int, int, int]] = []
     loads: list[tuple[int, int, int]] = []
@@ -170,7 +170,7 @@ def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> Model:
             faults.append((*key, number(t)))
         elif t.op == "load" and t.args[0].op == "var":
             loads.append((number(t.args[1]), int(t.params[0]), number(t)))
-    return Model(values, tuple(faults), tuple(loads))
+    return CounterModel(values, tuple(faults), tuple(loads))
 
 
 def _fault_key(name: str) -> tuple[int, int, int] | None:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from verify.claim.verdicts import Decision
-from verify.judge.encoding import Judge, Outcome
+from verify.judge.encoding import ClassOutcome, Judge
 from verify.ledger.ledger import Ledger
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.hex_text import encoding_bytes
@@ -26,23 +26,23 @@ LONGEST = 4096
 REPEATS = 1 << 16  # encodings of which the row is kept
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownResults:
     """What a ledger has of a scheme: decided obligations and classes."""
 
     decisions: dict[str, Decision]
-    classes: Mapping[str, Outcome]
+    classes: Mapping[str, ClassOutcome]
 
     def judge(self, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
         """A judge that starts with it."""
         return Judge(scheme, assumptions, InMemory(dict(self.decisions)), self.classes, True)
 
 
-def known_of(ledger: Ledger, assumptions: frozenset[str]) -> Known:
+def known_of(ledger: Ledger, assumptions: frozenset[str]) -> KnownResults:
     """What the ledger has."""
-    return Known(ledger.decisions, ledger.classes(assumptions).known())
+    return KnownResults(ledger.decisions, ledger.classes(assumptions).known())
 
 
-NOTHING: Final = Known({}, {})
+NOTHING: Final = KnownResults({}, {})
 RowOf = Callable[[bytes], Row]
 _ROW_OF: RowOf | None = None
 
@@ -52,7 +52,7 @@ def row_of(judge: Judge, cpu: str) -> RowOf:
     return lru_cache(REPEATS)(partial(_row, judge, cpu))
 
 
-def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: Known) -> None:
+def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: KnownResults) -> None:
     global _ROW_OF  # noqa: PLW0603  one judge a process
     _ROW_OF = row_of(known.judge(scheme, assumptions), cpu)
 
@@ -96,7 +96,7 @@ def _whole(row: dict[str, Any], data: bytes) -> Row:
 
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
-    known: Known = NOTHING,
+    known: KnownResults = NOTHING,
 ) -> Iterator[Row]:  # fmt: skip
     """One row a line, in order, while lines are still being read."""
     iterator = iter(lines)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from verify.claim.verdicts import Decision
-from verify.judge.encoding import Judge, Outcome
+from verify.judge.encoding import ClassOutcome, Judge
 from verify.judge.form import form_result, undecided
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.forms import Cpu, form
@@ -30,12 +30,12 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class ShardResult:
     """What a chunk of forms gave."""
 
     rows: list[dict[str, Any]]
     decisions: list[tuple[str, Decision]]
-    classes: list[tuple[str, Outcome]]  # by digest
+    classes: list[tuple[str, ClassOutcome]]  # by digest
 
 
 class _Recording(InMemory):
@@ -56,26 +56,26 @@ class _Recording(InMemory):
 class Worker:
     """One process's judges."""
 
-    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
+    def __init__(self, setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome]) -> None:
         self.setting = setting
         self.decisions = _Recording(known)
         self.judge = Judge(setting.scheme, setting.assumptions, self.decisions, classes)
         other = setting.scheme.unrestricted
         lenient = replace(setting.scheme, plan=other, otherwise=()) if other is not None else None
-        self.cautious = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
+        self.unrestricted = Judge(lenient, setting.assumptions, self.decisions) if lenient is not None else None
 
-    def learnt(self, names: Sequence[str]) -> Learnt:
+    def shard_result(self, names: Sequence[str]) -> ShardResult:
         """The rows of forms, and the decisions and proved classes that were new."""
         found = [self._row(n) for n in names]
         new, self.decisions.new = self.decisions.new, []
-        learnt = Learnt(found, new, list(self.judge.newly_decided))
+        learnt = ShardResult(found, new, list(self.judge.newly_decided))
         self.judge.newly_decided.clear()
         return learnt
 
     def _row(self, name: str) -> dict[str, Any]:
         """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
         try:
-            return form_row(form_result(form(name), self.judge, self.setting.cpus, self.cautious))
+            return form_row(form_result(form(name), self.judge, self.setting.cpus, self.unrestricted))
         except Exception as error:
             return form_row(undecided(form(name), f"{INTERNAL_FAULT}{type(error).__name__}: {error}"))
 
@@ -83,14 +83,14 @@ class Worker:
 _WORKER: Worker | None = None
 
 
-def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome]) -> None:
+def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome]) -> None:
     global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
     _WORKER = Worker(setting, known, classes)
 
 
-def _learnt(names: Sequence[str]) -> Learnt:
+def _shard_result(names: Sequence[str]) -> ShardResult:
     assert _WORKER is not None
-    return _WORKER.learnt(names)
+    return _WORKER.shard_result(names)
 
 
 def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]:
@@ -108,15 +108,15 @@ def _kind(name: str) -> tuple[object, ...]:
 
 
 def judged_forms(
-    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, Outcome], jobs: int
-) -> Generator[Learnt, None, None]:
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome], jobs: int
+) -> Generator[ShardResult, None, None]:
     """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
     groups = list(chunks(sorted(names, key=_kind)))
     if jobs == 1 or len(groups) == 1:
         worker = Worker(setting, known, classes)
-        yield from map(worker.learnt, groups)
+        yield from map(worker.shard_result, groups)
         return
     with pool(jobs, _start, (setting, known, classes)) as workers:
-        waiting = deque(workers.submit(_learnt, group) for group in groups)
+        waiting = deque(workers.submit(_shard_result, group) for group in groups)
         while waiting:
             yield waiting.popleft().result()

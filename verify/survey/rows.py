@@ -16,7 +16,7 @@ from verify.smt.decisions import NO_REPLAY
 
 SCHEMA: Final = "ubp-verify/opcode-range/1"
 INTERNAL_FAULT: Final = "internal fault: "  # begins the reason of what could not be judged
-QUESTIONS: Final = "questions"  # kept in rows, not shown: which obligations are distinct
+QUESTIONS: Final = "queries"  # kept in rows, not shown: which obligations are distinct
 Row = Mapping[str, Any]
 
 
@@ -37,7 +37,7 @@ def form_row(r: FormResult) -> dict[str, Any]:
         "form": r.form, "opcode": r.opcode, "mnemonic": r.mnemonic, "addressing": r.addressing,
         "verdict": r.verdict.value, "observables": {o: known.get(o, Verdict.REFUSED.value) for o in OBSERVABLES},
         "irregular": r.irregular.value if r.irregular else None, "reason": r.reason, "refused_with": list(r.refused),
-        "over_cautious": r.over_cautious, "obligations": r.obligations, QUESTIONS: sorted(r.questions),
+        "over_cautious": r.over_cautious, "obligations": r.obligations, QUESTIONS: sorted(r.queries),
         "rests_on": list(r.rests_on),
     }  # fmt: skip
     if r.looks_behind:

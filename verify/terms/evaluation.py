@@ -1,8 +1,8 @@
 """Terms evaluated on Python integers: compiled once, run on many states.
 
 A bit-vector is an unsigned int, a register file a tuple of ints, a memory a `Memory`.  What a proof leaves
-uninterpreted is given by a `World`: page faults from a map, and datapaths as a fixed pseudo-random function of their
-arguments, so that a replay shows a deviation for some datapath rather than for a convenient one.
+uninterpreted is given by a `Interpretation`: page faults from a map, and datapaths as a fixed pseudo-random function
+of their arguments, so that a replay shows a deviation for some datapath rather than for a convenient one.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from verify.models.x86.machine import NO_FAULT
-from verify.terms import Array, Sort, Term, postorder
+from verify.terms import Sort, Term, postorder
 
-EVERYWHERE: Final = (-1, 0, 0)
-NOWHERE: Final = (-4, 0, 0)
-UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
 OFTEN: Final = 12  # runs after which a program is compiled
-WIDE_STORES: Final = (-5, 0, 0)  # where a mapping ends: writes of 8 bytes fault, shorter accesses do not
-SOMETIMES: Final = (-6, 0, 0)  # datapaths and selectors are refused for about half of the values that they are given
-DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
-PROBED_MEMORY: Final = "probed_memory"  # with the breakpoint in it, which nothing reads where the seed is 0
-DATAPATH_FAULT: Final = ".datapath_fault"  # what a datapath raises, by its arguments
-REFUSALS: Final = ("selector_fault", "selector_not_present")  # of data selectors, by register and selector
-PLAIN_ANSWER: Final = ".refuses"  # descriptor tables, features and the like refuse nothing
-IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code segment for programs, __USER32_CS
-USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
 Value = Any  # int | tuple[int, ...] | Memory
-Evaluator = Callable[[Mapping[str, Value], "World"], tuple[Value, ...]]
+
+
+class Interpretation(Protocol):
+    """The values of what terms leave uninterpreted."""
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """The value of an uninterpreted function of a sort at some arguments."""
+
+
+class Closed:
+    """The interpretation of terms that leave nothing uninterpreted."""
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """Raises ValueError: there is no such function."""
+        raise ValueError(f"{name} has no interpretation")
+
+
+Evaluator = Callable[[Mapping[str, Value], "Interpretation"], tuple[Value, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Memory:
         return self.seed == other.seed and all(self.byte(a) == other.byte(a) for a in touched)
 
 
-def _random(width: int, name: str, args: tuple[Value, ...]) -> int:
+def pseudo_random(width: int, name: str, args: tuple[Value, ...]) -> int:
+    """An unsigned integer of `width` bits, the same for the same name and arguments."""
     text = f"{name} {width} {' '.join(_text(a) for a in args)}"
     repeats = -(-width // 512)  # a datapath wider than a hash repeats it
     digest = blake2b(text.encode(), digest_size=64).digest() * repeats
@@ -80,60 +85,6 @@ def _text(value: Value) -> str:
 def _block(seed: int, number: int) -> bytes:
     """64 pseudo-random bytes."""
     return blake2b(f"{seed} {number}".encode(), digest_size=64).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
-
-    The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
-    """
-
-    faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
-    seed: int = 0
-
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
-        """The value of an uninterpreted function."""
-        if name == "access_fault":
-            return self._access_fault(*args[:4])
-        if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
-            refused = _random(1, name, (self.seed, *args))
-            return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
-        if name.endswith(DATAPATH_FAULT):
-            return self.faults.get(DATAPATH, NO_FAULT)
-        if name == "fetch_fault":
-            return self.faults.get(UNMAPPED_CODE, NO_FAULT)
-        if name in REFUSALS:
-            return 0
-        if name == "vsib_address":
-            return _random(46, name, (self.seed, *args))
-        if name == "access_address":
-            return args[0]
-        if name.endswith(PLAIN_ANSWER):
-            return 0
-        if name.endswith(IS_32_BIT):
-            return int(args[0] >> 3 == USER32_CS >> 3)
-        if name == PROBED_MEMORY and not self.seed:
-            return args[0]
-        if isinstance(sort, Array):
-            return tuple(_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits))
-        if isinstance(sort, int):
-            return _random(sort, name, (self.seed, *args))
-        return Memory(1 + _random(32, name, (self.seed, *(a for a in args if isinstance(a, int)))))
-
-    def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
-        for end in (address, address + size - 1):
-            if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
-                return 12 if stack else 13
-        if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
-            return self.faults.get((address, size, write), 14)
-        if NOWHERE in self.faults:
-            return self.faults[NOWHERE]
-        if WIDE_STORES in self.faults and write and size == 8:
-            return self.faults[WIDE_STORES]
-        if EVERYWHERE in self.faults:
-            return 14 if _random(1, "page", (self.seed, address >> 12)) else NO_FAULT
-        return self.faults.get((address, size, write), NO_FAULT)
 
 
 def _signed(value: int, width: int) -> int:
@@ -186,7 +137,7 @@ class Node(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class TermProgram:
     """Terms written one after the other, arguments first."""
 
     nodes: tuple[Node, ...]
@@ -197,14 +148,14 @@ class Program:
         return tuple(self.nodes[i].sort for i in node.args)
 
 
-def program(roots: Sequence[Term]) -> Program:
+def program(roots: Sequence[Term]) -> TermProgram:
     """The terms as a program."""
     number: dict[Term, int] = {}
     nodes: list[Node] = []
     for t in postorder(roots):
         number[t] = len(nodes)
         nodes.append(Node(t.op, t.sort, t.params, tuple(number[a] for a in t.args)))
-    return Program(tuple(nodes), tuple(number[r] for r in roots))
+    return TermProgram(tuple(nodes), tuple(number[r] for r in roots))
 
 
 def _expression(op: str, p: tuple[int | str, ...], sort: Sort, a: Sequence[str], sorts: tuple[Sort, ...]) -> str:
@@ -253,11 +204,11 @@ def _expression(op: str, p: tuple[int | str, ...], sort: Sort, a: Sequence[str],
             raise ValueError(f"no evaluation of operation {op}")
 
 
-def compiled(source: Program) -> Evaluator:
-    """A function from an environment (variable name -> value) and a world to the values of the roots."""
+def compiled(source: TermProgram) -> Evaluator:
+    """A function from an environment (variable name -> value) and a environment to the values of the roots."""
     names: list[str] = []
     sorts: dict[str, Any] = {}
-    lines = ["def evaluate(env, world):"]
+    lines = ["def evaluate(env, environment):"]
     for n in source.nodes:
         if n.op == "const":
             names.append(hex(int(n.params[0])))
@@ -271,12 +222,12 @@ def compiled(source: Program) -> Evaluator:
     return evaluator
 
 
-def _line(source: Program, n: Node, args: list[str], sorts: dict[str, Any]) -> str:
+def _line(source: TermProgram, n: Node, args: list[str], sorts: dict[str, Any]) -> str:
     if n.op == "var":
         return f"env[{n.params[0]!r}]"
     if n.op == "uf":
         sorts[f"s{len(sorts)}"] = n.sort
-        return f"world.function({n.params[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in args)}))"
+        return f"environment.function({n.params[0]!r}, s{len(sorts) - 1}, ({''.join(x + ', ' for x in args)}))"
     return _expression(n.op, n.params, n.sort, args, source.sorts(n))
 
 
@@ -288,20 +239,20 @@ def _operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[
     return made
 
 
-def stepwise(source: Program) -> Evaluator:
+def stepwise(source: TermProgram) -> Evaluator:
     """The same function as `compiled`, node by node: cheaper to make, about three times slower to run."""
     plain = [
         _operation(n.op, n.params, n.sort, source.sorts(n)) if n.op not in {"const", "var", "uf"} else None
         for n in source.nodes
     ]
 
-    def evaluate(env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+    def evaluate(env: Mapping[str, Value], environment: Interpretation) -> tuple[Value, ...]:
         values: list[Value] = []
         for operation, (op, sort, params, positions) in zip(plain, source.nodes, strict=True):
             if operation is not None:
                 values.append(operation(*[values[i] for i in positions]))
             elif op == "uf":
-                values.append(world.function(str(params[0]), sort, tuple(values[i] for i in positions)))
+                values.append(environment.function(str(params[0]), sort, tuple(values[i] for i in positions)))
             else:
                 values.append(params[0] if op == "const" else env[str(params[0])])
         return tuple(values[r] for r in source.roots)
@@ -314,16 +265,18 @@ class Adaptive:
 
     __slots__ = ("calls", "evaluator", "source")
 
-    def __init__(self, source: Program) -> None:
+    def __init__(self, source: TermProgram) -> None:
         self.source, self.calls, self.evaluator = source, 0, stepwise(source)
 
-    def __call__(self, env: Mapping[str, Value], world: World) -> tuple[Value, ...]:
+    def __call__(self, env: Mapping[str, Value], environment: Interpretation) -> tuple[Value, ...]:
         self.calls += 1
         if self.calls == OFTEN:
             self.evaluator = compiled(self.source)
-        return self.evaluator(env, world)
+        return self.evaluator(env, environment)
 
 
-def evaluate(roots: Sequence[Term], env: Mapping[str, Value], world: World | None = None) -> tuple[Value, ...]:
+def evaluate(
+    roots: Sequence[Term], env: Mapping[str, Value], environment: Interpretation | None = None
+) -> tuple[Value, ...]:
     """The values of the roots, once; use `compiled` for many states."""
-    return stepwise(program(roots))(env, world or World())
+    return stepwise(program(roots))(env, environment or Closed())

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, Final, Generic, TypeVar
 
-from verify.live.ptrace import die_with_parent
+from verify.workers.parent import die_with_parent
 from verify.workers.patience import Patience
 
 Task = TypeVar("Task")
@@ -29,7 +29,7 @@ TICK: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class TaskFailed:
     """A task without an answer, and why: an exception, a worker that died or that had to be killed."""
 
     reason: str
@@ -59,14 +59,14 @@ def _serve(channel: Connection[Any, Any], begin: Callable[[], AbstractContextMan
             try:
                 found = answer(task)
             except Exception as error:  # a fault of our own concerns one task, the others go on
-                found = Lost(f"internal fault: {type(error).__name__}: {error}")
+                found = TaskFailed(f"internal fault: {type(error).__name__}: {error}")
             channel.send(found)
 
 
-def dealt(
+def imap_unordered(
     tasks: Iterable[Task], begin: Callable[[], AbstractContextManager[Callable[[Task], Answer]]], jobs: int,
     patience: float = PATIENCE, pinned: bool = False,
-) -> Generator[tuple[Task, Answer | Lost], None, None]:  # fmt: skip
+) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:  # fmt: skip
     """Each task with its answer, in the order of answers; `tasks` is drawn from when a worker is free.
 
     `begin` opens what a worker answers with, once a worker. `pinned`: each worker and its children keep to a processor
@@ -88,7 +88,7 @@ def dealt(
                     yield task, _answer(worker, workers)
                 elif worker.patience.is_over(worker.process.pid or 0):
                     _end(worker, workers, at_once=True)
-                    yield task, Lost(f"no answer within {patience:g} s")
+                    yield task, TaskFailed(f"no answer within {patience:g} s")
     finally:
         for worker in workers:
             worker.process.terminate()
@@ -136,7 +136,7 @@ def _answer(worker: _Worker[Any], workers: list[_Worker[Any]]) -> Any:
         found = worker.channel.recv()
     except (EOFError, OSError):
         _end(worker, workers)
-        return Lost(f"the worker process ended with status {worker.process.exitcode}")
+        return TaskFailed(f"the worker process ended with status {worker.process.exitcode}")
     worker.task = None
     return found
 

@@ -6,7 +6,7 @@ the real one does, and takes vzeroupper (c5 f8 77) for ja.
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.decoder import Decoded
+from verify.models.schemes.linux.decoder import KernelDecoded
 from verify.models.schemes.linux.uprobes_6_18 import DECODER, emulation, relative
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
 from verify.models.schemes.plan import Fixup, Plan, Refuse, Step, copied
@@ -15,7 +15,7 @@ OBLIGATION = "vector"  # expected to fail on each witness, where the corrected s
 WITNESSES = ("c5f877",)
 
 
-def _stepped(data: bytes, decoded: Decoded, real: Plan) -> Plan:
+def _stepped(data: bytes, decoded: KernelDecoded, real: Plan) -> Plan:
     if relative(data, decoded) is None:
         return Step(copied(data), decoded.length, frozenset({Fixup.IP}))
     if isinstance(real, Step) and real.scratch:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from verify.claim import probes
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.models.schemes.behaviour import in_place
 from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
@@ -47,8 +47,8 @@ def read_by(form: Form) -> set[str]:
     for cpu in Cpu:
         for decoded in islice(decoded_representatives(form, cpu), 1):
             p = probes.probe_of(decoded, SCHEMES["identity"])
-            site = problem(p).site
-            execute(Recorder(site.original, seen), symbolic_state(var("origin", 64)))  # type: ignore[arg-type]
+            setup = verification_condition(p).setup
+            execute(Recorder(setup.original, seen), symbolic_state(var("origin", 64)))  # type: ignore[arg-type]
     return seen
 
 
@@ -93,8 +93,8 @@ def leaves(value: Any) -> Iterator[Any]:
 
 def seen(p: probes.Probe) -> tuple[str, ...]:
     """What an instruction does in place, in canonical names, and its premises."""
-    material = problem(p)
-    done = list(leaves(in_place(material.site, symbolic_state(material.site.origin))))
+    material = verification_condition(p)
+    done = list(leaves(in_place(material.setup, symbolic_state(material.setup.origin))))
     terms = under(material.distinct, (t for t in done if isinstance(t, Term)))
     return canonical((*terms, *material.premises)).text, *(str(x) for x in done if not isinstance(x, Term))
 

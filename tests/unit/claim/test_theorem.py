@@ -7,6 +7,7 @@ import pytest
 from verify.claim import theorem
 from verify.claim.theorem import goals
 from verify.models.schemes.behaviour import Behaviour
+from verify.models.x86.environment import Environment
 from verify.models.x86.machine import (
     FLAG_BITS,
     NO_FAULT,
@@ -18,7 +19,7 @@ from verify.models.x86.machine import (
     symbolic_state,
 )
 from verify.terms import FALSE, TRUE, const, store, var
-from verify.terms.evaluation import Memory, World, evaluate
+from verify.terms.evaluation import Memory, evaluate
 
 STATE = symbolic_state(const(0x401005, 64))
 READ = Access("r", const(0x2000, 64), 4, const(7, 32), FALSE, TRUE)
@@ -28,14 +29,14 @@ def behaviour(**changes) -> Behaviour:
     same = Behaviour(
         state=replace(STATE, cet=TRUE), accesses=(READ,), shadow=(ShadowEvent("push", const(1, 64)),),
         vector=const(NO_FAULT, 8), error=const(0, 32), reported=const(0, 64), trapno=const(14, 8), fault_state=STATE,
-        attempted=(READ,), fault_hits=const(1, 8), trap=FALSE, trap_late=False, tf_seen=(), hits=const(1, 8),
+        attempted=(READ,), fault_hits=const(1, 8), trap=FALSE, trap_delayed=False, tf_seen=(), hits=const(1, 8),
         contained=TRUE,
     )  # fmt: skip
     return replace(same, **changes)
 
 
 ENV = {name: 0 for name in ("tf", *FLAG_BITS)} | {
-    "fs_base": 0, "gs_base": 0, "selectors": 0, "mxcsr": 0, "x87": 0, "fip": 0, "fdp": 0, "fop": 0, "other": 0,
+    "fs_base": 0, "gs_base": 0, "selectors": 0, "mxcsr": 0, "x87": 0, "fip": 0, "fdp": 0, "fop": 0, "opaque": 0,
     "ssp": 0, "cet": 0, "gprs": (0,) * 16, "vectors": (0,) * 32, "masks": (0,) * 8, "memory": Memory(),
     "other_memory": Memory(seed=9),
 }  # fmt: skip
@@ -45,7 +46,7 @@ def broken(here: Behaviour, there: Behaviour, **options) -> set[str]:
     """The observables whose goal evaluates to 0."""
     stated = goals(here, there, **options)
     assert tuple(stated) == OBSERVABLES
-    values = evaluate(tuple(stated.values()), ENV, World())
+    values = evaluate(tuple(stated.values()), ENV, Environment())
     return {name for name, value in zip(stated, values, strict=True) if not value}
 
 
@@ -79,7 +80,7 @@ DIFFERENCES = {
     "value": (behaviour(accesses=(replace(READ, value=const(8, 32)),)), {"memory-values"}),
     "one more access": (behaviour(accesses=(READ, READ)), {"memory-addresses", "memory-values"}),
     "ssp": (with_state(ssp=one("ssp")), {"shadow-stack"}),
-    "tokens": (with_state(other=one("other")), {"vector"}),
+    "tokens": (with_state(opaque=one("opaque")), {"vector"}),
     "condition of a shadow entry": (
         behaviour(shadow=(ShadowEvent("push", const(1, 64), FALSE),)), {"shadow-stack"},
     ),
@@ -121,7 +122,7 @@ DETAILS = {
     "ip": at_fault(ip=const(0, 64)), "register": at_fault(gprs=store(STATE.gprs, const(6, 4), const(1, 64))),
     **{name: at_fault(**{name: TRUE}) for name in FLAG_BITS},
     **{name: at_fault(**{name: one(name)}) for name in (
-        "fs_base", "gs_base", "selectors", "mxcsr", "x87", "fip", "fdp", "fop", "other", "ssp",
+        "fs_base", "gs_base", "selectors", "mxcsr", "x87", "fip", "fdp", "fop", "opaque", "ssp",
     )},
     "vector register": at_fault(vectors=store(STATE.vectors, const(9, 5), const(1, 512))),
     "mask register": at_fault(masks=store(STATE.masks, const(1, 3), const(1, 64))),

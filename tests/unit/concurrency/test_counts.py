@@ -10,7 +10,7 @@ from verify.concurrency import explorer
 from verify.concurrency.bdd import engine as diagrams
 from verify.concurrency.bdd import symbolic
 from verify.concurrency.explicit import c_engine, numpy_engine, python_engine
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Limits, Search
 
@@ -22,7 +22,7 @@ EXPLICIT = ["python", "numpy", pytest.param("c", marks=NEEDS_C)]
 
 
 def xol(threads: int, **values: int | bool) -> Model:
-    return ground(protocol("xol-step").with_parameters(**values), threads)
+    return instantiate(protocol("xol-step").with_parameters(**values), threads)
 
 
 def counted(engine: str, model: Model, symmetric: bool) -> Search:

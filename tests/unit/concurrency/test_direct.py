@@ -1,6 +1,6 @@
 """The generated engines agree with running each step's own Python function on plain objects.
 
-This oracle shares nothing with the compiled path: no syntax tree, no circuit, no packed state.
+This oracle shares nothing with the compiled path: no syntax tree, no dag, no packed state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from sampling import sampled
 
 from verify.concurrency.explicit import python_engine
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import (
     Array,
     Bool,
@@ -172,14 +172,14 @@ def successors(
         sizes = [chosen.values[b.name] if hasattr(b, "name") else b.value for b in bounds]  # type: ignore[union-attr]
         for way in itertools.permutations(range(count), len(step.threads)):
             for picked in itertools.product(*map(range, sizes)):
-                world = World(chosen, count, state)
-                run = bound(functions[step.name], parameters, world.threads)
-                named = dict(zip(step.threads, [world.threads[i] for i in way], strict=True))
+                environment = World(chosen, count, state)
+                run = bound(functions[step.name], parameters, environment.threads)
+                named = dict(zip(step.threads, [environment.threads[i] for i in way], strict=True))
                 named |= dict(zip([name for name, _ in step.choices], picked, strict=True))
                 order = functions[step.name].__code__.co_varnames[: functions[step.name].__code__.co_argcount]
-                run(world.shared, *(named[name] for name in order[1:]))
-                if world.touched:
-                    found.append((step.name, world.frozen(chosen)))
+                run(environment.shared, *(named[name] for name in order[1:]))
+                if environment.touched:
+                    found.append((step.name, environment.frozen(chosen)))
     return found
 
 
@@ -203,7 +203,7 @@ def test_engines_count_as_the_functions_themselves_run(name: str) -> None:
     own = {step.name: getattr(module, step.name, None) or getattr(_breakpoint, step.name) for step in chosen.steps}
     functions = {step: noted(function) for step, function in own.items()}
     for count in (2, 1):
-        found = python_engine.search(ground(chosen, count), False, Limits(states=LARGEST))
+        found = python_engine.search(instantiate(chosen, count), False, Limits(states=LARGEST))
         if found.complete:
             assert counted(chosen, functions, count) == (found.states, found.transitions)
             return

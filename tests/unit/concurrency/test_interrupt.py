@@ -19,7 +19,7 @@ from verify.concurrency import explorer
 from verify.concurrency.bdd import engine as diagrams
 from verify.concurrency.explicit import c_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import ProtocolError
 from verify.concurrency.liveness import emerson_lei, lasso
 from verify.concurrency.protocols import protocol
@@ -182,7 +182,7 @@ def test_a_model_larger_than_the_memory_is_not_made(name: str, sizes: dict[str, 
 @pytest.mark.parametrize("sizes", [{"R": 10**9}, {"M": 10**9}])
 def test_a_variable_of_many_values_is_not_gone_through(sizes: dict[str, int]) -> None:
     tried = protocol("xol-step").with_parameters(**sizes)
-    drawn = diagrams.search(ground(tried, 3), MEMORY)
+    drawn = diagrams.search(instantiate(tried, 3), MEMORY)
     assert (drawn.complete, "1000000001 values" in drawn.reason) == (False, True)
     found = explore(tried, 3, limits=replace(MEMORY, states=200_000))
     assert found.states > 100_000
@@ -192,17 +192,17 @@ def test_a_variable_of_many_values_is_not_gone_through(sizes: dict[str, int]) ->
 
 def test_an_array_too_long_for_an_expression_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="slot of 1000 cells: at most 128"):
-        ground(protocol("xol-step").with_parameters(K=1000), 2)
+        instantiate(protocol("xol-step").with_parameters(K=1000), 2)
 
 
 def test_diagrams_are_bounded_while_they_are_encoded() -> None:
-    drawn = diagrams.search(ground(protocol("xol-step").with_parameters(K=100), 2), MEMORY)
+    drawn = diagrams.search(instantiate(protocol("xol-step").with_parameters(K=100), 2), MEMORY)
     assert not drawn.complete
     assert drawn.reason == "more than 50000000 bytes of diagrams"
 
 
 def test_interrupted_grounding_leaves_a_run_that_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explorer, "ground", interrupt)
+    monkeypatch.setattr(explorer, "instantiate", interrupt)
     found = explore(protocol("xol-step"))
     assert (found.complete, found.reason, found.decided) == (False, "interrupted", False)
 

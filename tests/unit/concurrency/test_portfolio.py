@@ -7,10 +7,10 @@ import pytest
 from verify.concurrency import explorer
 from verify.concurrency.explicit import c_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import protocol
-from verify.concurrency.results.exploration import Refuted, Search, Seen, Trace
+from verify.concurrency.results.exploration import Discovery, Refuted, Search, Trace
 
 NEEDS_C = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compiler on this machine")
 STEPS = {"slot_is_owned": 6, "no_slot_is_shared": 9}  # of slot-freed-early, by breadth-first search in Python
@@ -71,8 +71,8 @@ def test_diagrams_go_on_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_refutation_at_an_unknown_distance_is_not_final() -> None:
-    model = ground(freed_early(), 3)
+    model = instantiate(freed_early(), 3)
     assert explorer.final(model, Search("bdd", False, complete=True))
-    assert not explorer.final(model, Search("bdd", False, complete=True, deadlock=Seen(-1, 0)))
+    assert not explorer.final(model, Search("bdd", False, complete=True, deadlock=Discovery(-1, 0)))
     assert not explorer.final(model, Search("bdd", False))
     assert explorer.final(model, Search("bdd", False, reason="interrupted"))

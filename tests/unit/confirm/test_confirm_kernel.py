@@ -11,7 +11,7 @@ from verify.cli.status import FAULT, REFUTED
 from verify.confirm.kernel import Agreement, Predictor, sampled
 from verify.judge.encoding import Judge
 from verify.live.kernel import placement
-from verify.live.kernel.judge import Comparison, Deviation
+from verify.live.kernel.judge import KernelComparison, ObservedDeviation
 from verify.live.kernel.outcome import Difference
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
@@ -21,15 +21,15 @@ JUDGE = Judge(SCHEMES[DEFAULT])
 GATHER = "c4e2b592140e"  # refuted on hits alone, and the kernel's judge hardly ever sees that
 
 
-def deviation(observable: str, **state: Any) -> Deviation:
-    return Deviation("plain", 1, Difference(observable, "1 without, 2 with the probe"), **state)
+def deviation(observable: str, **state: Any) -> ObservedDeviation:
+    return ObservedDeviation("plain", 1, Difference(observable, "1 without, 2 with the probe"), **state)
 
 
-def agreement(encoding: str, result: str, *deviations: Deviation) -> Agreement:
+def agreement(encoding: str, result: str, *deviations: ObservedDeviation) -> Agreement:
     data = bytes.fromhex(encoding)
     found = Agreement()
     errno = 524 if result == "refused" else 0
-    found.take(Predictor(JUDGE, Cpu.AMD).row(Comparison(data, 0x2000_0000, errno, deviations, ("arrived",))))
+    found.take(Predictor(JUDGE, Cpu.AMD).row(KernelComparison(data, 0x2000_0000, errno, deviations, ("arrived",))))
     return found
 
 
@@ -60,7 +60,7 @@ def test_state_that_breaks_an_assumption_is_predicted_without_it() -> None:
 def test_difference_that_an_assumption_leaves_out_needs_the_assumption() -> None:
     difference = Difference("fault", "trapno", "fault-frame")
     data = bytes.fromhex("8b03")
-    shown = Comparison(data, 0, 0, (), ("fault",), (Deviation("handler fault", 1, difference),))
+    shown = KernelComparison(data, 0, 0, (), ("fault",), (ObservedDeviation("handler fault", 1, difference),))
     assert Predictor(JUDGE, Cpu.AMD).row(shown).seen == "identical"
     without = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {"fault-frame"})
     assert Predictor(without, Cpu.AMD).row(shown).seen == "deviates"
@@ -72,7 +72,7 @@ def test_difference_that_an_assumption_leaves_out_needs_the_assumption() -> None
 def test_trap_number_of_a_frame_is_what_the_plan_makes_of_it(
     encoding: str, frames: tuple[int, int], wrong: str
 ) -> None:
-    shown = Comparison(bytes.fromhex(encoding), 0, 0, (), ("fault",), frames=(frames,))
+    shown = KernelComparison(bytes.fromhex(encoding), 0, 0, (), ("fault",), frames=(frames,))
     found = Predictor(JUDGE, Cpu.AMD).row(shown)
     assert wrong in found.frame and bool(wrong) == bool(found.frame)
 
@@ -80,7 +80,7 @@ def test_trap_number_of_a_frame_is_what_the_plan_makes_of_it(
 def test_runs_are_counted_by_kind_of_state() -> None:
     found = Agreement()
     kinds = (("standard", 5), ("handler", 2))
-    shown = Comparison(b"\x90", 0, 0, (), ("arrived",), runs=kinds)
+    shown = KernelComparison(b"\x90", 0, 0, (), ("arrived",), runs=kinds)
     found.take(Predictor(JUDGE, Cpu.AMD).row(shown))
     assert found.document()["states"] == {
         "handler": {"runs": 2, "deviating": 0}, "standard": {"runs": 5, "deviating": 0},

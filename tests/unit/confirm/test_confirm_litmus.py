@@ -14,7 +14,7 @@ from verify.concurrency.litmus.catalogue import CATALOGUE
 from verify.concurrency.litmus.fetch import INT3, OTHER
 from verify.confirm import litmus
 from verify.confirm.litmus import confirmed, defects, document, judged, kept, line, shown, summary
-from verify.live.litmus.litmus import Observed, Run
+from verify.live.litmus.litmus import LitmusRun, Observed
 
 BY_NAME = {test.name: test for test in CATALOGUE}
 SYNC = BY_NAME["sync-orders-stores"]  # forbidden: the second store without the first, 11112211
@@ -43,9 +43,9 @@ def test_a_test_that_did_not_run_often_enough_is_said() -> None:
 
 
 def test_every_test_has_its_turn_and_time_is_shared() -> None:
-    asked: list[tuple[Run, int, float, int]] = []
+    asked: list[tuple[LitmusRun, int, float, int]] = []
 
-    def observer(run: Run, runs: int, seconds: float, seed: int) -> Observed:
+    def observer(run: LitmusRun, runs: int, seconds: float, seed: int) -> Observed:
         asked.append((run, runs, seconds, seed))
         return seen(((0x11111111,), runs))
 

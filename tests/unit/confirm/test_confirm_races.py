@@ -10,7 +10,17 @@ from verify.confirm import races
 from verify.confirm.races import SCENARIOS, behind, check_claim, document, lines, summary
 from verify.live.races.code import BASE, FUNCTION_AT, SITE_AT, UNWINDING_ENTRIES, UNWINDING_RETURNS, image
 from verify.live.races.program import Board
-from verify.live.races.races import Check, Claim, Outcome, Rounds, Scenario, between, checked_rounds, equal, wait_status
+from verify.live.races.races import (
+    Check,
+    Claim,
+    Rounds,
+    Scenario,
+    ScenarioOutcome,
+    between,
+    checked_rounds,
+    equal,
+    wait_status,
+)
 
 CLAIM = Claim("xol-step", "no_sigtrap")
 SCENARIO = Scenario("named", (CLAIM, Claim("xol-unmap", "no_sigtrap", "refuted", "mark-cleared-early")), "what", list)
@@ -55,19 +65,21 @@ def test_a_check_without_a_claim_is_refused() -> None:
 
 def test_verdicts_of_outcomes() -> None:
     good, bad = equal("no_sigtrap", "end", "exit 0", "exit 0"), equal("no_sigtrap", "end", "exit 0", "SIGTRAP")
-    assert Outcome(SCENARIO, (good,), 1.0).verdict == "agrees"
-    assert Outcome(SCENARIO, (good, bad), 1.0).verdict == "disagrees"
-    assert Outcome(SCENARIO, (), 1.0).verdict == "disagrees"
-    assert Outcome(SCENARIO, (), 1.0, reason="x").verdict == "does not apply"
-    assert Outcome(SCENARIO, (), 1.0, reason="x", lacking=True).verdict == "not run"
-    shown = "\n".join(lines(Outcome(SCENARIO, (good, bad), 1.0)))
+    assert ScenarioOutcome(SCENARIO, (good,), 1.0).verdict == "agrees"
+    assert ScenarioOutcome(SCENARIO, (good, bad), 1.0).verdict == "disagrees"
+    assert ScenarioOutcome(SCENARIO, (), 1.0).verdict == "disagrees"
+    assert ScenarioOutcome(SCENARIO, (), 1.0, reason="x").verdict == "does not apply"
+    assert ScenarioOutcome(SCENARIO, (), 1.0, reason="x", lacking=True).verdict == "not run"
+    shown = "\n".join(lines(ScenarioOutcome(SCENARIO, (good, bad), 1.0)))
     assert shown.count("DISAGREES") == 1 and "predicted exit 0, seen SIGTRAP" in shown
 
 
 def test_the_document_lists_what_disagrees() -> None:
-    bad = Outcome(SCENARIO, (equal("no_sigtrap", "hits", 2, 1),), 1.0, calls=7)
-    found = document([bad, Outcome(dataclasses.replace(SCENARIO, name="other"), (), 1.0, reason="why")], 2.0, 3)
-    assert found["disagree"] == ["named"] and found["does_not_apply"] == {"other": "why"} and found["not_run"] == {}
+    bad = ScenarioOutcome(SCENARIO, (equal("no_sigtrap", "hits", 2, 1),), 1.0, calls=7)
+    found = document(
+        [bad, ScenarioOutcome(dataclasses.replace(SCENARIO, name="opaque"), (), 1.0, reason="why")], 2.0, 3
+    )
+    assert found["disagree"] == ["named"] and found["does_not_apply"] == {"opaque": "why"} and found["not_run"] == {}
     assert found["rows"][0]["checks"][0]["agrees"] is False
     assert "1 disagree" in summary(found) and "7 calls" in summary(found)
 

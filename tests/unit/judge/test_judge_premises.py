@@ -23,13 +23,13 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 @pytest.mark.parametrize("text", ["4889d8", "9c", "488b1d11223344"])
 def test_contradictory_premises_make_a_verdict_vacuous(name, text, monkeypatch):
-    real = module.problem
+    real = module.verification_condition
 
     def contradictory(p, assumptions):
         material = real(p, assumptions)
         return replace(material, premises=material.premises + CONTRADICTIONS[name])
 
-    monkeypatch.setattr(module, "problem", contradictory)
+    monkeypatch.setattr(module, "verification_condition", contradictory)
     found = Judge(LINUX).judgement(bytes.fromhex(text), Cpu.AMD)
     assert found.verdict is Verdict.VACUOUS
     assert "contradict" in found.reason

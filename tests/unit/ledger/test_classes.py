@@ -12,7 +12,7 @@ from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME
 from verify.smt.canonical import canonical
 from verify.smt.decisions import InMemory
-from verify.survey.encodings import Known
+from verify.survey.encodings import KnownResults
 from verify.survey.explanation import CPUS, brief_row
 from verify.terms import const, not_, ult, var
 
@@ -39,8 +39,8 @@ def classes(folder: Path) -> Path:
     return folder / "classes-some.txt"
 
 
-def questions(folder: Path) -> Path:
-    return folder / "questions-some.txt"
+def queries(folder: Path) -> Path:
+    return folder / "queries-some.txt"
 
 
 def read(folder: Path) -> tuple[dict, list[str]]:
@@ -57,7 +57,7 @@ def test_what_is_added_later_joins_it(filled):
     found, notices = read(filled)
     assert found == {**dict(DECIDED), "4" * 20: (("trap", OTHER),), "5" * 20: ()}
     assert notices == []
-    assert len(questions(filled).read_text().splitlines()) == 2
+    assert len(queries(filled).read_text().splitlines()) == 2
     outcomes, heads = 4, 2
     assert len(classes(filled).read_text().splitlines()) == len({*found}) + outcomes + heads
 
@@ -74,7 +74,7 @@ def test_classes_of_other_assumptions_or_code_are_forgotten(filled):
     assert dict(other.known()) == {}
     other.add([("9" * 20, ())])
     assert read(filled) == ({}, [])
-    assert questions(filled).read_text() == ""
+    assert queries(filled).read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_damaged_classes_are_named_and_not_believed(filled, damaged):
 
 
 def test_a_damaged_question_is_named_and_its_classes_are_decided_again(filled):
-    questions(filled).write_text(questions(filled).read_text().replace("0x4d", "0x4e"))
+    queries(filled).write_text(queries(filled).read_text().replace("0x4d", "0x4e"))
     found, notices = read(filled)
     assert found == {"1" * 20: (), "6" * 20: (("fault", "a" * 24),)}
-    assert str(questions(filled)) in notices[0]
+    assert str(queries(filled)) in notices[0]
     Ledger(filled, "some").classes(ASSUMPTIONS).add(DECIDED)
     assert read(filled) == (dict(DECIDED), [])
 
@@ -113,7 +113,7 @@ def test_encodings_have_the_same_verdicts_from_the_ledger(tmp_path):
     ledger.classes(ASSUMPTIONS).add(first.newly_decided)
     again = Ledger(tmp_path, "some")
     kept = again.classes(ASSUMPTIONS).known()
-    second = Known(again.decisions, kept).judge(SCHEME, ASSUMPTIONS)
+    second = KnownResults(again.decisions, kept).judge(SCHEME, ASSUMPTIONS)
     second._decide_class = None
     assert [rows(e, second) for e in ENCODINGS] == expected
     assert {json.loads(e)["verdict"] for e in expected} >= {"proved", "refuted", "refused"}

@@ -61,17 +61,19 @@ def test_every_module_that_is_reached_is_in_it(copy, monkeypatch):
 
 
 def test_a_module_that_moves_stays_in_it(copy):
-    old, new = "verify.claim.probes", "verify.models.x86.isa.places"
+    old, new = "verify.claim.probes", "verify.claim.places"
     for path in copy.rglob("*.py"):
         path.write_text(path.read_text().replace(old, new))
-    (copy / "models" / "sites.py").rename(copy / "models" / "isa" / "places.py")
+    (copy / "claim" / "probes.py").rename(copy / "claim" / "places.py")
     before = mark(SURVEY, copy)
-    path = copy / "models" / "isa" / "places.py"
+    path = copy / "claim" / "places.py"
     path.write_text(path.read_text() + "\n# seeded\n")
     assert mark(SURVEY, copy) != before
 
 
-@pytest.mark.parametrize("name", ["cli.py", "cli_survey.py", "report/text.py", "live/kernel.py", "concurrency/text.py"])
+@pytest.mark.parametrize(
+    "name", ["cli/__init__.py", "cli/status.py", "report/text.py", "live/ptrace.py", "concurrency/explorer.py"]
+)
 def test_what_decides_nothing_is_not_in_it(copy, name):
     before = mark(SURVEY, copy)
     (copy / name).write_text((copy / name).read_text() + "\n# seeded\n")
@@ -109,7 +111,7 @@ def test_what_a_survey_loads_is_in_it():
         "import sys; from verify.survey.forms import Setting, Worker; from verify.models.x86.isa.forms import Cpu\n"
         "from verify.models.schemes.registry import SCHEMES, DEFAULT\n"
         "from verify.models.schemes.assumptions import ASSUMPTIONS\n"
-        "Worker(Setting(SCHEMES[DEFAULT], tuple(Cpu), ASSUMPTIONS), {}, {}).learnt(['PUSHFQ/none'])\n"
+        "Worker(Setting(SCHEMES[DEFAULT], tuple(Cpu), ASSUMPTIONS), {}, {}).shard_result(['PUSHFQ/none'])\n"
         "print(*[m for m in sys.modules if m.partition('.')[0] == 'verify'])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -14,7 +14,7 @@ from verify.models.schemes.registry import DEFAULT
 
 SCHEME = "linux-uprobes-6.18"
 ROOT = Path(__file__).parents[3]
-FILES = ("obligations", "forms", "classes", "questions")
+FILES = ("obligations", "forms", "classes", "queries")
 
 
 @pytest.fixture

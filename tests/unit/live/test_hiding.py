@@ -10,7 +10,7 @@ import pytest
 
 from verify.cli import status
 from verify.live import available, needs
-from verify.live.capabilities import Capabilities, Component, without
+from verify.live.capabilities import Capabilities, XsaveComponent, without
 from verify.live.features import ENABLED_BY, FEATURES, IMPLIED, NOT_TOLD, RIGHTS, sufficient
 from verify.live.hiding import VARIABLE, HidingError, hidden, named, refuse
 from verify.live.uprobe import Probes, effective_capabilities, missing
@@ -20,7 +20,12 @@ from verify.models.x86.isa.rows import Cpu
 
 AVX512 = {name for name in FEATURES if name.startswith("avx512")}
 # Offsets and sizes of an AVX-512 processor, SDM vol. 1, 13.5, and its example without compaction
-COMPONENTS = (Component(2, 576, 256), Component(5, 1088, 64), Component(6, 1152, 512), Component(7, 1664, 1024))
+COMPONENTS = (
+    XsaveComponent(2, 576, 256),
+    XsaveComponent(5, 1088, 64),
+    XsaveComponent(6, 1152, 512),
+    XsaveComponent(7, 1664, 1024),
+)
 EVERYTHING = Capabilities("GenuineIntel", 6, 85, 4, frozenset(FEATURES), 0x6_02E7, 2688, COMPONENTS, True)
 X86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="missing: an x86-64 processor")
 

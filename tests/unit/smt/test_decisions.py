@@ -4,10 +4,11 @@ from functools import reduce
 
 import pytest
 
+from verify.claim.obligation import Obligation
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.smt import decisions as module
 from verify.smt.canonical import canonical
-from verify.smt.decisions import InMemory, Obligation, decide, is_proved, question
+from verify.smt.decisions import InMemory, decide, is_proved, query
 from verify.smt.z3terms import Answer, satisfiable
 from verify.terms import (
     FALSE,
@@ -65,11 +66,11 @@ def test_what_does_not_hold_is_refuted_by_a_state_that_replays(goal):
     found = decide(asked, InMemory())
     assert found.verdict is Verdict.REFUTED
     assert found.witness is not None
-    assert question(canonical(asked.roots)).holds(found.witness)
+    assert query(canonical(asked.roots)).holds(found.witness)
 
 
 def test_a_witness_that_does_not_break_the_goal_does_not_replay():
-    asked = question(canonical(obligation(not_(eq(X, const(5, 64)))).roots))
+    asked = query(canonical(obligation(not_(eq(X, const(5, 64)))).roots))
     assert asked.holds(Witness((("v0", 5),)))
     assert not asked.holds(Witness((("v0", 6),)))
 
@@ -115,7 +116,7 @@ def test_what_the_solver_chooses_of_datapaths_and_segments_is_replayed():
         asked = obligation(goal)
         found = decide(asked, InMemory())
         assert found.verdict is Verdict.REFUTED, found.reason
-        assert question(canonical(asked.roots)).holds(found.witness)
+        assert query(canonical(asked.roots)).holds(found.witness)
 
 
 def conjunction(terms: list[Term]) -> Term:
@@ -124,9 +125,9 @@ def conjunction(terms: list[Term]) -> Term:
 
 def test_the_meaning_of_a_typical_variable_is_part_of_the_text():
     """Where a witness says nothing, origin and slot are typical addresses and other variables are 0."""
-    other, origin = (canonical((ult(var(name, 64), const(7, 64)),)) for name in ("other", "origin"))
+    other, origin = (canonical((ult(var(name, 64), const(7, 64)),)) for name in ("opaque", "origin"))
     assert other.digest != origin.digest
-    assert question(other).holds(Witness(())) and not question(origin).holds(Witness(()))
+    assert query(other).holds(Witness(())) and not query(origin).holds(Witness(()))
 
 
 def test_an_answer_does_not_depend_on_what_was_asked_before():
@@ -187,7 +188,7 @@ def test_solver_answers():
 
 def test_memory_of_a_witness_is_used():
     wanted = not_(eq(load(var("m", MEMORY), const(0x1000, 64), 2), const(0xBEEF, 16)))
-    asked = question(canonical(obligation(wanted).roots))
+    asked = query(canonical(obligation(wanted).roots))
     assert asked.holds(Witness((), (), 0, ((0x1000, 2, 0xBEEF),)))
     assert not asked.holds(Witness((), (), 0, ((0x1000, 2, 0xBEEE),)))
     assert Memory().load(0x1000, 2) == 0

@@ -61,7 +61,7 @@ def test_a_sum_of_tied_terms_has_one_form():
 
 CHILD = """
 import sys
-from verify.models import bits
+from verify import terms as bits
 from verify.terms import const, uf, var
 from verify.smt.canonical import canonical
 x = var("x", 64)

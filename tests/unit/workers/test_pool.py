@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from verify.workers.pool import Lost, dealt
+from verify.workers.pool import TaskFailed, imap_unordered
 
 
 def act(task: int) -> int:
@@ -29,8 +29,8 @@ def squares() -> Iterator[Callable[[int], int]]:
     yield act
 
 
-def answers(tasks: list[int], jobs: int, patience: float = 60.0) -> dict[int, int | Lost]:
-    found = dict(dealt(tasks, squares, jobs, patience))
+def answers(tasks: list[int], jobs: int, patience: float = 60.0) -> dict[int, int | TaskFailed]:
+    found = dict(imap_unordered(tasks, squares, jobs, patience))
     assert not multiprocessing.active_children()
     return found
 
@@ -43,21 +43,21 @@ def test_every_task_is_answered_once(jobs: int) -> None:
 
 def test_an_exception_concerns_its_task_alone() -> None:
     found = answers([1, 3, 4], 1)
-    assert found == {1: 1, 3: Lost("internal fault: ValueError: three"), 4: 16}
+    assert found == {1: 1, 3: TaskFailed("internal fault: ValueError: three"), 4: 16}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_worker_that_dies_is_named_and_replaced(jobs: int) -> None:
     found = answers([1, 5, 2, 4], jobs)
-    assert found == {1: 1, 5: Lost("the worker process ended with status -9"), 2: 4, 4: 16}
+    assert found == {1: 1, 5: TaskFailed("the worker process ended with status -9"), 2: 4, 4: 16}
 
 
 def test_a_silent_worker_is_killed() -> None:
-    assert answers([1, 7, 2], 1, patience=1.0) == {1: 1, 7: Lost("no answer within 1 s"), 2: 4}
+    assert answers([1, 7, 2], 1, patience=1.0) == {1: 1, 7: TaskFailed("no answer within 1 s"), 2: 4}
 
 
 def test_an_early_end_leaves_no_process() -> None:
-    with closing(dealt(iter(range(8, 10_000)), squares, 2)) as found:
+    with closing(imap_unordered(iter(range(8, 10_000)), squares, 2)) as found:
         next(found)
         assert len(multiprocessing.active_children()) == 2
     assert not multiprocessing.active_children()
@@ -71,7 +71,7 @@ def test_tasks_are_drawn_when_a_worker_is_free() -> None:
             drawn.append(n)
             yield n
 
-    with closing(dealt(tasks(), squares, 1)) as found:
+    with closing(imap_unordered(tasks(), squares, 1)) as found:
         next(found)
         assert drawn == [0]
 
@@ -84,7 +84,7 @@ def places() -> Iterator[Callable[[int], frozenset[int]]]:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_pinned_worker_keeps_to_one_processor_and_its_parent_does_not(jobs: int) -> None:
     allowed = os.sched_getaffinity(0)
-    found = [place for _, place in dealt(range(20), places, jobs, pinned=True)]
-    assert {len(place) for place in found if not isinstance(place, Lost)} == {1}
-    assert frozenset().union(*(p for p in found if not isinstance(p, Lost))) <= allowed == os.sched_getaffinity(0)
-    assert {place for _, place in dealt(range(3), places, 1)} == {frozenset(allowed)}
+    found = [place for _, place in imap_unordered(range(20), places, jobs, pinned=True)]
+    assert {len(place) for place in found if not isinstance(place, TaskFailed)} == {1}
+    assert frozenset().union(*(p for p in found if not isinstance(p, TaskFailed))) <= allowed == os.sched_getaffinity(0)
+    assert {place for _, place in imap_unordered(range(3), places, 1)} == {frozenset(allowed)}

@@ -11,7 +11,7 @@ from verify.concurrency.bdd.symbolic import NODE_BYTES, Diagram, Encoding
 from verify.concurrency.instance.dag import evaluate
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import DomainOverflow
-from verify.concurrency.results.exploration import Bound, Limits, Search, Seen
+from verify.concurrency.results.exploration import BoundHit, Discovery, Limits, Search
 
 MEASURED = 64  # operations between two looks at the memory and at the work of the manager; fewer of costly ones
 COSTLY = 50_000  # units between two looks that halve the way to the next
@@ -75,17 +75,17 @@ class Reachability:
         self.images += 1
         limits = self.limits
         if limits.seconds is not None and time.perf_counter() - self.began > limits.seconds:
-            raise Bound(f"more than {limits.seconds} s")
+            raise BoundHit(f"more than {limits.seconds} s")
         if limits.work is not None and WORK * self.images > limits.work:
-            raise Bound(f"more than {limits.work} units of work")
+            raise BoundHit(f"more than {limits.work} units of work")
         if self.images - self.measured < self.interval:
             return
         self.measured, last, self.done = self.images, self.done, self.encoding.work()
         self.interval = max(1, self.interval // 2) if self.done - last > COSTLY else min(MEASURED, 2 * self.interval)
         if limits.memory is not None and self.encoding.bytes() > limits.memory:
-            raise Bound(f"more than {limits.memory} bytes of diagrams")
+            raise BoundHit(f"more than {limits.memory} bytes of diagrams")
         if limits.work is not None and WORK * self.images + self.done - self.before > limits.work:
-            raise Bound(f"more than {limits.work} units of work")
+            raise BoundHit(f"more than {limits.work} units of work")
 
     def rings(self, target: Diagram) -> list[Diagram]:
         """States by distance, up to the first that meet `target`; raises Bound."""
@@ -122,13 +122,13 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
     except KeyboardInterrupt:
         found.reason = "interrupted"
         return found
-    except Bound as bound:
+    except BoundHit as bound:
         found.reason = bound.reason
         return found
     try:
         reach.saturate()
         found.complete = True
-    except Bound as bound:
+    except BoundHit as bound:
         found.reason = bound.reason
     except KeyboardInterrupt:
         found.reason = "interrupted"
@@ -140,7 +140,7 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
     found.bytes = reach.states.dag_size * NODE_BYTES
     try:
         _observe(reach, found, first or Search("", False))
-    except Bound as bound:
+    except BoundHit as bound:
         found.complete, found.reason = False, bound.reason
     found.diagram = reach
     found.seconds = time.perf_counter() - began
@@ -157,7 +157,7 @@ def _observe(reach: Reachability, found: Search, first: Search) -> None:
     for index, item in enumerate(reach.model.observations):
         where = encoding.truth(item.node)
         if reach.states & where != encoding.bdd.false:
-            nearest = first.seen.get(index) if item.role == "bad" else Seen(-1, 0)
+            nearest = first.seen.get(index) if item.role == "bad" else Discovery(-1, 0)
             found.seen[index] = nearest or _nearest(reach, where, found)
     if found.complete:
         stuck = reach.states & ~encoding.truth(reach.model.terminal)
@@ -167,21 +167,21 @@ def _observe(reach: Reachability, found: Search, first: Search) -> None:
             found.deadlock = first.deadlock or _nearest(reach, stuck, found)
 
 
-def _nearest(reach: Reachability, target: Diagram, found: Search) -> Seen:
+def _nearest(reach: Reachability, target: Diagram, found: Search) -> Discovery:
     """A state of `target` at the shortest distance, with the way there (without, where a bound is hit before, or the
     run has been interrupted)."""
     try:
         rings = [] if found.reason == "interrupted" else reach.rings(target)
-    except Bound:
+    except BoundHit:
         rings = []
     except KeyboardInterrupt:
         found.reason, rings = "interrupted", []
     if not rings:
-        return Seen(-1, reach.encoding.state(reach.states & target))
+        return Discovery(-1, reach.encoding.state(reach.states & target))
     path = [reach.encoding.state(rings[-1] & target)]
     for ring in reversed(rings[:-1]):
         before = reach.encoding.bdd.false
         for one in reach.relations:
             before |= ring & reach.encoding.preimage(path[-1], one)
         path.append(reach.encoding.state(before))
-    return Seen(len(rings) - 1, path[0], tuple(reversed(path)))
+    return Discovery(len(rings) - 1, path[0], tuple(reversed(path)))

@@ -1,4 +1,4 @@
-"""Symbolic states: circuits and transitions of a model as decision diagrams.
+"""Symbolic states: dags and transitions of a model as decision diagrams.
 
 A shared cell that names a thread is one bit per thread, inside that thread's block of the variable order; every other
 cell is its packed bits. The shared cells come first, then block by block the threads; current and next bits are
@@ -17,7 +17,7 @@ from typing import Any
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model, Slot, Transition
 from verify.concurrency.language.domains import ThreadId
-from verify.concurrency.results.exploration import Bound
+from verify.concurrency.results.exploration import BoundHit
 
 VALUES = 1 << 12  # of a cell, and square root of the pairs of values that an operation may go through
 LOOKUP_WORK, NODE_WORK = 5, 100  # units
@@ -135,7 +135,7 @@ class Encoding:
                 cells.append(slot.lo + sum(bit << i for i, bit in enumerate(bits)))
         return self.model.packed(tuple(cells))
 
-    # --- circuits ---------------------------------------------------------------------------------------------------
+    # --- dags ---------------------------------------------------------------------------------------------------
     def truth(self, node: Node) -> Diagram:
         """Where a truth value is 1."""
         if node.number not in self._memory:
@@ -183,7 +183,7 @@ class Encoding:
         """The cases of both operands. Raises Bound where these are too many to be gone through."""
         left, right = (self.cases(arg) for arg in node.args)
         if len(left) * len(right) > VALUES**2:
-            raise Bound(f"{len(left)} times {len(right)} values, too many for diagrams")
+            raise BoundHit(f"{len(left)} times {len(right)} values, too many for diagrams")
         return left, right
 
     def _integer(self, node: Node) -> Cases:
@@ -227,7 +227,7 @@ class Encoding:
     def _read(self, cell: int) -> Cases:
         slot = self.model.slots[cell]
         if slot.hi - slot.lo >= VALUES:
-            raise Bound(f"{slot.hi - slot.lo + 1} values of {slot.label}, too many for diagrams")
+            raise BoundHit(f"{slot.hi - slot.lo + 1} values of {slot.label}, too many for diagrams")
         return {
             value: self._all(
                 self.current[name] if bit else ~self.current[name] for name, bit in self.pattern(slot, value)

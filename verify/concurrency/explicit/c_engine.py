@@ -21,7 +21,7 @@ from verify.concurrency.explicit.c_text import source
 from verify.concurrency.instance.dag import evaluate
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import DomainOverflow
-from verify.concurrency.results.exploration import Limits, Search, Seen
+from verify.concurrency.results.exploration import Discovery, Limits, Search
 
 BITS = 127  # one value more than a state must fit the word
 KEY_BITS = 63
@@ -133,7 +133,7 @@ def _read(model: Model, symmetric: bool, output: str) -> Search:
         if kind == "overflow":
             _overflow(model, int(fields[0]), int(fields[1], 16))
         elif kind == "seen":
-            seen = Seen(int(fields[1]), int(fields[2], 16))
+            seen = Discovery(int(fields[1]), int(fields[2], 16))
             if fields[0] == "-1":
                 found.deadlock = seen
             else:
@@ -150,4 +150,4 @@ def _overflow(model: Model, number: int, state: int) -> None:
     for check in transition.checks:
         if not evaluate(check.holds, cells):
             raise DomainOverflow(transition.step.name, check.target, evaluate(check.value, cells))
-    raise AssertionError("a check failed in generated code and holds in the circuit")
+    raise AssertionError("a check failed in generated code and holds in the dag")

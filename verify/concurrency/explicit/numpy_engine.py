@@ -12,7 +12,7 @@ import numpy.typing as npt
 from verify.concurrency.explicit.python_engine import exceeded
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.instance.vectors import Expansion, Orbits, States, Truths, Values
-from verify.concurrency.results.exploration import Limits, Search, Seen
+from verify.concurrency.results.exploration import Discovery, Limits, Search
 
 Places = npt.NDArray[np.uint32]
 
@@ -152,11 +152,11 @@ class Explorer:
             if index not in self.found.seen:
                 hits = values.truth(item.node)
                 if hits.any():
-                    self.found.seen[index] = Seen(self.found.depth, int(states[int(hits.argmax())]))
+                    self.found.seen[index] = Discovery(self.found.depth, int(states[int(hits.argmax())]))
         if self.found.deadlock is None and not moved.all():
             stuck = ~moved & ~values.truth(self.model.terminal)
             if stuck.any():
-                self.found.deadlock = Seen(self.found.depth, int(states[int(stuck.argmax())]))
+                self.found.deadlock = Discovery(self.found.depth, int(states[int(stuck.argmax())]))
 
 
 def search(

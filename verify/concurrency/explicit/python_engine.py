@@ -16,14 +16,14 @@ from verify.concurrency.instance.dag import Node, evaluate
 from verify.concurrency.instance.instance import Model, Transition
 from verify.concurrency.instance.program_text import PYTHON, Writer, grouped, outcomes, shared
 from verify.concurrency.language.domains import DomainOverflow
-from verify.concurrency.results.exploration import Limits, Search, Seen
+from verify.concurrency.results.exploration import Discovery, Limits, Search
 
 Successors = list[tuple[int, int]]
 WORK = 40  # units a stored state
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class PythonProgram:
     """Generated functions of one model.
 
     expand(state, out) appends successor states; steps(state, out) appends (transition number, successor);
@@ -37,14 +37,14 @@ class Program:
 
 
 @functools.lru_cache(maxsize=4)
-def program(model: Model) -> Program:
+def program(model: Model) -> PythonProgram:
     """Compiles a model to Python."""
     names: dict[str, Any] = {"overflow": lambda state, number: _overflow(model, state, number)}
     text = "\n".join(
         [_expansion(model, "expand", "{0}"), _expansion(model, "steps", "({1}, {0})"), *_observations(model)]
     )
     exec(compile(text, f"<{model.protocol.name}>", "exec"), names)
-    return Program(names["expand"], names["steps"], names["observe"], names["terminal"])
+    return PythonProgram(names["expand"], names["steps"], names["observe"], names["terminal"])
 
 
 def _expansion(model: Model, name: str, item: str) -> str:
@@ -108,7 +108,7 @@ def _overflow(model: Model, state: int, number: int) -> None:
     for check in transition.checks:
         if not evaluate(check.holds, cells):
             raise DomainOverflow(transition.step.name, check.target, evaluate(check.value, cells))
-    raise AssertionError("a check failed in generated code and holds in the circuit")
+    raise AssertionError("a check failed in generated code and holds in the dag")
 
 
 def canonical(model: Model) -> Callable[[int], int]:
@@ -169,7 +169,7 @@ def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> 
     return found
 
 
-def _levels(model: Model, code: Program, found: Search, limits: Limits, began: float) -> None:
+def _levels(model: Model, code: PythonProgram, found: Search, limits: Limits, began: float) -> None:
     rename = canonical(model) if found.symmetric else None
     weigh = orbit_size(model) if found.symmetric else None
     frontier = sorted({rename(state) if rename else state for state in model.initial})
@@ -197,14 +197,14 @@ def _levels(model: Model, code: Program, found: Search, limits: Limits, began: f
     found.complete = True
 
 
-def _observe(code: Program, found: Search, state: int, depth: int, moves: bool) -> None:
+def _observe(code: PythonProgram, found: Search, state: int, depth: int, moves: bool) -> None:
     mask = code.observe(state)
     while mask:
         bit = mask & -mask
-        found.seen.setdefault(bit.bit_length() - 1, Seen(depth, state))
+        found.seen.setdefault(bit.bit_length() - 1, Discovery(depth, state))
         mask ^= bit
     if not moves and found.deadlock is None and not code.terminal(state):
-        found.deadlock = Seen(depth, state)
+        found.deadlock = Discovery(depth, state)
 
 
 def exceeded(limits: Limits, stored: int, cost: float, began: float, work: int) -> str:

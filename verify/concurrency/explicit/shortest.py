@@ -12,17 +12,17 @@ from typing import Protocol as Interface
 import numpy as np
 
 from verify.concurrency.explicit import numpy_engine
-from verify.concurrency.explicit.python_engine import Program, canonical, program
+from verify.concurrency.explicit.python_engine import PythonProgram, canonical, program
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model, Transition
 from verify.concurrency.instance.vectors import WIDTH, Expansion, States, Values
-from verify.concurrency.results.exploration import Event, Seen, Trace, event
+from verify.concurrency.results.exploration import Discovery, Event, Trace, event
 
 Path = tuple[int, ...]
 TRIED = 200  # interleavings looked at for further counterexamples
 
 
-class Space(Interface):
+class SearchSpace(Interface):
     """The levels of one model, as far as they have been asked for."""
 
     def level(self, depth: int) -> int:
@@ -72,7 +72,7 @@ class PlainSpace:
 
     model: Model
     symmetric: bool
-    code: Program
+    code: PythonProgram
     levels: list[set[int]] = field(default_factory=list)
     visited: set[int] = field(default_factory=set)
 
@@ -105,7 +105,7 @@ class PlainSpace:
         return sorted(state for state in self.levels[depth] if self.code.observe(state) >> index & 1)
 
 
-def space(model: Model, symmetric: bool, known: object = None) -> Space:
+def space(model: Model, symmetric: bool, known: object = None) -> SearchSpace:
     """The levels of a model; `known`: what the numpy engine kept of them."""
     if model.bits > WIDTH:
         return PlainSpace(model, symmetric, program(model))
@@ -114,7 +114,7 @@ def space(model: Model, symmetric: bool, known: object = None) -> Space:
     return VectorSpace(model, numpy_engine.Explorer.of(model, symmetric, keep=True))
 
 
-def trace(model: Model, name: str, seen: Seen, symmetric: bool, known: Space | None = None) -> Trace:
+def trace(model: Model, name: str, seen: Discovery, symmetric: bool, known: SearchSpace | None = None) -> Trace:
     """The shortest interleaving to `seen`, shown for the named property; `known`: levels that are at hand."""
     if seen.path:
         return replayed(model, name, _same, seen.path)
@@ -186,7 +186,7 @@ def _renamed(one: Event, other: Event, names: dict[str, str]) -> dict[str, str] 
     return {**names, other.actor: one.actor}
 
 
-def _paths(levels: Space, depth: int, targets: frozenset[int]) -> Iterator[Path]:
+def _paths(levels: SearchSpace, depth: int, targets: frozenset[int]) -> Iterator[Path]:
     """Every shortest way to one of `targets`, which lie at distance `depth`, depth first."""
 
     def back(at: int, state: int, rest: Path) -> Iterator[Path]:
@@ -210,7 +210,7 @@ def replayed(
     rename: Callable[[int], int],
     path: Path,
     loop: int | None = None,
-    code: Program | None = None,
+    code: PythonProgram | None = None,
 ) -> Trace:
     """The trace with real threads along representatives; every transition is taken from the model again."""
     code = code or program(model)
@@ -225,7 +225,7 @@ def replayed(
 
 
 def _taken(
-    model: Model, code: Program, rename: Callable[[int], int], state: int, wanted: int
+    model: Model, code: PythonProgram, rename: Callable[[int], int], state: int, wanted: int
 ) -> tuple[Transition, int]:
     out: list[tuple[int, int]] = []
     code.steps(state, out)

@@ -1,6 +1,6 @@
-"""Circuits: shared, simplified integer expressions over the cells of one concrete state.
+"""Expression DAGs: shared, simplified integer expressions over the cells of one concrete state.
 
-A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Circuit` are one object.
+A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Dag` are one object.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Node:
         return f"({self.op} {' '.join(map(repr, self.args))})"
 
 
-class Circuit:
+class Dag:
     """Makes nodes; the only place where they are simplified."""
 
     def __init__(self) -> None:

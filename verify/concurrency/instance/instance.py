@@ -1,4 +1,4 @@
-"""Ground models: a protocol for a given number of threads and given parameters, as circuits over packed cells.
+"""Ground models: a protocol for a given number of threads and given parameters, as dags over packed cells.
 
 Decides the layout of a state, the instances of every step and what is observed of a state. Every engine reads this.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verify.concurrency.instance.dag import Circuit, Node
-from verify.concurrency.instance.instantiation import Check, Observation, Room, Scope, Slot, Transition
+from verify.concurrency.instance.dag import Dag, Node
+from verify.concurrency.instance.instantiation import DomainCheck, Observation, Room, Scope, Slot, Transition
 from verify.concurrency.language.domains import Array, Domain, ProtocolError, ThreadId, size, span, starts
 from verify.concurrency.language.protocol import Protocol
 
-__all__ = ["Check", "Model", "Observation", "Slot", "Transition", "ground"]
+__all__ = ["DomainCheck", "Model", "Observation", "Slot", "Transition", "instantiate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Model:
 
     protocol: Protocol
     threads: int
-    circuit: Circuit
+    dag: Dag
     slots: tuple[Slot, ...]
     initial: tuple[int, ...]
     transitions: tuple[Transition, ...]
@@ -53,7 +53,7 @@ class Model:
 
     def eventualities(self) -> tuple[tuple[str, Node, Node], ...]:
         """(property, premise, claim) of each leads-to property and thread choice."""
-        scope = Scope(self.protocol, self.threads, self.slots, self.circuit)
+        scope = Scope(self.protocol, self.threads, self.slots, self.dag)
         found = []
         for prop in self.protocol.properties:
             if prop.kind == "eventually":
@@ -65,7 +65,7 @@ class Model:
 MEMORY = 1 << 30  # bytes of a model, which no engine could do anything with
 
 
-def ground(protocol: Protocol, threads: int, memory: int | None = None) -> Model:
+def instantiate(protocol: Protocol, threads: int, memory: int | None = None) -> Model:
     """The model of `protocol` for `threads` threads (at least 1), in `memory` bytes (None: `MEMORY`).
 
     Raises TooLarge where it does not fit, and ProtocolError where a size leaves a variable without values.
@@ -74,7 +74,7 @@ def ground(protocol: Protocol, threads: int, memory: int | None = None) -> Model
         raise ProtocolError(f"number of threads must be at least 1, got {threads}")
     room = Room(MEMORY if memory is None else memory)
     slots, record = _layout(protocol, threads, room)
-    scope = Scope(protocol, threads, slots, Circuit(), room)
+    scope = Scope(protocol, threads, slots, Dag(), room)
     transitions: list[Transition] = []
     for step in protocol.steps:
         transitions += scope.instances(step, len(transitions))
@@ -83,7 +83,7 @@ def ground(protocol: Protocol, threads: int, memory: int | None = None) -> Model
     return Model(
         protocol,
         threads,
-        scope.circuit,
+        scope.dag,
         slots,
         _initial(protocol, threads, slots),
         tuple(transitions),

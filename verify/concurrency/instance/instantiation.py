@@ -1,4 +1,4 @@
-"""Grounding: terms become circuits, and steps become transitions, for a given number of threads and parameters."""
+"""Grounding: terms become dags, and steps become transitions, for a given number of threads and parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from verify.concurrency.instance.dag import Circuit, Node, bounds, conjuncts, interval
+from verify.concurrency.instance.dag import Dag, Node, bounds, conjuncts, interval
 from verify.concurrency.language.domains import ProtocolError, Scalar, TooLarge, shown
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
@@ -63,7 +63,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DomainCheck:
     """`holds` must be 1 whenever the transition is taken, or `value` leaves the domain of `target`."""
 
     holds: Node
@@ -82,7 +82,7 @@ class Transition:
     choices: tuple[int, ...]
     guard: Node
     updates: tuple[tuple[int, Node], ...]
-    checks: tuple[Check, ...]
+    checks: tuple[DomainCheck, ...]
 
     @property
     def actor(self) -> str:
@@ -122,41 +122,41 @@ class Room:
 
 
 class Scope:
-    """Turns terms into circuits for one size."""
+    """Turns terms into dags for one size."""
 
     def __init__(
-        self, protocol: Protocol, threads: int, slots: tuple[Slot, ...], circuit: Circuit, room: Room | None = None
+        self, protocol: Protocol, threads: int, slots: tuple[Slot, ...], dag: Dag, room: Room | None = None
     ) -> None:
-        self.protocol, self.threads, self.slots, self.circuit = protocol, threads, slots, circuit
+        self.protocol, self.threads, self.slots, self.dag = protocol, threads, slots, dag
         self.room = room or Room()
         self.values = protocol.values
         self.first: dict[tuple[str, int | None], tuple[int, int]] = {}
         for slot in slots:
             start, count = self.first.get((slot.variable, slot.thread), (slot.number, 0))
             self.first[slot.variable, slot.thread] = (start, count + 1)
-        self.reads = {slot.number: circuit.read(slot.number, slot.lo, slot.hi) for slot in slots}
+        self.reads = {slot.number: dag.read(slot.number, slot.lo, slot.hi) for slot in slots}
 
     def choices_of(self, names: tuple[str, ...]) -> list[tuple[tuple[int, ...], dict[str, Node]]]:
         """Every way to give distinct threads to names."""
         ways = itertools.permutations(range(self.threads), len(names))
-        return [(way, {n: self.circuit.const(i + 1) for n, i in zip(names, way, strict=True)}) for way in ways]
+        return [(way, {n: self.dag.const(i + 1) for n, i in zip(names, way, strict=True)}) for way in ways]
 
     def observed(self, prop: PropertyTerm) -> list[Observation]:
         """What must be watched of each state for a property."""
-        circuit = self.circuit
+        dag = self.dag
         if prop.kind not in ("always", "sometimes"):
             return []
         ways = [env for _, env in self.choices_of(prop.threads)]
         claims = [self.term(prop.claim, env) for env in ways]
         if prop.kind == "sometimes":
-            return [Observation(prop.name, "goal", circuit.disjunction(claims))]
+            return [Observation(prop.name, "goal", dag.disjunction(claims))]
         premises = [self.term(prop.premise, env) for env in ways]
-        bad = circuit.disjunction(
-            circuit.conjunction((p, circuit.negation(c))) for p, c in zip(premises, claims, strict=True)
+        bad = dag.disjunction(
+            dag.conjunction((p, dag.negation(c))) for p, c in zip(premises, claims, strict=True)
         )
         found = [Observation(prop.name, "bad", bad)]
         if not (isinstance(prop.premise, Const) and prop.premise.value == 1):
-            found.append(Observation(prop.name, "premise", circuit.disjunction(premises)))
+            found.append(Observation(prop.name, "premise", dag.disjunction(premises)))
         return found
 
     def instances(self, step: StepTerm, start: int) -> list[Transition]:
@@ -168,11 +168,11 @@ class Scope:
         for threads, env in self.choices_of(step.threads):
             for chosen in itertools.product(*ranges):
                 names = [name for name, _ in step.choices]
-                full = {**env, **{n: self.circuit.const(c) for n, c in zip(names, chosen, strict=True)}}
-                before = len(self.circuit)
+                full = {**env, **{n: self.dag.const(c) for n, c in zip(names, chosen, strict=True)}}
+                before = len(self.dag)
                 one = Execution(self, step, full).transition(start + len(found), threads, chosen)
-                self.room.take(1 + len(self.circuit) - before, f"nodes of step {step.name}")
-                if one.guard is not self.circuit.false:
+                self.room.take(1 + len(self.dag) - before, f"nodes of step {step.name}")
+                if one.guard is not self.dag.false:
                     found.append(one)
         return found
 
@@ -184,11 +184,11 @@ class Scope:
     def members(self, over: Over, env: _Env, state: Mapping[int, Node] | None) -> list[Node]:
         """The values that a range goes through."""
         if isinstance(over, AllThreads):
-            return [self.circuit.const(thread + 1) for thread in range(self.threads)]
+            return [self.dag.const(thread + 1) for thread in range(self.threads)]
         lo, hi = self.term(over.lo, env, state).constant, self.term(over.hi, env, state).constant
         if lo is None or hi is None:
             raise ProtocolError("a range needs constant bounds")
-        return [self.circuit.const(value) for value in self._range(lo, hi)]
+        return [self.dag.const(value) for value in self._range(lo, hi)]
 
     def _range(self, lo: int, hi: int) -> range:
         """The numbers lo..hi-1, if there is room for them."""
@@ -210,13 +210,13 @@ class Scope:
         return self.first.get((cell.variable, thread), (0, 0))
 
     def term(self, term: Term, env: _Env, state: Mapping[int, Node] | None = None) -> Node:
-        """The circuit of a term, in the initial cells or where `state` says otherwise."""
-        circuit = self.circuit
+        """The dag of a term, in the initial cells or where `state` says otherwise."""
+        dag = self.dag
         match term:
             case Const():
-                return circuit.const(term.value)
+                return dag.const(term.value)
             case ParameterRef():
-                return circuit.const(self.values[term.name])
+                return dag.const(self.values[term.name])
             case Bound():
                 return env[term.name]
             case Cell():
@@ -236,23 +236,23 @@ class Scope:
         index = self.term(cell.index, env, state)
         lo = self.slots[first].lo if count else 0
         if index.constant is not None:
-            return values[index.constant] if 0 <= index.constant < count else self.circuit.const(lo)
+            return values[index.constant] if 0 <= index.constant < count else self.dag.const(lo)
         if count and all(values[i] is self.reads[first + i] for i in range(count)):
-            return self.circuit.select(index, first, count, (lo, self.slots[first].hi))
+            return self.dag.select(index, first, count, (lo, self.slots[first].hi))
         self._looked_through(cell, count)
-        found = self.circuit.const(lo)
+        found = self.dag.const(lo)
         for i in range(count):
-            found = self.circuit.choice(self.circuit.equal(index, self.circuit.const(i)), values[i], found)
+            found = self.dag.choice(self.dag.equal(index, self.dag.const(i)), values[i], found)
         return found
 
     def _find(self, term: Find, env: _Env, state: Mapping[int, Node] | None) -> Node:
         first, count = self.place(term.array, env)
         wanted = self.term(term.value, env, state)
         self._looked_through(term.array, count)
-        found = self.circuit.const(count)
+        found = self.dag.const(count)
         for i in reversed(range(count)):
             value = (state or {}).get(first + i, self.reads[first + i])
-            found = self.circuit.choice(self.circuit.equal(value, wanted), self.circuit.const(i), found)
+            found = self.dag.choice(self.dag.equal(value, wanted), self.dag.const(i), found)
         return found
 
     def _quantified(self, term: Quantified, env: _Env, state: Mapping[int, Node] | None) -> Node:
@@ -261,72 +261,72 @@ class Scope:
         if term.kind == "sum":
             if len(parts) > DEEPEST:
                 raise ProtocolError(f"a sum of {len(parts)} terms: at most {DEEPEST} can be added")
-            total = self.circuit.const(0)
+            total = self.dag.const(0)
             for part in parts:
-                total = self.circuit.add(total, part)
+                total = self.dag.add(total, part)
             return total
-        return self.circuit.conjunction(parts) if term.kind == "all" else self.circuit.disjunction(parts)
+        return self.dag.conjunction(parts) if term.kind == "all" else self.dag.disjunction(parts)
 
     def _operation(self, op: str, args: list[Node]) -> Node:
-        circuit = self.circuit
+        dag = self.dag
         match op:
             case "and":
-                return circuit.conjunction(args)
+                return dag.conjunction(args)
             case "or":
-                return circuit.disjunction(args)
+                return dag.disjunction(args)
             case "not":
-                return circuit.negation(args[0])
+                return dag.negation(args[0])
             case "==":
-                return circuit.equal(args[0], args[1])
+                return dag.equal(args[0], args[1])
             case "!=":
-                return circuit.negation(circuit.equal(args[0], args[1]))
+                return dag.negation(dag.equal(args[0], args[1]))
             case "<":
-                return circuit.less(args[0], args[1])
+                return dag.less(args[0], args[1])
             case ">":
-                return circuit.less(args[1], args[0])
+                return dag.less(args[1], args[0])
             case "<=":
-                return circuit.negation(circuit.less(args[1], args[0]))
+                return dag.negation(dag.less(args[1], args[0]))
             case ">=":
-                return circuit.negation(circuit.less(args[0], args[1]))
+                return dag.negation(dag.less(args[0], args[1]))
             case "+":
-                return circuit.add(args[0], args[1])
+                return dag.add(args[0], args[1])
             case "-":
-                return circuit.subtract(args[0], args[1])
+                return dag.subtract(args[0], args[1])
             case "*":
-                return circuit.multiply(args[0], args[1])
+                return dag.multiply(args[0], args[1])
             case "ite":
-                return circuit.choice(args[0], args[1], args[2])
+                return dag.choice(args[0], args[1], args[2])
         raise ProtocolError(f"unknown operation {op}")
 
 
 class Execution:
-    """Runs one instance of a step on circuits: what each cell becomes, and which checks that needs."""
+    """Runs one instance of a step on dags: what each cell becomes, and which checks that needs."""
 
     def __init__(self, scope: Scope, step: StepTerm, env: dict[str, Node]) -> None:
-        self.scope, self.step, self.env, self.circuit = scope, step, env, scope.circuit
+        self.scope, self.step, self.env, self.dag = scope, step, env, scope.dag
         self.state: dict[int, Node] = {}
-        self.checks: list[Check] = []
+        self.checks: list[DomainCheck] = []
         for let in step.lets:
             env[let.name] = scope.term(let.value, env)
         self.guard = scope.term(step.guard, env)
         self.known = frozenset(conjuncts(self.guard))
         for condition in self.known:
             self._learn(condition)
-        self.learnt = dict(self.state)
+        self.shard_result = dict(self.state)
 
     def _learn(self, condition: Node) -> None:
         """A guard that fixes a cell fixes what the effect reads."""
         for node, (lo, hi) in bounds((condition,)).items():
             if node.op == "read" and lo == hi:
-                self.state[node.value[0]] = self.circuit.const(lo)
+                self.state[node.value[0]] = self.dag.const(lo)
 
     def transition(self, number: int, threads: tuple[int, ...], choices: tuple[int, ...]) -> Transition:
         """The finished instance."""
-        if self.guard is not self.circuit.false:
-            self.block(self.step.effect, self.circuit.true)
+        if self.guard is not self.dag.false:
+            self.block(self.step.effect, self.dag.true)
         updates = []
         for cell, node in sorted(self.state.items()):
-            if node is not self.scope.reads[cell] and node is not self.learnt.get(cell):
+            if node is not self.scope.reads[cell] and node is not self.shard_result.get(cell):
                 updates.append((cell, node))
         return Transition(number, self.step, threads, choices, self.guard, tuple(updates), tuple(self.checks))
 
@@ -340,8 +340,8 @@ class Execution:
                     self.assign(item, path)
                 case If():
                     condition = self.scope.term(item.condition, self.env, self.state)
-                    self.block(item.then, self.circuit.conjunction((path, condition)))
-                    self.block(item.otherwise, self.circuit.conjunction((path, self.circuit.negation(condition))))
+                    self.block(item.then, self.dag.conjunction((path, condition)))
+                    self.block(item.otherwise, self.dag.conjunction((path, self.dag.negation(condition))))
                 case For():
                     for member in self.scope.members(item.over, self.env, self.state):
                         self.env[item.variable] = member
@@ -349,7 +349,7 @@ class Execution:
 
     def assign(self, item: Assign, path: Node) -> None:
         """One assignment."""
-        if path is self.circuit.false:
+        if path is self.dag.false:
             return
         value = self.scope.term(item.value, self.env, self.state)
         first, count = self.scope.place(item.target, self.env)
@@ -357,32 +357,32 @@ class Execution:
             self._write(first, value, path)
             return
         index = self.scope.term(item.target.index, self.env, self.state)
-        inside = self.circuit.conjunction(
+        inside = self.dag.conjunction(
             (
-                self.circuit.negation(self.circuit.less(index, self.circuit.const(0))),
-                self.circuit.less(index, self.circuit.const(count)),
+                self.dag.negation(self.dag.less(index, self.dag.const(0))),
+                self.dag.less(index, self.dag.const(count)),
             )
         )
-        self._require(path, (0, count - 1), Check(inside, f"index of {item.target.variable}", index, None))
+        self._require(path, (0, count - 1), DomainCheck(inside, f"index of {item.target.variable}", index, None))
         for i in range(count):
-            here = self.circuit.equal(index, self.circuit.const(i))
-            self._write(first + i, value, self.circuit.conjunction((path, here)))
+            here = self.dag.equal(index, self.dag.const(i))
+            self._write(first + i, value, self.dag.conjunction((path, here)))
 
     def _write(self, cell: int, value: Node, path: Node) -> None:
-        if path is self.circuit.false:
+        if path is self.dag.false:
             return
         slot = self.scope.slots[cell]
-        low = self.circuit.negation(self.circuit.less(value, self.circuit.const(slot.lo)))
-        inside = self.circuit.conjunction((low, self.circuit.less(value, self.circuit.const(slot.hi + 1))))
-        self._require(path, (slot.lo, slot.hi), Check(inside, slot.label, value, slot.domain))
+        low = self.dag.negation(self.dag.less(value, self.dag.const(slot.lo)))
+        inside = self.dag.conjunction((low, self.dag.less(value, self.dag.const(slot.hi + 1))))
+        self._require(path, (slot.lo, slot.hi), DomainCheck(inside, slot.label, value, slot.domain))
         old = self.state.get(cell, self.scope.reads[cell])
-        self.state[cell] = self.circuit.choice(path, value, old)
+        self.state[cell] = self.dag.choice(path, value, old)
 
-    def _require(self, path: Node, allowed: tuple[int, int], check: Check) -> None:
+    def _require(self, path: Node, allowed: tuple[int, int], check: DomainCheck) -> None:
         """Notes a check, to hold where `path` does, unless the guard implies it."""
         inside, value = check.holds, check.value
         lo, hi = interval(value, bounds((*self.known, *conjuncts(path))))
-        implied = all(part in self.known or part is self.circuit.true for part in conjuncts(inside))
-        holds = self.circuit.disjunction((self.circuit.negation(path), inside))
-        if not (implied or holds is self.circuit.true or (allowed[0] <= lo and hi <= allowed[1])):
-            self.checks.append(Check(holds, check.target, value, check.domain))
+        implied = all(part in self.known or part is self.dag.true for part in conjuncts(inside))
+        holds = self.dag.disjunction((self.dag.negation(path), inside))
+        if not (implied or holds is self.dag.true or (allowed[0] <= lo and hi <= allowed[1])):
+            self.checks.append(DomainCheck(holds, check.target, value, check.domain))

@@ -1,4 +1,4 @@
-"""Program text of circuits, for the generated Python and C engines.
+"""Program text of dags, for the generated Python and C engines.
 
 Names in the text are made here only: `n` is the packed state, `v12` a shared node; no name of a protocol reaches it.
 """
@@ -16,7 +16,7 @@ from verify.concurrency.instance.instance import Model, Slot, Transition
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one programming language writes what circuits need."""
+    """How one programming language writes what dags need."""
 
     conjunction: str
     disjunction: str

@@ -1,4 +1,4 @@
-"""Vectors of packed states: circuits, successors and orbit representatives of many states at once, with numpy.
+"""Vectors of packed states: dags, successors and orbit representatives of many states at once, with numpy.
 
 States are int64, so a model needs at most 63 bits.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from verify.concurrency.instance.dag import Node, evaluate
-from verify.concurrency.instance.instance import Check, Model, Slot, Transition
+from verify.concurrency.instance.instance import DomainCheck, Model, Slot, Transition
 from verify.concurrency.instance.program_text import Group, grouped
 from verify.concurrency.language.domains import DomainOverflow
 
@@ -48,7 +48,7 @@ def narrowest(lo: int, hi: int) -> type[np.signedinteger[Any]]:
 
 
 class Values:
-    """The values of circuits over one vector of states; each node is computed once."""
+    """The values of dags over one vector of states; each node is computed once."""
 
     __slots__ = ("_numbers", "_truths", "model", "states")
 
@@ -184,7 +184,7 @@ class Expansion:
         result = result | fixed if fixed else result
         return reduce(np.bitwise_or, parts, result)
 
-    def _check(self, transition: Transition, check: Check, values: Values) -> None:
+    def _check(self, transition: Transition, check: DomainCheck, values: Values) -> None:
         holds = values.truth(check.holds)
         if not holds.all():
             cells = self.model.cells(int(values.states[np.flatnonzero(~holds)[0]]))

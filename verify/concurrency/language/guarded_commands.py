@@ -66,7 +66,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class GuardedCommand:
     """A step: taken where every conjunct holds, then all `writes`, from the state before."""
 
     step: StepTerm
@@ -89,7 +89,7 @@ class Parts:
         return tuple(write for write in self.writes if write.broadcast)
 
 
-def parts(step: StepTerm) -> Parts:
+def parts(step: StepTerm) -> GuardedCommand:
     """The parts of a step. Raises ProtocolError for a loop whose rounds read what earlier rounds wrote."""
     values: dict[str, Term] = {}
     for let in step.lets:
@@ -97,7 +97,7 @@ def parts(step: StepTerm) -> Parts:
     guard = conjuncts(substitute(step.guard, values))
     execution = _Execution(step, values)
     execution.block(step.effect, TRUE, ())
-    return Parts(step, tuple(Conjunct(term, kind(term)) for term in guard), tuple(execution.writes))
+    return GuardedCommand(step, tuple(Conjunct(term, kind(term)) for term in guard), tuple(execution.writes))
 
 
 def kind(term: Term) -> str:

@@ -56,7 +56,7 @@ class Assumption:
 class Variant:
     """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
 
-    `shared` and `local` are variables that only the variant has. `moot` are properties that it does not ask, because
+    `shared` and `local` are variables that only the variant has. `skipped` are properties that it does not ask, because
     what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
     (None: the protocol's).
     """
@@ -67,7 +67,7 @@ class Variant:
     drop: tuple[str, ...] = ()
     steps: tuple[StepTerm, ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
-    moot: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     shared: tuple[tuple[str, Domain], ...] = ()
     local: tuple[tuple[str, Domain], ...] = ()
     threads: int | None = None
@@ -135,7 +135,7 @@ class Protocol:
             raise ProtocolError(f"{self.name} has no variant {name!r}; there are {known}")
         replaced = {step.name: step for step in found.steps}
         kept = [replaced.pop(step.name, step) for step in self.steps if step.name not in found.drop]
-        asked = (prop for prop in self.properties if prop.step not in found.drop and prop.name not in found.moot)
+        asked = (prop for prop in self.properties if prop.step not in found.drop and prop.name not in found.skipped)
         return replace(
             self.with_parameters(**dict(found.constants)),
             variant=name,
@@ -263,7 +263,7 @@ class Description:
         drop: Sequence[str] = (),
         refutes: Sequence[str] = (),
         expected: Mapping[str, str] | None = None,
-        moot: Sequence[str] = (),
+        skipped: Sequence[str] = (),
         shared: Mapping[str, Domain] | None = None,
         local: Mapping[str, Domain] | None = None,
         threads: int | None = None,
@@ -275,11 +275,11 @@ class Description:
         """
         if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
-        if unknown := set(moot) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
+        if unknown := set(skipped) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
             raise ProtocolError(f"variant {name} does not ask unknown properties {sorted(unknown)}")
         verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
-            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(moot),
+            name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(skipped),
             tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
         )  # fmt: skip
         self._check(record.shared, record.local)

@@ -1,6 +1,6 @@
 """Terms: what a step or a property says, for any number of threads and any parameters.
 
-`reading` makes these from Python functions; `ground` turns them into circuits for given numbers; `parts` splits them
+`reading` makes these from Python functions; `ground` turns them into dags for given numbers; `parts` splits them
 for proofs about any number. Nothing here evaluates.
 """
 

@@ -61,7 +61,7 @@ class Litmus:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class FetchState:
     """Where both are, memory, the values that each byte may be fetched as, the flag, and the results so far."""
 
     written: int
@@ -76,7 +76,7 @@ class State:
 
 def outcomes(test: Litmus) -> frozenset[Results]:
     """Every tuple of results that the model permits."""
-    start = State(0, 0, test.initial, _only(test.initial), 0, ())
+    start = FetchState(0, 0, test.initial, _only(test.initial), 0, ())
     seen, open_, found = {start}, [start], set()
     while open_:
         state = open_.pop()
@@ -104,7 +104,7 @@ def _only(memory: bytes) -> tuple[frozenset[int], ...]:
     return tuple(frozenset((byte,)) for byte in memory)
 
 
-def _successors(test: Litmus, state: State) -> Iterator[State]:
+def _successors(test: Litmus, state: FetchState) -> Iterator[FetchState]:
     if state.written < len(test.writer):
         yield _write(test.writer[state.written], replace(state, written=state.written + 1))
     moved = replace(state, read=state.read + 1)
@@ -125,7 +125,7 @@ def _successors(test: Litmus, state: State) -> Iterator[State]:
             raise ValueError(f"{test.name}: a reader does not {other}")
 
 
-def _write(action: Action, state: State) -> State:
+def _write(action: Action, state: FetchState) -> FetchState:
     match action:
         case ("store", int(offset), bytes(data)):
             memory = state.memory[:offset] + data + state.memory[offset + len(data) :]

@@ -23,8 +23,8 @@ from verify.concurrency.liveness.leads_to import (
     fairness,
     pending,
 )
-from verify.concurrency.liveness.orbit_graph import Obligation, obligations, settled
-from verify.concurrency.results.exploration import Limits, Proved, Refuted, Seen, Trace, Unknown, Verdict
+from verify.concurrency.liveness.orbit_graph import LeadsToObligation, obligations, settled
+from verify.concurrency.results.exploration import Discovery, Limits, Proved, Refuted, Trace, Unknown, Verdict
 
 Edge = tuple[int, int]  # (target, transition number)
 ROUNDS = 100_000  # pairs of a state and of what it has still to be fair to, that are looked at for a shortest round
@@ -50,7 +50,9 @@ def judge(model: Model, limits: Limits, known: object = None, names: Iterable[st
     return {name: _judged(model, name, known, obligation, limits) for name, obligation in wanted.items()}
 
 
-def _judged(model: Model, name: str, known: numpy_engine.Explorer, obligation: Obligation, limits: Limits) -> Verdict:
+def _judged(
+    model: Model, name: str, known: numpy_engine.Explorer, obligation: LeadsToObligation, limits: Limits
+) -> Verdict:
     levels = known.keep
     assert levels is not None
     verdict = settled(model, levels, obligation, limits)
@@ -120,7 +122,7 @@ def _depth(model: Model, levels: list[States], state: int) -> int:
 
 def _to_state(model: Model, known: numpy_engine.Explorer, levels: list[States], state: int) -> list[int]:
     """A shortest way to a reachable state."""
-    seen = Seen(_depth(model, levels, state), state)
+    seen = Discovery(_depth(model, levels, state), state)
     path = trace(model, "", seen, model.symmetric, space(model, model.symmetric, known)).states
     if not model.symmetric:
         return list(path)

@@ -23,7 +23,7 @@ from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.instance.vectors import Expansion, Orbits, States, Values
 from verify.concurrency.liveness.components import strong_components
-from verify.concurrency.results.exploration import Bound, Limits
+from verify.concurrency.results.exploration import BoundHit, Limits
 
 Indices = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
@@ -113,7 +113,7 @@ def pending(
         found = np.sort(np.concatenate((found, frontier)), kind="stable")
         reason = exceeded(limits, len(found), STATE_BYTES, began, WORK * len(found))
         if reason:
-            raise Bound(reason)
+            raise BoundHit(reason)
     return _graph(model, found, premise, expansion, fair, rename)
 
 

@@ -23,7 +23,7 @@ from verify.concurrency.results.exploration import Limits, Proved, Vacuous
 
 
 @dataclass(frozen=True, slots=True)
-class Obligation:
+class LeadsToObligation:
     """From `premise` to `claim`, about the first `named` threads."""
 
     premise: Node
@@ -31,16 +31,18 @@ class Obligation:
     named: int
 
 
-def obligations(model: Model) -> dict[str, Obligation]:
+def obligations(model: Model) -> dict[str, LeadsToObligation]:
     """The obligation of each `eventually` property, for the first choice of its threads."""
     named = {prop.name: len(prop.threads) for prop in model.protocol.properties}
-    wanted: dict[str, Obligation] = {}
+    wanted: dict[str, LeadsToObligation] = {}
     for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, Obligation(premise, claim, named[name]))
+        wanted.setdefault(name, LeadsToObligation(premise, claim, named[name]))
     return wanted
 
 
-def settled(model: Model, levels: list[States], obligation: Obligation, limits: Limits) -> Proved | Vacuous | None:
+def settled(
+    model: Model, levels: list[States], obligation: LeadsToObligation, limits: Limits
+) -> Proved | Vacuous | None:
     """The verdict, where orbits decide it. `levels`: every reachable state, or a representative of its orbit where
     threads are symmetric. Raises Bound where the graph needs more than `limits` allow."""
     orbits = Orbits.of(model, obligation.named)

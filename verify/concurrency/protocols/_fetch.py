@@ -5,7 +5,7 @@ each value of a region there is one bit: may this thread's processor still fetch
 new value for every thread; a serialising event leaves only the bits of what memory holds. A fetch takes any permitted
 value of each region. A permitted mix of old and new is a torn instruction. Nothing here says how likely a mix is, and
 processors may be stronger than this; a protocol that is safe under these axioms needs no more from the processor.
-`Site` declares regions and bits of one protocol, and writes out for it what a write and a serialising event do.
+`CodeSite` declares regions and bits of one protocol, and writes out for it what a write and a serialising event do.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Region:
         return f"{self.bits or self.name}_{value}"
 
 
-class Site:
+class CodeSite:
     """The regions of one patched site: their variables, and what a write and a serialising event do to them.
 
     A protocol names the helpers that it uses at its top, and calls them in its steps and properties:

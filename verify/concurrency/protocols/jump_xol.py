@@ -30,7 +30,7 @@ from verify.concurrency.language.protocol import (
     leads_to,
     threads,
 )
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, CodeSite, Region, answered
 
 SYNC_IN = Parameter("SYNC_IN", True)  # syncs while the jump is installed
 SYNC_OUT = Parameter("SYNC_OUT", True)  # sync after the jump has been replaced by int3
@@ -39,7 +39,7 @@ WAIT = Parameter("WAIT", True)  # the patcher waits until each thread has been s
 FRAMES = Parameter("FRAMES", True)  # a thread in a signal handler counts as inside if its frame leads back
 CALL = Parameter("CALL", False)  # the displaced code calls a function, which returns into the copy
 
-SITE = Site(Region("site", ("original", "int3", "jump"), bits="sees"))  # byte 0, which says what the site is
+SITE = CodeSite(Region("site", ("original", "int3", "jump"), bits="sees"))  # byte 0, which says what the site is
 serialise, may_fetch, fetches_memory = SITE.serialise, SITE.may_fetch, SITE.fetches_memory
 
 jump = Description(

@@ -29,7 +29,7 @@ from verify.concurrency.language.protocol import (
     threads,
 )
 from verify.concurrency.protocols import _breakpoint, _fetch
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, CodeSite, Region, answered
 
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after bytes 1 to 9 have been written
@@ -40,7 +40,7 @@ INHERITED = Parameter("INHERITED", True)  # fork copies the trampoline mapping w
 RECHECK = Parameter("RECHECK", True)  # a thread whose trap finds no handler reads the byte back
 FREED = Parameter("FREED", False)  # the trampoline is unmapped after unregistering, when no thread is in it
 
-SITE = Site(  # byte 0; bytes 1 to 4; bytes 5 to 9, the present call or anything else
+SITE = CodeSite(  # byte 0; bytes 1 to 4; bytes 5 to 9, the present call or anything else
     Region("first", ("nop", "int3", "lea")), Region("middle", ("nop", "lea")), Region("last", ("other", "call"))
 )
 serialise, may_fetch, fetch_nothing = SITE.serialise, SITE.may_fetch, SITE.fetch_nothing

@@ -33,7 +33,7 @@ from verify.concurrency.language.protocol import (
     threads,
 )
 from verify.concurrency.protocols import _breakpoint, _fetch
-from verify.concurrency.protocols._fetch import FETCH_AXIOMS, Region, Site, answered
+from verify.concurrency.protocols._fetch import FETCH_AXIOMS, CodeSite, Region, answered
 
 SYNC_INT3 = Parameter("SYNC_INT3", True)  # sync after int3 has been written
 SYNC_TAIL = Parameter("SYNC_TAIL", True)  # sync after the tail has been written
@@ -43,7 +43,7 @@ FREED = Parameter("FREED", False)  # the trampoline is unmapped after unregister
 CHECKED = Parameter("CHECKED", True)  # ... and then only when no thread is in it
 RECHECK = Parameter("RECHECK", True)  # a thread whose trap finds no handler reads the byte back
 
-SITE = Site(Region("first", ("nop", "int3", "call")), Region("tail", ("nop", "call")))  # byte 0; bytes 1 to 4
+SITE = CodeSite(Region("first", ("nop", "int3", "call")), Region("tail", ("nop", "call")))  # byte 0; bytes 1 to 4
 serialise, may_fetch = SITE.serialise, SITE.may_fetch
 fetch_nothing, fetches_memory = SITE.fetch_nothing, SITE.fetches_memory
 

@@ -255,7 +255,7 @@ ret.variant(
     "Only the stack is changed: the return faults where shadow stacks are on, before the trampoline is entered.",
     constants={"SHADOW": False},
     refutes=["shadow_stack_agrees"],
-    moot=["trampoline_is_left"],
+    skipped=["trampoline_is_left"],
     threads=1,
     source="Linux before 6.9 (arch/x86/kernel/uprobes.c without a shadow-stack update)",
 )

@@ -374,7 +374,7 @@ fork.variant(
     constants={"IN_SLOT": True},
     drop=["vfork", "clone_thread", "leave", "resume"],
     refutes=["no_fault_in_slot", "slot_is_owned", *OF_MORE_CALLS],
-    moot=OF_VFORK,
+    skipped=OF_VFORK,
     threads=2,
 )
 fork.variant(
@@ -383,7 +383,7 @@ fork.variant(
     constants={"IN_SLOT": True},
     drop=["vfork", "fork_process", "leave", "resume"],
     refutes=["slot_is_owned", "no_sigtrap", *OF_MORE_CALLS],
-    moot=[*OF_VFORK, "child_is_probed"],
+    skipped=[*OF_VFORK, "child_is_probed"],
     threads=2,
 )
 fork.variant(
@@ -392,7 +392,7 @@ fork.variant(
     constants={"IN_SLOT": True, "CHILD_FIXED": True},
     drop=["fork_process", "clone_thread"],
     refutes=[*OF_VFORK, "no_deadlock", "a_waiting_thread_gets_a_slot", *OF_MORE_CALLS],
-    moot=["child_is_probed"],
+    skipped=["child_is_probed"],
     threads=2,
 )
 

@@ -30,7 +30,7 @@ class Limits:
         return replace(self, work=work if self.work is None else min(work, self.work))
 
 
-class Bound(Exception):
+class BoundHit(Exception):
     """A bound of the run was hit."""
 
     def __init__(self, reason: str) -> None:
@@ -94,7 +94,7 @@ Verdict = Proved | Refuted | Vacuous | Unknown
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Discovery:
     """The first state at which something was seen, and the length of the shortest way there (-1: not measured).
 
     `path` is that way, from an initial state, where the engine has it.
@@ -122,14 +122,14 @@ class Search:
     reason: str = ""
     seconds: float = 0.0
     bytes: int = 0
-    seen: dict[int, Seen] = field(default_factory=dict)
-    deadlock: Seen | None = None
+    seen: dict[int, Discovery] = field(default_factory=dict)
+    deadlock: Discovery | None = None
     diagram: Any = None  # what the decision-diagram engine can be asked further
     levels: object = None  # what the numpy engine kept: its levels, and the transitions between them
 
 
 @dataclass(frozen=True, slots=True)
-class Explored:
+class Exploration:
     """The result for one protocol, variant and number of threads.
 
     states and transitions: of the full space; stored: what the engine kept (orbits under thread symmetry);
@@ -167,9 +167,9 @@ class Explored:
         return tuple(v.trace for _, v in self.properties if isinstance(v, Refuted) and v.trace is not None)
 
 
-def safety(model: Model, search: Search) -> dict[str, Verdict | Seen]:
-    """Verdicts of always, sometimes and deadlock; a `Seen` where the property is refuted and awaits its trace."""
-    found: dict[str, Verdict | Seen] = {}
+def safety(model: Model, search: Search) -> dict[str, Verdict | Discovery]:
+    """Verdicts of always, sometimes and deadlock; a `Discovery` where the property is refuted and awaits its trace."""
+    found: dict[str, Verdict | Discovery] = {}
     pending = Unknown(f"incomplete: {search.reason}")
     roles = {(item.property, item.role): index for index, item in enumerate(model.observations)}
     for prop in model.protocol.properties:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from verify.concurrency.language.protocol import Protocol
-from verify.concurrency.results.exploration import Explored, Refuted
+from verify.concurrency.results.exploration import Exploration, Refuted
 
 SCHEMA: Final = 1
 Run = Mapping[str, Any]
 Key = tuple[str, int, str]
 
 
-def run_of(found: Explored) -> dict[str, Any]:
+def run_of(found: Exploration) -> dict[str, Any]:
     """What a manifest records of one exploration; `shortest` is in transitions, None is "not measured"."""
     traces = {
         name: len(verdict.trace.events)
@@ -66,7 +66,7 @@ def write(directory: Path, protocol: str, runs: Iterable[Run]) -> None:
     (directory / f"{protocol}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def recorded(directory: Path, found: Explored) -> Run | None:
+def recorded(directory: Path, found: Exploration) -> Run | None:
     """The recorded run of the same variant, threads and parameters."""
     return read(directory, found.protocol).get(key(run_of(found)))
 

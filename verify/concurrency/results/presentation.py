@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import Bool, Bounded
 from verify.concurrency.language.protocol import Protocol
-from verify.concurrency.results.exploration import Event, Explored, Trace, Unknown, Vacuous
+from verify.concurrency.results.exploration import Event, Exploration, Trace, Unknown, Vacuous
 
 Json = dict[str, object]
 LANE, ROW, TOP, LETTER = 190, 34, 60, 7  # of the SVG, in pixels
@@ -161,7 +161,7 @@ def trace_object(trace: Trace) -> Json:
     return {"property": trace.property, "length": len(trace.events), "loop": trace.loop, "events": events}
 
 
-def explored_object(found: Explored, traces: Sequence[Trace]) -> Json:
+def explored_object(found: Exploration, traces: Sequence[Trace]) -> Json:
     """The result of one exploration as JSON; `depth` is null where the engine does not measure it."""
     return {
         "protocol": found.protocol,
@@ -184,7 +184,7 @@ def explored_object(found: Explored, traces: Sequence[Trace]) -> Json:
     }
 
 
-def explored_text(chosen: Protocol, found: Explored, shown: Sequence[Trace]) -> str:
+def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) -> str:
     """Verdicts, counts and traces of one exploration for people."""
     name = found.protocol + (f" ({found.variant})" if found.variant else "")
     sizes = ", ".join(f"{key}={value}" for key, value in found.parameters)

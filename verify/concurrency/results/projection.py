@@ -32,7 +32,7 @@ def counters(model: Model) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     return shared, largest([slot for slot in enums if slot.thread == 0])
 
 
-def quotient(model: Model, memory: int | None = None) -> nx.DiGraph:
+def projection(model: Model, memory: int | None = None) -> nx.DiGraph:
     """Reachable pairs (shared counter, a thread's counter), and the steps between them.
 
     Threads are exchangeable, so every thread is folded onto the same pairs. Raises ValueError beyond `EDGES`, or where

@@ -8,7 +8,7 @@ from typing import Any
 from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import solvers
 from verify.concurrency.unbounded.encoding import UsedUp
-from verify.concurrency.unbounded.solvers import Answer, Expr
+from verify.concurrency.unbounded.solvers import Expr, SolverAnswer
 
 
 class Budget:
@@ -46,7 +46,7 @@ class Budget:
         if self.limits.memory is not None and solvers.memory() - self.memory > self.limits.memory:
             raise UsedUp(f"more than {self.limits.memory} bytes of the solver")
 
-    def asked(self, made: Any, assumed: Expr, most: int | None = None) -> Answer:
+    def asked(self, made: Any, assumed: Expr, most: int | None = None) -> SolverAnswer:
         """The answer of a solver under a sequence of assumptions, or of Spacer to a goal; the units it took are spent,
         at most `most` of them. Raises UsedUp, and KeyboardInterrupt."""
         self.look()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from verify.concurrency.explicit.numpy_engine import Explorer
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.instance.instantiation import Scope
 from verify.concurrency.instance.vectors import WIDTH, States, Values
 from verify.concurrency.language.domains import (
@@ -168,7 +168,7 @@ def _range(name: str, local: bool, domain: Domain) -> list[Clause]:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Reachable states (representatives) of a small instance, and circuits to look at them."""
+    """Reachable states (representatives) of a small instance, and dags to look at them."""
 
     model: Model
     scope: Scope
@@ -177,7 +177,7 @@ class Sample:
 
     def truth(self, terms: Sequence[Term], thread: int, other: int | None = None, index: int = 0) -> Matrix:
         """One row a term, one column a state."""
-        const = self.model.circuit.const
+        const = self.model.dag.const
         env = {"t": const(thread + 1), "k": const(index), "u": const(0 if other is None else other + 1)}
         rows = [self.values.truth(self.scope.term(term, env)) for term in terms]
         return np.array(rows, dtype=np.bool_).reshape(len(terms), len(self.states))
@@ -198,7 +198,7 @@ def sample(protocol: Protocol, limits: Limits = Limits()) -> Sample:  # noqa: B0
 def _explored(protocol: Protocol, threads: int, limits: Limits) -> Sample | None:
     """Every orbit of an instance, if they are few."""
     try:
-        model = ground(protocol, threads, limits.memory)
+        model = instantiate(protocol, threads, limits.memory)
     except TooLarge:
         return None
     if model.bits > WIDTH or not model.symmetric:
@@ -208,7 +208,7 @@ def _explored(protocol: Protocol, threads: int, limits: Limits) -> Sample | None
     if not explorer.found.complete or explorer.keep is None:
         return None
     states = np.concatenate(explorer.keep)
-    scope = Scope(protocol, threads, model.slots, model.circuit)
+    scope = Scope(protocol, threads, model.slots, model.dag)
     return Sample(model, scope, Values(model, states), states)
 
 

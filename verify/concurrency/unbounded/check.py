@@ -17,7 +17,7 @@ from verify.concurrency.language.terms import PropertyTerm
 from verify.concurrency.results.exploration import Limits, Proved
 from verify.concurrency.unbounded.clauses import Clause, of_property, read
 from verify.concurrency.unbounded.cutoffs import sized
-from verify.concurrency.unbounded.smtlib import Problem, problems
+from verify.concurrency.unbounded.smtlib import SmtQuery, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 
 SCHEMA = 1
@@ -137,4 +137,4 @@ def load(protocol: Protocol, path: Path) -> Stored:
     return Stored(about, clauses, DEADLOCK in record["proves"])
 
 
-__all__ = ["Checked", "Problem", "Stored", "by_force", "check", "implied", "is_proved", "load", "stored"]
+__all__ = ["Checked", "SmtQuery", "Stored", "by_force", "check", "implied", "is_proved", "load", "stored"]

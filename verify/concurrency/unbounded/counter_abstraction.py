@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import z3
 
-from verify.concurrency.instance.dag import Circuit, Node, evaluate
+from verify.concurrency.instance.dag import Dag, Node, evaluate
 from verify.concurrency.instance.instantiation import Scope, Transition
 from verify.concurrency.language.guarded_commands import parts
 from verify.concurrency.language.protocol import Protocol
@@ -32,7 +32,7 @@ from verify.concurrency.unbounded.encoding import (
     tracked,
 )
 from verify.concurrency.unbounded.solvers import Constants, Expr, horn, junction, negation
-from verify.concurrency.unbounded.views import Entry, Key, Reached, Space
+from verify.concurrency.unbounded.views import ConfigurationSpace, Entry, Key, Reached
 
 MOST_STATES = 40  # local states, each with a counter
 MOST_RULES = 1_500
@@ -50,7 +50,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class HornRule:
     """In shared state `key`, threads in the local states `acting` move to `becomes`, all others by `moves`.
 
     `absent`: no other thread is in one of these states; `present`: for each set, some other thread is in one of them.
@@ -70,7 +70,7 @@ def counted(protocol: Protocol, names: list[str], limits: Limits) -> Counted:
     budget = Budget(limits, WORK)
     began = time.perf_counter()
     system = System.of(protocol, limits, budget.spend)
-    rules: list[Rule] = []
+    rules: list[HornRule] = []
     for rule in (rule for step in protocol.steps for rule in system.step(step)):
         rules.append(rule)
         budget.look()
@@ -92,7 +92,7 @@ class System:
     keys: dict[Key, int]
     entries: dict[Entry, int]
     spend: Callable[[int], None]
-    spaces: dict[int, tuple[Space, Sight]] = field(default_factory=dict)
+    spaces: dict[int, tuple[ConfigurationSpace, Sight]] = field(default_factory=dict)
 
     @staticmethod
     def of(protocol: Protocol, limits: Limits, spend: Callable[[int], None]) -> System:
@@ -107,13 +107,13 @@ class System:
             raise NotCovered(f"{len(entries)} local states, more than {MOST_STATES} counters")
         return System(protocol, reached, keys, entries, spend)
 
-    def space(self, threads: int) -> tuple[Space, Sight]:
+    def space(self, threads: int) -> tuple[ConfigurationSpace, Sight]:
         """The layout for some tracked threads, and a scope in which quantifiers are answered."""
         if threads not in self.spaces:
             model = tracked(self.protocol, threads, ()).model
-            scope = Sight(self.protocol, threads, model.slots, Circuit())
+            scope = Sight(self.protocol, threads, model.slots, Dag())
             scope.total = True
-            self.spaces[threads] = Space.of(self.protocol, threads, ()), scope
+            self.spaces[threads] = ConfigurationSpace.of(self.protocol, threads, ()), scope
         return self.spaces[threads]
 
     def settings(self, count: int) -> Iterator[tuple[Key, tuple[Entry, ...]]]:
@@ -125,7 +125,7 @@ class System:
                 if all(not a & b & low for a, b in itertools.combinations(chosen, 2)):
                     yield key, chosen
 
-    def step(self, step: StepTerm) -> Iterator[Rule]:
+    def step(self, step: StepTerm) -> Iterator[HornRule]:
         """The rules of a step."""
         check_step(step)
         bodies = _bodies(step)
@@ -139,9 +139,9 @@ class System:
                         yield from self.rule(space, scope, one, asked, key, acting)
 
     def rule(
-        self, space: Space, scope: Sight, one: Transition, asked: Mapping[str, _Question], key: Key,
+        self, space: ConfigurationSpace, scope: Sight, one: Transition, asked: Mapping[str, _Question], key: Key,
         acting: tuple[Entry, ...],
-    ) -> Iterator[Rule]:  # fmt: skip
+    ) -> Iterator[HornRule]:  # fmt: skip
         """The rule of one transition in one setting, if it can be taken there."""
         others = self.others(key, acting)
         first = self.cells(space, key, (*acting, others[0] if others else 0))
@@ -155,18 +155,18 @@ class System:
             return  # no view goes there: it takes fewer threads than views cover
         moves = tuple((self.entries[other], self.moved(space, one, key, acting, other)) for other in others)
         here = tuple(self.entries[entry] for entry in acting)
-        yield Rule(self.keys[key], here, *condition, after, becomes[: len(acting)], moves)
+        yield HornRule(self.keys[key], here, *condition, after, becomes[: len(acting)], moves)
 
     def others(self, key: Key, acting: tuple[Entry, ...]) -> list[Entry]:
         """The local states in which other threads may be."""
         low = (1 << len(self.reached.layout.identities)) - 1
         return [entry for entry in self.reached.single[key] if all(not entry & own & low for own in acting)]
 
-    def cells(self, space: Space, key: Key, entries: tuple[Entry, ...]) -> tuple[int, ...]:
+    def cells(self, space: ConfigurationSpace, key: Key, entries: tuple[Entry, ...]) -> tuple[int, ...]:
         return space.model.cells(space.packed(key, entries))
 
     def taken(
-        self, space: Space, one: Transition, key: Key, acting: tuple[Entry, ...], other: Entry
+        self, space: ConfigurationSpace, one: Transition, key: Key, acting: tuple[Entry, ...], other: Entry
     ) -> tuple[int, tuple[int, ...]]:
         """Numbers of the shared state and of the local states after the transition."""
         cells = list(self.cells(space, key, (*acting, other)))
@@ -176,12 +176,19 @@ class System:
         new, entries = space.unpacked(space.model.packed(tuple(cells)))
         return self.keys.get(new, -1), tuple(self.entries.get(entry, -1) for entry in entries)
 
-    def moved(self, space: Space, one: Transition, key: Key, acting: tuple[Entry, ...], other: Entry) -> int:
+    def moved(
+        self, space: ConfigurationSpace, one: Transition, key: Key, acting: tuple[Entry, ...], other: Entry
+    ) -> int:
         """The local state to which the transition moves a thread that does not act."""
         return self.taken(space, one, key, acting, other)[1][-1]
 
     def condition(
-        self, space: Space, rest: Mapping[str, int], asked: Mapping[str, _Question], key: Key, acting: tuple[Entry, ...]
+        self,
+        space: ConfigurationSpace,
+        rest: Mapping[str, int],
+        asked: Mapping[str, _Question],
+        key: Key,
+        acting: tuple[Entry, ...],
     ) -> tuple[frozenset[int], tuple[frozenset[int], ...]] | None:
         """Which local states others must not be in, and must be in, for these answers; None: these are impossible."""
         absent: set[int] = set()
@@ -205,27 +212,27 @@ class System:
                 present.append(deciding)
         return frozenset(absent), tuple(present)
 
-    def failing(self, prop: PropertyTerm, rules: list[Rule]) -> list[Failure]:
+    def failing(self, prop: PropertyTerm, rules: list[HornRule]) -> list[Failure]:
         """Where the property fails; for freedom from deadlock where no state may be final and no rule applies."""
         if prop.kind != "deadlock":
             return [(rule, ()) for rule in self.violations(prop)]
-        here: dict[int, list[Rule]] = {key: [] for key in self.keys.values()}
+        here: dict[int, list[HornRule]] = {key: [] for key in self.keys.values()}
         for rule in rules:
             here[rule.key].append(rule)
         return [(rule, tuple(here[rule.key])) for rule in self.violations(prop)]
 
-    def violations(self, prop: PropertyTerm) -> list[Rule]:
+    def violations(self, prop: PropertyTerm) -> list[HornRule]:
         """Where the property, or the claim of a deadlock, fails."""
         terms = (prop.premise, prop.claim)
         check_terms(terms)
         bodies = {q.variable: q for term in terms for q in thread_quantifiers(term)}
         count = len(prop.threads)
         space, scope = self.space(count + 1)
-        env = {name: scope.circuit.const(i + 1) for i, name in enumerate(prop.threads)}
+        env = {name: scope.dag.const(i + 1) for i, name in enumerate(prop.threads)}
         found = []
         for scope.rest in answers({name: (0, 1) for name in bodies}):
-            bad = scope.circuit.conjunction(
-                (scope.term(prop.premise, env), scope.circuit.negation(scope.term(prop.claim, env)))
+            bad = scope.dag.conjunction(
+                (scope.term(prop.premise, env), scope.dag.negation(scope.term(prop.claim, env)))
             )
             asked = {name: _question(scope, q, env, count) for name, q in bodies.items()}
             for key, acting in self.settings(count):
@@ -234,11 +241,11 @@ class System:
                     condition = self.condition(space, scope.rest, asked, key, acting)
                     if condition is not None:
                         here = tuple(self.entries[entry] for entry in acting)
-                        found.append(Rule(self.keys[key], here, *condition))
+                        found.append(HornRule(self.keys[key], here, *condition))
         return found
 
 
-Failure = tuple[Rule, tuple[Rule, ...]]
+Failure = tuple[HornRule, tuple[HornRule, ...]]
 """A rule without an effect, and others that do not apply."""
 
 
@@ -252,7 +259,7 @@ class _Question:
 
 
 def _question(scope: Scope, term: Quantified, env: Mapping[str, Node], count: int) -> _Question:
-    said = [scope.term(term.body, {**env, term.variable: scope.circuit.const(i + 1)}) for i in range(count + 1)]
+    said = [scope.term(term.body, {**env, term.variable: scope.dag.const(i + 1)}) for i in range(count + 1)]
     return _Question(term.kind, tuple(said[:-1]), said[-1])
 
 
@@ -270,7 +277,7 @@ def _bodies(step: StepTerm) -> dict[str, Quantified]:
 
 def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Quantified]) -> dict[str, _Question]:
     """The quantifiers of a step for one of its transitions."""
-    const = scope.circuit.const
+    const = scope.dag.const
     env = {name: const(thread + 1) for name, thread in zip(step.threads, one.threads, strict=True)}
     env |= {name: const(value) for (name, _), value in zip(step.choices, one.choices, strict=True)}
     for let in step.lets:
@@ -281,7 +288,7 @@ def _asked(scope: Sight, step: StepTerm, one: Transition, bodies: Mapping[str, Q
 class _Engine:
     """The rules as Horn clauses: a relation for each shared state over the counters of the local states seen there."""
 
-    def __init__(self, system: System, rules: list[Rule], budget: Budget) -> None:
+    def __init__(self, system: System, rules: list[HornRule], budget: Budget) -> None:
         self.constants, self.budget = Constants(), budget
         self.made = horn(self.constants.context)
         self.counts = [self.constants.integer(f"count.{number}") for number in range(len(system.entries))]
@@ -314,13 +321,13 @@ class _Engine:
             ]
             self.made.rule(self.at(system.keys[key], self.counts), facts)
 
-    def taken(self, rule: Rule) -> list[Expr]:
+    def taken(self, rule: HornRule) -> list[Expr]:
         """When the rule applies. What holds of every count is said too, for it helps Spacer."""
         held = self.seen[rule.key]
         once = [self.counts[number] <= 1 for number in held if number in self.single]
         return [*self.applies(rule), *(self.counts[number] >= 0 for number in held), *once]
 
-    def applies(self, rule: Rule) -> list[Expr]:
+    def applies(self, rule: HornRule) -> list[Expr]:
         """When the rule applies, in its shared state."""
         own = Counter(rule.acting)
         facts = [self.counts[number] >= many for number, many in own.items()]
@@ -330,7 +337,7 @@ class _Engine:
             facts.append(junction("or", more) if more else self.constants.boolean(False))
         return facts or [self.constants.boolean(True)]
 
-    def after(self, rule: Rule) -> list[Expr]:
+    def after(self, rule: HornRule) -> list[Expr]:
         """The counters afterwards."""
         own = Counter(rule.acting)
         moves = dict(rule.moves)

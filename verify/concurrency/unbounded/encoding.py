@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from verify.concurrency.instance.dag import Circuit, Node
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.dag import Dag, Node
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.instance.instantiation import Observation, Scope, Slot, Transition
 from verify.concurrency.language.domains import ProtocolError, ThreadId, starts
 from verify.concurrency.language.guarded_commands import walk
@@ -67,10 +67,10 @@ class Sight(Scope):
         seen = super()._quantified(term, env, state)
         if not isinstance(term.over, AllThreads):
             return seen
-        others = self.circuit.const(self.rest[term.variable])
+        others = self.dag.const(self.rest[term.variable])
         if self.total:
             return others
-        join = self.circuit.conjunction if term.kind == "all" else self.circuit.disjunction
+        join = self.dag.conjunction if term.kind == "all" else self.dag.disjunction
         return join((seen, others))
 
 
@@ -78,11 +78,11 @@ def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Trac
     """The model of some `steps` with `threads` tracked threads. Raises NotCovered."""
     if threads >= ROOM:
         raise NotCovered(f"at most {ROOM - 1} threads can be tracked, got {threads}")
-    exact = ground(replace(protocol, steps=()), threads)
+    exact = instantiate(replace(protocol, steps=()), threads)
     if not exact.symmetric:
         raise NotCovered("a per-thread variable names a thread")
     slots, bits = widened(exact)
-    scope = Sight(protocol, threads, slots, Circuit())
+    scope = Sight(protocol, threads, slots, Dag())
     transitions: list[Transition] = []
     for step in steps:
         check_step(step)
@@ -90,8 +90,8 @@ def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Trac
             transitions += scope.instances(step, len(transitions))
     observations = tuple(item for prop in protocol.properties if prop.kind == "always" for item in _bad(scope, prop))
     model = replace(
-        exact, circuit=scope.circuit, slots=slots, transitions=tuple(transitions), observations=observations,
-        terminal=scope.circuit.true, bits=bits,
+        exact, dag=scope.dag, slots=slots, transitions=tuple(transitions), observations=observations,
+        terminal=scope.dag.true, bits=bits,
     )  # fmt: skip
     return Tracked(model)
 
@@ -116,7 +116,7 @@ def _bad(scope: Sight, prop: PropertyTerm) -> list[Observation]:
     nodes = []
     for scope.rest in answers(free):
         nodes += [item.node for item in scope.observed(prop) if item.role == "bad"]
-    return [Observation(prop.name, "bad", scope.circuit.disjunction(nodes))]
+    return [Observation(prop.name, "bad", scope.dag.disjunction(nodes))]
 
 
 def answers(free: Mapping[str, tuple[int, ...]]) -> list[dict[str, int]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import z3
 
 from verify.concurrency.language.domains import INT, THREAD
-from verify.concurrency.language.guarded_commands import Parts, parts
+from verify.concurrency.language.guarded_commands import GuardedCommand, parts
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import Term
 from verify.concurrency.language.terms import enabled as possibility
@@ -25,7 +25,7 @@ from verify.concurrency.unbounded.candidates import candidates
 from verify.concurrency.unbounded.claims import finals
 from verify.concurrency.unbounded.clauses import Clause, of_property
 from verify.concurrency.unbounded.encoding import NotCovered
-from verify.concurrency.unbounded.solvers import Answer, Expr, equality, implication, junction, negation, solver
+from verify.concurrency.unbounded.solvers import Expr, SolverAnswer, equality, implication, junction, negation, solver
 from verify.concurrency.unbounded.symbols import Read, Symbols
 
 MOST = 1_500  # candidates
@@ -165,7 +165,7 @@ class Conditions:
         violations = self._violations(threads, indices, self.symbols.initially(first))
         return self._finished("initial", [], violations, [])
 
-    def _step(self, split: Parts) -> _Condition:
+    def _step(self, split: GuardedCommand) -> _Condition:
         symbols = self.symbols
         symbols.clear()
         env = {name: symbols.fresh(name, THREAD) for name in split.step.threads}
@@ -295,7 +295,7 @@ class Conditions:
         condition.made.add(implication(goal, junction("or", terms) if terms else self.symbols.boolean(False)))
         return goal
 
-    def _asked(self, condition: _Condition, assumed: Sequence[Expr]) -> Answer:
+    def _asked(self, condition: _Condition, assumed: Sequence[Expr]) -> SolverAnswer:
         return self.budget.asked(condition.made, assumed, QUERY)
 
     def is_inductive(self, active: frozenset[int]) -> bool:

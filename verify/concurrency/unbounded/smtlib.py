@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language.guarded_commands import Parts, Write, parts
+from verify.concurrency.language.guarded_commands import GuardedCommand, Write, parts
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -222,7 +222,7 @@ class Text:
             usual, special = (self.constant(Const(code, scalar.type)) for code in codes)
         return usual if owner == "shared" or usual == special else f"(ite (= x first) {special} {usual})"
 
-    def next(self, split: Parts, names: Names, owner: str, name: str, domain: Domain) -> str:
+    def next(self, split: GuardedCommand, names: Names, owner: str, name: str, domain: Domain) -> str:
         """The value of a cell after a step, as an expression of x and i."""
         value = self.applied(self.symbol(owner, name), (arg for arg, _ in self.arguments(owner, domain)))
         for write in split.writes:
@@ -249,27 +249,27 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SmtQuery:
     """A text that must be unsatisfiable, and what that shows."""
 
     name: str
     text: str
 
 
-def problems(protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False) -> list[Problem]:
+def problems(protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False) -> list[SmtQuery]:
     """The initial condition, one for each step, and with `deadlock` that one. Raises NotCovered."""
     steps = (_consecution(protocol, clauses, parts(step)) for step in protocol.steps)
     return [_initial(protocol, clauses), *steps, *([_stuck(protocol, clauses)] if deadlock else [])]
 
 
-def _stuck(protocol: Protocol, clauses: tuple[Clause, ...]) -> Problem:
+def _stuck(protocol: Protocol, clauses: tuple[Clause, ...]) -> SmtQuery:
     text = Text(protocol)
     facts = ["(not (= some nobody))", *map(text.clause, clauses), f"(not {text.term(live(protocol), {})})"]
     lines = [*text.declarations(), "(declare-const some Thread)", *text.definitions, *text.mentioned()]
-    return Problem(DEADLOCK, "\n".join([*lines, *(f"(assert {fact})" for fact in facts), "(check-sat)", ""]))
+    return SmtQuery(DEADLOCK, "\n".join([*lines, *(f"(assert {fact})" for fact in facts), "(check-sat)", ""]))
 
 
-def _initial(protocol: Protocol, clauses: tuple[Clause, ...]) -> Problem:
+def _initial(protocol: Protocol, clauses: tuple[Clause, ...]) -> SmtQuery:
     text = Text(protocol)
     lines = [*text.declarations(), "(declare-const first Thread)"]
     for owner, name, domain in text.variables():
@@ -279,7 +279,7 @@ def _initial(protocol: Protocol, clauses: tuple[Clause, ...]) -> Problem:
     return _problem("initial", text, lines, [], clauses)
 
 
-def _consecution(protocol: Protocol, clauses: tuple[Clause, ...], split: Parts) -> Problem:
+def _consecution(protocol: Protocol, clauses: tuple[Clause, ...], split: GuardedCommand) -> SmtQuery:
     text = Text(protocol)
     names = {name: f"|step {name}|" for name in (*split.step.threads, *(name for name, _ in split.step.choices))}
     lines = text.declarations()
@@ -299,11 +299,11 @@ def _consecution(protocol: Protocol, clauses: tuple[Clause, ...], split: Parts) 
     return _problem(split.step.name, text, [*lines, *text.definitions, *following], facts, clauses)
 
 
-def _problem(name: str, text: Text, lines: list[str], facts: list[str], clauses: tuple[Clause, ...]) -> Problem:
+def _problem(name: str, text: Text, lines: list[str], facts: list[str], clauses: tuple[Clause, ...]) -> SmtQuery:
     """The facts hold, and some clause fails in the state called next."""
     defined = len(text.definitions)
     claims = " ".join(text.clause(clause, NEXT) for clause in clauses)
     if len(text.definitions) > defined:
         raise NotCovered("find in a clause")
     asserted = [f"(assert {fact})" for fact in facts]
-    return Problem(name, "\n".join([*lines, *asserted, f"(assert (not (and true {claims})))", "(check-sat)", ""]))
+    return SmtQuery(name, "\n".join([*lines, *asserted, f"(assert (not (and true {claims})))", "(check-sat)", ""]))

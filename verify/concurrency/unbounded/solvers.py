@@ -21,7 +21,7 @@ EARLY = 100  # milliseconds by which an interruption comes before the end of a u
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SolverAnswer:
     """sat, unsat or unknown, and the resource units that it took."""
 
     status: z3.CheckSatResult
@@ -71,7 +71,7 @@ def horn(made_in: z3.Context) -> z3.Fixedpoint:
     return made
 
 
-def asked(made: Any, assumed: Any, units: int, milliseconds: int | None = None) -> Answer:
+def asked(made: Any, assumed: Any, units: int, milliseconds: int | None = None) -> SolverAnswer:
     """The answer of a solver under a sequence of assumptions, or of Spacer to a goal, within so many resource units (at
     least 1), and a user's time. Raises KeyboardInterrupt where Ctrl-C ended it: Z3 takes the signal."""
     began, before = time.perf_counter(), _taken(made)
@@ -81,7 +81,7 @@ def asked(made: Any, assumed: Any, units: int, milliseconds: int | None = None) 
     late = milliseconds is not None and (time.perf_counter() - began) * 1000 >= milliseconds - EARLY
     if status == z3.unknown and "canceled" in reason and taken <= units and not late:
         raise KeyboardInterrupt  # Z3 calls a signal, and what is used up, "canceled"
-    return Answer(status, taken)
+    return SolverAnswer(status, taken)
 
 
 def _checked(made: z3.Solver, assumed: Sequence[Expr]) -> tuple[z3.CheckSatResult, str]:

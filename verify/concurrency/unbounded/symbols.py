@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import z3
 
 from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language.guarded_commands import Parts, Write
+from verify.concurrency.language.guarded_commands import GuardedCommand, Write
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -146,7 +146,7 @@ class Symbols(Constants):
 
         return cell
 
-    def after(self, parts: Parts, env: Env) -> Read:
+    def after(self, parts: GuardedCommand, env: Env) -> Read:
         """Cells in the state after a step."""
         known: dict[tuple[str, int, int], Expr] = {}
         alive: list[Expr | None] = []  # an identity is only valid while its expression lives

@@ -17,7 +17,7 @@ from verify.concurrency.explorer import explore
 from verify.concurrency.language.domains import DomainOverflow, TooLarge
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import TRUE, PropertyTerm
-from verify.concurrency.results.exploration import Explored, Limits, Proved, Refuted, Trace, Unknown, Vacuous
+from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Trace, Unknown, Vacuous
 from verify.concurrency.unbounded import counter_abstraction, houdini, views
 from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.cutoffs import sized
@@ -99,7 +99,7 @@ class AnyNumber:
     variant: str
     parameters: tuple[tuple[str, int | bool], ...]
     properties: tuple[tuple[str, AnyVerdict], ...]
-    explored: tuple[Explored, ...]
+    explored: tuple[Exploration, ...]
     notes: tuple[tuple[str, str], ...]
     seconds: float
     interrupted: bool = False
@@ -148,7 +148,7 @@ class _Run:
     def __init__(self, protocol: Protocol, limits: Limits) -> None:
         self.protocol, self.limits = protocol, limits
         self.asked = protocol  # with what else is to be proved
-        self.explored: list[Explored] = []
+        self.explored: list[Exploration] = []
         self.notes: list[tuple[str, str]] = []
         self.interrupted = False
         self.methods: dict[str, list[Method]] = {}

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from verify.concurrency.explicit.python_engine import Program, exceeded, program
+from verify.concurrency.explicit.python_engine import PythonProgram, exceeded, program
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import DomainOverflow
 from verify.concurrency.language.protocol import Protocol
@@ -73,19 +73,19 @@ def views(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Views
 
 
 @dataclass(slots=True)
-class Space:
+class ConfigurationSpace:
     """Configurations of some number of tracked threads and the steps that are taken from them."""
 
     model: Model
-    code: Program
+    code: PythonProgram
     threads: int
     seen: set[tuple[Key, Entries]] = field(default_factory=set)
 
     @staticmethod
-    def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> Space:
+    def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> ConfigurationSpace:
         chosen = [step for step in protocol.steps if step.name in steps]
         model = tracked(protocol, threads, chosen).model
-        return Space(model, program(model), threads)
+        return ConfigurationSpace(model, program(model), threads)
 
     def packed(self, key: Key, entries: Entries) -> int:
         """The state of a configuration; a cell that is not None and no tracked thread's names another."""
@@ -186,7 +186,7 @@ class Reached:
         others = itertools.combinations(whole, self.size - 1)
         return all(tuple(sorted((*other, more))) in self.views[key] for other in others)
 
-    def visit(self, space: Space, key: Key, entries: Entries) -> None:
+    def visit(self, space: ConfigurationSpace, key: Key, entries: Entries) -> None:
         """Observes a configuration and adds the views of its successors."""
         if (key, entries) in space.seen:
             return
@@ -204,7 +204,7 @@ class Reached:
                 self.add(new, chosen)
 
 
-def _spaces(protocol: Protocol, size: int) -> list[Space]:
+def _spaces(protocol: Protocol, size: int) -> list[ConfigurationSpace]:
     """One space for the steps of no or one thread, one for those of two, and so on; each judges the properties of
     which it tracks enough threads, and the last ones those that ask for more."""
     groups: dict[int, list[str]] = {size + 1: []}
@@ -213,11 +213,11 @@ def _spaces(protocol: Protocol, size: int) -> list[Space]:
     for prop in protocol.properties:
         if prop.kind == "always":
             groups.setdefault(max(size + 1, len(prop.threads)), [])
-    spaces = [Space.of(protocol, threads, tuple(names)) for threads, names in sorted(groups.items())]
+    spaces = [ConfigurationSpace.of(protocol, threads, tuple(names)) for threads, names in sorted(groups.items())]
     return _judging(spaces)
 
 
-def _judging(spaces: list[Space]) -> list[Space]:
+def _judging(spaces: list[ConfigurationSpace]) -> list[ConfigurationSpace]:
     """Each property is observed in the first space that can: the smallest."""
     done: set[str] = set()
     for space in spaces:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from verify.claim.conditions import own_values
+from verify.claim.conditions import field_values
 from verify.live.differential.expectation import Expected, expect, unknown_bits, written
 from verify.live.differential.masks import broken, memory_verdicts, register_trials, store_verdicts
-from verify.live.differential.observed import FILES, Input, Moved, Seen, x87_word
+from verify.live.differential.observed import FILES, Input, Moved, Observed, x87_word
 from verify.live.differential.prediction import (
     FLAGS,
     POINTERS,
@@ -64,11 +64,11 @@ class Comparison:
     def __init__(self, executor: Any, trials: Trials, like: Comparison | None = None) -> None:
         self.trials = trials
         self.input = Input(executor, trials)
-        self.own: list[dict[str, int]] = like.own if like is not None else [own_values(p) for p in trials.probes]
+        self.own: list[dict[str, int]] = like.own if like is not None else [field_values(p) for p in trials.probes]
         self.models = [prediction(p) for p in trials.probes]
         self.wanted = [m.variables | frozenset(m.changed) for m in self.models]
         self.which = trials.which.tolist()
-        self.seen = Seen(executor, trials)
+        self.seen = Observed(executor, trials)
         self.moved = Moved(self.input, self.seen)
         self.result = Result(states=len(trials.states))
         self.expected: dict[int, Expected] = {}
@@ -130,8 +130,8 @@ class Comparison:
                 self.ends[i] = expected, True
             if self._faulted(i, model, expected, number):
                 raised = RAISED.get(number, ()) if expected.vectors[0] == NO_FAULT else ()
-                worlds = [expected.left(model.evaluate(expected.env, w)) for w in raised]
-                self._unchanged_but(i, worlds or expected.faulted)
+                environments = [expected.left(model.evaluate(expected.env, w)) for w in raised]
+                self._unchanged_but(i, environments or expected.faulted)
         elif self._ended(i, expected, kind):
             self._completed(i, expected)
 
@@ -190,7 +190,7 @@ class Comparison:
         if model.unsized and number in {PF, GP, SS}:
             return True
         if model.excepts and expected.vectors[0] == NO_FAULT and number in SUPPRESSIBLE - {UD}:
-            raised = model.evaluate(expected.env, RAISING[number])  # type: ignore[arg-type]
+            raised = model.evaluate(expected.env, RAISING[number])
             if raised[0] == number and raised[1] != self.seen.column("error_code")[i]:
                 self.add(i, "predicted", "error code", raised[1], self.seen.column("error_code")[i])
             if raised[0] == number != GP:  # of a #GP Linux reports no address
@@ -204,22 +204,22 @@ class Comparison:
         if int(self.seen.column("si_addr")[i] == ip) not in wanted:
             self.add(i, "predicted", "reported address", f"at ip: {wanted}", self.seen.column("si_addr")[i])
 
-    def _unchanged_but(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
+    def _unchanged_but(self, i: int, environments: Sequence[Mapping[str, Any]]) -> None:
         """Every component is as predicted: as before where nothing is said of it."""
-        claimed = worlds[0]
+        claimed = environments[0]
         for name in self.moved.components.get(i, ()):
             if name not in claimed:
                 trap = self.seen.column("trapno")[i]
                 self.add(i, "predicted", name, "as before", f"trap {trap}: {self._difference(i, name)}")
         for name in claimed:
             if name in FILES:
-                self._file(i, name, [w[name] for w in worlds])
+                self._file(i, name, [w[name] for w in environments])
             elif name in POINTERS:
-                self._pointer(i, name, [w[name] for w in worlds])
+                self._pointer(i, name, [w[name] for w in environments])
             elif name not in FLAG_BITS and name != "memory":
-                self._component(i, name, [w[name] for w in worlds])
-        self._flags(i, worlds)
-        self._memory(i, [w["memory"] for w in worlds if "memory" in w])
+                self._component(i, name, [w[name] for w in environments])
+        self._flags(i, environments)
+        self._memory(i, [w["memory"] for w in environments if "memory" in w])
 
     def _component(self, i: int, name: str, values: list[Any]) -> None:
         """A component that is one word; PKRU is not seen where a signal ended the run."""
@@ -262,14 +262,14 @@ class Comparison:
             return f"{x87_word(self.input.area[i]):#x} -> {self.seen.actual(i, name):#x}"
         return f"{self.seen.actual(i, name):#x}"
 
-    def _flags(self, i: int, worlds: Sequence[Mapping[str, Any]]) -> None:
+    def _flags(self, i: int, environments: Sequence[Mapping[str, Any]]) -> None:
         record = self.seen.column("rflags")[i]
         expected, unknown = self.input.column("rflags")[i], 0
         for name in FLAGS:
-            if name in worlds[0]:
+            if name in environments[0]:
                 bit = 1 << FLAG_BITS[name]
-                expected = expected & ~bit | (bit if worlds[0][name] else 0)
-                unknown |= bit if unknown_bits([w[name] for w in worlds]) else 0
+                expected = expected & ~bit | (bit if environments[0][name] else 0)
+                unknown |= bit if unknown_bits([w[name] for w in environments]) else 0
         wrong = (expected ^ record) & FLAG_MASK & ~unknown
         if not wrong:
             return
@@ -277,20 +277,20 @@ class Comparison:
             if wrong >> FLAG_BITS[name] & 1:
                 self.add(i, "predicted", name, expected >> FLAG_BITS[name] & 1, record >> FLAG_BITS[name] & 1)
 
-    def _memory(self, i: int, worlds: Sequence[Bytes]) -> None:
+    def _memory(self, i: int, environments: Sequence[Bytes]) -> None:
         background = self.input.background
-        worlds = worlds or [Bytes(self.input.memory.get(i, {}), background)]
+        environments = environments or [Bytes(self.input.memory.get(i, {}), background)]
         after = self.seen.memory.get(i, {})
-        if after == worlds[0].chunks or any(w.lost for w in worlds) or self.models[self.which[i]].unsized:
+        if after == environments[0].chunks or any(w.lost for w in environments) or self.models[self.which[i]].unsized:
             return
-        for address in worlds[0].chunks.keys() | after.keys():
+        for address in environments[0].chunks.keys() | after.keys():
             if address not in background:
                 continue
             actual = after.get(address, background[address])
-            x = worlds[0].chunk(address)
+            x = environments[0].chunk(address)
             if actual == x:
                 continue
-            numbers = [int.from_bytes(w.chunk(address), "little") for w in worlds]
+            numbers = [int.from_bytes(w.chunk(address), "little") for w in environments]
             wrong = (int.from_bytes(actual, "little") ^ numbers[0]) & ~unknown_bits(numbers)
             if wrong:
                 k = ((wrong & -wrong).bit_length() - 1) // 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from verify.models.x86.isa.corrections import overlay
+from verify.models.x86.isa.corrections import corrections
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Opcode
 
@@ -35,7 +35,7 @@ SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an i
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Erratum:
     """A known difference between processors and the manual that the semantics follow."""
 
     mnemonic: str
@@ -45,8 +45,8 @@ class Known:
     source: str
 
 
-KNOWN: Final[tuple[Known, ...]] = (
-    Known("int1", "trap", "AuthenticAMD", "ip stays at INT1",
+KNOWN: Final[tuple[Erratum, ...]] = (
+    Erratum("int1", "trap", "AuthenticAMD", "ip stays at INT1",
           "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
           "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
 )  # fmt: skip
@@ -67,10 +67,10 @@ def is_system_call(decoded: Decoded) -> bool:
 
 def is_repeatable(opcode: Opcode) -> bool:
     """Whether the same inputs give the same outputs in a second run."""
-    return not overlay(opcode).reads & UNREPEATABLE and opcode.mnemonic not in UNREPEATABLE_MNEMONICS
+    return not corrections(opcode).reads & UNREPEATABLE and opcode.mnemonic not in UNREPEATABLE_MNEMONICS
 
 
-def known(mnemonic: str, component: str, vendor: str) -> Known | None:
+def known(mnemonic: str, component: str, vendor: str) -> Erratum | None:
     """The row that explains a difference, or None."""
     for row in KNOWN:
         if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):

@@ -13,66 +13,66 @@ FIRST: Final = len(ALWAYS)  # where the values of changed components begin
 
 
 class Expected(NamedTuple):
-    """The predictions of one trial: values of each world, the environment of the last iteration."""
+    """The predictions of one trial: values of each environment, the environment of the last iteration."""
 
     model: Prediction
-    worlds: tuple[tuple[Any, ...], ...]
+    environments: tuple[tuple[Any, ...], ...]
     env: Mapping[str, Any]
     predicted: bool
     masked: tuple[int, int, int] | None  # address, size in bytes, write: an access of which a mask chooses the bytes
 
     @property
     def states(self) -> list[dict[str, Any]]:
-        """What completion leaves, by component, one a world."""
+        """What completion leaves, by component, one a environment."""
         names = self.model.changed
-        return [dict(zip(names, w[FIRST : FIRST + len(names)], strict=True)) for w in self.worlds]
+        return [dict(zip(names, w[FIRST : FIRST + len(names)], strict=True)) for w in self.environments]
 
     @property
     def faulted(self) -> list[dict[str, Any]]:
-        """What a fault leaves, by component, one a world."""
+        """What a fault leaves, by component, one a environment."""
         model = self.model
         stopped = {n: self.env[n] for n in model.changed} if model.repeats else {}
-        return [{**stopped, **self.left(w)} for w in self.worlds]
+        return [{**stopped, **self.left(w)} for w in self.environments]
 
     def left(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        """Of the values of one world those that a fault leaves, by component."""
+        """Of the values of one environment those that a fault leaves, by component."""
         model = self.model
         begin = FIRST + len(model.changed)
         return dict(zip(model.partial, values[begin : begin + len(model.partial)], strict=True))
 
     @property
     def vectors(self) -> tuple[int, ...]:
-        """Fault vectors, one a world."""
-        return tuple([w[0] for w in self.worlds])
+        """Fault vectors, one a environment."""
+        return tuple([w[0] for w in self.environments])
 
     @property
     def errors(self) -> tuple[int, ...]:
-        """Error codes, one a world."""
-        return tuple([w[1] for w in self.worlds])
+        """Error codes, one a environment."""
+        return tuple([w[1] for w in self.environments])
 
     @property
     def addresses(self) -> tuple[int, ...]:
-        """Fault addresses, one a world."""
-        return tuple([w[2] for w in self.worlds])
+        """Fault addresses, one a environment."""
+        return tuple([w[2] for w in self.environments])
 
     @property
     def ip(self) -> int:
         """Where control goes."""
-        return int(self.worlds[0][4])
+        return int(self.environments[0][4])
 
     @property
     def fault_ip(self) -> int:
         """The ip of a fault or trap."""
-        return int(self.worlds[0][5])
+        return int(self.environments[0][5])
 
     def reported_at_ip(self, vector: int) -> set[int]:
-        """Whether the fault is reported at the instruction's own address, in the worlds that have this vector."""
-        return {int(w[6]) for w in self.worlds if w[0] == vector}
+        """Whether the fault is reported at the instruction's own address, in the environments that have this vector."""
+        return {int(w[6]) for w in self.environments if w[0] == vector}
 
     @property
     def places(self) -> tuple[int, ...]:
         """Register numbers and addresses of the model's reads."""
-        return self.worlds[0][FIRST + len(self.model.changed) + len(self.model.partial) :]
+        return self.environments[0][FIRST + len(self.model.changed) + len(self.model.partial) :]
 
 
 def expect(model: Prediction, env: dict[str, Any]) -> Expected:
@@ -84,8 +84,8 @@ def expect(model: Prediction, env: dict[str, Any]) -> Expected:
             break
         env = {**env, **dict(zip(model.changed, values[FIRST:], strict=False))}
         values = model.values(env)
-    worlds = (values, *[model.values(env, w) for w in range(1, model.worlds)])
-    return Expected(model, worlds, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked)
+    environments = (values, *[model.values(env, w) for w in range(1, model.environments)])
+    return Expected(model, environments, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked)
 
 
 def unknown_bits(values: Sequence[int]) -> int:
@@ -97,7 +97,7 @@ def unknown_bits(values: Sequence[int]) -> int:
 
 
 def written(values: Sequence[Any], count: int) -> Iterable[int]:
-    """The registers of a file that some world has written: all where a world knows nothing of it."""
+    """The registers of a file that some environment has written: all where a environment knows nothing of it."""
     found: set[int] = set()
     for v in values:
         if not isinstance(v, Registers):

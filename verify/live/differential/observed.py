@@ -17,7 +17,7 @@ from verify.live.differential.prediction import POINTERS, Bytes, Given, VectorRo
 from verify.live.differential.states import Trials
 from verify.live.executor.layout import CHUNK, REGIONS
 from verify.live.executor.records import chunks_by_trial
-from verify.live.executor.state import State
+from verify.live.executor.state import CpuState
 
 FILES: Final = ("gprs", "vectors", "masks")
 NO_MASKS: Final = [0] * 8
@@ -115,7 +115,7 @@ class Input(Records):
         )  # fmt: skip
 
 
-class Seen(Records):
+class Observed(Records):
     """The processor's outcomes of a batch, and what moved."""
 
     def __init__(self, executor: Any, trials: Trials) -> None:
@@ -132,7 +132,7 @@ class Seen(Records):
             return x87_word(self.area[i])
         if name in POINTERS:
             return self.pointers(i)[POINTERS.index(name)]
-        if name == "other":
+        if name == "opaque":
             return self.column("pkru")[i]
         if name == "selectors":
             es, ds, fs, gs = self.column("selectors")[i]
@@ -193,7 +193,7 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
         "x87": (area["st"][:, :, 0] != saved["st"][:, :, 0]).any(axis=1)
         | ((area["st"][:, :, 1] ^ saved["st"][:, :, 1]) & np.uint64(0xFFFF) != 0).any(axis=1)
         | (area["fcw"] != saved["fcw"]) | (area["fsw"] != saved["fsw"]) | (area["ftw"] != saved["ftw"]),
-        "other": (rows["pkru"] != after.rows["pkru"]) & (after.rows["signal"] == 0),  # a handler has PKRU of its own
+        "opaque": (rows["pkru"] != after.rows["pkru"]) & (after.rows["signal"] == 0),  # a handler has PKRU of its own
     }  # fmt: skip
     return found
 
@@ -203,6 +203,6 @@ def background(executor: Any) -> Mapping[int, bytes]:
     """Chunk address -> 64 bytes of every region, the read-only ones included."""
     chunks = {}
     for region in REGIONS:
-        data = executor.memory_of(State(), region.address, region.size)
+        data = executor.memory_of(CpuState(), region.address, region.size)
         chunks.update({region.address + k: data[k : k + CHUNK] for k in range(0, region.size, CHUNK)})
     return chunks

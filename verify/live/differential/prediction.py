@@ -1,8 +1,8 @@
 """What the semantics predict of one run: outcomes as compiled functions of a concrete state.
 
-A prediction is made in two worlds, in which every datapath answers all zeros and all ones: bits on which both agree
-are claims about the processor, the others are functions of what the instruction reads.  The read set is taken from
-the outcome's own terms.  Shadow stack, `other` and what tf would trap are not predicted.
+A prediction is made in two environments, in which every datapath answers all zeros and all ones: bits on which both
+agree are claims about the processor, the others are functions of what the instruction reads.  The read set is taken
+from the outcome's own terms.  Shadow stack, `other` and what tf would trap are not predicted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from verify import terms as bits
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.claim.probes import Probe, probe_of
 from verify.live import descriptors
 from verify.live.differential.reads import Apart, Read, apart, read_set
@@ -30,9 +30,10 @@ FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
 POINTERS: Final = ("fip", "fdp", "fop")  # read by FNSTENV: 32, 32 and 11 bits
 COMPARED: Final = (
-    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "other", "memory",
+    "gprs", *FLAGS, "fs_base", "gs_base", "selectors", "vectors", "masks", "mxcsr", "x87", *POINTERS, "opaque",
+    "memory",
 )  # fmt: skip
-ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "again", "ip", "fault_ip", "fault_at_ip")
+ALWAYS: Final = ("fault_vector", "fault_error", "fault_address", "repeats", "ip", "fault_ip", "fault_at_ip")
 KERNEL: Final = ".refuses"  # what the kernel's configuration answers; not the rows of DESCRIPTORS
 DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.refuses": descriptors.refuses_code,
@@ -123,7 +124,8 @@ _RANGES: Final = tuple((r.address, r.end, r.writable) for r in REGIONS)
 
 
 class Machine:
-    """A world: faults from the executor's layout; every datapath answers zeros or ones, decisions of one bit apart."""
+    """A environment: faults from the executor's layout; every datapath answers zeros or ones, decisions of one bit
+    apart."""
 
     def __init__(self, ones: bool, decision: int, raised: int = NO_FAULT) -> None:
         self.ones, self.decision, self.raised = ones, decision, raised
@@ -196,7 +198,7 @@ def canonical(address: int) -> bool:
     return (address + (1 << 47)) & (1 << 64) - 1 < 1 << 48
 
 
-# Two worlds tell every bit of a datapath; where a decision chooses between values, all combinations do.
+# Two environments tell every bit of a datapath; where a decision chooses between values, all combinations do.
 WORLDS: Final = (Machine(False, 0), Machine(True, 1), Machine(False, 1), Machine(True, 0))
 RAISING: Final = {v: Machine(False, 0, v) for v in (DE, UD, GP, MF, XM)}  # in which every datapath raises the vector
 RAISED: Final = {v: (m, Machine(True, 1, v)) for v, m in RAISING.items()}  # with zeros, and with ones
@@ -214,15 +216,15 @@ class Prediction:
     whole: frozenset[str]  # components that are read as a whole
     apart: tuple[Apart, ...]  # of components that only their own new value reads
     variables: frozenset[str]
-    worlds: int  # 1 where nothing depends on a datapath
+    environments: int  # 1 where nothing depends on a datapath
     excepts: bool  # a datapath may fault, or the kernel may refuse
     repeats: bool
     roams: bool  # an access that is made piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
 
-    def values(self, env: Mapping[str, Value], world: int = 0) -> tuple[Value, ...]:
+    def values(self, env: Mapping[str, Value], environment: int = 0) -> tuple[Value, ...]:
         """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
-        return self.evaluate(env, WORLDS[world])  # type: ignore[arg-type]
+        return self.evaluate(env, WORLDS[environment])
 
 
 def prediction(p: Probe) -> Prediction:
@@ -230,7 +232,7 @@ def prediction(p: Probe) -> Prediction:
     key = p.key
     found = _CACHE.get(key)
     if found is None:
-        found = _CACHE[key] = _predicted(problem(p).site.original)
+        found = _CACHE[key] = _predicted(verification_condition(p).setup.original)
     return found
 
 
@@ -258,7 +260,7 @@ def _predicted(instruction: Instruction) -> Prediction:
     everything = [*roots, *(r.where for r in reads)]
     terms = list(postorder(everything))
     functions = [str(t.params[0]) for t in terms if t.op == "uf"]
-    worlds = _worlds([t for t in terms if t.op == "uf"])
+    environments = _worlds([t for t in terms if t.op == "uf"])
     return Prediction(
         evaluate=compiled(program(everything)),
         changed=changed,
@@ -266,11 +268,11 @@ def _predicted(instruction: Instruction) -> Prediction:
         reads=reads,
         whole=whole,
         apart=tuple(a for a in apart(_outputs(result, before), always, reads, whole) if a.component not in POINTERS)
-        if worlds > 1 else (),
+        if environments > 1 else (),
         variables=frozenset(str(t.params[0]) for t in terms if t.op == "var"),
-        worlds=worlds,
+        environments=environments,
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
-        repeats=result.again is not bits.FALSE,
+        repeats=result.repeats is not bits.FALSE,
         roams=any(t.op == "uf" and t.params[0] == "access_fault" and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
     )
@@ -296,7 +298,7 @@ def _is_in_parts(access: Term) -> bool:
 
 
 def _worlds(functions: Sequence[Term]) -> int:
-    """How many worlds tell what depends on datapaths."""
+    """How many environments tell what depends on datapaths."""
     named = [(str(t.params[0]), t) for t in functions]
     known = {"access_error", "fetch_fault", *DESCRIPTORS}
     free = [(n, t) for n, t in named if n not in known and not n.endswith(MADE)]
@@ -308,7 +310,7 @@ def _worlds(functions: Sequence[Term]) -> int:
 
 def _always(result: Outcome) -> tuple[Term, ...]:
     return (
-        result.fault_vector, result.fault_error, result.fault_address, result.again, result.state.ip,
+        result.fault_vector, result.fault_error, result.fault_address, result.repeats, result.state.ip,
         result.fault_state.ip, result.fault_at_ip,
     )  # fmt: skip
 
@@ -339,7 +341,7 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
         origin=given.ip, gprs=Registers(given.gprs, {}), fs_base=given.fs_base, gs_base=given.gs_base,
         selectors=SELECTORS, vectors=Registers(given.vectors, {}), masks=Registers(given.masks, {}),
         mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
-        other=given.other, ssp=0, cet=0, memory=given.memory,
+        opaque=given.other, ssp=0, cet=0, memory=given.memory,
     )  # fmt: skip
     rflags = given.rflags
     for name, position in _FLAG_PLACES:

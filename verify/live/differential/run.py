@@ -28,7 +28,7 @@ from verify.live.executor.executor import Executor
 from verify.live.features import BY_STATE, NO_BIT, NOT_TOLD
 from verify.live.needs import lacks
 from verify.models.x86.isa.forms import Cpu, Form, form
-from verify.workers.pool import Lost, dealt
+from verify.workers.pool import TaskFailed, imap_unordered
 
 SHRUNK: Final = 3  # mismatches of a form that are shrunk; the others are counted
 FEW: Final = 16  # states of forms that wait for an interrupt
@@ -63,7 +63,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
-class FormResult:
+class FormTrials:
     """What a form's trials showed; `skipped`: why it was not judged."""
 
     form: str
@@ -81,13 +81,13 @@ def vendor(caps: Capabilities) -> Cpu:
     return VENDORS[caps.vendor]
 
 
-def judged(executor: Executor, form: Form, settings: Settings, round_number: int = 0) -> FormResult:
+def judged(executor: Executor, form: Form, settings: Settings, round_number: int = 0) -> FormTrials:
     """One round of trials of a form."""
     reason = skip_reason(form.opcode)
     if reason is not None:
-        return FormResult(form.name, 0, 0, (), reason)
+        return FormTrials(form.name, 0, 0, (), reason)
     if absent := executor.capabilities.absent(form.opcode.cpuid):
-        return FormResult(form.name, 0, 0, (), lacks(absent))
+        return FormTrials(form.name, 0, 0, (), lacks(absent))
     cpu = vendor(executor.capabilities)
     seed = zlib.crc32(f"{settings.seed} {round_number} {form.name}".encode())
     rng, numbers = Random(seed), np.random.default_rng(seed)
@@ -95,21 +95,21 @@ def judged(executor: Executor, form: Form, settings: Settings, round_number: int
     chosen = encodings(form, min(settings.encodings, settings.states), rng, cpu, executor.origin,
                        executor.capabilities.fsgsbase)
     if not chosen:
-        return FormResult(form.name, 0, 0, (), f"no encoding on {cpu.value} processors")
+        return FormTrials(form.name, 0, 0, (), f"no encoding on {cpu.value} processors")
     states_each = max((FEW if slow else settings.states) // len(chosen), 1)
     first = Comparison(executor, trials(executor, chosen, form, states_each, numbers))
     result = first.all()
     if result.undefined and result.undefined + result.predicted_undefined == result.states:
         return _undefined(form, result.states)
     states, mismatches = result.states, list[Mismatch]()
-    if first.expected and is_repeatable(form.opcode) and any(m.worlds > 1 for m in first.models):
+    if first.expected and is_repeatable(form.opcode) and any(m.environments > 1 for m in first.models):
         for component in (None, *apart_components(first)):
             claims = not result.findings and not any(m.check == "predicted" for m in mismatches)
             again, found = _attacked(executor, form, first, numbers, component, claims)
             states += again
             mismatches += found
     mismatches += _mismatches(executor, form, first.trials, None, result.findings)
-    return FormResult(form.name, states, result.completed, tuple(mismatches))
+    return FormTrials(form.name, states, result.completed, tuple(mismatches))
 
 
 def _attacked(
@@ -124,13 +124,13 @@ def _attacked(
     return len(second.trials.states), found
 
 
-def _undefined(form: Form, states: int) -> FormResult:
+def _undefined(form: Form, states: int) -> FormTrials:
     """A form of which every trial raised #UD: skipped where CPUID does not tell whether it is here, else a mismatch."""
     needs = " ".join(form.opcode.cpuid)
     if any(NOT_TOLD.get(n) in {BY_STATE, NO_BIT} for n in form.opcode.cpuid):
-        return FormResult(form.name, 0, 0, (), f"#UD, and CPUID does not tell {needs}")
+        return FormTrials(form.name, 0, 0, (), f"#UD, and CPUID does not tell {needs}")
     wrong = Mismatch(form.name, "predicted", "fault", "", "any", f"{needs} is there", "#UD always", states, None)
-    return FormResult(form.name, states, 0, (wrong,))
+    return FormTrials(form.name, states, 0, (wrong,))
 
 
 def _mismatches(
@@ -163,7 +163,7 @@ def component_of(name: str) -> str:
 
 def survey(
     forms: Sequence[Form], settings: Settings, seconds: float | None = None, jobs: int = 1
-) -> Generator[tuple[int, FormResult], None, None]:
+) -> Generator[tuple[int, FormTrials], None, None]:
     """(round, result) of every form, judged by `jobs` processes, as they come.
 
     One round; with `seconds` a first one of few states, which always reaches every form, then whole ones until the
@@ -171,10 +171,10 @@ def survey(
     """
     skipped: set[str] = set()
     tasks = _tasks(forms, settings, seconds, skipped)
-    with closing(dealt(tasks, partial(_judge, settings), jobs)) as answers:
+    with closing(imap_unordered(tasks, partial(_judge, settings), jobs)) as answers:
         for (round_number, name), result in answers:
-            if isinstance(result, Lost):
-                yield round_number, FormResult(name, 0, 0, (), lost=result.reason)
+            if isinstance(result, TaskFailed):
+                yield round_number, FormTrials(name, 0, 0, (), lost=result.reason)
                 continue
             if result.skipped is not None:
                 skipped.add(name)
@@ -201,7 +201,7 @@ def _tasks(
 
 
 @contextmanager
-def _judge(settings: Settings) -> Iterator[Callable[[tuple[int, str]], FormResult]]:
+def _judge(settings: Settings) -> Iterator[Callable[[tuple[int, str]], FormTrials]]:
     """What a worker answers with: its own executor's judgement of a form."""
     with Executor() as executor:
         first = replace(settings, states=min(settings.states, settings.first))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from verify.live.differential import states as generated
 from verify.live.differential.comparison import Comparison, Finding
 from verify.live.differential.expectation import unknown_bits, written
-from verify.live.differential.observed import FILES, Seen, put_vectors, vectors_of
+from verify.live.differential.observed import FILES, Observed, put_vectors, vectors_of
 from verify.live.differential.prediction import FLAGS, POINTERS, Bytes, Prediction
 from verify.live.differential.reads import FLAGS_GROUP
 from verify.live.differential.states import Trials
@@ -102,7 +102,7 @@ def changed_trials(
         area["masks"] = before["masks"] & kept.masks | area["masks"] & ~kept.masks
     rows = kept.rows("mxcsr")
     area["mxcsr"] = np.where(rows, before["mxcsr"], area["mxcsr"])
-    states["pkru"] = np.where(kept.rows("other"), old.states["pkru"], states["pkru"])
+    states["pkru"] = np.where(kept.rows("opaque"), old.states["pkru"], states["pkru"])
     rows = kept.rows("x87")
     for name in X87_FIELDS:
         area[name][rows] = before[name][rows]
@@ -133,16 +133,16 @@ def disagreements(first: Comparison, second: Comparison, without: str | None = N
             ending = second.seen.column("trapno")[i]
             found.append(Finding(i, "unread", "ending", "completed", f"trap {ending}"))
             continue
-        if len(expected.worlds) == 1:
+        if len(expected.environments) == 1:
             continue
-        worlds = expected.states
-        for name in worlds[0]:
+        environments = expected.states
+        for name in environments[0]:
             if name in FLAG_BITS or name in {"memory", without} or name in POINTERS:
                 continue
-            found += _registers(first, second, i, name, [w[name] for w in worlds])
-        found += _flags(first, second, i, worlds) if without != FLAGS_GROUP else []
-        if "memory" in worlds[0] and without != "memory":
-            found += _memory(first.seen, second.seen, i, [w["memory"] for w in worlds])
+            found += _registers(first, second, i, name, [w[name] for w in environments])
+        found += _flags(first, second, i, environments) if without != FLAGS_GROUP else []
+        if "memory" in environments[0] and without != "memory":
+            found += _memory(first.seen, second.seen, i, [w["memory"] for w in environments])
     return found
 
 
@@ -158,25 +158,25 @@ def _registers(first: Comparison, second: Comparison, i: int, name: str, values:
     return found
 
 
-def _flags(first: Comparison, second: Comparison, i: int, worlds: list[dict[str, Any]]) -> list[Finding]:
+def _flags(first: Comparison, second: Comparison, i: int, environments: list[dict[str, Any]]) -> list[Finding]:
     a, b = first.seen.column("rflags")[i], second.seen.column("rflags")[i]
     found = []
     for name in FLAGS if a != b else ():
         bit = FLAG_BITS[name]
-        if name in worlds[0] and (a ^ b) >> bit & 1 and unknown_bits([w[name] for w in worlds]):
+        if name in environments[0] and (a ^ b) >> bit & 1 and unknown_bits([w[name] for w in environments]):
             found.append(Finding(i, "unread", name, str(a >> bit & 1), str(b >> bit & 1)))
     return found
 
 
-def _memory(first: Seen, second: Seen, i: int, worlds: list[Bytes]) -> list[Finding]:
-    if any(w.lost for w in worlds):
+def _memory(first: Observed, second: Observed, i: int, environments: list[Bytes]) -> list[Finding]:
+    if any(w.lost for w in environments):
         return []
     one, two = first.memory.get(i, {}), second.memory.get(i, {})
-    for address in worlds[0].chunks:
-        if address not in worlds[0].background:
+    for address in environments[0].chunks:
+        if address not in environments[0].background:
             continue
-        unknown = unknown_bits([int.from_bytes(w.chunk(address), "little") for w in worlds])
-        a, b = (m.get(address, worlds[0].background[address]) for m in (one, two))
+        unknown = unknown_bits([int.from_bytes(w.chunk(address), "little") for w in environments])
+        a, b = (m.get(address, environments[0].background[address]) for m in (one, two))
         wrong = (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")) & unknown
         if wrong:
             k = ((wrong & -wrong).bit_length() - 1) // 8

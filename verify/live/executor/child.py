@@ -19,10 +19,11 @@ from verify.live.executor.layout import (
     SIGNAL_STACK_SIZE,
     STUB_BASE,
     TASK_END,
-    Layout,
+    ChildLayout,
 )
 from verify.live.executor.records import UNMAP_OFFSET
-from verify.live.ptrace import die_with_parent, map_at, set_handler
+from verify.live.ptrace import map_at, set_handler
+from verify.workers.parent import die_with_parent
 
 PROT_NONE: Final = 0
 PROT_READ: Final = 1
@@ -72,7 +73,7 @@ class CodeFile:
 class Plan:
     """Everything that the child needs to set itself up."""
 
-    layout: Layout
+    layout: ChildLayout
     arena_fd: int
     request_fd: int
     response_fd: int

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from verify.live.capabilities import LOADED, capabilities
 from verify.live.executor.batch import Batch, Work, execute, slots
 from verify.live.executor.child import CodeFile
-from verify.live.executor.layout import STACK, Layout
+from verify.live.executor.layout import STACK, ChildLayout
 from verify.live.executor.outcomes import (
     CRASHED,
     HUNG,
@@ -28,7 +28,7 @@ from verify.live.executor.outcomes import (
 )
 from verify.live.executor.records import LOG_DTYPE, chunks_by_trial
 from verify.live.executor.session import Session
-from verify.live.executor.state import OBSERVABLES, RFLAGS_FIXED, Outcome, State
+from verify.live.executor.state import OBSERVABLES, RFLAGS_FIXED, CpuOutcome, CpuState
 from verify.live.needs import refuse_hidden
 
 SLOT_OFFSET: Final = 0x200  # default origin inside the code area
@@ -46,13 +46,13 @@ class Executor:
 
     def __init__(
         self,
-        layout: Layout | None = None,
+        layout: ChildLayout | None = None,
         code_file: CodeFile | None = None,
         background: bytes | None = None,
         patience: float = 5.0,
     ) -> None:
         self.capabilities = capabilities()
-        self.layout = layout or Layout()
+        self.layout = layout or ChildLayout()
         self.origin = self.layout.code_base + SLOT_OFFSET
         self._session = Session(self.layout, self.capabilities, code_file, background, patience)
         if code_file is None:
@@ -64,7 +64,7 @@ class Executor:
         A child of a process with uprobes counts as having some until its first trap, which then leaves the trap number
         as it was (Linux 6.18 kernel/events/uprobes.c, dup_mmap's MMF_RECALC_UPROBES, handle_swbp).
         """
-        self.run(b"\xcc", State(), observe=())
+        self.run(b"\xcc", CpuState(), observe=())
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +84,8 @@ class Executor:
         return self._session.pid
 
     def run(
-        self, code: bytes, state: State, origin: int | None = None, observe: Collection[str] = OBSERVABLES
-    ) -> Outcome:
+        self, code: bytes, state: CpuState, origin: int | None = None, observe: Collection[str] = OBSERVABLES
+    ) -> CpuOutcome:
         """The outcome of `code` at `origin` from `state`; what is not in `observe` is neither loaded nor compared.
 
         Raises ValueError for a state that cannot be loaded, or a code file that does not hold the instruction's slot,
@@ -109,10 +109,10 @@ class Executor:
 
     def run_many(
         self,
-        items: Sequence[tuple[bytes, State]],
+        items: Sequence[tuple[bytes, CpuState]],
         origin: int | None = None,
         observe: Collection[str] = OBSERVABLES,
-    ) -> list[Outcome]:
+    ) -> list[CpuOutcome]:
         """The outcomes of many (code, state), each as `run` would give it, in few calls; not with a code file."""
         states, log = self.records(items, observe)
         batch = self.run_batch(None, states, log, origin, observe)
@@ -125,7 +125,7 @@ class Executor:
         return out
 
     def records(
-        self, items: Sequence[tuple[bytes, State]], observe: Collection[str] = OBSERVABLES
+        self, items: Sequence[tuple[bytes, CpuState]], observe: Collection[str] = OBSERVABLES
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Input records with their slots, and memory entries, of (code, state): what `run_batch(None, ...)` takes."""
         into, _ = self._session.formats(_scope(observe, False)[0])
@@ -196,7 +196,7 @@ class Executor:
             area["xstate_bv"] = self.capabilities.xcr0 & LOADED
         return states
 
-    def memory_of(self, state: State, address: int, size: int) -> bytes:
+    def memory_of(self, state: CpuState, address: int, size: int) -> bytes:
         """`size` bytes at `address` in `state`, given before a run or found behind it, over this executor's background.
 
         Raises ValueError where they are not inside one region.
@@ -208,7 +208,7 @@ class Executor:
                 data[low - address : high - address] = piece[low - start : high - start]
         return bytes(data)
 
-    def _outcome(self, record: Any, state: State, changed: tuple[tuple[int, bytes], ...]) -> Outcome:
+    def _outcome(self, record: Any, state: CpuState, changed: tuple[tuple[int, bytes], ...]) -> CpuOutcome:
         kind, number = int(record["kind"]), int(record["signal"])
         if kind == CRASHED or (kind == HUNG and number == KILL):
             return _ended(kind, int(record["ip"]), -number or int(record["error_code"]))
@@ -243,6 +243,6 @@ def _log(trials: dict[int, dict[int, bytes]]) -> NDArray[Any]:
     return np.frombuffer(b"".join(entries), dtype=LOG_DTYPE)
 
 
-def _ended(kind: int, origin: int, status: int) -> Outcome:
+def _ended(kind: int, origin: int, status: int) -> CpuOutcome:
     """The outcome of a trial during which the child ended or had to be killed."""
-    return Outcome(KINDS[kind], None, origin, signal=max(-status, 0), exit_status=status)
+    return CpuOutcome(KINDS[kind], None, origin, signal=max(-status, 0), exit_status=status)

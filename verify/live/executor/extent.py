@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from verify.live.executor.executor import Executor
-from verify.live.executor.layout import DATA, PAGE, READ_ONLY, Region
-from verify.live.executor.state import Kind, Outcome, State
+from verify.live.executor.layout import DATA, PAGE, READ_ONLY, ChildRegion
+from verify.live.executor.state import CpuOutcome, CpuState, Kind
 from verify.models.x86.machine import GP, PF
 
 ALIGNMENTS: Final = (1, 2, 4, 8, 16, 32, 64)
@@ -30,7 +30,11 @@ class Extent:
 
 
 def access_extent(
-    executor: Executor, code: bytes, place: Callable[[int], State], origin: int | None = None, region: Region = DATA
+    executor: Executor,
+    code: bytes,
+    place: Callable[[int], CpuState],
+    origin: int | None = None,
+    region: ChildRegion = DATA,
 ) -> Extent:
     """Extent of the access that `code` makes when its operand lies at the address given to `place`.
 
@@ -39,7 +43,7 @@ def access_extent(
     otherwise than by a page fault.
     """
 
-    def run(address: int) -> Outcome:
+    def run(address: int) -> CpuOutcome:
         return executor.run(code, place(address), origin, observe={"gprs", "flags", "memory", "vector", "x87"})
 
     middle = region.address + region.size // 2
@@ -52,7 +56,7 @@ def access_extent(
     return Extent(below, above, writes, alignment)
 
 
-def _alignment(run: Callable[[int], Outcome], middle: int) -> int:
+def _alignment(run: Callable[[int], CpuOutcome], middle: int) -> int:
     """The smallest alignment that the processor accepts: `middle` itself is aligned to a page."""
     for alignment in ALIGNMENTS:
         if run(middle + alignment % PAGE).trapno != GP:
@@ -60,7 +64,7 @@ def _alignment(run: Callable[[int], Outcome], middle: int) -> int:
     raise ValueError(f"general protection at every alignment up to {ALIGNMENTS[-1]}")
 
 
-def _inside(outcome: Outcome, region: Region) -> bool:
+def _inside(outcome: CpuOutcome, region: ChildRegion) -> bool:
     """Whether the access stayed inside; ValueError if the instruction ended in a way that does not tell."""
     if outcome.kind is Kind.FAULT and outcome.trapno == PF:
         if region.address - PAGE <= outcome.cr2 < region.end + PAGE:

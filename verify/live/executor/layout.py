@@ -24,7 +24,7 @@ TASK_END: Final = 0x7FFF_FFFF_F000
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class ChildRegion:
     """Memory that instructions under test may use: `pages` pages at `address`, with a PROT_NONE page at both sides."""
 
     name: str
@@ -47,10 +47,10 @@ class Region:
         return self.address <= address and address + size <= self.end
 
 
-DATA: Final = Region("data", 0x7B00_1000, 2)
-SECOND: Final = Region("second", 0x7B01_1000, 1)
-STACK: Final = Region("stack", 0x7B02_1000, 1)
-READ_ONLY: Final = Region("read-only", 0x7B03_1000, 1, writable=False)
+DATA: Final = ChildRegion("data", 0x7B00_1000, 2)
+SECOND: Final = ChildRegion("second", 0x7B01_1000, 1)
+STACK: Final = ChildRegion("stack", 0x7B02_1000, 1)
+READ_ONLY: Final = ChildRegion("read-only", 0x7B03_1000, 1, writable=False)
 REGIONS: Final = (DATA, SECOND, STACK, READ_ONLY)
 
 
@@ -60,14 +60,14 @@ def is_the_executors(address: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ChildLayout:
     """Addresses of the code pages and offsets of every section in the shared arena, all in bytes."""
 
     code_base: int = CODE_BASE
     code_pages: int = 4
     records_size: int = 2 << 20
     log_size: int = 2 << 20
-    regions: tuple[Region, ...] = field(default=REGIONS)
+    regions: tuple[ChildRegion, ...] = field(default=REGIONS)
 
     def __post_init__(self) -> None:
         if self.code_base % PAGE or not 1 <= self.code_pages <= 4096:
@@ -130,7 +130,7 @@ class Layout:
         """Address where the exit jump at `fall_through` arrives."""
         return fall_through + len(EXIT_JUMP) + EXIT_DISPLACEMENT
 
-    def region_of(self, address: int, size: int) -> Region:
+    def region_of(self, address: int, size: int) -> ChildRegion:
         """The region that holds these bytes; ValueError where none does."""
         for region in self.regions:
             if region.holds(address, size):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.capabilities import LOADED, Capabilities
-from verify.live.executor.layout import CHUNK, MAX_LENGTH, PAGE, STUB_BASE, Layout
+from verify.live.executor.layout import CHUNK, MAX_LENGTH, PAGE, STUB_BASE, ChildLayout
 from verify.live.executor.records import IN_XSAVE, OUT_OFFSETS, OUT_XSAVE
-from verify.live.executor.state import RF, X87, Kind, Outcome, State
+from verify.live.executor.state import RF, X87, CpuOutcome, CpuState, Kind
 from verify.models.x86.machine import BP, DB, PF
 
 KINDS: Final = (Kind.COMPLETED, Kind.TRAPPED, Kind.FAULT, Kind.CRASHED, Kind.HUNG)
@@ -28,7 +28,7 @@ _M128: Final = (1 << 128) - 1
 _M256: Final = (1 << 256) - 1
 
 
-def pack_state(state: State, code: bytes, caps: Capabilities, size: int) -> bytes:
+def pack_state(state: CpuState, code: bytes, caps: Capabilities, size: int) -> bytes:
     """The input record of `state` in `size` bytes, its XSAVE area included if there is room.
 
     Raises ValueError for what the machine cannot load.
@@ -43,7 +43,7 @@ def pack_state(state: State, code: bytes, caps: Capabilities, size: int) -> byte
     return bytes(record)
 
 
-def pack_xsave(state: State, caps: Capabilities) -> bytes:
+def pack_xsave(state: CpuState, caps: Capabilities) -> bytes:
     """The standard-format XSAVE area of the state's vector and x87 part; ValueError for what XRSTOR would refuse."""
     return _packed(state.vector, state.masks, state.mxcsr, state.x87, caps)
 
@@ -110,7 +110,7 @@ def _pieces(area: bytes, offset: int, size: int, count: int, present: int | bool
     return tuple(int.from_bytes(area[offset + size * i : offset + size * (i + 1)], "little") for i in range(count))
 
 
-def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout: Layout) -> None:
+def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout: ChildLayout) -> None:
     """Sets `kind`, and where the instruction completed `ip`, `cr2` and RF, in records that the stub wrote."""
     number, ip, trapno = out["signal"], out["ip"], out["trapno"]
     behind = np.asarray(origin + lengths, dtype=np.uint64)
@@ -142,8 +142,8 @@ def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout
 
 
 def outcome(
-    record: bytes, kind: int, initial: State, changed: tuple[tuple[int, bytes], ...], caps: Capabilities
-) -> Outcome:
+    record: bytes, kind: int, initial: CpuState, changed: tuple[tuple[int, bytes], ...], caps: Capabilities
+) -> CpuOutcome:
     """The outcome in a classified output record; without an XSAVE area the vector state is the initial one."""
     words = struct.unpack_from("<20Q", record, 0)
     number, _, si_code, trapno, si_addr, error_code, cr2 = struct.unpack_from("<IIiIQQQ", record, 160)
@@ -154,9 +154,11 @@ def outcome(
     else:
         rest = {"vector": initial.vector, "masks": initial.masks, "mxcsr": initial.mxcsr, "x87": initial.x87}
     bases = (words[17], words[18]) if caps.fsgsbase else (None, None)
-    state = State(words[:16], words[16], fs_base=bases[0], gs_base=bases[1], memory=updated(initial, changed), **rest)
+    state = CpuState(
+        words[:16], words[16], fs_base=bases[0], gs_base=bases[1], memory=updated(initial, changed), **rest
+    )
     selectors = struct.unpack_from("<4H", record, OUT_OFFSETS["selectors"])
-    return Outcome(
+    return CpuOutcome(
         KINDS[kind], state, words[19], number, si_code, si_addr, trapno, error_code, cr2, changed, selectors
     )
 
@@ -173,7 +175,7 @@ def with_pointers(x87: X87, environment: bytes) -> X87:
     return replace(x87, fip=fip, fop=code >> 16 & 0x7FF, fdp=fdp)
 
 
-def updated(initial: State, changed: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:
+def updated(initial: CpuState, changed: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:
     """The initial state's memory list with the changes applied, and the changes outside it appended."""
     pieces = [(address, bytearray(data)) for address, data in initial.memory]
     extra = []

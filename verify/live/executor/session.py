@@ -17,7 +17,7 @@ from verify.live.capabilities import LOADED, Capabilities, ExecutorUnavailable
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.executor import records
 from verify.live.executor.child import READY, CodeFile, Plan, spawn
-from verify.live.executor.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, Layout, slot
+from verify.live.executor.layout import CHUNK, CONTROL_BASE, EXIT_JUMP, MAX_LENGTH, SLOT, STUB_BASE, ChildLayout, slot
 from verify.live.executor.stub import assemble
 from verify.live.executor.stub_rows import CONSTANTS, table
 from verify.workers.patience import Patience
@@ -46,7 +46,12 @@ class Session:
     """One arena and its current child; `background` maps the address of each writable chunk to its 64 bytes."""
 
     def __init__(
-        self, layout: Layout, caps: Capabilities, code_file: CodeFile | None, background: bytes | None, patience: float
+        self,
+        layout: ChildLayout,
+        caps: Capabilities,
+        code_file: CodeFile | None,
+        background: bytes | None,
+        patience: float,
     ) -> None:
         self.layout, self.caps, self.code_file, self.patience = layout, caps, code_file, patience
         self.pid = 0

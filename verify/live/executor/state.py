@@ -34,7 +34,7 @@ class X87:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CpuState:
     """Registers and memory: 16 × BV64 in the order rax rcx rdx rbx rsp rbp rsi rdi r8..r15, 32 × BV512, 8 × BV64 masks.
 
     `fs_base` and `gs_base`: None leaves the base alone.  `memory`: (address, bytes) inside the executor's regions; what
@@ -71,7 +71,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CpuOutcome:
     """The complete outcome of one instruction.
 
     `ip` is where control arrived, or the address reported with a fault or trap.  `signal` and the fields behind it are
@@ -86,7 +86,7 @@ class Outcome:
     """
 
     kind: Kind
-    state: State | None
+    state: CpuState | None
     ip: int
     signal: int = 0
     si_code: int = 0

@@ -14,7 +14,7 @@ _TOKEN: Final = re.compile(r"\{(?P<relative>\w+)\}|<(?P<constant>\w+)>|(?P<byte>
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StubRow:
     """One instruction of the stub: its tokens, its offset and its size in bytes."""
 
     tokens: tuple[re.Match[str], ...]
@@ -31,8 +31,8 @@ def assemble(
     return b"".join(_bytes(row, base, names, constants) for row in rows), labels
 
 
-def _rows(table: str, base: int) -> tuple[list[Row], dict[str, int]]:
-    rows: list[Row] = []
+def _rows(table: str, base: int) -> tuple[list[StubRow], dict[str, int]]:
+    rows: list[StubRow] = []
     labels: dict[str, int] = {}
     offset = 0
     for line in table.splitlines():
@@ -46,15 +46,15 @@ def _rows(table: str, base: int) -> tuple[list[Row], dict[str, int]]:
     return rows, labels
 
 
-def _row(text: str, offset: int) -> Row:
+def _row(text: str, offset: int) -> StubRow:
     tokens = [_TOKEN.fullmatch(token) for token in text.split()]
     matches = tuple(token for token in tokens if token)
     if len(matches) != len(tokens):
         raise ValueError(f"stub row is not bytes, {{name}} or <name>: {text!r}")
-    return Row(matches, offset, sum(1 if token["byte"] else 4 for token in matches))
+    return StubRow(matches, offset, sum(1 if token["byte"] else 4 for token in matches))
 
 
-def _bytes(row: Row, base: int, names: Mapping[str, int], constants: Mapping[str, int]) -> bytes:
+def _bytes(row: StubRow, base: int, names: Mapping[str, int], constants: Mapping[str, int]) -> bytes:
     out = bytearray()
     for token in row.tokens:
         if token["byte"]:

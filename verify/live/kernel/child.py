@@ -1,10 +1,10 @@
 """A child process with an empty address space in which single instructions run under ptrace.
 
-Decides nothing: `Tracee.run` says where and how the child stopped. The child has the mappings of a `Space`: code (a
-file, private), data pages (shared with this process), landing (hlt everywhere), a signal stack, and nothing else; every
-hlt that control arrives at stops it. A child that does not stop is stopped by a watchdog; one that dies raises
-`ChildLost`. Its handler for faults and traps is one ud2 in the landing region: a run that lets signals be delivered
-ends there, with the signal frame that the kernel built for the program on the signal stack.
+Decides nothing: `Tracee.run` says where and how the child stopped. The child has the mappings of a `AddressSpace`:
+code (a file, private), data pages (shared with this process), landing (hlt everywhere), a signal stack, and nothing
+else; every hlt that control arrives at stops it. A child that does not stop is stopped by a watchdog; one that dies
+raises `ChildLost`. Its handler for faults and traps is one ud2 in the landing region: a run that lets signals be
+delivered ends there, with the signal frame that the kernel built for the program on the signal stack.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from verify.live.ptrace import (
     SETREGS,
     SETREGSET,
     TRACEME,
-    die_with_parent,
     map_at,
     trace_request,
 )
+from verify.workers.parent import die_with_parent
 
 CODE: Final = 0x2000_0000
 DATA: Final = 0x2800_0000
@@ -97,7 +97,7 @@ class _Vector(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class AddressSpace:
     """Where the child's regions lie, page-aligned addresses; `pages` are the data pages in the order of `data`."""
 
     code: int = CODE
@@ -112,7 +112,7 @@ class Space:
             raise ValueError(f"regions must be distinct pages below {END_OF_USER_SPACE:#x}, got {[*map(hex, regions)]}")
 
 
-STANDARD: Final = Space()
+STANDARD: Final = AddressSpace()
 
 
 def _enter_child(landing_at: int, landing: int) -> None:
@@ -129,7 +129,7 @@ def _enter_child(landing_at: int, landing: int) -> None:
 class Tracee:
     """One traced child; a context manager that ends it. `data` is its data region, shared, to be read and written."""
 
-    def __init__(self, code: int, code_size: int, space: Space = STANDARD) -> None:
+    def __init__(self, code: int, code_size: int, space: AddressSpace = STANDARD) -> None:
         self._code, self._code_size, self.space = code, code_size, space
         self._registers = ctypes.create_string_buffer(8 * len(REGISTERS))
         self._information = ctypes.create_string_buffer(128)

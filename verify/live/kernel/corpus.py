@@ -35,7 +35,7 @@ PREFIX_BYTES: Final = bytes((*range(0x40, 0x50), *range(0x64, 0x68), 0x26, 0x2E,
 
 
 @dataclass(frozen=True, slots=True)
-class Addressing:
+class CorpusAddressing:
     """One ModRM addressing class: `mod`, `rm`, the SIB byte, the displacement (None: 4 bytes, to the target)."""
 
     name: str
@@ -45,15 +45,15 @@ class Addressing:
     displacement: bytes | None = b""
 
 
-REGISTER: Final = tuple(Addressing(f"r{rm}", 3, rm) for rm in range(8))
-RIP: Final = Addressing("rip", 0, 5, b"", None)
+REGISTER: Final = tuple(CorpusAddressing(f"r{rm}", 3, rm) for rm in range(8))
+RIP: Final = CorpusAddressing("rip", 0, 5, b"", None)
 MEMORY: Final = (
-    Addressing("[rdi]", 0, 7),
-    Addressing("[rsp-8]", 1, 4, b"\x24", b"\xf8"),
-    Addressing("[rbx+d32]", 2, 3, b"", b"\x40\0\0\0"),
-    Addressing("[abs]", 0, 4, b"\x25", None),
-    Addressing("[rsi+rcx]", 0, 4, b"\x0e"),
-    Addressing("[rax]", 0, 0),
+    CorpusAddressing("[rdi]", 0, 7),
+    CorpusAddressing("[rsp-8]", 1, 4, b"\x24", b"\xf8"),
+    CorpusAddressing("[rbx+d32]", 2, 3, b"", b"\x40\0\0\0"),
+    CorpusAddressing("[abs]", 0, 4, b"\x25", None),
+    CorpusAddressing("[rsi+rcx]", 0, 4, b"\x0e"),
+    CorpusAddressing("[rax]", 0, 0),
 )
 
 
@@ -89,7 +89,7 @@ def _one_byte_immediate(opcode: int, reg: int, word: int, prefixes: bytes) -> in
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CorpusLayout:
     """Where the encodings run and what rip-relative and absolute operands are to meet: 64-bit addresses.
 
     Absolute operands meet `absolute`, which lies below 2 GiB; None: the same as rip-relative ones.
@@ -110,13 +110,13 @@ TO_TARGET: Final = b"\xaa\x55\x5a\x25"
 IMMEDIATE: Final = bytes((0x11, 0, 0, 0, 0, 0, 0, 0))
 
 
-def operand(addressing: Addressing, reg: int) -> bytes:
+def operand(addressing: CorpusAddressing, reg: int) -> bytes:
     """ModRM, SIB and displacement of an operand of the class with the given /reg (0..7)."""
     modrm = bytes((addressing.mod << 6 | reg << 3 | addressing.rm,))
     return modrm + addressing.sib + (TO_TARGET if addressing.displacement is None else addressing.displacement)
 
 
-def legacy(prefixes: bytes, opcode_map: int, opcode: int, addressing: Addressing | None, reg: int = 0) -> bytes:
+def legacy(prefixes: bytes, opcode_map: int, opcode: int, addressing: CorpusAddressing | None, reg: int = 0) -> bytes:
     """One legacy encoding: prefixes, escape bytes of the map, opcode, operand if there is one, immediate."""
     escape = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")[opcode_map]
     behind = b"" if addressing is None else operand(addressing, reg)
@@ -145,7 +145,7 @@ def prefix_sequences() -> tuple[bytes, ...]:
     return (*regular, *map(bytes.fromhex, ODD_PREFIXES))
 
 
-def _operands(opcode_map: int, opcode: int, wide: bool) -> Iterator[tuple[Addressing | None, int]]:
+def _operands(opcode_map: int, opcode: int, wide: bool) -> Iterator[tuple[CorpusAddressing | None, int]]:
     if not has_modrm(opcode_map, opcode):
         yield None, 0
         return
@@ -213,7 +213,7 @@ class Evex:
         return bytes((0x62, p0, p1, p2, opcode)) + behind
 
 
-def _vector_behind(addressing: Addressing, reg: int, immediate: bool) -> bytes:
+def _vector_behind(addressing: CorpusAddressing, reg: int, immediate: bool) -> bytes:
     return operand(addressing, reg) + (b"\x11" if immediate else b"")
 
 
@@ -280,7 +280,7 @@ def unique(encodings: Iterable[bytes]) -> Iterator[bytes]:
             yield encoding
 
 
-def place(encoding: bytes, layout: Layout, index: int) -> bytes:
+def place(encoding: bytes, layout: CorpusLayout, index: int) -> bytes:
     """The encoding for slot `index`: a displacement `TO_TARGET` leads to the target or, absolute, names it."""
     at = encoding.find(TO_TARGET)
     if at < 0:

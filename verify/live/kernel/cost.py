@@ -21,18 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from verify.live.kernel.registration import image
-from verify.live.ptrace import (
-    SINGLESTEP,
-    TRACEME,
-    Debuggee,
-    die_with_parent,
-    map_at,
-    set_handler,
-    trace_request,
-    untraceable,
-)
+from verify.live.ptrace import SINGLESTEP, TRACEME, Debuggee, map_at, set_handler, trace_request, untraceable
 from verify.live.results import keep, processor
 from verify.live.uprobe import Probes, missing
+from verify.workers.parent import die_with_parent
 
 SCHEMA: Final = "ubp-verify/live-cost"
 BASE: Final = 0x2000_0000                           # where the loop is mapped; the low 2 GiB keep addresses 32 bits

@@ -3,7 +3,7 @@
 Decides sameness only. The frame is compared whole, byte by byte, and so are the registers at the handler's first
 instruction. What a frame repeats of the machine state at the stop (general registers, fpstate) is left out where that
 state is known to differ already. Two words are the kernel's memory of earlier faults: cr2 of a signal that no page
-fault caused, which `Tracked` takes out, and trapno.
+fault caused, which `LastPageFault` takes out, and trapno.
 
 Layout: struct rt_sigframe, arch/x86/include/asm/sigframe.h; struct ucontext and sigcontext_64, asm/uapi (Linux 6.18).
 """
@@ -44,7 +44,7 @@ class FrameDifference:
 
 
 @dataclass(slots=True)
-class Tracked:
+class LastPageFault:
     """cr2 of the last page fault that a child had: what the kernel shows in the frame of any later signal."""
 
     cr2: int = 0

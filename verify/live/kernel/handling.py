@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from verify.live.kernel.child import CODE, HLT, ChildLost, Stop, Tracee
-from verify.live.kernel.corpus import Layout, place
+from verify.live.kernel.corpus import CorpusLayout, place
 from verify.live.kernel.registration import COPIED, Mapped, image, map_executable, refusals
-from verify.live.kernel.state import TARGET, State, standard_states
+from verify.live.kernel.state import TARGET, KernelState, standard_states
 from verify.live.ptrace import REGISTERS
 from verify.live.uprobe import Probes
 
 T = TypeVar("T")
-LAYOUT: Final = Layout(CODE, TARGET)
+LAYOUT: Final = CorpusLayout(CODE, TARGET)
 MARKER: Final = bytes.fromhex("b8b0f0a0e0f4")       # mov eax, e0a0f0b0; hlt: stepped by every kernel
 READER: Final = bytes.fromhex("488b06488b5608f4")   # mov rax, [rsi]; mov rdx, [rsi+8]; hlt
 MARKER_AT, READER_AT, FIRST = 0, 1, 4               # places in the layout
@@ -85,7 +85,7 @@ class _Watched:
 
     def left(self) -> bytes:
         """The 16 bytes that the slot has now."""
-        state: State = self._state.with_registers("reading", rsi=self._slot)
+        state: KernelState = self._state.with_registers("reading", rsi=self._slot)
         stop = self._child.run(state.at(CODE + LAYOUT.stride * READER_AT), state.xstate)
         values = dict(zip(REGISTERS, stop.registers, strict=True))
         return struct.pack("<QQ", values["rax"], values["rdx"])

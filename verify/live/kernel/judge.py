@@ -20,22 +20,22 @@ from typing import Final, Self
 
 from verify.live.kernel.child import HLT, Stop, Tracee
 from verify.live.kernel.kinds import Family, kinds
-from verify.live.kernel.outcome import Setting, kind
+from verify.live.kernel.outcome import RunSetting, kind
 from verify.live.kernel.placement import HERE, available, is_x87
 from verify.live.kernel.registration import COPIED, image, refusals
-from verify.live.kernel.runner import Deviation, Runner, Seen, Shown
-from verify.live.kernel.state import State, standard_states
+from verify.live.kernel.runner import ObservedDeviation, ObservedRuns, Runner, Shown
+from verify.live.kernel.state import KernelState, standard_states
 from verify.live.ptrace import RIP, untraceable
 from verify.live.uprobe import UprobesUnavailable, missing
 
-__all__ = ["LAYOUT", "Comparison", "Deviation", "KernelJudge", "end", "idle_child", "is_x87"]
+__all__ = ["LAYOUT", "KernelComparison", "KernelJudge", "ObservedDeviation", "end", "idle_child", "is_x87"]
 LAYOUT: Final = HERE.layout
 BATCH: Final = 2000
 UNDEFINED: Final = "undefined"
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class KernelComparison:
     """The kernel's verdict on one encoding as it stood at `origin`.
 
     `errno` is that of the refusal (0: accepted); `ends` names how the run without a probe ended in each standard state
@@ -47,9 +47,9 @@ class Comparison:
     encoding: bytes
     origin: int
     errno: int
-    deviations: tuple[Deviation, ...]
+    deviations: tuple[ObservedDeviation, ...]
     ends: tuple[str, ...]
-    assumed: tuple[Deviation, ...] = ()
+    assumed: tuple[ObservedDeviation, ...] = ()
     runs: tuple[tuple[str, int], ...] = ()
     frames: tuple[tuple[int, int], ...] = ()
     shown: tuple[Shown, ...] = ()
@@ -105,7 +105,7 @@ class KernelJudge:
 
     def compare(
         self, encodings: Iterator[bytes], hits: int = 3, wanted: frozenset[str] | None = None, each: bool = False
-    ) -> Iterator[Comparison]:
+    ) -> Iterator[KernelComparison]:
         """The verdict on each encoding, in order; `hits` runs with the probe in the first state and in some others.
 
         `wanted`: the kinds of state, placements included, that are run (None: all). An encoding is run in every
@@ -119,7 +119,7 @@ class KernelJudge:
 
 def _compared(
     encodings: Sequence[bytes], hits: int, wanted: frozenset[str] | None, number: int, each: bool
-) -> list[Comparison]:
+) -> list[KernelComparison]:
     with Runner(HERE, encodings) as runner:
         offsets = [HERE.offset(i) for i in range(len(encodings))]
         errnos = refusals([runner.text[o : o + COPIED] for o in offsets])
@@ -142,7 +142,7 @@ def _wanted(families: Sequence[Family], wanted: frozenset[str] | None) -> tuple[
 
 def _seen(
     runner: Runner, accepted: Sequence[int], families: Sequence[Family], hits: int, number: int
-) -> dict[int, Seen]:
+) -> dict[int, ObservedRuns]:
     """Every run of a placement; batch by batch another family comes first, so that each state has the first hit."""
     if not families:
         return {}
@@ -151,14 +151,14 @@ def _seen(
     return runner.probed(accepted, turned, hits, families[0][0]) if accepted else {}
 
 
-def _end(runner: Runner, state: State, index: int) -> str:
+def _end(runner: Runner, state: KernelState, index: int) -> str:
     if index in runner.endless:
         return "runaway"
     outcome = runner.plain.get(index, {}).get(state) or runner.run(state, index)
     return end(outcome.stop, runner.setting(index))
 
 
-def end(stop: Stop, at: Setting) -> str:
+def end(stop: Stop, at: RunSetting) -> str:
     """How a run without a probe ended: the kind of its stop, UNDEFINED for #UD."""
     undefined = stop.signal == signal.SIGILL and stop.registers[RIP] == at.origin
     return UNDEFINED if undefined else kind(stop, at)
@@ -167,10 +167,10 @@ def end(stop: Stop, at: Setting) -> str:
 def _elsewhere(
     encodings: Sequence[bytes], accepted: Sequence[int], wanted: frozenset[str] | None, hits: int, number: int,
     each: bool,
-) -> dict[int, list[Seen]]:  # fmt: skip
+) -> dict[int, list[ObservedRuns]]:  # fmt: skip
     """What the accepted encodings show in another place each, or in each other place."""
     places = [p for p in available() if wanted is None or p.name in wanted]
-    found: dict[int, list[Seen]] = {}
+    found: dict[int, list[ObservedRuns]] = {}
     for turn, placement in enumerate(places):
         chosen = [i for i in accepted if each or zlib.crc32(encodings[i]) // 7 % len(places) == turn]
         if not chosen:
@@ -194,13 +194,13 @@ def _states_there(runner: Runner) -> Family:
 
 
 def _comparison(
-    encoding: bytes, origin: int, errno: int, ends: tuple[str, ...], seen: Sequence[Seen]
-) -> Comparison:
+    encoding: bytes, origin: int, errno: int, ends: tuple[str, ...], seen: Sequence[ObservedRuns]
+) -> KernelComparison:
     rows = [d for s in seen for d in s.deviations]
     runs: Counter[str] = Counter()
     for s in seen:
         runs.update(s.runs)
-    return Comparison(
+    return KernelComparison(
         encoding, origin, errno, tuple(d for d in rows if not d.difference.assumption), ends,
         tuple(d for d in rows if d.difference.assumption), tuple(sorted(runs.items())),
         tuple(f for s in seen for f in s.frames), tuple(w for s in seen for w in s.shown),

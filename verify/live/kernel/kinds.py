@@ -13,19 +13,19 @@ from dataclasses import replace
 from typing import Final
 
 from verify.live.descriptors import CODE_32
-from verify.live.kernel.child import DATA, DATA_SIZE, LANDING, Space, Tracee
+from verify.live.kernel.child import DATA, DATA_SIZE, LANDING, AddressSpace, Tracee
 from verify.live.kernel.state import (
     ALIGNMENT_CHECK,
     ID_FLAG,
     NESTED_TASK,
     STACK,
-    State,
+    KernelState,
     interrupt_frame,
     standard_states,
 )
 from verify.live.ptrace import REGISTERS, RIP
 
-Family = tuple[State, ...]
+Family = tuple[KernelState, ...]
 GENERAL: Final = tuple(n for n in REGISTERS[:RIP] if n not in ("orig_rax", "rcx"))     # rcx is index and count
 END: Final = DATA + DATA_SIZE
 STACK_EDGE, OPERAND_EDGE, READ_ONLY, NON_CANONICAL = "stack-edge", "operand-edge", "read-only", "non-canonical"
@@ -62,7 +62,7 @@ def kinds(child: Tracee) -> tuple[Family, ...]:
     )
 
 
-def chosen(encoding: bytes, family: Family) -> State | None:
+def chosen(encoding: bytes, family: Family) -> KernelState | None:
     """The state of the family in which the encoding is run; None where it is left to other encodings.
 
     A family of one state is for every encoding, others of this module for every SHARE-th.
@@ -73,7 +73,7 @@ def chosen(encoding: bytes, family: Family) -> State | None:
     return family[number // SHARE % len(family)]
 
 
-def _stack_edges(plain: State) -> Iterator[State]:
+def _stack_edges(plain: KernelState) -> Iterator[KernelState]:
     """rsp at 0 to 8 bytes from either end of the mapping, and misaligned within it."""
     rows = {f"end-{k}": END - k for k in range(9)} | {f"start+{k}": DATA + k for k in range(9)}
     rows |= {f"misaligned+{k}": STACK + 0x100 + k for k in range(1, 8)}
@@ -81,12 +81,12 @@ def _stack_edges(plain: State) -> Iterator[State]:
         yield replace(plain.with_registers(f"{STACK_EDGE} {name}", rsp=rsp), kind=STACK_EDGE)
 
 
-def pointing(state: State, name: str, address: int, but: Sequence[str] = ("rsp",)) -> State:
+def pointing(state: KernelState, name: str, address: int, but: Sequence[str] = ("rsp",)) -> KernelState:
     """The state with every general register but rcx and `but` at the address."""
     return state.with_registers(name, **{r: address for r in GENERAL if r not in but})
 
 
-def _operand_edges(plain: State) -> Iterator[State]:
+def _operand_edges(plain: KernelState) -> Iterator[KernelState]:
     rows = {f"end-{k}": END - k for k in BELOW_END} | {f"start-{k}": DATA - k for k in BELOW_START}
     for name, address in rows.items():
         state = pointing(plain, f"{OPERAND_EDGE} {name}", address)
@@ -94,19 +94,19 @@ def _operand_edges(plain: State) -> Iterator[State]:
         yield replace(displaced, kind=OPERAND_EDGE)
 
 
-def _read_only(plain: State) -> Iterator[State]:
+def _read_only(plain: KernelState) -> Iterator[KernelState]:
     for name, rsp in {"stack too": STACK, "operands": STACK + 0x800}.items():
         yield replace(plain.with_registers(f"{READ_ONLY} {name}", rsp=rsp), kind=READ_ONLY, read_only=True)
 
 
-def _beyond(plain: State) -> Iterator[State]:
+def _beyond(plain: KernelState) -> Iterator[KernelState]:
     for name, address in BEYOND.items():
         operands = pointing(plain, f"{NON_CANONICAL} operands {name}", address)
         yield replace(operands, kind=NON_CANONICAL)
         yield replace(plain.with_registers(f"{NON_CANONICAL} stack {name}", rsp=address), kind=NON_CANONICAL)
 
 
-def _null_selectors(plain: State) -> Iterator[State]:
+def _null_selectors(plain: KernelState) -> Iterator[KernelState]:
     """The null selectors 1 to 3, in memory, and in registers, which point into the data region all the same."""
     for k in (1, 2, 3):
         words = struct.pack("<H", k) * (DATA_SIZE // 2)
@@ -115,7 +115,7 @@ def _null_selectors(plain: State) -> Iterator[State]:
         yield replace(registers, kind=NULL_SELECTORS)
 
 
-def _far_32(plain: State, space: Space) -> Iterator[State]:
+def _far_32(plain: KernelState, space: AddressSpace) -> Iterator[KernelState]:
     """Far pointers, return addresses and interrupt frames that lead to the 32-bit code segment."""
     for name, word, wide in (("narrow", "<I", False), ("wide", "<Q", True)):
         places = (LANDING + 0x120 + 8 * (i % 64) for i in range(DATA_SIZE // (2 * struct.calcsize(word))))
@@ -125,7 +125,7 @@ def _far_32(plain: State, space: Space) -> Iterator[State]:
         yield replace(plain, name=f"{FAR_32} {name}", data=bytes(data), kind=FAR_32)
 
 
-def _flags(plain: State) -> Iterator[State]:
+def _flags(plain: KernelState) -> Iterator[KernelState]:
     rows = {"nt": NESTED_TASK, "id": ID_FLAG, "nt id": NESTED_TASK | ID_FLAG}
     for name, bits in rows.items():
         yield replace(plain.with_registers(f"flags {name}", eflags=0x203 | bits), kind=FLAG_BITS_SET)
@@ -135,7 +135,7 @@ def _flags(plain: State) -> Iterator[State]:
     yield off.with_registers("flags ac misaligned", eflags=0x203 | ALIGNMENT_CHECK, rsp=STACK + 4)
 
 
-def _exceptions(plain: State) -> Iterator[State]:
+def _exceptions(plain: KernelState) -> Iterator[KernelState]:
     lanes = (RAISING * 8)[:256]
     image = plain.xstate
     rows = {
@@ -152,7 +152,7 @@ def _exceptions(plain: State) -> Iterator[State]:
         yield replace(plain, name=f"{EXCEPTIONS} {name}", xstate=xstate, data=filled, kind=EXCEPTIONS)
 
 
-def _handlers(plain: State, fault: State, raising: Sequence[State]) -> Iterator[State]:
+def _handlers(plain: KernelState, fault: KernelState, raising: Sequence[KernelState]) -> Iterator[KernelState]:
     """States in which the program's own handler is run, and sees a frame."""
     edge = pointing(plain, "operands at the end", END - 1)
     beyond = pointing(plain, "operands not canonical", BEYOND["low"])

@@ -18,13 +18,13 @@ from verify.live.kernel.child import (
     READ_WRITE,
     SIGNAL_STACK_SIZE,
     SYS_MPROTECT,
-    Space,
+    AddressSpace,
     Tracee,
 )
-from verify.live.kernel.judge import Comparison, Deviation, end, is_x87
-from verify.live.kernel.outcome import Outcome, Setting, differences
+from verify.live.kernel.judge import KernelComparison, ObservedDeviation, end, is_x87
+from verify.live.kernel.outcome import KernelOutcome, RunSetting, differences
 from verify.live.kernel.registration import COPIED, image, refusals
-from verify.live.kernel.state import State, standard_states
+from verify.live.kernel.state import KernelState, standard_states
 from verify.live.needs import refuse_hidden
 from verify.live.ptrace import REGISTERS
 from verify.live.uprobe import Probes
@@ -67,7 +67,7 @@ def _pages(start: int, size: int) -> Iterator[int]:
     yield from range(start - start % PAGE, start + max(size, 1), PAGE)
 
 
-def space(situation: Situation) -> Space:
+def space(situation: Situation) -> AddressSpace:
     """The regions of a child for the situation; the last data page is the x87 area. Raises NotReproducible."""
     code = situation.origin - situation.origin % PAGE
     pages = sorted({p for at, data in situation.memory.items() for p in _pages(at, len(data))})
@@ -79,7 +79,7 @@ def space(situation: Situation) -> Space:
         raise NotReproducible(f"the state has data in the code page {min(overlap):#x}")
     taken = code_pages | set(pages)
     landing, area, stack = [s for s in SPARE if not taken & set(_pages(s, SIGNAL_STACK_SIZE))][:3]
-    return Space(code, (*pages, area), landing, stack)
+    return AddressSpace(code, (*pages, area), landing, stack)
 
 
 def instruction_text(encoding: bytes, area: int) -> bytes:
@@ -87,7 +87,7 @@ def instruction_text(encoding: bytes, area: int) -> bytes:
     return encoding + (b"\xd9\x34\x25" + area.to_bytes(4, "little") if is_x87(encoding) else b"")
 
 
-def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = frozenset()) -> Comparison:
+def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = frozenset()) -> KernelComparison:
     """The kernel's verdict on the encoding in this situation; raises NotReproducible.
 
     A difference that a named assumption leaves out counts where the assumption is among the `dropped` ones; what a
@@ -106,26 +106,26 @@ def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = f
         state = replace(state_of(child, situation, setting.space), delivered=FRAME in dropped)
         _, plain, again = (_run(child, state, situation.origin) for _ in range(3))     # the first has the page faults
         varying = {d.observable for d in differences(plain, again, setting)}
-        deviations: tuple[Deviation, ...] = ()
+        deviations: tuple[ObservedDeviation, ...] = ()
         if not errno:
             with Probes(1) as probes, probes.attached(path, (offset,)):
                 seen = (d for number in range(1, hits + 1) for d in _seen(child, state, probes, plain, setting, number))
                 deviations = tuple(d for d in seen if d.difference.observable not in varying
                                    and d.difference.assumption in {"", *dropped})
-    return Comparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
+    return KernelComparison(situation.encoding, situation.origin, errno, deviations, (end(plain.stop, setting),))
 
 
-def setting_of(situation: Situation) -> Setting:
+def setting_of(situation: Situation) -> RunSetting:
     """Where the situation's instruction runs: its regions, and hlt behind it and everywhere else in its code pages."""
     where = space(situation)
     text = bytearray([HLT]) * (CODE_PAGES * PAGE)
     offset = situation.origin - where.code
     written = instruction_text(situation.encoding, where.pages[-1])
     text[offset : offset + len(written)] = written
-    return Setting(situation.origin, bytes(text), where, where.pages[-1])
+    return RunSetting(situation.origin, bytes(text), where, where.pages[-1])
 
 
-def protected_pages(situation: Situation, where: Space) -> Iterator[tuple[int, int]]:
+def protected_pages(situation: Situation, where: AddressSpace) -> Iterator[tuple[int, int]]:
     """Address and protection of the data pages that are not to be read and written."""
     for page in where.pages:
         protection = situation.protections.get(page, READ_WRITE)
@@ -133,7 +133,7 @@ def protected_pages(situation: Situation, where: Space) -> Iterator[tuple[int, i
             yield page, protection
 
 
-def state_of(child: Tracee, situation: Situation, where: Space) -> State:
+def state_of(child: Tracee, situation: Situation, where: AddressSpace) -> KernelState:
     """The judge's full state for the situation: its plain one with what the situation names; memory else 0."""
     plain = standard_states(child)[0].with_registers("given", **situation.registers)
     data = bytearray(len(where.pages) * PAGE)
@@ -147,15 +147,17 @@ def state_of(child: Tracee, situation: Situation, where: Space) -> State:
     return replace(plain, data=bytes(data), xstate=bytes(xstate))
 
 
-def _run(child: Tracee, state: State, origin: int) -> Outcome:
+def _run(child: Tracee, state: KernelState, origin: int) -> KernelOutcome:
     child.data[:] = state.data
     stop = child.run(state.at(origin), state.xstate, state.delivered)
-    return Outcome(stop, child.data[:])
+    return KernelOutcome(stop, child.data[:])
 
 
-def _seen(child: Tracee, state: State, probes: Probes, plain: Outcome, at: Setting, number: int) -> list[Deviation]:
+def _seen(
+    child: Tracee, state: KernelState, probes: Probes, plain: KernelOutcome, at: RunSetting, number: int
+) -> list[ObservedDeviation]:
     """What the program sees of the n-th run with the probe."""
     before = probes.hits(0)
     outcome = _run(child, state, at.origin)
     counted = replace(outcome, hits=probes.hits(0) - before)
-    return [Deviation(state.name, number, d) for d in differences(plain, counted, at)]
+    return [ObservedDeviation(state.name, number, d) for d in differences(plain, counted, at)]

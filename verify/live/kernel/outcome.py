@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from verify.live.kernel.child import HLT, LANDING_SIZE, STANDARD, Space, Stop
+from verify.live.kernel.child import HLT, LANDING_SIZE, STANDARD, AddressSpace, Stop
 from verify.live.kernel.corpus import PREFIX_BYTES
 from verify.live.kernel.frame import SI_KERNEL, frame_differences
 from verify.live.kernel.state import TRAP_FLAG, X87_AREA
@@ -40,12 +40,12 @@ BRANCHES: Final = (  # first and last opcode byte, what is before it, bytes of d
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class RunSetting:
     """Where an instruction ran: its address, the bytes of the code region, the child's regions, the x87 area."""
 
     origin: int
     code: bytes
-    space: Space = STANDARD
+    space: AddressSpace = STANDARD
     x87_area: int = X87_AREA                                # 64-bit address of a 28-byte environment
 
     def address(self, offset: int) -> int:
@@ -54,7 +54,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class KernelOutcome:
     """One run: how it stopped, the data region afterwards, the hits that the probe counted (None: no probe)."""
 
     stop: Stop
@@ -74,7 +74,7 @@ class Difference:
     assumption: str = ""
 
 
-def kind(stop: Stop, at: Setting) -> str:
+def kind(stop: Stop, at: RunSetting) -> str:
     """arrived (at a hlt behind the instruction or in the landing region), trap, runaway or fault."""
     ip = stop.registers[RIP]
     if stop.signal == signal.SIGSTOP:
@@ -86,13 +86,13 @@ def kind(stop: Stop, at: Setting) -> str:
     return "fault"
 
 
-def _is_hlt(ip: int, at: Setting) -> bool:
+def _is_hlt(ip: int, at: RunSetting) -> bool:
     offset = ip - at.space.code
     in_code = 0 <= offset < len(at.code) and at.code[offset] == HLT
     return in_code or at.space.landing <= ip < at.space.landing + LANDING_SIZE
 
 
-def differences(plain: Outcome, probed: Outcome, at: Setting) -> tuple[Difference, ...]:
+def differences(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> tuple[Difference, ...]:
     """Every observable on which the probed run differs from the plain one, in the theorem's order."""
     if probed.hits in (None, 1) and plain.stop == probed.stop and plain.data == probed.data:
         return ()
@@ -107,7 +107,7 @@ def _words(a: int, b: int) -> str:
     return f"{a:#x} without, {b:#x} with the probe"
 
 
-def _control(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _control(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     kinds = kind(plain.stop, at), kind(probed.stop, at)
     ips = plain.stop.registers[RIP], probed.stop.registers[RIP]
     if kinds[0] != kinds[1]:
@@ -132,11 +132,11 @@ def _described(stop: Stop, what: str) -> str:
     return f"{what} (signal {stop.signal} code {stop.code} ip {stop.registers[RIP]:#x})"
 
 
-def _registers(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _registers(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     yield from _indexed("gprs", GENERAL, plain, probed)
 
 
-def _bases(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _bases(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     yield from _indexed("segment-bases", SEGMENTS, plain, probed)
     a, b = plain.stop.registers, probed.stop.registers
     # NOTE(null-selectors): every return from an interrupt turns the null selectors 1..3 into 0 (SDM vol. 2, IRET)
@@ -146,7 +146,7 @@ def _bases(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]
 
 
 def _indexed(
-    name: str, numbers: tuple[int, ...], plain: Outcome, probed: Outcome, assumption: str = ""
+    name: str, numbers: tuple[int, ...], plain: KernelOutcome, probed: KernelOutcome, assumption: str = ""
 ) -> Iterator[Difference]:
     a, b = plain.stop.registers, probed.stop.registers
     changed = [i for i in numbers if a[i] != b[i]]
@@ -154,7 +154,7 @@ def _indexed(
         yield Difference(name, f"{REGISTERS[changed[0]]} {_words(a[changed[0]], b[changed[0]])}", assumption)
 
 
-def _flags(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _flags(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     a, b = plain.stop.registers[FLAGS], probed.stop.registers[FLAGS]
     # NOTE(resume-flag): a trap between two iterations shows RF where a page fault came before, with or without a probe
     ignored = TRAP_FLAG | (RESUME_FLAG if kind(plain.stop, at) == "trap" else 0)
@@ -164,7 +164,7 @@ def _flags(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]
         yield Difference("trap", f"TF: flags {_words(a, b)}")
 
 
-def _xstate(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _xstate(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     a, b = plain.stop.xstate, probed.stop.xstate
     if a == b:
         return
@@ -177,7 +177,7 @@ def _xstate(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference
                 break
 
 
-def _memory(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _memory(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     if plain.data == probed.data:
         return
     changed = np.flatnonzero(np.frombuffer(plain.data, np.uint8) != np.frombuffer(probed.data, np.uint8)).tolist()
@@ -189,7 +189,7 @@ def _memory(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference
             yield Difference(name, f"[{at.address(places[0]):#x}] {seen}, {len(places)} bytes differ")
 
 
-def is_own_target(at: Setting) -> bool:
+def is_own_target(at: RunSetting) -> bool:
     """Whether the instruction is a relative branch to itself: then a run of it has as many hits as it has turns."""
     text = at.code[at.origin - at.space.code :][:15]
     rest = text.lstrip(PREFIX_BYTES)
@@ -202,6 +202,6 @@ def is_own_target(at: Setting) -> bool:
     return False
 
 
-def _hits(plain: Outcome, probed: Outcome, at: Setting) -> Iterator[Difference]:
+def _hits(plain: KernelOutcome, probed: KernelOutcome, at: RunSetting) -> Iterator[Difference]:
     if probed.hits not in (None, 1) and kind(plain.stop, at) != "runaway" and not is_own_target(at):
         yield Difference("hits", f"{probed.hits} hits in one run")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from verify.live.kernel.child import DATA, HLT, RSEQ_AREA, SIGNAL_STACK, STANDARD, SYS_RSEQ, Space
-from verify.live.kernel.corpus import PREFIX_BYTES, Layout, place
-from verify.live.kernel.outcome import Setting
+from verify.live.kernel.child import DATA, HLT, RSEQ_AREA, SIGNAL_STACK, STANDARD, SYS_RSEQ, AddressSpace
+from verify.live.kernel.corpus import PREFIX_BYTES, CorpusLayout, place
+from verify.live.kernel.outcome import RunSetting
 from verify.live.kernel.slots import unavailable as slots_unavailable
 from verify.live.kernel.state import TARGET, TARGET_OFFSET, X87_AREA
 from verify.live.needs import refuse_hidden
@@ -47,7 +47,7 @@ class Placement:
     """
 
     name: str
-    space: Space = STANDARD
+    space: AddressSpace = STANDARD
     target: int = TARGET
     absolute: int = TARGET
     x87_area: int = X87_AREA
@@ -62,9 +62,9 @@ class Placement:
         return OVERWRITTEN.get(self.tail, frozenset())
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CorpusLayout:
         """Where slots and targets lie."""
-        return Layout(self.space.code + len(self.prologue), self.target, absolute=self.absolute)
+        return CorpusLayout(self.space.code + len(self.prologue), self.target, absolute=self.absolute)
 
     def offset(self, index: int) -> int:
         """Where in the code file the instruction of slot `index` stands."""
@@ -84,9 +84,9 @@ class Placement:
         slots = (self.prologue + e + behind * is_x87(e) + self.tail for e in placed)
         return b"".join(s.ljust(STRIDE, bytes((HLT,))) for s in slots)
 
-    def setting(self, index: int, text: bytes) -> Setting:
+    def setting(self, index: int, text: bytes) -> RunSetting:
         """Where slot `index` runs."""
-        return Setting(self.space.code + self.offset(index), text, self.space, self.x87_area)
+        return RunSetting(self.space.code + self.offset(index), text, self.space, self.x87_area)
 
 
 def is_x87(encoding: bytes) -> bool:
@@ -95,9 +95,9 @@ def is_x87(encoding: bytes) -> bool:
     return bool(rest) and (0xD8 <= rest[0] <= 0xDF or rest[0] == 0x9B)
 
 
-def _region(data: int, code: int, landing: int) -> Space:
+def _region(data: int, code: int, landing: int) -> AddressSpace:
     pages = (*range(data, data + 8 * PAGE, PAGE), LOW_DATA)
-    return Space(code, pages, landing, SIGNAL_STACK)
+    return AddressSpace(code, pages, landing, SIGNAL_STACK)
 
 
 def _far_away(name: str, data: int, code: int, landing: int, tail: bytes = b"") -> Placement:
@@ -109,7 +109,7 @@ HERE: Final = Placement("standard")
 PLACEMENTS: Final = (
     _far_away("above 4 GiB", 0x5555_6000_0000, 0x5555_5555_4000, 0x7F00_0000_0000),
     _far_away("above 4 GiB, displacements below 0", 0x5555_5000_0000, 0x5555_5555_4000, 0x5555_7000_0000, ORDINARY),
-    Placement("displacements below 0", Space(0x3000_0000), tail=ORDINARY),
+    Placement("displacements below 0", AddressSpace(0x3000_0000), tail=ORDINARY),
     Placement("target at an edge", target=DATA + 8 * PAGE - 7, absolute=DATA - 3),
     Placement("branch behind", tail=BRANCH),
     Placement("system call behind", tail=SYSTEM_CALL),

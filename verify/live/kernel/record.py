@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from verify.live.kernel.corpus import PREFIX_BYTES, has_modrm
-from verify.live.kernel.judge import Comparison
+from verify.live.kernel.judge import KernelComparison
 from verify.live.results import keep, processor
 
 SCHEMA: Final = "ubp-verify/live-kernel"
@@ -115,12 +115,12 @@ def opcode_ranges(opcodes: Iterable[int]) -> str:
     return " ".join(f"{a:02x}" if a == b else f"{a:02x}-{b:02x}" for a, b in runs)
 
 
-def record(comparisons: Iterable[Comparison]) -> Record:
+def record(comparisons: Iterable[KernelComparison]) -> Record:
     """The record of a survey on this machine."""
     results: Counter[str] = Counter()
     valid: Counter[str] = Counter()
     classes: Counter[str] = Counter()
-    rows: defaultdict[tuple[str, tuple[str, ...]], list[Comparison]] = defaultdict(list)
+    rows: defaultdict[tuple[str, tuple[str, ...]], list[KernelComparison]] = defaultdict(list)
     for comparison in comparisons:
         result = f"refused {comparison.errno}" if comparison.errno else comparison.result
         results[result] += 1
@@ -137,7 +137,7 @@ def record(comparisons: Iterable[Comparison]) -> Record:
     return Record(platform.release(), processor(), results.total(), counts[0], counts[1], counts[2], deviations)
 
 
-def _row(name: str, observables: tuple[str, ...], found: Sequence[Comparison]) -> DeviationRow:
+def _row(name: str, observables: tuple[str, ...], found: Sequence[KernelComparison]) -> DeviationRow:
     shortest = min(found, key=lambda c: (len(c.encoding), c.encoding))
     opcodes = opcode_ranges(encoding_class(c.encoding)[1] for c in found)
     first = shortest.deviations[0]

@@ -14,13 +14,13 @@ from functools import partial
 from typing import Final, Self
 
 from verify.live.kernel.child import ChildLost, Stop, Tracee
-from verify.live.kernel.frame import Tracked, trap_number
+from verify.live.kernel.frame import LastPageFault, trap_number
 from verify.live.kernel.kinds import Family, chosen
-from verify.live.kernel.outcome import Difference, Outcome, Setting, differences, kind
+from verify.live.kernel.outcome import Difference, KernelOutcome, RunSetting, differences, kind
 from verify.live.kernel.placement import Placement
 from verify.live.kernel.registration import image
 from verify.live.kernel.slots import BLOCKER, occupy
-from verify.live.kernel.state import FLAGS, ID_FLAG, STANDARD, State
+from verify.live.kernel.state import FLAGS, ID_FLAG, STANDARD, KernelState
 from verify.live.ptrace import RIP
 from verify.live.uprobe import Probes
 
@@ -29,7 +29,7 @@ LOST: Final = -1                                    # signal number of a run tha
 
 
 @dataclass(frozen=True, slots=True)
-class Deviation:
+class ObservedDeviation:
     """A difference that the program saw: in which state, at which hit (from 1), on which observable.
 
     `kind` is that of the state, `breaks` the assumptions that do not hold in it.
@@ -50,21 +50,21 @@ class Shown:
     """
 
     encoding: bytes
-    state: State
-    setting: Setting
+    state: KernelState
+    setting: RunSetting
     placement: Placement
     end: str
     observables: frozenset[str]
 
 
 @dataclass(slots=True)
-class Seen:
+class ObservedRuns:
     """What one encoding showed: deviations, the states it was in, and how often it ran with the probe by kind of state.
 
     `frames`: of faults that were delivered, pairs of the trap number without and with the probe.
     """
 
-    deviations: list[Deviation] = field(default_factory=list)
+    deviations: list[ObservedDeviation] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     runs: Counter[str] = field(default_factory=Counter)
     frames: list[tuple[int, int]] = field(default_factory=list)
@@ -79,8 +79,8 @@ class Runner:
         self._occupied = False
         self._stack, self._life = contextlib.ExitStack(), contextlib.ExitStack()
         self._protection, self._id = (True, False), False
-        self._tracked = Tracked()
-        self.plain: dict[int, dict[State, Outcome]] = {}    # the runs without a probe, by slot
+        self._tracked = LastPageFault()
+        self.plain: dict[int, dict[KernelState, KernelOutcome]] = {}    # the runs without a probe, by slot
         self.endless: set[int] = set()                      # slots that a run did not come out of
         self._settings = [placement.setting(i, self.text) for i in range(len(encodings))]
 
@@ -110,7 +110,7 @@ class Runner:
         self._occupied = True
         occupy(self.child, self.placement.space.code + self.placement.offset(len(self.encodings)), self.placement.busy)
 
-    def setting(self, index: int) -> Setting:
+    def setting(self, index: int) -> RunSetting:
         """Where slot `index` runs."""
         return self._settings[index]
 
@@ -128,7 +128,7 @@ class Runner:
                     if outcome.stop.signal == signal.SIGSTOP:
                         self.endless.add(index)
 
-    def run(self, state: State, index: int) -> Outcome:
+    def run(self, state: KernelState, index: int) -> KernelOutcome:
         """One run of slot `index` from the state; a run that kills the child has the signal number LOST."""
         self._prepare(state)
         self.child.data[:] = state.data
@@ -137,12 +137,12 @@ class Runner:
             stop = self.child.run(state.at(start), state.xstate, state.delivered)
         except ChildLost:
             self.restart()
-            return Outcome(Stop(LOST, 0, 0, (0,) * 27, b""), state.data)
+            return KernelOutcome(Stop(LOST, 0, 0, (0,) * 27, b""), state.data)
         self._id = bool(stop.registers[FLAGS] & ID_FLAG)
         data = self.child.data[:]
-        return Outcome(self._tracked.see(stop), state.data if data == state.data else data)
+        return KernelOutcome(self._tracked.see(stop), state.data if data == state.data else data)
 
-    def _prepare(self, state: State) -> None:
+    def _prepare(self, state: KernelState) -> None:
         """Gives the child the protection of its pages and the ID flag, which its registers do not hold."""
         wanted = (state.accessible, state.read_only)
         if wanted != self._protection:
@@ -151,18 +151,20 @@ class Runner:
         if state.id_flag != self._id:
             self.child.set_id_flag(state.id_flag)
 
-    def families(self, families: Sequence[Family]) -> Iterator[tuple[State, list[int]]]:
+    def families(self, families: Sequence[Family]) -> Iterator[tuple[KernelState, list[int]]]:
         """Each state with the slots whose encodings are run in it."""
         for family in families:
-            rows: dict[State, list[int]] = {state: [] for state in family}
+            rows: dict[KernelState, list[int]] = {state: [] for state in family}
             for index, encoding in enumerate(self.encodings):
                 if (state := chosen(encoding, family)) is not None:
                     rows[state].append(index)
             yield from ((state, found) for state, found in rows.items() if found)
 
-    def probed(self, accepted: Sequence[int], families: Sequence[Family], hits: int, first: State) -> dict[int, Seen]:
+    def probed(
+        self, accepted: Sequence[int], families: Sequence[Family], hits: int, first: KernelState
+    ) -> dict[int, ObservedRuns]:
         """What the accepted slots show; `hits` runs with the probe in the state `first`, see `_wanted` for others."""
-        found = {index: Seen() for index in accepted}
+        found = {index: ObservedRuns() for index in accepted}
         counters = {index: number for number, index in enumerate(accepted)}
         busy = [len(self.encodings)] if self.placement.busy else []
         offsets = [self.placement.offset(index) for index in (*accepted, *busy)]
@@ -180,14 +182,14 @@ class Runner:
             seen.shown = list(self._shown(index, seen.deviations))
         return found
 
-    def _shown(self, index: int, rows: Sequence[Deviation]) -> Iterator[Shown]:
+    def _shown(self, index: int, rows: Sequence[ObservedDeviation]) -> Iterator[Shown]:
         setting = self.setting(index)
         for state, plain in self.plain[index].items():
             found = (row.difference for row in rows if row.state == state.name)
             observables = frozenset(d.observable for d in found if not d.assumption)
             yield Shown(self.encodings[index], state, setting, self.placement, kind(plain.stop, setting), observables)
 
-    def _hit(self, seen: Seen, state: State, index: int, wanted: int, counted: Callable[[], int]) -> None:
+    def _hit(self, seen: ObservedRuns, state: KernelState, index: int, wanted: int, counted: Callable[[], int]) -> None:
         """The runs of one slot in one state with the probe."""
         rows = [row for hit in range(1, wanted + 1) for row in self._seen(seen, state, index, hit, counted)]
         if wanted == 1 and any(row.difference.observable == X87_POINTERS for row in rows):
@@ -198,20 +200,20 @@ class Runner:
         seen.deviations += rows
 
     def _seen(
-        self, seen: Seen, state: State, index: int, hit: int, counted: Callable[[], int]
-    ) -> list[Deviation]:
+        self, seen: ObservedRuns, state: KernelState, index: int, hit: int, counted: Callable[[], int]
+    ) -> list[ObservedDeviation]:
         """What the program sees of one run with the probe."""
         before = counted()
         run = self.run(state, index)
-        outcome = Outcome(run.stop, run.data, counted() - before)
+        outcome = KernelOutcome(run.stop, run.data, counted() - before)
         setting, plain = self.setting(index), self.plain[index][state]
         seen.runs[state.kind] += 1
         if all(stop.frame and _faults(stop, setting) for stop in (plain.stop, outcome.stop)):
             seen.frames.append((trap_number(plain.stop), trap_number(outcome.stop)))
         found = differences(plain, outcome, setting)
-        return [Deviation(state.name, hit, d, state.kind, state.breaks) for d in found]
+        return [ObservedDeviation(state.name, hit, d, state.kind, state.breaks) for d in found]
 
-    def _stable(self, index: int, rows: list[Deviation]) -> list[Deviation]:
+    def _stable(self, index: int, rows: list[ObservedDeviation]) -> list[ObservedDeviation]:
         """The deviations on observables that do not differ between two runs without a probe.
 
         The x87 pointers must differ in two runs: a context switch before they are stored loses them
@@ -225,11 +227,11 @@ class Runner:
         return kept if pointers != 1 else [row for row in kept if row.difference.observable != X87_POINTERS]
 
 
-def _faults(stop: Stop, at: Setting) -> bool:
+def _faults(stop: Stop, at: RunSetting) -> bool:
     """Whether the instruction itself faulted."""
     return kind(stop, at) == "fault" and stop.registers[RIP] == at.origin
 
 
-def _wanted(state: State, encoding: bytes, hits: int) -> int:
+def _wanted(state: KernelState, encoding: bytes, hits: int) -> int:
     """How many hits in a row a state has: all of them in one state of a few, so that every kind of state has them."""
     return hits if (sum(encoding) + len(state.name)) % 7 == 0 else 1

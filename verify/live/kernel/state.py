@@ -16,7 +16,7 @@ from typing import Final
 
 from verify.live.capabilities import visible
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
-from verify.live.kernel.child import DATA, DATA_SIZE, LANDING, Space, Tracee
+from verify.live.kernel.child import DATA, DATA_SIZE, LANDING, AddressSpace, Tracee
 from verify.live.kernel.child import STANDARD as STANDARD_SPACE
 from verify.live.ptrace import REGISTERS, RIP
 
@@ -36,7 +36,7 @@ STANDARD: Final = "standard"
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # each is made once for a child, and looked up for every run
-class State:
+class KernelState:
     """One initial state: registers in `REGISTERS` order, xsave image, data region and whether it is mapped.
 
     `kind` is what is counted together; `read_only`: its first pages (`kernel_child.READ_ONLY_PAGES`) cannot be written;
@@ -58,7 +58,7 @@ class State:
         """The registers for a run from `origin`, as PTRACE_SETREGS takes them."""
         return struct.pack("<27Q", *self.registers[:RIP], origin, *self.registers[RIP + 1 :])
 
-    def with_registers(self, name: str, **values: int) -> State:
+    def with_registers(self, name: str, **values: int) -> KernelState:
         """This state under another name with other register values (64 bits)."""
         table = dict(zip(REGISTERS, self.registers, strict=True))
         return replace(self, name=name, registers=tuple((table | values).values()))
@@ -87,14 +87,14 @@ def data_words(first: int, far: bool, landing: int = LANDING) -> bytes:
     return b"".join(struct.pack("<II", p & 0xFFFF_FFFF, CODE_SELECTOR) if far else struct.pack("<Q", p) for p in places)
 
 
-def interrupt_frame(space: Space, wide: bool, flags: int, code: int = CODE_SELECTOR) -> bytes:
+def interrupt_frame(space: AddressSpace, wide: bool, flags: int, code: int = CODE_SELECTOR) -> bytes:
     """What iret finds on the stack: rip (as flags: TF set in the wide one), cs, flags, rsp, ss."""
     ip, rsp = space.landing + (0x340 if wide else 0x240), space.pages[0] + STACK_OFFSET + 0x80
     words = (ip, code, flags, rsp, STACK_SELECTOR)
     return struct.pack("<5Q", *words) if wide else struct.pack("<5I", *(w & 0xFFFF_FFFF for w in words))
 
 
-def _data(space: Space, filling: tuple[int, bool], flags: int) -> bytes:
+def _data(space: AddressSpace, filling: tuple[int, bool], flags: int) -> bytes:
     """The data pages: the region of eight, and whatever more the space has, filled likewise."""
     data = bytearray(data_words(*filling, space.landing))
     frame = interrupt_frame(space, not filling[1], flags)
@@ -144,15 +144,15 @@ def _registers(data: int, flags: int, step: int, **special: int) -> tuple[int, .
     return tuple((table | segments | bases | fixed | special).values())
 
 
-def standard_states(child: Tracee, space: Space = STANDARD_SPACE) -> tuple[State, ...]:
+def standard_states(child: Tracee, space: AddressSpace = STANDARD_SPACE) -> tuple[KernelState, ...]:
     """plain; other (32-bit far pointers, other flags, rcx = 0); selectors (stack and code selectors everywhere, DF and
     ZF set, low index registers); trap (TF set); fault (nothing mapped, OF alone set), in this order.
     """
     offsets = component_offsets(child)
     at = space.pages[0]
     first, second = (_xstate(child.initial_xstate, offsets, seed) for seed in (0, 1))
-    plain = State("plain", _registers(at, 0x203, 0x40, rcx=3), first, _data(space, FILLINGS[0], 0x202))
-    other = State("other", _registers(at, 0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, r11=0x1357),
+    plain = KernelState("plain", _registers(at, 0x203, 0x40, rcx=3), first, _data(space, FILLINGS[0], 0x202))
+    other = KernelState("other", _registers(at, 0x2D6, 0x48, rcx=0, rax=NO_SYSTEM_CALL, rdx=0x11, r11=0x1357),
                   second, _data(space, FILLINGS[1], 0xA57))
     low = {"rcx": STACK_SELECTOR, "r9": 0x20, "r12": (at + 0x2000) // 2}       # r12 may be base and index at once
     words = struct.pack("<HH", STACK_SELECTOR, CODE_SELECTOR) * (len(plain.data) // 4)

@@ -23,9 +23,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from verify.live.litmus import stub as stub
+from verify.live.litmus import stub
 from verify.live.litmus.stub import Action
-from verify.live.ptrace import die_with_parent, set_handler
+from verify.live.ptrace import set_handler
+from verify.workers.parent import die_with_parent
 
 INT3: Final = -1
 """A call that ended in SIGTRAP."""
@@ -44,7 +45,7 @@ Results = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LitmusRun:
     """One litmus test as data: `initial` code of a site at offset `at` of a page (0..4095), and the two programs.
 
     Actions of the writer: ("store", offset, bytes of 1, 2, 4 or 8), ("flag",), ("sync",), ("later",), ("preempt",).
@@ -97,7 +98,7 @@ def unavailable() -> str:
     return ""
 
 
-def observe(run: Run, runs: int = 1_000_000, seconds: float = 60.0, seed: int = 1) -> Observed:
+def observe(run: LitmusRun, runs: int = 1_000_000, seconds: float = 60.0, seed: int = 1) -> Observed:
     """Runs the test at least `runs` times (whole passes) unless `seconds` are over; in a child of its own.
 
     `seed` fixes which side starts late by how much; what the processors do is their own affair.
@@ -133,7 +134,7 @@ def _read(source: int, deadline: float) -> bytes:
 
 
 # --- the child --------------------------------------------------------------------------------------------------------
-def _child(run: Run, runs: int, seconds: float, seed: int, result: int) -> NoReturn:
+def _child(run: LitmusRun, runs: int, seconds: float, seed: int, result: int) -> NoReturn:
     try:
         random.seed(seed)
         counts, reason = _passes(run, runs, seconds)
@@ -150,7 +151,7 @@ def _write(result: int, text: bytes) -> None:
         text = text[os.write(result, text) :]
 
 
-def _passes(run: Run, runs: int, seconds: float) -> tuple[Counter[Results], str]:
+def _passes(run: LitmusRun, runs: int, seconds: float) -> tuple[Counter[Results], str]:
     """Passes until there are enough runs, or no more time."""
     die_with_parent()
     if _membarrier(stub.REGISTER_SYNC_CORE) != 0:
@@ -173,7 +174,7 @@ def _passes(run: Run, runs: int, seconds: float) -> tuple[Counter[Results], str]
 class _Ground:
     """The mapped memory of a child: sites, shared page, output and stubs; owns nothing beyond the child."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: LitmusRun) -> None:
         self.run = run
         self.ready = threading.Semaphore(0)
         self.size = run.sites * run.stride + PAGE
@@ -209,7 +210,7 @@ class _Ground:
         return zip(*(words[first :: self.run.width] for first in range(self.run.width)), strict=True)
 
 
-def _image(run: Run, size: int) -> bytes:
+def _image(run: LitmusRun, size: int) -> bytes:
     """All sites as they are before a pass."""
     clean = bytearray(bytes((FILL,)) * size)
     for start in range(run.at, run.at + run.sites * run.stride, run.stride):

@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from verify.live.races.program import Program
+from verify.live.races.program import RaceProgram
 from verify.live.races.races import Check, Scenario, Stage, at_least, between, equal
 from verify.live.races.steps import FEW, SITE, STEADY_HITS, claims
 
 EXECUTED: Final = 64  # calls of the program that is executed by itself
 
 
-def forking(stage: Stage, site: str, child_calls: Callable[[Program, int], None]) -> int:
+def forking(stage: Stage, site: str, child_calls: Callable[[RaceProgram, int], None]) -> int:
     """The pid of a child whose threads call while it makes children, one after another."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         board = program.board
         rows = program.threads(2, site)
         board.set("ready", 1)
@@ -32,7 +32,7 @@ def forking(stage: Stage, site: str, child_calls: Callable[[Program, int], None]
     return stage.start(body)
 
 
-def fork_and_call(program: Program, index: int, site: str = SITE) -> None:
+def fork_and_call(program: RaceProgram, index: int, site: str = SITE) -> None:
     program.reap(program.forked(lambda: program.called(index, site, FEW)))
 
 
@@ -70,7 +70,7 @@ def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
     """The address space is copied at any moment of registering; a late child has clean text when nobody is left."""
     board = stage.board
 
-    def kept(program: Program, index: int) -> None:
+    def kept(program: RaceProgram, index: int) -> None:
         if not board.get("pid"):
             board.set("pid", program.forked(lambda: program.called(11, SITE, 1 << 60)))
         fork_and_call(program, index)
@@ -94,7 +94,7 @@ def forks_while_probes_come_and_go(stage: Stage) -> list[Check]:
 def children_that_share_memory(stage: Stage, site: str = SITE) -> list[Check]:
     """vfork and clone(CLONE_VM): the child steps in the parent's slots, the parent of a vfork waits."""
 
-    def both(program: Program, index: int) -> None:
+    def both(program: RaceProgram, index: int) -> None:
         program.reap(program.vforked(index, site, FEW))
         program.reap(program.cloned(index + 1, site, FEW))
 
@@ -116,12 +116,12 @@ def children_that_share_memory(stage: Stage, site: str = SITE) -> list[Check]:
 def exec_of_probed_text(stage: Stage) -> list[Check]:
     """A process whose threads step executes the probed file: the new program has the breakpoint, and ends well."""
 
-    def execute(program: Program) -> int:
+    def execute(program: RaceProgram) -> int:
         program.threads(2, SITE)
         time.sleep(0.001)
         os.execv(program.path, [program.path])
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         program.board.set("ready", 1)
         while not program.board.get("stop"):
             program.reap(program.forked(lambda: execute(program)))

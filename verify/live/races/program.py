@@ -16,9 +16,10 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from verify.live.ptrace import die_with_parent, map_at, set_handler
+from verify.live.ptrace import map_at, set_handler
 from verify.live.races.code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, HELD, PAGE, SITES, SIZE
 from verify.live.uprobe_syscalls import system_call
+from verify.workers.parent import die_with_parent
 
 WORDS: Final = ("stop", "ready", "handled", "handler", "handler_wrong", "entered", "released", "children", "failed",
                 "pid", "errno", "rounds", "lost")  # fmt: skip
@@ -102,7 +103,7 @@ class Board:
         return tuple(self.field(index, "calls") for index in range(BLOCKS))
 
 
-class Program:
+class RaceProgram:
     """What a child does with the mapped file; made in the child."""
 
     def __init__(self, path: str, board: Board) -> None:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
-from verify.live.ptrace import die_with_parent
 from verify.live.races.code import BASE, SITE_AT, image
-from verify.live.races.program import Board, Program
+from verify.live.races.program import Board, RaceProgram
 from verify.live.uprobe import Probes, UprobesUnavailable, missing
+from verify.workers.parent import die_with_parent
 
 COUNTERS: Final = 8
 STEADY: Final = 0  # the counter of the prober that stays registered
@@ -73,7 +73,7 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScenarioOutcome:
     """What became of one scenario; `reason` where it was not run, `lacking` where this is for want of something."""
 
     scenario: Scenario
@@ -161,7 +161,7 @@ class Stage:
         """File offset of the probed instruction of a function."""
         return SITE_AT[function]
 
-    def start(self, body: Callable[[Program], None]) -> int:
+    def start(self, body: Callable[[RaceProgram], None]) -> int:
         """The pid of a child that runs `body`; it ends with status 0, or 99 and a message on the board."""
         pid = os.fork()
         if pid == 0:
@@ -169,13 +169,13 @@ class Stage:
         self._children.add(pid)
         return pid
 
-    def _child(self, body: Callable[[Program], None]) -> NoReturn:
+    def _child(self, body: Callable[[RaceProgram], None]) -> NoReturn:
         status = 99
         try:
             die_with_parent()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.closerange(3, DESCRIPTORS)  # links among them: a copy would keep a probe set
-            body(Program(self.path, self.board))
+            body(RaceProgram(self.path, self.board))
             status = 0
         except BaseException:  # the child must never run the parent's code
             self.board.leave_message(traceback.format_exc())
@@ -298,7 +298,7 @@ def checked_rounds(name: str, found: Rounds) -> list[Check]:
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
-def outcomes(scenarios: Sequence[Scenario], seconds: float, seed: int) -> Iterator[Outcome]:
+def outcomes(scenarios: Sequence[Scenario], seconds: float, seed: int) -> Iterator[ScenarioOutcome]:
     """Every scenario, one after another, in about `seconds` for all of them.
 
     Raises UprobesUnavailable where this machine lets nobody probe.
@@ -309,7 +309,7 @@ def outcomes(scenarios: Sequence[Scenario], seconds: float, seed: int) -> Iterat
         yield played(scenario, seconds / len(scenarios), seed + number)
 
 
-def played(scenario: Scenario, seconds: float, seed: int) -> Outcome:
+def played(scenario: Scenario, seconds: float, seed: int) -> ScenarioOutcome:
     """One scenario on a stage of its own; one that breaks off disagrees with what was predicted."""
     began = time.monotonic()
     with Stage(seconds, seed) as stage:
@@ -317,10 +317,10 @@ def played(scenario: Scenario, seconds: float, seed: int) -> Outcome:
             checks = tuple(scenario.run(stage))
         except (DoesNotApply, Lacking, PermissionError) as error:
             lacking = not isinstance(error, DoesNotApply)
-            return Outcome(scenario, (), time.monotonic() - began, reason=str(error), lacking=lacking)
+            return ScenarioOutcome(scenario, (), time.monotonic() - began, reason=str(error), lacking=lacking)
         except (RuntimeError, OSError) as error:
             end = Check(scenario.claims[0].property, "the scenario's end", "as planned", str(error), False)
-            return Outcome(scenario, (end,), time.monotonic() - began, stage.board.total("calls"))
+            return ScenarioOutcome(scenario, (end,), time.monotonic() - began, stage.board.total("calls"))
         finally:
             stage.stop()
-        return Outcome(scenario, checks, time.monotonic() - began, stage.board.total("calls"))
+        return ScenarioOutcome(scenario, checks, time.monotonic() - began, stage.board.total("calls"))

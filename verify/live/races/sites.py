@@ -14,7 +14,7 @@ from typing import Final
 
 from verify.live.races.code import UNWINDING_ENTRIES, UNWINDING_RETURNS
 from verify.live.races.forks import children_that_share_memory, fork_and_call, forking
-from verify.live.races.program import Program
+from verify.live.races.program import RaceProgram
 from verify.live.races.races import (
     MOST_ROUNDS,
     STEADY,
@@ -141,7 +141,7 @@ def unregistered_with_frames_outstanding(stage: Stage) -> list[Check]:
     board, wanted = stage.board, 0
     until = time.monotonic() + stage.seconds
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         while not board.get("stop"):
             for row in program.threads(THREADS, "waiting", 1):
                 row.join()
@@ -227,7 +227,7 @@ def _require_optimising(stage: Stage, child: int, site: str) -> None:
 def fork_of_an_optimised_site(site: str, stage: Stage) -> list[Check]:
     """The program forks when its site has a call: each child executes it; one waits until the probe is gone."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         program.call(0, site, WARM)
         program.board.set("ready", 1)
         while not program.board.get("entered"):
@@ -238,7 +238,7 @@ def fork_of_an_optimised_site(site: str, stage: Stage) -> list[Check]:
         program.board.set("pid", waits := program.forked(lambda: waiting(program)))
         program.reap(waits)
 
-    def waiting(program: Program) -> int:
+    def waiting(program: RaceProgram) -> int:
         while not program.board.get("released"):
             time.sleep(0.001)
         return program.called(2, site, FEW)

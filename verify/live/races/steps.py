@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from verify.live.races.code import BASE, FUNCTION_AT
-from verify.live.races.program import COUNTED_SIGNAL, Program
+from verify.live.races.program import COUNTED_SIGNAL, RaceProgram
 from verify.live.races.races import (
     GRACE,
     Check,
@@ -39,7 +39,7 @@ STEADY_HITS: Final = "hits of the steady prober are the calls"
 def running(stage: Stage, count: int = THREADS, site: str = SITE) -> int:
     """The pid of a child whose threads call until they are stopped."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         rows = program.threads(count, site)
         program.board.set("ready", 1)
         for row in rows:
@@ -66,7 +66,7 @@ def probers_come_and_go(stage: Stage, site: str = SITE, name: str = "no_missed_h
 def more_threads_than_slots(stage: Stage) -> list[Check]:
     """Threads stay in their slots, waiting for a page, until there are none left; all get through in the end."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         try:
             program.hold()
         except OSError as error:
@@ -117,7 +117,7 @@ def signals_during_steps(stage: Stage, site: str = SITE) -> list[Check]:
     board = stage.board
     board.set("handler", BASE + FUNCTION_AT[site])
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         program.handle(COUNTED_SIGNAL, "counted")
         rows = program.threads(THREADS, site)
         board.set("ready", 1)
@@ -184,7 +184,7 @@ def fatal_signals_during_steps(stage: Stage) -> list[Check]:
 def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
     """Threads are born, call a little and exit, while a prober comes and goes beside the steady one."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         board = program.board
         board.set("ready", 1)
         while not board.get("stop"):

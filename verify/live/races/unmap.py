@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from verify.live.races.code import SITES
-from verify.live.races.program import ELSEWHERE, Program
+from verify.live.races.program import ELSEWHERE, RaceProgram
 from verify.live.races.races import Check, Claim, Scenario, Stage, at_least, between, equal
 from verify.live.races.steps import FEW, SITE, THREADS, claims
 
@@ -30,7 +30,7 @@ def remapping(stage: Stage, copy: bool) -> int:
     `copy`: it has another one, probed too, all the time, and moves the first one as well.
     """
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         program.handle(signal.SIGSEGV, "fault")
         if copy:
             program.map_page(SITES, COPY)
@@ -100,7 +100,7 @@ def text_unmapped_beside_a_copy(stage: Stage) -> list[Check]:
 def text_mapped_then_called(stage: Stage) -> list[Check]:
     """One thread unmaps, maps, moves, and calls afterwards: every call is hit, at either place."""
 
-    def body(program: Program) -> None:
+    def body(program: RaceProgram) -> None:
         program.board.set("ready", 1)
         while not program.board.get("stop"):
             program.unmap_sites()

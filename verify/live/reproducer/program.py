@@ -25,8 +25,8 @@ from verify.live.kernel.child import (
 )
 from verify.live.kernel.judge import idle_child
 from verify.live.kernel.one_state import PAGE, Situation, instruction_text, setting_of, state_of
-from verify.live.kernel.outcome import Setting, is_own_target
-from verify.live.kernel.state import COMPONENTS, State, component_offsets
+from verify.live.kernel.outcome import RunSetting, is_own_target
+from verify.live.kernel.state import COMPONENTS, KernelState, component_offsets
 from verify.live.ptrace import REGISTERS
 from verify.live.reproducer.template import PROGRAM, SCRIPT
 
@@ -50,7 +50,7 @@ class Account:
     null_selectors: bool = False  # the selectors 1 to 3, which every return from the kernel makes 0, are compared
 
 
-def standard_situation(encoding: bytes, origin: int, state: State) -> Situation:
+def standard_situation(encoding: bytes, origin: int, state: KernelState) -> Situation:
     """The situation of one of the judge's own states: its registers, data region and xsave image."""
     registers = dict(zip(REGISTERS, state.registers, strict=True))
     pages = range(DATA, DATA + DATA_SIZE, PAGE)
@@ -89,7 +89,7 @@ def _lines(text: str) -> str:
     return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
 
 
-def _numbers(setting: Setting, state: State) -> dict[str, int]:
+def _numbers(setting: RunSetting, state: KernelState) -> dict[str, int]:
     return {
         "origin": setting.origin, "code": setting.space.code, "code_size": len(setting.code),
         "landing": setting.space.landing, "landing_size": LANDING_SIZE, "stub": STUBS["syscall"][0],
@@ -98,12 +98,12 @@ def _numbers(setting: Setting, state: State) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _bytes(situation: Situation, setting: Setting) -> str:
+def _bytes(situation: Situation, setting: RunSetting) -> str:
     return ", ".join(map(hex, instruction_text(situation.encoding, setting.x87_area)))
 
 
 def _tables(
-    situation: Situation, setting: Setting, state: State, places: Mapping[str, tuple[int, int]]
+    situation: Situation, setting: RunSetting, state: KernelState, places: Mapping[str, tuple[int, int]]
 ) -> dict[str, Rows]:  # fmt: skip
     return {
         "registers": [(value,) for value in _registers(state, setting)],
@@ -113,7 +113,7 @@ def _tables(
     }
 
 
-def _registers(state: State, setting: Setting) -> Iterator[int]:
+def _registers(state: KernelState, setting: RunSetting) -> Iterator[int]:
     for name, value in zip(REGISTERS, state.registers, strict=True):
         yield setting.origin if name == "rip" else value
 
@@ -124,7 +124,7 @@ def _words(data: bytes) -> Iterator[tuple[int, int]]:
         yield at, int.from_bytes(data[at : at + 8], "little")
 
 
-def _memory(setting: Setting, data: bytes) -> Iterator[tuple[int, int, int]]:
+def _memory(setting: RunSetting, data: bytes) -> Iterator[tuple[int, int, int]]:
     """Address, count, value of equal words that follow one another in a page; zeros left out."""
     cells = ((value, setting.address(at)) for at, value in _words(data))
     for (value, _), group in groupby(cells, key=lambda cell: (cell[0], cell[1] // PAGE)):

@@ -41,7 +41,7 @@ class Behaviour:
     attempted: tuple[Access, ...]  # accesses up to the fault that leave no other trace: reads, the scheme's own stores
     fault_hits: Term  # 8: how often the probe's handler runs where the instruction faults
     trap: Term  # 1: a SIGTRAP for the program's own TF is delivered behind the instruction
-    trap_late: bool  # the trap comes one instruction later
+    trap_delayed: bool  # the trap comes one instruction later
     tf_seen: tuple[Term, ...]
     hits: Term  # 8: how often the handler runs
     contained: Term  # 1
@@ -49,7 +49,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Setup:
     """A probed instruction: original and slot copy, the addresses, and the fields as the scheme's decoder sees them."""
 
     original: Instruction
@@ -61,23 +61,23 @@ class Site:
     assumptions: frozenset[str] = ASSUMPTIONS
 
 
-def initial(site: Site, state: State) -> State:
+def initial(setup: Setup, state: State) -> State:
     """The state as the assumptions restrict it; nothing else of it is known."""
-    if "no-alignment-check" in site.assumptions:
+    if "no-alignment-check" in setup.assumptions:
         state = replace(state, ac=FALSE)
-    if "no-shadow-stack" in site.assumptions:
+    if "no-shadow-stack" in setup.assumptions:
         state = replace(state, cet=FALSE)
     return state
 
 
-def in_place(site: Site, state: State) -> Behaviour:
+def in_place(setup: Setup, state: State) -> Behaviour:
     """The instruction run where it stands, without a probe; state.ip is the origin."""
-    here = _observed(executed(site.original, state, site.assumptions), state)
-    if "null-selectors" not in site.assumptions:
+    here = _observed(executed(setup.original, state, setup.assumptions), state)
+    if "null-selectors" not in setup.assumptions:
         here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
-    if "not-restartable" not in site.assumptions:
+    if "not-restartable" not in setup.assumptions:
         here = restartable(here, state)
-    return here if "code-mapped" in site.assumptions else fetched(here, site, state)
+    return here if "code-mapped" in setup.assumptions else fetched(here, setup, state)
 
 
 def restartable(here: Behaviour, state: State) -> Behaviour:
@@ -85,17 +85,17 @@ def restartable(here: Behaviour, state: State) -> Behaviour:
 
     It then goes on at the abort handler, in the state before (Linux 6.18, kernel/rseq.c, rseq_ip_fixup).
     """
-    preempted = terms.uf("preempted_in_sequence", 1, state.other)
-    aborted = replace(state, ip=terms.uf("abort_handler", 64, state.other))
+    preempted = terms.uf("preempted_in_sequence", 1, state.opaque)
+    aborted = replace(state, ip=terms.uf("abort_handler", 64, state.opaque))
     return replace(here, state=either(preempted, aborted, here.state))
 
 
-def fetched(here: Behaviour, site: Site, state: State) -> Behaviour:
+def fetched(here: Behaviour, setup: Setup, state: State) -> Behaviour:
     """The same where the fetch of the instruction may fault; what is probed has been fetched by the kernel before.
 
     Such a fault is #PF with an error code and an address of its own, in the state before the instruction.
     """
-    where = site.origin, site.original.length
+    where = setup.origin, setup.original.length
     mapped = terms.eq(terms.uf("fetch_fault", 8, *where), const(NO_FAULT, 8))
     vector = terms.ite(mapped, here.vector, const(PF, 8))
     return replace(
@@ -139,7 +139,7 @@ def _observed(o: Outcome, state: State) -> Behaviour:
     return Behaviour(
         state=o.state, accesses=o.accesses, shadow=o.shadow, vector=o.fault_vector, error=o.fault_error,
         reported=terms.ite(o.fault_at_ip, state.ip, o.fault_address), trapno=o.fault_vector, fault_state=o.fault_state,
-        attempted=reads_up_to_the_fault(o), fault_hits=const(1, 8), trap=FALSE if late else state.tf, trap_late=late,
+        attempted=reads_up_to_the_fault(o), fault_hits=const(1, 8), trap=FALSE if late else state.tf, trap_delayed=late,
         tf_seen=o.tf_seen, hits=const(1, 8), contained=TRUE,
     )  # fmt: skip
 

@@ -9,37 +9,37 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from verify import terms
-from verify.models.schemes.behaviour import Site
+from verify.models.schemes.behaviour import Setup
 from verify.models.schemes.plan import Call, Emulate, Field, Jump, JumpIf, Nop, Push
 from verify.models.x86.machine import Access, State
 from verify.models.x86.semantics.run import RSP, is_canonical
 from verify.terms import TRUE, Term, const
 
 
-def premises(plan: Emulate, site: Site) -> tuple[Term, ...]:
+def premises(plan: Emulate, setup: Setup) -> tuple[Term, ...]:
     """What the assumptions say of the addresses."""
-    if "canonical-targets" not in site.assumptions:
+    if "canonical-targets" not in setup.assumptions:
         return ()
     match plan.effect:
         case Jump(Field() as field) | JumpIf(_, Field() as field) | Call(Field() as field):
-            return (is_canonical(_moved(site, terms.add(site.origin, site.length), field)),)
+            return (is_canonical(_moved(setup, terms.add(setup.origin, setup.length), field)),)
     return ()
 
 
-def effect(plan: Emulate, site: Site, state: State) -> tuple[State, tuple[Access, ...]]:
+def effect(plan: Emulate, setup: Setup, state: State) -> tuple[State, tuple[Access, ...]]:
     """The state afterwards where no store fails, and the stores."""
-    next_ip = terms.add(site.origin, site.length)
+    next_ip = terms.add(setup.origin, setup.length)
     match plan.effect:
         case Nop():
             return replace(state, ip=next_ip), ()
         case Jump(field):
-            return replace(state, ip=_moved(site, next_ip, field)), ()
+            return replace(state, ip=_moved(setup, next_ip, field)), ()
         case JumpIf(condition, field):
             taken = condition_holds(condition, state)
-            return replace(state, ip=terms.ite(taken, _moved(site, next_ip, field), next_ip)), ()
+            return replace(state, ip=terms.ite(taken, _moved(setup, next_ip, field), next_ip)), ()
         case Call(field):
             pushed, stores = _pushed(state, next_ip)
-            return replace(pushed, ip=_moved(site, next_ip, field)), stores
+            return replace(pushed, ip=_moved(setup, next_ip, field)), stores
         case Push(register):
             pushed, stores = _pushed(state, terms.select(state.gprs, const(register, 4)))
             return replace(pushed, ip=next_ip), stores
@@ -60,8 +60,8 @@ def condition_holds(code: int, state: State) -> Term:
     return terms.not_(holds) if code & 1 else holds
 
 
-def _moved(site: Site, next_ip: Term, field: Field | None) -> Term:
-    return next_ip if field is None else terms.add(next_ip, site.displacement(field))
+def _moved(setup: Setup, next_ip: Term, field: Field | None) -> Term:
+    return next_ip if field is None else terms.add(next_ip, setup.displacement(field))
 
 
 def _pushed(state: State, value: Term) -> tuple[State, tuple[Access, ...]]:
@@ -70,9 +70,9 @@ def _pushed(state: State, value: Term) -> tuple[State, tuple[Access, ...]]:
     return after, (Access("w", rsp, 8, value, TRUE, TRUE),)
 
 
-def trampoline_stores(site: Site, state: State) -> tuple[Access, ...]:
+def trampoline_stores(setup: Setup, state: State) -> tuple[Access, ...]:
     """What the call to the trampoline leaves below rsp: return address, rcx, r11, rax (facts, section 7)."""
-    values = [terms.add(site.origin, site.length)]
+    values = [terms.add(setup.origin, setup.length)]
     values += [terms.select(state.gprs, const(n, 4)) for n in (1, 11, 0)]
     rsp = terms.select(state.gprs, RSP)
     places = [terms.sub(rsp, const(8 * (i + 1), 64)) for i in range(4)]

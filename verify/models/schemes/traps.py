@@ -21,7 +21,7 @@ def at_the_hit(state: State, assumptions: frozenset[str]) -> State:
     if "null-selectors" not in assumptions:
         state = returned_by_iret(state)
     if "in-use-not-read" not in assumptions:
-        state = replace(state, other=terms.uf("other_after_a_trap", 64, state.other))
+        state = replace(state, opaque=terms.uf("other_after_a_trap", 64, state.opaque))
     return state
 
 
@@ -32,7 +32,7 @@ def after_the_hit(state: State, before: State, hit: State, assumptions: frozense
     """
     if "null-selectors" not in assumptions:
         state = returned_by_iret(state)
-    return replace(state, other=before.other) if state.other is hit.other else state
+    return replace(state, opaque=before.opaque) if state.opaque is hit.opaque else state
 
 
 def returned_by_iret(state: State) -> State:

@@ -61,7 +61,7 @@ def _present(parts: Fields) -> tuple[str, ...]:
     return tuple(n for n in FREE if present[n])
 
 
-def field_values(exact: Fields) -> dict[str, int]:
+def values_of(exact: Fields) -> dict[str, int]:
     """What an encoding, given by its own fields, makes of the variables of its class."""
     values = {n: cast(int, getattr(exact, n).value) if _is_encoded(exact, n) else 0 for n in _present(exact)}
     for i, t in enumerate(exact.immediates):

@@ -48,7 +48,7 @@ class State:
     fip: Term  # 64
     fdp: Term  # 64
     fop: Term  # 11
-    other: Term  # 64: a token for AMX tiles, PKRU, bound registers and whatever else no scheme touches
+    opaque: Term  # 64: a token for AMX tiles, PKRU, bound registers and whatever else no scheme touches
     ssp: Term  # 64: shadow-stack pointer
     cet: Term  # 1: shadow stacks are on
     memory: Term  # MEMORY
@@ -56,7 +56,7 @@ class State:
 
 _WIDTHS: Final[dict[str, terms.Sort]] = {
     "ip": 64, "gprs": terms.GPRS, "fs_base": 64, "gs_base": 64, "selectors": 96, "vectors": terms.VECTORS,
-    "masks": terms.MASKS, "mxcsr": 32, "x87": 688, "fip": 64, "fdp": 64, "fop": 11, "other": 64, "ssp": 64,
+    "masks": terms.MASKS, "mxcsr": 32, "x87": 688, "fip": 64, "fdp": 64, "fop": 11, "opaque": 64, "ssp": 64,
     "memory": terms.MEMORY,
 }  # fmt: skip
 
@@ -104,7 +104,7 @@ class Outcome:
     fault_address: Term  # 64: cr2 or si_addr as far as it is a data address, else 0
     fault_at_ip: Term  # 1: the reported si_addr is the instruction's own address
     fault_state: State  # registers as the handler sees them
-    again: Term  # 1: ip stays, another iteration follows
+    repeats: Term  # 1: ip stays, another iteration follows
     tf_seen: tuple[Term, ...]  # the value of TF wherever the program can see it afterwards, r11 and pushed images
     shadow: tuple[ShadowEvent, ...]
     inhibits_trap: bool  # an interrupt shadow: the debug trap comes one instruction later

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from verify.concurrency.explicit import c_engine, c_text
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Limits
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compil
 
 
 def xol(threads: int) -> Model:
-    return ground(protocol("xol-step"), threads)
+    return instantiate(protocol("xol-step"), threads)
 
 
 def test_lines_split_until_their_entries_are_narrow() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from verify.concurrency.explicit import python_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.instance.vectors import Orbits
 from verify.concurrency.language.protocol import Bool, Claim, Description, Shared, Thread, ThreadId
 from verify.concurrency.results.exploration import Refuted
@@ -46,7 +46,7 @@ TWO_NAMES = d.protocol()
 
 
 def test_interpreter_and_vectors_agree() -> None:
-    model = ground(TWO_NAMES, 3)
+    model = instantiate(TWO_NAMES, 3)
     code, rename = python_engine.program(model), python_engine.canonical(model)
     states, frontier = set(model.initial), list(model.initial)
     while frontier:

@@ -1,4 +1,4 @@
-"""Vectors of states compute what circuits say, in narrow columns and in wide ones."""
+"""Vectors of states compute what dags say, in narrow columns and in wide ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from verify.concurrency.explicit import numpy_engine, python_engine
 from verify.concurrency.instance import vectors
 from verify.concurrency.instance.dag import evaluate
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.language.protocol import Array, Bool, Bounded, Claim, Description, Enum, Shared, Thread
 from verify.concurrency.protocols import names, protocol
 
@@ -48,14 +48,14 @@ def numbers() -> Model:
     def small(s: Shared, t: Thread) -> Claim:
         return s.large + s.large < 1000
 
-    return ground(p.protocol(), 2)
+    return instantiate(p.protocol(), 2)
 
 
 @pytest.mark.parametrize("many", [ALWAYS, NEVER])
 @pytest.mark.parametrize("name", [*names(), "numbers"])
 def test_columns_give_the_counts_of_the_interpreter(name: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors, "MANY", many)
-    model = numbers() if name == "numbers" else ground(protocol(name), 2)
+    model = numbers() if name == "numbers" else instantiate(protocol(name), 2)
     plain, found = python_engine.search(model, False), numpy_engine.search(model, False)
     assert (found.states, found.transitions, found.depth) == (plain.states, plain.transitions, plain.depth)
     assert {i: seen.depth for i, seen in found.seen.items()} == {i: seen.depth for i, seen in plain.seen.items()}

@@ -194,9 +194,9 @@ def test_what_a_variant_does_not_ask_must_exist() -> None:
         return s.count == 0
 
     with pytest.raises(ProtocolError, match=r"does not ask unknown properties \['nothing'\]"):
-        p.variant("v", "q", moot=["nothing"])
+        p.variant("v", "q", skipped=["nothing"])
     with pytest.raises(ProtocolError, match="no_deadlock"):
-        p.variant("w", "q", moot=["no_deadlock"])
+        p.variant("w", "q", skipped=["no_deadlock"])
 
 
 def test_helper_from_text_is_read_like_any_other() -> None:

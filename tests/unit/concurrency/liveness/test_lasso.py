@@ -9,7 +9,7 @@ import pytest
 from verify.concurrency.explicit.python_engine import program
 from verify.concurrency.explorer import explore
 from verify.concurrency.instance.dag import evaluate
-from verify.concurrency.instance.instance import Model, Transition, ground
+from verify.concurrency.instance.instance import Model, Transition, instantiate
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.liveness.orbit_graph import obligations
 from verify.concurrency.protocols import protocol
@@ -49,7 +49,7 @@ def test_a_round_is_pending_and_fair_and_as_short_as_is_known(
     name: str, variant: str, property_: str, steps: int
 ) -> None:
     chosen = protocol(name).with_variant(variant)
-    model, trace = ground(chosen, chosen.threads), lasso(chosen, property_)
+    model, trace = instantiate(chosen, chosen.threads), lasso(chosen, property_)
     assert trace.loop is not None and trace.states[trace.loop] == trace.states[-1]
     around = trace.states[trace.loop :]
     claim = obligations(model)[property_].claim
@@ -98,4 +98,4 @@ def test_no_run_that_stops_is_shorter(name: str, variant: str, property_: str) -
     chosen = protocol(name).with_variant(variant)
     trace = lasso(chosen, property_)
     assert trace.loop == len(trace.events)
-    assert trace.loop == nearest_stop(ground(chosen, chosen.threads), property_)
+    assert trace.loop == nearest_stop(instantiate(chosen, chosen.threads), property_)

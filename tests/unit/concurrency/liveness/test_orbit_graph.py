@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import Model, ground
+from verify.concurrency.instance.instance import Model, instantiate
 from verify.concurrency.language.protocol import (
     Bool,
     Claim,
@@ -21,7 +21,7 @@ from verify.concurrency.language.protocol import (
 from verify.concurrency.liveness import components, emerson_lei, lasso, orbit_graph
 from verify.concurrency.liveness.leads_to import Fairness, fairness
 from verify.concurrency.protocols import protocol
-from verify.concurrency.results.exploration import Bound, Limits, Unknown
+from verify.concurrency.results.exploration import BoundHit, Limits, Unknown
 
 
 def exchange() -> Protocol:
@@ -63,7 +63,7 @@ def exchange() -> Protocol:
 
 
 def test_fairness_to_exchanged_threads_does_not_prove() -> None:
-    model = ground(exchange(), 3)
+    model = instantiate(exchange(), 3)
     assert lasso.judge(model, Limits())["ends"].name == "refuted"
     assert emerson_lei.judge(model, Limits())["ends"].name == "refuted"
 
@@ -75,19 +75,19 @@ def test_counting_fairness_to_exchanged_threads_would_prove_what_does_not_hold(
         return fairness(model)
 
     monkeypatch.setattr(orbit_graph, "_of_named", every)
-    assert lasso.judge(ground(exchange(), 3), Limits())["ends"].name == "proved"
+    assert lasso.judge(instantiate(exchange(), 3), Limits())["ends"].name == "proved"
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4])
 def test_bounded_liveness_is_settled_on_orbits(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(lasso, "beginnings")  # the full graph is out of reach
-    verdicts = lasso.judge(ground(protocol("xol-step"), threads), Limits())
+    verdicts = lasso.judge(instantiate(protocol("xol-step"), threads), Limits())
     assert {verdict.name for verdict in verdicts.values()} == {"proved"}
     assert len(verdicts) == 2
 
 
 def test_premise_that_is_never_met_is_vacuous() -> None:
-    model = ground(protocol("int3-patch").with_parameters(BOUNDARY=False, QUIET=False, INT3=False), 1)
+    model = instantiate(protocol("int3-patch").with_parameters(BOUNDARY=False, QUIET=False, INT3=False), 1)
     assert lasso.judge(model, Limits())["a_trapped_thread_goes_on"].name == "vacuous"
 
 
@@ -105,12 +105,12 @@ def test_components_agree_with_scipy(seed: int, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_memory_bounds_the_graph_of_pending_states() -> None:
-    with pytest.raises(Bound, match="more than 1000000 bytes"):
-        lasso.judge(ground(protocol("xol-step"), 3), Limits(memory=1_000_000), _kept())
+    with pytest.raises(BoundHit, match="more than 1000000 bytes"):
+        lasso.judge(instantiate(protocol("xol-step"), 3), Limits(memory=1_000_000), _kept())
 
 
 def _kept() -> object:
-    model = ground(protocol("xol-step"), 3)
+    model = instantiate(protocol("xol-step"), 3)
     from verify.concurrency.explicit import numpy_engine
 
     return numpy_engine.search(model, model.symmetric, keep=True).levels
@@ -120,7 +120,7 @@ def test_liveness_beyond_the_memory_is_incomplete(monkeypatch: pytest.MonkeyPatc
     from verify.concurrency import explorer
 
     def beyond(*_: object) -> None:
-        raise Bound("more than 7 bytes of states")
+        raise BoundHit("more than 7 bytes of states")
 
     monkeypatch.setattr(explorer.lasso, "judge", beyond)
     found = explore(protocol("xol-step"), 2)

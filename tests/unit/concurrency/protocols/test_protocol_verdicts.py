@@ -13,11 +13,11 @@ import pytest
 
 from verify.concurrency.explicit.python_engine import search
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.results import manifest
-from verify.concurrency.results.exploration import Explored, Refuted, Vacuous
+from verify.concurrency.results.exploration import Exploration, Refuted, Vacuous
 
 MANIFESTS = Path(__file__).resolve().parents[4] / "proofs" / "protocols"
 PLAIN = 3  # threads up to which the plain interpreter is asked
@@ -35,7 +35,7 @@ def label(case: Protocol) -> str:
 
 
 @cache
-def explored(case: Protocol, threads: int) -> Explored:
+def explored(case: Protocol, threads: int) -> Exploration:
     """The case at that number of threads, by the plain interpreter where that is quick."""
     return explore(case, threads, engine="python" if threads <= PLAIN else "auto")
 
@@ -109,11 +109,11 @@ def test_what_a_variant_does_not_ask_cannot_happen_in_it(name: str) -> None:
     base = protocol(name)
     for variant in base.variants:
         case = base.with_variant(variant.name)
-        assert not set(variant.moot) & {prop.name for prop in case.properties}
-        asked = tuple(prop for prop in base.properties if prop.name in variant.moot)
+        assert not set(variant.skipped) & {prop.name for prop in case.properties}
+        asked = tuple(prop for prop in base.properties if prop.name in variant.skipped)
         if asked:
             found = explored(replace(case, properties=(*case.properties, *asked)), case.threads)
-            assert {prop for prop, verdict in found.properties if isinstance(verdict, Vacuous)} == set(variant.moot)
+            assert {prop for prop, verdict in found.properties if isinstance(verdict, Vacuous)} == set(variant.skipped)
 
 
 @CORRECT
@@ -134,7 +134,7 @@ def _taken(case: Protocol, name: str) -> bool:
     """Whether the transition count of a case falls, or a state is lost, without the step."""
     if case.threads > 3 or name not in {step.name for step in case.steps}:
         return False
-    found, less = explored(case, case.threads), search(ground(_without(case, name), case.threads), symmetric=True)
+    found, less = explored(case, case.threads), search(instantiate(_without(case, name), case.threads), symmetric=True)
     return (found.states, found.transitions) != (less.states, less.transitions)
 
 

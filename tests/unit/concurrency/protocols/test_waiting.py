@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.protocol import (
     Bounded,
     Claim,
@@ -69,7 +69,7 @@ def pool(fair: str, queue: bool, slots: int, number: int) -> Protocol:
 @pytest.mark.parametrize("number", [2, 3, 4])
 @pytest.mark.parametrize(("fair", "queue"), [("weak", False), ("strong", False), ("weak", True)])
 def test_waiting_ends_unless_fairness_is_weak_and_slots_are_few(fair: str, queue: bool, number: int) -> None:
-    model = ground(pool(fair, queue, 2, number), number)
+    model = instantiate(pool(fair, queue, 2, number), number)
     expected = "refuted" if number > 2 and fair == "weak" and not queue else "proved"
     assert lasso.judge(model, Limits())["served"].name == expected
     assert emerson_lei.judge(model, Limits())["served"].name == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from verify.concurrency.explorer import distinct, explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.liveness import emerson_lei, lasso
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Limits, Refuted
@@ -73,7 +73,7 @@ def test_distinct_counterexamples_differ_in_their_actions() -> None:
 @pytest.mark.parametrize("variant", ["cyclic", "weakly-fair-slots", "signal-in-slot", "no-read-lock"])
 @pytest.mark.parametrize("threads", [2, 3])
 def test_components_and_diagrams_judge_liveness_alike(variant: str, threads: int) -> None:
-    model = ground(XOL.with_variant(variant), threads)
+    model = instantiate(XOL.with_variant(variant), threads)
     by_components, by_diagrams = lasso.judge(model, Limits()), emerson_lei.judge(model, Limits())
     assert {n: v.name for n, v in by_components.items()} == {n: v.name for n, v in by_diagrams.items()}
     assert len(by_components) == 2

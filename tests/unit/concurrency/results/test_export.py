@@ -12,7 +12,7 @@ import pytest
 
 from verify.concurrency.explicit import python_engine
 from verify.concurrency.explorer import explore
-from verify.concurrency.instance.instance import Model, Transition, ground
+from verify.concurrency.instance.instance import Model, Transition, instantiate
 from verify.concurrency.language.protocol import Claim, Description, Enum, Shared, Thread, ThreadId
 from verify.concurrency.protocols import names, protocol
 from verify.concurrency.results import export as exporter
@@ -62,7 +62,7 @@ def rumur(model: Model, place: Path) -> tuple[int, int]:
 
 def small(name: str, threads: int, variant: str = "") -> tuple[Model, int, int]:
     chosen = protocol(name).with_variant(variant) if variant else protocol(name)
-    model = ground(chosen, threads)
+    model = instantiate(chosen, threads)
     found = python_engine.search(model, False, Limits(states=LARGEST))
     if not found.complete:
         pytest.skip(f"{name} with {threads} threads has more than {LARGEST} states")
@@ -136,7 +136,7 @@ def test_spin_makes_simultaneous_updates_of_a_swap(tmp_path: Path) -> None:
     def anything(s: Shared, t: Thread) -> Claim:
         return t.pc == "x"
 
-    model = ground(p.protocol(), 2)
+    model = instantiate(p.protocol(), 2)
     found = python_engine.search(model)
     assert found.states == 9
     assert spin(model, tmp_path) == (found.states, found.transitions, 0)

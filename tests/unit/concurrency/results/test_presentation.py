@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from verify.cli.interleavings import interleavings, protocols
 from verify.concurrency.explicit.shortest import contains
 from verify.concurrency.explorer import distinct, explore
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Refuted, Trace
 from verify.concurrency.results.presentation import itf, mermaid, rows, svg, table
-from verify.concurrency.results.projection import quotient, trace_graph, write
+from verify.concurrency.results.projection import projection, trace_graph, write
 
 WRONG = protocol("xol-step").with_variant("uprobe-removed-first")
 STARVED = protocol("xol-step").with_variant("weakly-fair-slots")
@@ -55,7 +55,7 @@ def test_svg_is_well_formed_and_shows_every_action() -> None:
 
 def test_itf_holds_every_state_and_the_loop() -> None:
     trace = shown("a_waiting_thread_gets_a_slot")
-    found = json.loads(json.dumps(itf(ground(STARVED, 3), trace)))
+    found = json.loads(json.dumps(itf(instantiate(STARVED, 3), trace)))
     assert len(found["states"]) == len(trace.events) + 1
     assert set(found["states"][0]) == {*found["vars"], "#meta"}
     start, end = (dict(found["states"][i]) for i in (found["loop"], -1))
@@ -64,7 +64,7 @@ def test_itf_holds_every_state_and_the_loop() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_quotient_of_prober_and_thread_has_26_nodes_and_52_edges(threads: int, tmp_path: Path) -> None:
-    graph = quotient(ground(protocol("xol-step"), threads))
+    graph = projection(instantiate(protocol("xol-step"), threads))
     assert (len(graph), graph.number_of_edges()) == (26, 52)
     write(graph, tmp_path / "g.graphml")
     assert len(nx.read_graphml(tmp_path / "g.graphml")) == 26
@@ -146,7 +146,7 @@ def test_a_renamed_counterexample_is_the_same() -> None:
 
 def test_itf_has_the_fields_of_the_format() -> None:
     """Apalache ADR 015: `#meta` with format, description and source; `params`; `vars`; `states` with their index."""
-    found = json.loads(json.dumps(itf(ground(WRONG, 2), shown())))
+    found = json.loads(json.dumps(itf(instantiate(WRONG, 2), shown())))
     assert set(found) == {"#meta", "params", "vars", "states"}
     assert found["#meta"]["format"] == "ITF"
     assert found["#meta"]["parameters"]["K"] == 2

@@ -46,7 +46,7 @@ def spent(limits: Limits = Limits()) -> list[int]:  # noqa: B008 - frozen
 
 def test_the_same_proof_takes_the_same_units_whatever_was_done_before() -> None:
     first = spent()
-    z3.Solver().check(z3.Int("other") > 5)
+    z3.Solver().check(z3.Int("opaque") > 5)
     houdini.invariant(protocol("int3-patch").with_variant("no-int3"), Limits(), False, (), small=False)
     assert spent() == first
     assert all(units > 1000 for units in first)

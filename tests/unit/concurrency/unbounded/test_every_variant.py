@@ -12,7 +12,7 @@ from sampling import sampled
 from verify.concurrency.explorer import explore
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.protocols import names, protocol
-from verify.concurrency.results.exploration import Explored, Limits, Proved, Refuted, Unknown
+from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Unknown
 from verify.concurrency.unbounded import ProvedAny, counter_abstraction, houdini, prove_any, views
 from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.cutoffs import sized
@@ -48,7 +48,7 @@ def wrong(name: str, variant: str) -> Protocol:
 
 
 @cache
-def bounded(name: str, variant: str, threads: int) -> Explored:
+def bounded(name: str, variant: str, threads: int) -> Exploration:
     return explore(protocol(name).with_variant(variant), threads)
 
 

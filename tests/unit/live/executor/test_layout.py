@@ -15,7 +15,7 @@ from verify.live.executor.layout import (
     SIGNAL_STACK_SIZE,
     SLOT,
     STUB_BASE,
-    Layout,
+    ChildLayout,
     code_image,
     slot,
 )
@@ -28,13 +28,13 @@ def test_exit_jump_is_a_rel32_jump_of_int3_bytes() -> None:
 
 @pytest.mark.parametrize("pages", [1, 4, 512])
 def test_every_landing_lies_in_the_landing_pages(pages: int) -> None:
-    layout = Layout(code_pages=pages)
+    layout = ChildLayout(code_pages=pages)
     first, last = layout.landing_of(layout.code_base + 1), layout.landing_of(layout.code_end + 15) + 6
     assert layout.landing_base <= first < last <= layout.landing_base + layout.landing_size
 
 
 def test_mappings_do_not_overlap() -> None:
-    layout = Layout(code_pages=4096)
+    layout = ChildLayout(code_pages=4096)
     spans = [(r.address - PAGE, r.end + PAGE) for r in REGIONS]
     spans += [(layout.code_base, layout.code_end), (STUB_BASE, STUB_BASE + PAGE)]
     spans += [(CONTROL_BASE, CONTROL_BASE + CONTROL_SIZE), (SIGNAL_STACK_BASE, SIGNAL_STACK_BASE + SIGNAL_STACK_SIZE)]
@@ -43,7 +43,7 @@ def test_mappings_do_not_overlap() -> None:
 
 
 def test_sections_follow_each_other() -> None:
-    layout, at = Layout(), 0
+    layout, at = ChildLayout(), 0
     for offset, size in layout.offsets.values():
         assert offset == at and size % PAGE == 0
         at += size
@@ -65,8 +65,8 @@ def test_slot_refuses_what_is_no_instruction(code: bytes) -> None:
 def test_bad_layouts_are_refused() -> None:
     for base, pages in ((0x7A00_0001, 4), (0x7A00_0000, 0), (0x1000_0000, 4)):
         with pytest.raises(ValueError, match="code"):
-            Layout(base, pages)
+            ChildLayout(base, pages)
     with pytest.raises(ValueError, match="no room"):
         code_image(16, {12: b"\x90"})
     with pytest.raises(ValueError, match="not inside"):
-        Layout().region_of(REGIONS[0].end - 1, 2)
+        ChildLayout().region_of(REGIONS[0].end - 1, 2)

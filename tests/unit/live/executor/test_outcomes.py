@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from verify.live.capabilities import Capabilities, Component
-from verify.live.executor.layout import STUB_BASE, Layout
+from verify.live.capabilities import Capabilities, XsaveComponent
+from verify.live.executor.layout import STUB_BASE, ChildLayout
 from verify.live.executor.outcomes import chunks, classify, differences, pack_xsave, unpack_xsave, updated
 from verify.live.executor.records import out_dtype
-from verify.live.executor.state import RF, TF, X87, State
+from verify.live.executor.state import RF, TF, X87, CpuState
 
-LAYOUT = Layout()
+LAYOUT = ChildLayout()
 ORIGIN = LAYOUT.code_base + 0x200
 # Offsets and sizes of an AVX-512 processor, SDM vol. 1, 13.5, and its example without compaction
 AVX512 = Capabilities(
     "GenuineIntel", 6, 85, 4, frozenset(), 0xE7, 2688,
-    (Component(2, 576, 256), Component(5, 1088, 64), Component(6, 1152, 512), Component(7, 1664, 1024)), True,
+    (
+        XsaveComponent(2, 576, 256), XsaveComponent(5, 1088, 64), XsaveComponent(6, 1152, 512),
+        XsaveComponent(7, 1664, 1024),
+    ), True,
 )  # fmt: skip
 SSE_ONLY = Capabilities("GenuineIntel", 6, 85, 4, frozenset(), 3, 576, (), False)
 
@@ -69,7 +72,7 @@ def test_changes_are_joined_and_applied() -> None:
     after = {0: bytes(62) + b"\1\2", 64: b"\3" + bytes(62) + b"\4"}
     changed = differences(before, after)
     assert changed == ((62, b"\1\2\3"), (127, b"\4"))
-    start = State(memory=((60, b"abcd"),))
+    start = CpuState(memory=((60, b"abcd"),))
     assert updated(start, changed) == ((60, b"ab\1\2"), (64, b"\3"), (127, b"\4"))
 
 
@@ -82,13 +85,13 @@ def test_chunks_keep_the_background_around() -> None:
 def test_xsave_area_makes_a_round_trip() -> None:
     vector = tuple((i + 1) << (16 * i % 500) for i in range(32))
     x87 = X87(0x27F, 0x3800, 0x81, 0x7FF, 1 << 40, 2 << 40, tuple(range(8)))
-    state = State(vector=vector, masks=tuple(range(8)), mxcsr=0x9FC0, x87=x87)
+    state = CpuState(vector=vector, masks=tuple(range(8)), mxcsr=0x9FC0, x87=x87)
     fields = unpack_xsave(pack_xsave(state, AVX512), AVX512)
-    assert State(**fields) == state
+    assert CpuState(**fields) == state
 
 
 def test_component_in_its_initial_configuration_reads_as_such() -> None:
-    area = bytearray(pack_xsave(State(vector=(1,) * 32, masks=(1,) * 8), AVX512))
+    area = bytearray(pack_xsave(CpuState(vector=(1,) * 32, masks=(1,) * 8), AVX512))
     area[512:520] = (0b11).to_bytes(8, "little")  # XSTATE_BV: only x87 and SSE are not initial
     fields = unpack_xsave(bytes(area), AVX512)
     assert fields["vector"] == (1,) * 16 + (0,) * 16 and fields["masks"] == (0,) * 8
@@ -96,9 +99,12 @@ def test_component_in_its_initial_configuration_reads_as_such() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [State(vector=(1 << 128, *[0] * 31)), State(vector=(0,) * 31 + (1,)), State(masks=(1,) * 8), State(mxcsr=1 << 16)],
+    [
+        CpuState(vector=(1 << 128, *[0] * 31)), CpuState(vector=(0,) * 31 + (1,)), CpuState(masks=(1,) * 8),
+        CpuState(mxcsr=1 << 16),
+    ],
 )
-def test_state_that_the_machine_lacks_is_refused(state: State) -> None:
+def test_state_that_the_machine_lacks_is_refused(state: CpuState) -> None:
     with pytest.raises(ValueError):
         pack_xsave(state, SSE_ONLY)
 
@@ -108,7 +114,7 @@ def test_state_that_the_machine_lacks_is_refused(state: State) -> None:
 )
 def test_state_of_wrong_width_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        State(**arguments)
+        CpuState(**arguments)
 
 
 def test_missing_features_are_named_in_order() -> None:

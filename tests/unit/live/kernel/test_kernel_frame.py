@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from verify.live.kernel.child import Stop
-from verify.live.kernel.frame import CR2, END, FPSTATE, WORDS, Tracked, frame_differences
+from verify.live.kernel.frame import CR2, END, FPSTATE, WORDS, LastPageFault, frame_differences
 from verify.live.ptrace import REGISTERS, RSP
 
 AT = 0x2A00_3000
@@ -59,7 +59,7 @@ def test_what_the_frame_repeats_is_compared_where_the_states_are_alike() -> None
 
 
 def test_cr2_of_an_earlier_page_fault_is_taken_out() -> None:
-    tracked = Tracked()
+    tracked = LastPageFault()
     tracked.see(FAULT)
     tracked.see(replace(FAULT, signal=signal.SIGBUS, code=1, address=0x99))      # #AC is no page fault
     frame = bytearray(FRAME)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from verify.claim.conditions import problem
+from verify.claim.conditions import verification_condition
 from verify.claim.probes import probe
 from verify.models.schemes.assumptions import ASSUMPTIONS, BY_NAME, ROWS
 from verify.models.schemes.behaviour import initial
@@ -15,7 +15,7 @@ from verify.models.x86.machine import State, symbolic_state
 from verify.terms import FALSE, const, var
 
 ROOT = Path(__file__).parents[4]
-SITE = problem(probe(b"\x90", SCHEMES["identity"], Cpu.AMD)).site
+SITE = verification_condition(probe(b"\x90", SCHEMES["identity"], Cpu.AMD)).setup
 RESTRICTED = {"ac": "no-alignment-check", "cet": "no-shadow-stack"}  # component, and the assumption that says it is 0
 
 

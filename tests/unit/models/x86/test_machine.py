@@ -4,9 +4,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from verify.models.x86.environment import Environment
 from verify.models.x86.machine import FLAG_BITS, State, component_sort, flags_word, symbolic_state
 from verify.terms import FALSE, TRUE, const
-from verify.terms.evaluation import Memory, World, evaluate
+from verify.terms.evaluation import Memory, evaluate
 
 CLEAR = replace(symbolic_state(const(0x401000, 64)), **dict.fromkeys(FLAG_BITS, FALSE))
 POSITIONS = {  # SDM vol. 1, figure 3-8
@@ -50,7 +51,7 @@ def test_a_world_faults_where_an_address_is_not_canonical():
 
     def vector(address: int, stack: int) -> int:
         terms = access_fault("r", const(address, 64), 8, const(stack, 1))[:1]
-        return evaluate(terms, {}, World())[0]
+        return evaluate(terms, {}, Environment())[0]
 
     assert vector(0x7FFFFFFFF000, 0) == 0xFF
     assert vector(0x800000000000, 0) == 13  # SDM vol. 3, 6.15: #GP, or #SS through the stack segment

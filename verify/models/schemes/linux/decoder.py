@@ -64,7 +64,7 @@ SIZES: Final = {
 _ONLY: Final = VEX_ONLY | EVEX_ONLY
 
 
-class Decoded(NamedTuple):
+class KernelDecoded(NamedTuple):
     """What the kernel holds after decoding; offsets are those it would patch at, so 5 short after an emulate prefix."""
 
     length: int
@@ -154,7 +154,7 @@ class KernelDecoder:
         self._limit = features.limit
         self._skips = EMULATE_PREFIXES if features.emulate_prefixes else ()
 
-    def decode(self, data: bytes) -> Decoded | None:
+    def decode(self, data: bytes) -> KernelDecoded | None:
         """The fields, or None where the kernel's decoder fails.
 
         Takes more bytes than the limit of the kernel version; what is behind the limit does not matter.
@@ -188,7 +188,7 @@ class KernelDecoder:
             return self._features.xop and data[at + 1] & 0x38 != 0
         return byte in {0xC4, 0xC5} or (byte == 0x62 and self._features.evex)
 
-    def _legacy(self, start: _Start, at: int) -> Decoded | None:
+    def _legacy(self, start: _Start, at: int) -> KernelDecoded | None:
         data, skipped, _, last, rex_size, operand = start
         byte = data[at]
         word = self._attributes.one_byte[byte]
@@ -211,7 +211,7 @@ class KernelDecoder:
         opcode = _Opcode(vex_at - rex_size, vex_at, 0, size, byte, opcode2, last, operand)
         return self._rest(start, opcode, at + size, word)
 
-    def _after_rex2(self, start: _Start, at: int) -> Decoded | None:
+    def _after_rex2(self, start: _Start, at: int) -> KernelDecoded | None:
         if at + 3 > self._limit:
             return None
         data, skipped, _, last, _, operand = start
@@ -221,7 +221,7 @@ class KernelDecoder:
         opcode = _Opcode(rex_at, rex_at + 2, 0, 1, byte, 0, last, 8 if payload & 8 else operand)
         return self._rest(start, opcode, at + 3, word)
 
-    def _after_vex(self, start: _Start, at: int) -> Decoded | None:
+    def _after_vex(self, start: _Start, at: int) -> KernelDecoded | None:
         data, skipped, _, _, rex_size, operand = start
         kind = data[at]
         size = 2 if kind == 0xC5 else 4 if kind == 0x62 else 3
@@ -243,7 +243,7 @@ class KernelDecoder:
         opcode = _Opcode(vex_at - rex_size, vex_at, size, 1, byte, 0, wpp & 3, operand)
         return self._rest(start, opcode, at + size + 1, word)
 
-    def _rest(self, start: _Start, opcode: _Opcode, at: int, word: int) -> Decoded | None:
+    def _rest(self, start: _Start, opcode: _Opcode, at: int, word: int) -> KernelDecoded | None:
         """ModRM, SIB, displacement and immediates."""
         data, skipped, prefixes, _, rex_size, _ = start
         rex_at, vex_at, vex_size, opcode_size, opcode1, opcode2, variant, operand = opcode
@@ -268,4 +268,6 @@ class KernelDecoder:
         if length > self._limit:
             return None
         behind = (modrm_at, modrm, end, size)
-        return Decoded(length, prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2, *behind)
+        return KernelDecoded(
+            length, prefixes, rex_at, rex_size, vex_at, vex_size, opcode_size, opcode1, opcode2, *behind
+        )

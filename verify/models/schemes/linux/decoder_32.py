@@ -24,13 +24,13 @@ from verify.models.schemes.linux.attributes import (
     VEX_ONLY,
     Attributes,
 )
-from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, SIZES, Decoded, legacy_prefixes, variant_of
+from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, SIZES, KernelDecoded, legacy_prefixes, variant_of
 
 LIMIT: Final = 15  # bytes that may be read
 _VEX_SIZES: Final = {0xC5: 2, 0xC4: 3, 0x8F: 3, 0x62: 4}
 
 
-def decoded_in_32_bits(data: bytes, attributes: Attributes) -> Decoded | None:
+def decoded_in_32_bits(data: bytes, attributes: Attributes) -> KernelDecoded | None:
     """The fields, or None where the kernel's decoder fails.  Takes more bytes than may be read."""
     skipped = 5 if data[:5] in EMULATE_PREFIXES else 0
     prefixes, last, count = legacy_prefixes(data, skipped, LIMIT)
@@ -60,7 +60,7 @@ class _Head:
         self._operand = 2 if 0x66 in prefixes else 4
         self._address = 2 if 0x67 in prefixes else 4
 
-    def legacy(self, at: int) -> Decoded | None:
+    def legacy(self, at: int) -> KernelDecoded | None:
         """An instruction without VEX, EVEX and XOP."""
         data, byte, size, second = self._data, self._data[at], 1, 0
         word = self._attributes.one_byte[byte]
@@ -75,7 +75,7 @@ class _Head:
                 return None
         return self._rest(at, (at, 0, size, byte, second), at + size, word, self._variant, self._operand)
 
-    def after_vex(self, at: int) -> Decoded | None:
+    def after_vex(self, at: int) -> KernelDecoded | None:
         """An instruction behind VEX, EVEX or XOP, of which W does not decide the operand size."""
         data, kind = self._data, self._data[at]
         size = _VEX_SIZES[kind]
@@ -91,7 +91,7 @@ class _Head:
 
     def _rest(
         self, start: int, opcode: tuple[int, int, int, int, int], at: int, word: int, variant: int, operand: int
-    ) -> Decoded | None:
+    ) -> KernelDecoded | None:
         """ModRM, SIB, displacement and immediates."""
         vex_at, vex_size, opcode_size, first, second = opcode
         modrm_at, modrm = at - self._skipped, -1
@@ -108,7 +108,7 @@ class _Head:
         if length > LIMIT:
             return None
         places = (start - self._skipped, 0, vex_at - self._skipped, vex_size, opcode_size, first, second)
-        return Decoded(length, self._prefixes, *places, modrm_at, modrm, end, size)
+        return KernelDecoded(length, self._prefixes, *places, modrm_at, modrm, end, size)
 
     def _behind_modrm(self, at: int, modrm: int) -> int:
         """The offset behind ModRM, SIB and displacement."""

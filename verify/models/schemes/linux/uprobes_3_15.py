@@ -15,7 +15,7 @@ from typing import Final
 
 from verify.models.schemes.linux import opcode_map_3_15
 from verify.models.schemes.linux.attributes import attributes, opcodes
-from verify.models.schemes.linux.decoder import Decoded, Features, KernelDecoder, legacy_prefixes
+from verify.models.schemes.linux.decoder import Features, KernelDecoded, KernelDecoder, legacy_prefixes
 from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
 from verify.models.schemes.plan import (
     Emulate,
@@ -117,7 +117,7 @@ _BY_OPCODE: Final = {
 }
 
 
-def step(data: bytes, decoded: Decoded) -> Step:
+def step(data: bytes, decoded: KernelDecoded) -> Step:
     """arch_uprobe_analyze_insn from the fixups on."""
     special = _BY_OPCODE.get(decoded.opcode1)
     if special is not None:
@@ -135,7 +135,7 @@ def step(data: bytes, decoded: Decoded) -> Step:
 Rewrite = tuple[int, int, int, int]  # offset of REX or -1, of ModRM; scratch register; bytes of immediate that move
 
 
-def relative(decoded: Decoded) -> Rewrite | None:
+def relative(decoded: KernelDecoded) -> Rewrite | None:
     """handle_riprel_insn: None where the decoder saw no rip-relative operand."""
     modrm = decoded.modrm
     if modrm < 0 or modrm & 0xC7 != 5 or decoded.modrm_at + 5 > COPIED:

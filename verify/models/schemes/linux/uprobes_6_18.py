@@ -19,7 +19,7 @@ from typing import Final
 
 from verify.models.schemes.linux import opcode_map
 from verify.models.schemes.linux.attributes import attributes, opcodes
-from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, Decoded, Features, KernelDecoder
+from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, Features, KernelDecoded, KernelDecoder
 from verify.models.schemes.linux.decoder_32 import decoded_in_32_bits
 from verify.models.schemes.linux.uprobes_entries import ENTRIES
 from verify.models.schemes.plan import (
@@ -129,7 +129,7 @@ def plan_in_32_bits(data: bytes) -> Plan:
     return refusal(decoded, GOOD_ONE_BYTE_32) or emulation(data, decoded, False) or step(data, decoded, False)
 
 
-def refusal(decoded: Decoded, good: frozenset[int] = GOOD_ONE_BYTE) -> Refuse | None:
+def refusal(decoded: KernelDecoded, good: frozenset[int] = GOOD_ONE_BYTE) -> Refuse | None:
     """uprobe_init_insn."""
     for prefix in decoded.prefixes:
         if prefix in BAD_PREFIXES:
@@ -142,7 +142,7 @@ def refusal(decoded: Decoded, good: frozenset[int] = GOOD_ONE_BYTE) -> Refuse | 
     return _BAD_OPCODE
 
 
-def optimised(decoded: Decoded) -> bool:
+def optimised(decoded: KernelDecoded) -> bool:
     """can_optimize, the page apart: five bytes, and opcode 90 or 0f 1f /0 whatever the prefixes."""
     if decoded.length != 5:
         return False
@@ -157,7 +157,7 @@ def optimised(decoded: Decoded) -> bool:
     )
 
 
-def emulation(data: bytes, decoded: Decoded, is_64_bit: bool = True) -> Refuse | Emulate | None:
+def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Refuse | Emulate | None:
     """branch_setup_xol_ops, then push_setup_xol_ops.
 
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
@@ -181,7 +181,7 @@ def emulation(data: bytes, decoded: Decoded, is_64_bit: bool = True) -> Refuse |
     return _emulate_branch(opcode, decoded.immediate_end, decoded.immediate_size, length)
 
 
-def _push(data: bytes, decoded: Decoded) -> Emulate | None:
+def _push(data: bytes, decoded: KernelDecoded) -> Emulate | None:
     """push_setup_xol_ops: one byte, or two with REX exactly 41 (a REX2 payload or VEX never is)."""
     if decoded.length == 1:
         return _emulate(Push(decoded.opcode1 - 0x50), 1, False)
@@ -205,7 +205,7 @@ def _emulate_branch(opcode: int, end: int, size: int, length: int) -> Emulate:
     return Emulate(JumpIf(opcode & 15, field), length)
 
 
-def step(data: bytes, decoded: Decoded, is_64_bit: bool = True) -> Step:
+def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Step:
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
@@ -230,7 +230,7 @@ def unrestricted(data: bytes) -> Plan:
 Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
 
 
-def relative(data: bytes, decoded: Decoded) -> Rewrite | None:
+def relative(data: bytes, decoded: KernelDecoded) -> Rewrite | None:
     """riprel_analyze: which bytes of the copy change; None where the decoder saw no rip-relative operand."""
     modrm = decoded.modrm
     if modrm < 0 or modrm & 0xC7 != 5:

@@ -19,7 +19,7 @@ _MAPS: Final = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6, "MAP8": 8, 
 _PP: Final = {"NONE": 0, "NP": 0, "66": 1, "F3": 2, "F2": 3}
 
 
-class Parts(NamedTuple):
+class AssemblyParts(NamedTuple):
     """Everything that is encoded besides the opcode; register numbers are whole (0..15, vectors 0..31)."""
 
     prefixes: bytes = b""  # legacy prefixes; those that the opcode needs are among them
@@ -42,12 +42,12 @@ class Parts(NamedTuple):
     aaa: int = 0
 
 
-def assemble(form: Form, parts: Parts) -> bytes:
+def assemble(form: Form, parts: AssemblyParts) -> bytes:
     """The bytes of a form with these parts."""
     return pattern(form, parts)[0]
 
 
-def pattern(form: Form, parts: Parts) -> tuple[bytes, int]:
+def pattern(form: Form, parts: AssemblyParts) -> tuple[bytes, int]:
     """As `assemble`, and the offset of the byte that names the opcode among those of its shape."""
     row = form.opcode
     if row.encoding in {"LEGACY", "3DNOW"}:
@@ -73,7 +73,7 @@ def _register_in_opcode(row: Opcode) -> bool:
     return any(k.endswith("_opcode") for k in row.op_kinds)
 
 
-def _extensions(form: Form, parts: Parts) -> tuple[int, int, int]:
+def _extensions(form: Form, parts: AssemblyParts) -> tuple[int, int, int]:
     """R, X, B: what the registers need, and what `rex` adds."""
     extra = parts.rex or 0
     r, x, b = parts.reg >> 3 | extra >> 2, extra >> 1, extra
@@ -87,7 +87,7 @@ def _extensions(form: Form, parts: Parts) -> tuple[int, int, int]:
     return r & 1, x & 1, b & 1
 
 
-def _legacy(form: Form, parts: Parts) -> bytes:
+def _legacy(form: Form, parts: AssemblyParts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
     bits = parts.w << 3 | (parts.rex or 0) & 8 | r << 2 | x << 1 | b
@@ -97,7 +97,7 @@ def _legacy(form: Form, parts: Parts) -> bytes:
     return parts.prefixes + rex + _ESCAPES[row.table] + bytes((main + low,))
 
 
-def _vex(form: Form, parts: Parts) -> bytes:
+def _vex(form: Form, parts: AssemblyParts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
     last = (~parts.vvvv & 15) << 3 | (parts.ll & 1) << 2 | _PP[row.mandatory_prefix]
@@ -108,7 +108,7 @@ def _vex(form: Form, parts: Parts) -> bytes:
     return parts.prefixes + bytes((first, maps, parts.w << 7 | last, row.main_byte))
 
 
-def _evex(form: Form, parts: Parts) -> bytes:
+def _evex(form: Form, parts: AssemblyParts) -> bytes:
     row = form.opcode
     r, x, b = _extensions(form, parts)
     v = (parts.index_register or 0) >> 4 & 1 if row.is_vsib else parts.vvvv >> 4 & 1
@@ -118,7 +118,7 @@ def _evex(form: Form, parts: Parts) -> bytes:
     return parts.prefixes + bytes((0x62, p0, p1, p2, row.op_code))
 
 
-def _operand(form: Form, parts: Parts) -> bytes:
+def _operand(form: Form, parts: AssemblyParts) -> bytes:
     """ModRM, SIB and displacement, or an absolute offset."""
     row = form.opcode
     if row.op_code_len == 2:
@@ -138,7 +138,7 @@ def _operand(form: Form, parts: Parts) -> bytes:
     return _memory(reg, parts)
 
 
-def _memory(reg: int, parts: Parts) -> bytes:
+def _memory(reg: int, parts: AssemblyParts) -> bytes:
     if parts.no_base:
         index = 4 if parts.index_register is None else parts.index_register & 7
         return bytes((reg << 3 | 4, parts.scale << 6 | index << 3 | 5)) + _signed(parts.disp, 4)
@@ -164,7 +164,7 @@ def decoded_as(form: Form, data: bytes, cpu: Cpu) -> Decoded | None:
     return None
 
 
-def _plain(form: Form) -> Iterator[Parts]:
+def _plain(form: Form) -> Iterator[AssemblyParts]:
     """Candidates for the simplest encoding, likeliest first."""
     row = form.opcode
     needed = {"66": b"\x66", "F3": b"\xf3", "F2": b"\xf2"}.get(row.mandatory_prefix, b"")
@@ -172,7 +172,7 @@ def _plain(form: Form) -> Iterator[Parts]:
     sizes = (b"",) if vector else ((b"\x66", b"") if row.operand_size == 16 else (b"", b"\x66"))
     addresses = (b"\x67", b"") if row.address_size == 32 else (b"", b"\x67")
     widths = (row.w, 1 - row.w) if vector else ((1, 0) if row.operand_size == 64 and not row.default_64 else (0, 1))
-    base = Parts(
+    base = AssemblyParts(
         ll=row.l, mod=3 if form.addressing is Addressing.REG else 0,
         index_register=2 if row.is_vsib or "sibmem" in row.op_kinds else None,
         reg=1, rm=3,
@@ -186,6 +186,6 @@ def _plain(form: Form) -> Iterator[Parts]:
 
 
 @cache
-def plain_parts(form: Form, cpu: Cpu) -> Parts | None:
+def plain_parts(form: Form, cpu: Cpu) -> AssemblyParts | None:
     """The parts of the simplest encoding on this vendor's processors, None where they have none."""
     return next((p for p in _plain(form) if decoded_as(form, assemble(form, p), cpu) is not None), None)

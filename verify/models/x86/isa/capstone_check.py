@@ -23,7 +23,7 @@ from verify.models.x86.isa.rows import Cpu, Opcode
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class DecoderDifference:
     """One encoding on which Capstone differs."""
 
     kind: str  # "refused", "length", "name"
@@ -31,7 +31,7 @@ class Difference:
     why: str | None  # the known reason; None: an open disagreement
 
 
-class Known(NamedTuple):
+class Quirk(NamedTuple):
     """One known difference: `applies(decoded, their mnemonic)`."""
 
     kind: str
@@ -106,42 +106,42 @@ def _losing_prefix(d: Decoded, theirs: str) -> bool:
 
 
 KNOWN: Final = (
-    Known("refused", lambda d, _: bool(_LATER.intersection(_opcode(d).cpuid)), "an extension that Capstone 5 has not"),
-    Known("refused", lambda d, _: _opcode(d).is_reserved_nop, "reserved NOPs beside the documented ones"),
-    Known("refused", lambda d, _: _opcode(d).name.startswith("PREFETCHRESERVED"), "0F 0D /3 to /7, NOPs by APM vol. 3"),
-    Known("refused", lambda d, _: _opcode(d).name[:7] in {"LFENCE_", "MFENCE_", "SFENCE_"},
+    Quirk("refused", lambda d, _: bool(_LATER.intersection(_opcode(d).cpuid)), "an extension that Capstone 5 has not"),
+    Quirk("refused", lambda d, _: _opcode(d).is_reserved_nop, "reserved NOPs beside the documented ones"),
+    Quirk("refused", lambda d, _: _opcode(d).name.startswith("PREFETCHRESERVED"), "0F 0D /3 to /7, NOPs by APM vol. 3"),
+    Quirk("refused", lambda d, _: _opcode(d).name[:7] in {"LFENCE_", "MFENCE_", "SFENCE_"},
           "fences with rm other than 0"),
-    Known("refused", lambda d, _: _opcode(d).name[-5:-2] in {"_DC", "_DD", "_DE", "_DF"}, "undocumented x87 aliases"),
-    Known("refused", lambda d, _: _opcode(d).name.endswith("REL16") and _has_prefixes(d, 0x66),
+    Quirk("refused", lambda d, _: _opcode(d).name[-5:-2] in {"_DC", "_DD", "_DE", "_DF"}, "undocumented x87 aliases"),
+    Quirk("refused", lambda d, _: _opcode(d).name.endswith("REL16") and _has_prefixes(d, 0x66),
           "66 with rel16, as on AMD"),
-    Known("refused", lambda d, _: _w(d) == 1 and _opcode(d).mnemonic.startswith(("vpinsr", "vpextr", "vpcmpestr")),
+    Quirk("refused", lambda d, _: _w(d) == 1 and _opcode(d).mnemonic.startswith(("vpinsr", "vpextr", "vpcmpestr")),
           "VEX.W1 of an instruction whose W is ignored or widens"),
-    Known("refused", lambda d, _: _opcode(d).is_wig and _w(d) == 1, "VEX.W1 or EVEX.W1 where W is ignored"),
-    Known("refused", lambda d, _: _opcode(d).is_lig and d.layout.vex is not None, "vector length where it is ignored"),
-    Known("refused", lambda d, _: _opcode(d).mnemonic in {"vcvtdq2pd", "vcvtudq2pd", "vcvtusi2sd", "vcvtsi2sd"},
+    Quirk("refused", lambda d, _: _opcode(d).is_wig and _w(d) == 1, "VEX.W1 or EVEX.W1 where W is ignored"),
+    Quirk("refused", lambda d, _: _opcode(d).is_lig and d.layout.vex is not None, "vector length where it is ignored"),
+    Quirk("refused", lambda d, _: _opcode(d).mnemonic in {"vcvtdq2pd", "vcvtudq2pd", "vcvtusi2sd", "vcvtsi2sd"},
           "EVEX.b with a register in exact conversions"),
-    Known("refused", lambda d, _: _has_prefixes(d, 0x66) and _has_prefixes(d, 0xF2, 0xF3), "66 beside F2 or F3"),
-    Known("refused", lambda d, _: _opcode(d).mnemonic in {"bsf", "bsr"} and _has_prefixes(d, 0xF2), "redundant F2"),
-    Known("refused", lambda d, _: _opcode(d).mnemonic == "movsxd" and _has_prefixes(d, 0x67), "redundant 67"),
-    Known("refused", lambda d, _: _opcode(d).mnemonic == "ret" and _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0,
+    Quirk("refused", lambda d, _: _has_prefixes(d, 0x66) and _has_prefixes(d, 0xF2, 0xF3), "66 beside F2 or F3"),
+    Quirk("refused", lambda d, _: _opcode(d).mnemonic in {"bsf", "bsr"} and _has_prefixes(d, 0xF2), "redundant F2"),
+    Quirk("refused", lambda d, _: _opcode(d).mnemonic == "movsxd" and _has_prefixes(d, 0x67), "redundant 67"),
+    Quirk("refused", lambda d, _: _opcode(d).mnemonic == "ret" and _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0,
           "66 beside REX.W"),
-    Known("refused", _extension_bits_on_masks, "VEX.R, X or B beside a mask register, ignored by processors"),
-    Known("length", lambda d, _: _opcode(d).mnemonic in {"ud0", "ud1"}, "UD0 and UD1 without ModRM"),
-    Known("length", lambda d, _: d.cpu is Cpu.INTEL and _opcode(d).mnemonic in {"jo", "jno"} and _has_prefixes(d, 0x66),
+    Quirk("refused", _extension_bits_on_masks, "VEX.R, X or B beside a mask register, ignored by processors"),
+    Quirk("length", lambda d, _: _opcode(d).mnemonic in {"ud0", "ud1"}, "UD0 and UD1 without ModRM"),
+    Quirk("length", lambda d, _: d.cpu is Cpu.INTEL and _opcode(d).mnemonic in {"jo", "jno"} and _has_prefixes(d, 0x66),
           "66 0F 80 and 81 read as AMD's processors do"),
-    Known("name", lambda d, theirs: _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0
+    Quirk("name", lambda d, theirs: _has_prefixes(d, 0x66) and d.layout.rex & 8 != 0
           and (_opcode(d).mnemonic, theirs) in _OVERRIDDEN, "66 where REX.W overrides it"),
-    Known("name", lambda d, theirs: _opcode(d).mnemonic == "pause" and theirs == "xchg", "PAUSE with a REX prefix"),
-    Known("name", lambda d, theirs: _opcode(d).mnemonic == "jecxz" and theirs == "jrcxz", "67 with other prefixes"),
-    Known("name", lambda d, theirs: _has_prefixes(d, 0x67) and (_opcode(d).mnemonic, theirs) in _SMALL_ADDRESS,
+    Quirk("name", lambda d, theirs: _opcode(d).mnemonic == "pause" and theirs == "xchg", "PAUSE with a REX prefix"),
+    Quirk("name", lambda d, theirs: _opcode(d).mnemonic == "jecxz" and theirs == "jrcxz", "67 with other prefixes"),
+    Quirk("name", lambda d, theirs: _has_prefixes(d, 0x67) and (_opcode(d).mnemonic, theirs) in _SMALL_ADDRESS,
           "67 with REX.W"),
-    Known("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
-    Known("name", _is_predicate_alias, "the predicate's alias"),
-    Known("name", _losing_prefix, "F2 or F3 beside a prefix that loses"),
-    Known("refused", lambda d, _: _opcode(d).amd_lock_register_bit and d.layout.lock, "LOCK that selects CR8 on AMD"),
-    Known("name", lambda d, theirs: _opcode(d).is_reserved_nop and theirs.startswith(("nop", "cldemote", "bnd")),
+    Quirk("name", lambda d, theirs: _NAMES.get(_opcode(d).mnemonic) == theirs, "another name for the same"),
+    Quirk("name", _is_predicate_alias, "the predicate's alias"),
+    Quirk("name", _losing_prefix, "F2 or F3 beside a prefix that loses"),
+    Quirk("refused", lambda d, _: _opcode(d).amd_lock_register_bit and d.layout.lock, "LOCK that selects CR8 on AMD"),
+    Quirk("name", lambda d, theirs: _opcode(d).is_reserved_nop and theirs.startswith(("nop", "cldemote", "bnd")),
           "reserved NOP; MPX where processors have none, CLDEMOTE with a prefix"),
-    Known("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs,
+    Quirk("name", lambda d, theirs: _LATER_NAMES.get(_opcode(d).mnemonic) == theirs,
           "an extension that Capstone 5 has not"),
 )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _said(data: bytes) -> Iterator[tuple[int, str]]:
         yield size, words[0] if words else mnemonic
 
 
-def difference(data: bytes, decoded: Decoded) -> Difference | None:
+def difference(data: bytes, decoded: Decoded) -> DecoderDifference | None:
     """How Capstone differs on the bytes of an instruction, or None where length and mnemonic agree."""
     for size, theirs in _said(data):
         if size != len(decoded.data):
@@ -169,9 +169,9 @@ def difference(data: bytes, decoded: Decoded) -> Difference | None:
     return _explained("refused", decoded, "no instruction", "")
 
 
-def _explained(kind: str, decoded: Decoded, said: str, theirs: str) -> Difference:
+def _explained(kind: str, decoded: Decoded, said: str, theirs: str) -> DecoderDifference:
     why = next((k.why for k in KNOWN if k.kind == kind and k.applies(decoded, theirs)), None)
-    return Difference(kind, said, why)
+    return DecoderDifference(kind, said, why)
 
 
 def disagreement(data: bytes, decoded: Decoded) -> str | None:
@@ -182,7 +182,7 @@ def disagreement(data: bytes, decoded: Decoded) -> str | None:
     return f"{data.hex()}: {decoded.form.opcode.mnemonic}, {len(decoded.data)} bytes; Capstone: {found.theirs}"
 
 
-def sampled_differences(seed: int, samples: int) -> Iterator[tuple[Form, bytes, Difference]]:
+def sampled_differences(seed: int, samples: int) -> Iterator[tuple[Form, bytes, DecoderDifference]]:
     """Every difference on `samples` random encodings of each form, the known ones with their reasons."""
     for form in all_forms():
         rng = Random(f"{seed} {form.name}")

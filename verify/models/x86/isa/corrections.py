@@ -18,14 +18,14 @@ from verify.models.x86.isa.rows import Opcode
 
 
 @dataclass(frozen=True, slots=True)
-class Overlay:
+class Corrections:
     """What an opcode reads and writes besides what its row says."""
 
     reads: frozenset[str]
     writes: frozenset[str]
 
 
-class Row(NamedTuple):
+class Fix(NamedTuple):
     """One fact; mnemonics, reads and writes are separated by spaces."""
 
     mnemonics: str
@@ -44,109 +44,109 @@ _SUPERVISOR: Final = "msr ssp"
 
 ROWS: Final = (
     # Control transfer.  SDM vol. 1, chapter 6; shadow stacks: SDM vol. 1, 17.2
-    Row("call", "rip ssp", "rip ssp", "SDM vol. 2A, CALL"),
-    Row("ret", "ssp", "rip ssp", "SDM vol. 2B, RET"),
-    Row("retf iret iretd iretq", "ssp gdtr ldtr msr", "rip ssp fs_base gs_base", "SDM vol. 2B, RET; 2A, IRET"),
-    Row("jmp loop loope loopne jrcxz jecxz", "rip", "rip", "SDM vol. 2A, JMP, LOOP; a relative target is an offset"),
-    Row("ja jae jb jbe je jg jge jl jle jne jno jnp jns jo jp js", "rip", "rip", "SDM vol. 2A, Jcc"),
-    Row("int int1 int3", "rip idtr tr gdtr ldtr ssp msr", "rip ssp", "SDM vol. 2A, INT n; the frame holds RIP"),
-    Row("ud0 ud1 ud2", "rip idtr", "rip", "SDM vol. 2B, UD; the frame holds RIP"),
-    Row("syscall", "rip msr ssp", "rip ssp msr", "SDM vol. 2B, SYSCALL; RCX := RIP, IA32_PL3_SSP := SSP"),
-    Row("sysenter", "msr ssp", "rip ssp msr", "SDM vol. 2B, SYSENTER"),
-    Row("sysret sysretq sysexit sysexitq", "msr", "rip ssp", "SDM vol. 2B, SYSRET, SYSEXIT"),
-    Row("erets eretu", "msr ssp gdtr", "rip ssp gs_base kernel_gs_base msr", "FRED specification, 6.1"),
-    Row("uiret", "uif ssp", "rip ssp uif", "SDM vol. 2B, UIRET"),
-    Row("xbegin", "rip transaction", "rip transaction", "SDM vol. 2C, XBEGIN; the fallback address is relative"),
-    Row("xabort xend", "transaction", "rip transaction", "SDM vol. 2C, XABORT, XEND"),
-    Row("xtest xsusldtrk xresldtrk", "transaction", "transaction", "SDM vol. 2C, XTEST"),
+    Fix("call", "rip ssp", "rip ssp", "SDM vol. 2A, CALL"),
+    Fix("ret", "ssp", "rip ssp", "SDM vol. 2B, RET"),
+    Fix("retf iret iretd iretq", "ssp gdtr ldtr msr", "rip ssp fs_base gs_base", "SDM vol. 2B, RET; 2A, IRET"),
+    Fix("jmp loop loope loopne jrcxz jecxz", "rip", "rip", "SDM vol. 2A, JMP, LOOP; a relative target is an offset"),
+    Fix("ja jae jb jbe je jg jge jl jle jne jno jnp jns jo jp js", "rip", "rip", "SDM vol. 2A, Jcc"),
+    Fix("int int1 int3", "rip idtr tr gdtr ldtr ssp msr", "rip ssp", "SDM vol. 2A, INT n; the frame holds RIP"),
+    Fix("ud0 ud1 ud2", "rip idtr", "rip", "SDM vol. 2B, UD; the frame holds RIP"),
+    Fix("syscall", "rip msr ssp", "rip ssp msr", "SDM vol. 2B, SYSCALL; RCX := RIP, IA32_PL3_SSP := SSP"),
+    Fix("sysenter", "msr ssp", "rip ssp msr", "SDM vol. 2B, SYSENTER"),
+    Fix("sysret sysretq sysexit sysexitq", "msr", "rip ssp", "SDM vol. 2B, SYSRET, SYSEXIT"),
+    Fix("erets eretu", "msr ssp gdtr", "rip ssp gs_base kernel_gs_base msr", "FRED specification, 6.1"),
+    Fix("uiret", "uif ssp", "rip ssp uif", "SDM vol. 2B, UIRET"),
+    Fix("xbegin", "rip transaction", "rip transaction", "SDM vol. 2C, XBEGIN; the fallback address is relative"),
+    Fix("xabort xend", "transaction", "rip transaction", "SDM vol. 2C, XABORT, XEND"),
+    Fix("xtest xsusldtrk xresldtrk", "transaction", "transaction", "SDM vol. 2C, XTEST"),
     # Shadow stack.  SDM vol. 1, 17.2.3
-    Row("rdsspd rdsspq", "ssp", "", "SDM vol. 2B, RDSSP"),
-    Row("incsspd incsspq saveprevssp rstorssp", "ssp", "ssp", "SDM vol. 2, INCSSP, SAVEPREVSSP, RSTORSSP"),
-    Row("setssbsy clrssbsy", "ssp msr", "ssp", "SDM vol. 2, SETSSBSY, CLRSSBSY"),
-    Row("wrssd wrssq wrussd wrussq", "msr", "", "SDM vol. 2, WRSS, WRUSS; CET MSRs decide whether it is allowed"),
-    Row("endbr32 endbr64", "msr", "msr", "SDM vol. 1, 17.3; the indirect-branch tracker"),
+    Fix("rdsspd rdsspq", "ssp", "", "SDM vol. 2B, RDSSP"),
+    Fix("incsspd incsspq saveprevssp rstorssp", "ssp", "ssp", "SDM vol. 2, INCSSP, SAVEPREVSSP, RSTORSSP"),
+    Fix("setssbsy clrssbsy", "ssp msr", "ssp", "SDM vol. 2, SETSSBSY, CLRSSBSY"),
+    Fix("wrssd wrssq wrussd wrussq", "msr", "", "SDM vol. 2, WRSS, WRUSS; CET MSRs decide whether it is allowed"),
+    Fix("endbr32 endbr64", "msr", "msr", "SDM vol. 1, 17.3; the indirect-branch tracker"),
     # x87 control instructions leave FIP, FDP and FOP alone or load them whole.  SDM vol. 1, 8.1.8
-    Row("fldcw", "x87_status", "x87_control x87_status", "SDM vol. 2A, FLDCW"),
-    Row("fnstcw", "x87_control", "", "SDM vol. 2A, FSTCW"),
-    Row("fnstsw", "x87_status", "", "SDM vol. 2A, FSTSW"),
-    Row("fnclex", "x87_status", "x87_status", "SDM vol. 2A, FCLEX"),
-    Row("fninit", "", _WORDS, "SDM vol. 2A, FINIT"),
-    Row("fnstenv", _WORDS, "x87_control", "SDM vol. 2A, FSTENV; masks all exceptions"),
-    Row("fldenv", "x87_status", _WORDS, "SDM vol. 2A, FLDENV"),
-    Row("fnsave", _ENVIRONMENT, _ENVIRONMENT, "SDM vol. 2A, FSAVE; initialises like FNINIT"),
-    Row("frstor", "x87_status", _ENVIRONMENT, "SDM vol. 2A, FRSTOR"),
-    Row("wait", "x87_status x87_control", "", "SDM vol. 2B, WAIT"),
-    Row("fneni fndisi fnsetpm", "", "", "SDM vol. 3B, 23.18.9: no operation since the 80387"),
-    Row("emms femms", "x87_status", "x87_tag x87_status", "SDM vol. 2A, EMMS; APM vol. 5, FEMMS"),
+    Fix("fldcw", "x87_status", "x87_control x87_status", "SDM vol. 2A, FLDCW"),
+    Fix("fnstcw", "x87_control", "", "SDM vol. 2A, FSTCW"),
+    Fix("fnstsw", "x87_status", "", "SDM vol. 2A, FSTSW"),
+    Fix("fnclex", "x87_status", "x87_status", "SDM vol. 2A, FCLEX"),
+    Fix("fninit", "", _WORDS, "SDM vol. 2A, FINIT"),
+    Fix("fnstenv", _WORDS, "x87_control", "SDM vol. 2A, FSTENV; masks all exceptions"),
+    Fix("fldenv", "x87_status", _WORDS, "SDM vol. 2A, FLDENV"),
+    Fix("fnsave", _ENVIRONMENT, _ENVIRONMENT, "SDM vol. 2A, FSAVE; initialises like FNINIT"),
+    Fix("frstor", "x87_status", _ENVIRONMENT, "SDM vol. 2A, FRSTOR"),
+    Fix("wait", "x87_status x87_control", "", "SDM vol. 2B, WAIT"),
+    Fix("fneni fndisi fnsetpm", "", "", "SDM vol. 3B, 23.18.9: no operation since the 80387"),
+    Fix("emms femms", "x87_status", "x87_tag x87_status", "SDM vol. 2A, EMMS; APM vol. 5, FEMMS"),
     # State images.  SDM vol. 1, 10.5 and chapter 13
-    Row("fxsave fxsave64", f"{_ENVIRONMENT} mxcsr vectors", "", "SDM vol. 2A, FXSAVE"),
-    Row("fxrstor fxrstor64", "", f"{_ENVIRONMENT} mxcsr vectors", "SDM vol. 2A, FXRSTOR"),
-    Row("xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64", _XSAVED, "", "SDM vol. 1, 13.7 to 13.10"),
-    Row("xrstor xrstor64", "xcr0", _XSAVED.replace(" xcr0", ""), "SDM vol. 1, 13.8"),
-    Row("xsaves xsaves64", f"{_XSAVED} {_SUPERVISOR}", "", "SDM vol. 1, 13.11"),
-    Row("xrstors xrstors64", "xcr0 msr", f"{_XSAVED.replace(' xcr0', '')} {_SUPERVISOR}", "SDM vol. 1, 13.12"),
-    Row("ldmxcsr vldmxcsr", "", "mxcsr", "SDM vol. 2A, LDMXCSR"),
-    Row("stmxcsr vstmxcsr", "mxcsr", "", "SDM vol. 2B, STMXCSR"),
-    Row("xgetbv", "xcr0", "", "SDM vol. 2C, XGETBV"),
-    Row("xsetbv", "", "xcr0", "SDM vol. 2C, XSETBV"),
+    Fix("fxsave fxsave64", f"{_ENVIRONMENT} mxcsr vectors", "", "SDM vol. 2A, FXSAVE"),
+    Fix("fxrstor fxrstor64", "", f"{_ENVIRONMENT} mxcsr vectors", "SDM vol. 2A, FXRSTOR"),
+    Fix("xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64", _XSAVED, "", "SDM vol. 1, 13.7 to 13.10"),
+    Fix("xrstor xrstor64", "xcr0", _XSAVED.replace(" xcr0", ""), "SDM vol. 1, 13.8"),
+    Fix("xsaves xsaves64", f"{_XSAVED} {_SUPERVISOR}", "", "SDM vol. 1, 13.11"),
+    Fix("xrstors xrstors64", "xcr0 msr", f"{_XSAVED.replace(' xcr0', '')} {_SUPERVISOR}", "SDM vol. 1, 13.12"),
+    Fix("ldmxcsr vldmxcsr", "", "mxcsr", "SDM vol. 2A, LDMXCSR"),
+    Fix("stmxcsr vstmxcsr", "mxcsr", "", "SDM vol. 2B, STMXCSR"),
+    Fix("xgetbv", "xcr0", "", "SDM vol. 2C, XGETBV"),
+    Fix("xsetbv", "", "xcr0", "SDM vol. 2C, XSETBV"),
     # Processor identity, time, protection keys, random numbers
-    Row("cpuid", "cpuid xcr0 control_registers msr", "",
+    Fix("cpuid", "cpuid xcr0 control_registers msr", "",
         "SDM vol. 2A, CPUID; OSXSAVE, OSPKE and leaf 0DH show CR4 and XCR0"),
-    Row("rdtsc", "tsc control_registers", "", "SDM vol. 2B, RDTSC"),
-    Row("rdtscp", "tsc tsc_aux control_registers", "", "SDM vol. 2B, RDTSCP"),
-    Row("rdpid", "tsc_aux", "", "SDM vol. 2B, RDPID"),
-    Row("rdpmc", "pmc control_registers", "", "SDM vol. 2B, RDPMC"),
-    Row("rdpru", "msr control_registers", "", "APM vol. 3, RDPRU"),
-    Row("rdpkru", "pkru control_registers", "", "SDM vol. 2B, RDPKRU"),
-    Row("wrpkru", "control_registers", "pkru", "SDM vol. 2C, WRPKRU"),
-    Row("rdrand rdseed", "random", "random", "SDM vol. 1, 7.3.17"),
-    Row("tpause umwait", "tsc msr monitor", "monitor", "SDM vol. 2, TPAUSE, UMWAIT"),
-    Row("umonitor monitor monitorx", "", "monitor", "SDM vol. 2, UMONITOR, MONITOR; APM vol. 3, MONITORX"),
-    Row("mwait mwaitx", "monitor", "monitor", "SDM vol. 2B, MWAIT; APM vol. 3, MWAITX"),
-    Row("enqcmd", "msr", "", "SDM vol. 2A, ENQCMD; IA32_PASID is stored"),
+    Fix("rdtsc", "tsc control_registers", "", "SDM vol. 2B, RDTSC"),
+    Fix("rdtscp", "tsc tsc_aux control_registers", "", "SDM vol. 2B, RDTSCP"),
+    Fix("rdpid", "tsc_aux", "", "SDM vol. 2B, RDPID"),
+    Fix("rdpmc", "pmc control_registers", "", "SDM vol. 2B, RDPMC"),
+    Fix("rdpru", "msr control_registers", "", "APM vol. 3, RDPRU"),
+    Fix("rdpkru", "pkru control_registers", "", "SDM vol. 2B, RDPKRU"),
+    Fix("wrpkru", "control_registers", "pkru", "SDM vol. 2C, WRPKRU"),
+    Fix("rdrand rdseed", "random", "random", "SDM vol. 1, 7.3.17"),
+    Fix("tpause umwait", "tsc msr monitor", "monitor", "SDM vol. 2, TPAUSE, UMWAIT"),
+    Fix("umonitor monitor monitorx", "", "monitor", "SDM vol. 2, UMONITOR, MONITOR; APM vol. 3, MONITORX"),
+    Fix("mwait mwaitx", "monitor", "monitor", "SDM vol. 2B, MWAIT; APM vol. 3, MWAITX"),
+    Fix("enqcmd", "msr", "", "SDM vol. 2A, ENQCMD; IA32_PASID is stored"),
     # Segments
-    Row("rdfsbase", "fs_base control_registers", "", "SDM vol. 2B, RDFSBASE"),
-    Row("rdgsbase", "gs_base control_registers", "", "SDM vol. 2B, RDGSBASE"),
-    Row("wrfsbase", "control_registers", "fs_base", "SDM vol. 2C, WRFSBASE"),
-    Row("wrgsbase", "control_registers", "gs_base", "SDM vol. 2C, WRGSBASE"),
-    Row("swapgs", "gs_base kernel_gs_base", "gs_base kernel_gs_base", "SDM vol. 2B, SWAPGS"),
-    Row("lkgs", "gdtr ldtr", "kernel_gs_base", "FRED specification, 9.1"),
-    Row("lfs", "gdtr ldtr", "fs_base", "SDM vol. 2A, LFS"),
-    Row("lgs", "gdtr ldtr", "gs_base", "SDM vol. 2A, LGS"),
-    Row("lss", "gdtr ldtr", "", "SDM vol. 2A, LSS"),
-    Row("lar lsl verr verw", "gdtr ldtr", "", "SDM vol. 2, LAR, LSL, VERR"),
+    Fix("rdfsbase", "fs_base control_registers", "", "SDM vol. 2B, RDFSBASE"),
+    Fix("rdgsbase", "gs_base control_registers", "", "SDM vol. 2B, RDGSBASE"),
+    Fix("wrfsbase", "control_registers", "fs_base", "SDM vol. 2C, WRFSBASE"),
+    Fix("wrgsbase", "control_registers", "gs_base", "SDM vol. 2C, WRGSBASE"),
+    Fix("swapgs", "gs_base kernel_gs_base", "gs_base kernel_gs_base", "SDM vol. 2B, SWAPGS"),
+    Fix("lkgs", "gdtr ldtr", "kernel_gs_base", "FRED specification, 9.1"),
+    Fix("lfs", "gdtr ldtr", "fs_base", "SDM vol. 2A, LFS"),
+    Fix("lgs", "gdtr ldtr", "gs_base", "SDM vol. 2A, LGS"),
+    Fix("lss", "gdtr ldtr", "", "SDM vol. 2A, LSS"),
+    Fix("lar lsl verr verw", "gdtr ldtr", "", "SDM vol. 2, LAR, LSL, VERR"),
     # Descriptor tables; UMIP (CR4) makes the stores fault.  SDM vol. 3A, 2.5
-    Row("sgdt", "gdtr control_registers", "", "SDM vol. 2B, SGDT"),
-    Row("sidt", "idtr control_registers", "", "SDM vol. 2B, SIDT"),
-    Row("sldt", "ldtr control_registers", "", "SDM vol. 2B, SLDT"),
-    Row("str", "tr control_registers", "", "SDM vol. 2B, STR"),
-    Row("smsw", "control_registers", "", "SDM vol. 2B, SMSW"),
-    Row("lgdt", "", "gdtr", "SDM vol. 2A, LGDT"),
-    Row("lidt", "", "idtr", "SDM vol. 2A, LIDT"),
-    Row("lldt", "gdtr", "ldtr", "SDM vol. 2A, LLDT"),
-    Row("ltr", "gdtr", "tr", "SDM vol. 2A, LTR"),
-    Row("lmsw clts", "control_registers", "control_registers", "SDM vol. 2A, LMSW, CLTS"),
-    Row("rdmsr rdmsrlist", "msr", "", "SDM vol. 2B, RDMSR"),
-    Row("wrmsr wrmsrns wrmsrlist hreset", "msr", "msr fs_base gs_base kernel_gs_base", "SDM vol. 2C, WRMSR; HRESET"),
-    Row("in insb insw insd out outsb outsw outsd", "tr", "", "SDM vol. 1, 19.5; the I/O permission bitmap"),
+    Fix("sgdt", "gdtr control_registers", "", "SDM vol. 2B, SGDT"),
+    Fix("sidt", "idtr control_registers", "", "SDM vol. 2B, SIDT"),
+    Fix("sldt", "ldtr control_registers", "", "SDM vol. 2B, SLDT"),
+    Fix("str", "tr control_registers", "", "SDM vol. 2B, STR"),
+    Fix("smsw", "control_registers", "", "SDM vol. 2B, SMSW"),
+    Fix("lgdt", "", "gdtr", "SDM vol. 2A, LGDT"),
+    Fix("lidt", "", "idtr", "SDM vol. 2A, LIDT"),
+    Fix("lldt", "gdtr", "ldtr", "SDM vol. 2A, LLDT"),
+    Fix("ltr", "gdtr", "tr", "SDM vol. 2A, LTR"),
+    Fix("lmsw clts", "control_registers", "control_registers", "SDM vol. 2A, LMSW, CLTS"),
+    Fix("rdmsr rdmsrlist", "msr", "", "SDM vol. 2B, RDMSR"),
+    Fix("wrmsr wrmsrns wrmsrlist hreset", "msr", "msr fs_base gs_base kernel_gs_base", "SDM vol. 2C, WRMSR; HRESET"),
+    Fix("in insb insw insd out outsb outsw outsd", "tr", "", "SDM vol. 1, 19.5; the I/O permission bitmap"),
     # AMX, key locker, user interrupts, lightweight profiling
-    Row("ldtilecfg", "", _TILES, "SDM vol. 2A, LDTILECFG"),
-    Row("sttilecfg", "tile_config", "", "SDM vol. 2B, STTILECFG"),
-    Row("tilerelease", "", _TILES, "SDM vol. 2B, TILERELEASE"),
-    Row("tileloadd tileloaddt1 tilezero", _TILES, _TILES, "SDM vol. 2B, TILELOADD; start row"),
-    Row("tilestored", _TILES, "tile_config", "SDM vol. 2B, TILESTORED; start row"),
-    Row("tdpbf16ps tdpbssd tdpbsud tdpbusd tdpbuud tdpfp16ps tcmmimfp16ps tcmmrlfp16ps", _TILES, "tiles",
+    Fix("ldtilecfg", "", _TILES, "SDM vol. 2A, LDTILECFG"),
+    Fix("sttilecfg", "tile_config", "", "SDM vol. 2B, STTILECFG"),
+    Fix("tilerelease", "", _TILES, "SDM vol. 2B, TILERELEASE"),
+    Fix("tileloadd tileloaddt1 tilezero", _TILES, _TILES, "SDM vol. 2B, TILELOADD; start row"),
+    Fix("tilestored", _TILES, "tile_config", "SDM vol. 2B, TILESTORED; start row"),
+    Fix("tdpbf16ps tdpbssd tdpbsud tdpbusd tdpbuud tdpfp16ps tcmmimfp16ps tcmmrlfp16ps", _TILES, "tiles",
         "SDM vol. 2B, TDPBF16PS; rounding is fixed, MXCSR is not used"),
-    Row("loadiwkey", "", "key", "SDM vol. 2A, LOADIWKEY"),
-    Row("encodekey128 encodekey256", "key", "", "SDM vol. 2A, ENCODEKEY128"),
-    Row("aesenc128kl aesenc256kl aesdec128kl aesdec256kl aesencwide128kl aesencwide256kl aesdecwide128kl "
+    Fix("loadiwkey", "", "key", "SDM vol. 2A, LOADIWKEY"),
+    Fix("encodekey128 encodekey256", "key", "", "SDM vol. 2A, ENCODEKEY128"),
+    Fix("aesenc128kl aesenc256kl aesdec128kl aesdec256kl aesencwide128kl aesencwide256kl aesdecwide128kl "
         "aesdecwide256kl", "key", "", "SDM vol. 2A, AESENC128KL"),
-    Row("clui stui", "", "uif", "SDM vol. 2, CLUI, STUI"),
-    Row("testui senduipi", "uif msr", "", "SDM vol. 2B, TESTUI, SENDUIPI"),
-    Row("llwpcb", "", "lwp", "APM vol. 3, LLWPCB"),
-    Row("slwpcb", "lwp", "", "APM vol. 3, SLWPCB"),
-    Row("lwpins lwpval", "lwp rip", "lwp", "APM vol. 3, LWPINS; the event record holds the address"),
-    Row("ptwrite", "msr rip", "", "SDM vol. 2B, PTWRITE; a FUP packet may hold the address"),
+    Fix("clui stui", "", "uif", "SDM vol. 2, CLUI, STUI"),
+    Fix("testui senduipi", "uif msr", "", "SDM vol. 2B, TESTUI, SENDUIPI"),
+    Fix("llwpcb", "", "lwp", "APM vol. 3, LLWPCB"),
+    Fix("slwpcb", "lwp", "", "APM vol. 3, SLWPCB"),
+    Fix("lwpins lwpval", "lwp rip", "lwp", "APM vol. 3, LWPINS; the event record holds the address"),
+    Fix("ptwrite", "msr rip", "", "SDM vol. 2B, PTWRITE; a FUP packet may hold the address"),
 )  # fmt: skip
 
 # x87: everything that is no control instruction.  SDM vol. 1, 8.1.8 and 8.1.9
@@ -166,7 +166,7 @@ _MXCSR: Final = re.compile(
 
 
 @cache
-def _by_mnemonic() -> dict[str, Row]:
+def _by_mnemonic() -> dict[str, Fix]:
     return {m: row for row in ROWS for m in row.mnemonics.split()}
 
 
@@ -184,7 +184,7 @@ def _segment_load(row: Opcode) -> bool:
 
 
 @cache
-def overlay(opcode: Opcode) -> Overlay:
+def corrections(opcode: Opcode) -> Corrections:
     """The overlay of an opcode; empty sets where the decoder library tells all."""
     reads: set[str] = set()
     writes: set[str] = set()
@@ -211,4 +211,4 @@ def overlay(opcode: Opcode) -> Overlay:
         reads.add(name)
         if opcode.op_kinds[0] in {"cr_reg", "dr_reg", "tr_reg"}:
             writes.add(name)
-    return Overlay(frozenset(reads), frozenset(writes))
+    return Corrections(frozenset(reads), frozenset(writes))

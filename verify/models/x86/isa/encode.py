@@ -15,7 +15,7 @@ from itertools import product
 from random import Random
 from typing import Final
 
-from verify.models.x86.isa.assemble import Parts, assemble, decoded_as, naming_byte, pattern, plain_parts
+from verify.models.x86.isa.assemble import AssemblyParts, assemble, decoded_as, naming_byte, pattern, plain_parts
 from verify.models.x86.isa.decode import Decoded, placed_as
 from verify.models.x86.isa.layout import Layout, shape
 from verify.models.x86.isa.patch import with_fields
@@ -80,7 +80,7 @@ class _Alike:
 
     __slots__ = ("_all", "form", "plain")
 
-    def __init__(self, form: Form, plain: Parts) -> None:
+    def __init__(self, form: Form, plain: AssemblyParts) -> None:
         self.form, self.plain = form, plain
         row = form.opcode
         self._all = (
@@ -112,7 +112,7 @@ def _patterns(alike: _Alike) -> _Patterns:
     return _Patterns(tuple(found), naming_byte(alike.form.opcode), {})
 
 
-def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
+def _variants(form: Form, plain: AssemblyParts) -> Iterator[AssemblyParts]:
     yield plain
     yield from _prefixed(form, plain)
     if form.opcode.encoding in {"LEGACY", "3DNOW"}:
@@ -132,7 +132,7 @@ def _variants(form: Form, plain: Parts) -> Iterator[Parts]:
         yield from (plain._replace(immediate=i) for i in (1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, -1))
 
 
-def _prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
+def _prefixed(form: Form, plain: AssemblyParts) -> Iterator[AssemblyParts]:
     """Single prefixes behind and before those that the opcode needs, and pairs."""
     legacy = form.opcode.encoding in {"LEGACY", "3DNOW"}  # elsewhere 66, F2 and F3 raise #UD
     for value in _PREFIXES if legacy else _VECTOR_PREFIXES:
@@ -163,7 +163,7 @@ def _depends_on_prefixes(row: Opcode) -> bool:
     return special or row.flow_control != "NEXT" or bool(row.implicit_memory)
 
 
-def _vector_prefixed(form: Form, plain: Parts) -> Iterator[Parts]:
+def _vector_prefixed(form: Form, plain: AssemblyParts) -> Iterator[AssemblyParts]:
     row = form.opcode
     yield plain._replace(vex3=True)
     for bits in range(1, 8):  # R, X, B set without need
@@ -194,7 +194,7 @@ def _numbers(form: Form) -> tuple[int, ...]:
     return _FEW_VECTORS if evex else _FEW
 
 
-def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
+def _registers(form: Form, plain: AssemblyParts) -> Iterator[AssemblyParts]:
     row = form.opcode
     for number in _numbers(form):
         yield plain._replace(reg=number)
@@ -208,7 +208,7 @@ def _registers(form: Form, plain: Parts) -> Iterator[Parts]:
     yield from (plain._replace(immediate=n << 4) for n in (range(16) if is4 else ()))
 
 
-def _addresses(form: Form, plain: Parts) -> Iterator[Parts]:
+def _addresses(form: Form, plain: AssemblyParts) -> Iterator[AssemblyParts]:
     vector = form.opcode.is_vsib or "sibmem" in form.opcode.op_kinds
     index = plain.index_register if vector else None
     for mod, disp in ((0, 0), (1, 0), (1, 1), (1, -128), (2, 0), (2, -1)):
@@ -246,7 +246,7 @@ def _irregular_patterns(alike: _Alike) -> _Patterns:
     return _Patterns(tuple(found), naming_byte(alike.form.opcode), {})
 
 
-def _irregular(form: Form, plain: Parts) -> Iterator[tuple[bytes, int]]:
+def _irregular(form: Form, plain: AssemblyParts) -> Iterator[tuple[bytes, int]]:
     """Bytes, with the offset of the one that names the opcode."""
     for parts in (plain, plain._replace(reg=5, rex=0)):
         whole, at = pattern(form, parts)
@@ -287,7 +287,7 @@ def random_encoding(form: Form, rng: Random, cpu: Cpu = Cpu.INTEL) -> bytes:
     return assemble(form, plain)
 
 
-def _random_parts(form: Form, plain: Parts, rng: Random) -> Parts:
+def _random_parts(form: Form, plain: AssemblyParts, rng: Random) -> AssemblyParts:
     row = form.opcode
     legacy = row.encoding in {"LEGACY", "3DNOW"}
     soup = bytes(rng.choice(_PREFIXES[:-1]) for _ in range(rng.choice((0, 0, 1, 2, 3)))) if rng.random() < 0.6 else b""

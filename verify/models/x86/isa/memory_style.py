@@ -28,7 +28,7 @@ class Style(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class StyleAccess:
     """One access: its style, what it does, and how much it touches."""
 
     style: Style
@@ -51,7 +51,7 @@ _CONDITIONAL: Final = {"READ": "COND_READ", "WRITE": "COND_WRITE", "READ_WRITE":
 
 
 @cache
-def accesses(form: Form) -> tuple[Access, ...]:
+def accesses(form: Form) -> tuple[StyleAccess, ...]:
     """Every access to memory that a form may make, the ModRM operand first; () where it makes none.
 
     Instruction fetch, descriptor tables, I/O permission bitmap and shadow stack are not accesses of a form.
@@ -70,7 +70,7 @@ def _in_memory(kind: str, addressing: Addressing) -> bool:
     return kind.startswith("mem") or kind == "sibmem"
 
 
-def _operand(row: Opcode, position: int, kind: str) -> Access:
+def _operand(row: Opcode, position: int, kind: str) -> StyleAccess:
     style, size = Style.MODRM, row.memory_size
     if kind == "mem_offs":
         style = Style.MEM_ABS
@@ -85,10 +85,10 @@ def _operand(row: Opcode, position: int, kind: str) -> Access:
     access = row.op_access[position]
     if style in {Style.VSIB, Style.MASKED}:
         access = _CONDITIONAL.get(access, access)
-    return Access(style, access, size, position, "")
+    return StyleAccess(style, access, size, position, "")
 
 
-def _implicit(row: Opcode, memory: ImplicitMemory) -> Access:
+def _implicit(row: Opcode, memory: ImplicitMemory) -> StyleAccess:
     if memory.segment == "ss" or memory.base in {"rsp", "esp"}:
         style = Style.STACK
     elif row.is_string:
@@ -96,7 +96,7 @@ def _implicit(row: Opcode, memory: ImplicitMemory) -> Access:
     else:
         style = Style.IMPLICIT
     access = _CONDITIONAL[memory.access] if "maskmov" in row.mnemonic else memory.access
-    return Access(style, access, memory.size, None, memory.base)
+    return StyleAccess(style, access, memory.size, None, memory.base)
 
 
 def styles(form: Form) -> tuple[Style, ...]:

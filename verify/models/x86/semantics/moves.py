@@ -185,8 +185,8 @@ def random_number(run: Run) -> None:
     No number: the destination is 0.  The other status flags are 0 (SDM vol. 2, RDRAND, RDSEED).
     """
     mnemonic, width = run.insn.opcode.mnemonic, destination_width(run)
-    ready = terms.uf(f"{mnemonic}_ready", 1, run.get("other"))
-    number = terms.uf(f"{mnemonic}_{width}", width, run.get("other"))
+    ready = terms.uf(f"{mnemonic}_ready", 1, run.get("opaque"))
+    number = terms.uf(f"{mnemonic}_{width}", width, run.get("opaque"))
     flags.clear(run, "of", "sf", "zf", "af", "pf")
     run.set("cf", ready)
     operands.write(run, 0, terms.ite(ready, number, const(0, width)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from verify import terms
-from verify.models.x86.isa.corrections import overlay
+from verify.models.x86.isa.corrections import corrections
 from verify.models.x86.isa.fields import operand_register
 from verify.models.x86.isa.forms import Cpu, ImplicitMemory
 from verify.models.x86.isa.memory_style import VECTOR_MASKED
@@ -92,19 +92,19 @@ def _inputs(run: Run) -> tuple[Term, ...]:
         if memory.access in READS:
             values.append(run.load(_implicit_address(run, memory), memory.size or 64))
     values += [run.get(f) for f in opcode.flags.read if f in FLAGS]
-    values += [run.get(c) for c in _components(run, overlay(opcode).reads)]
+    values += [run.get(c) for c in _components(run, corrections(opcode).reads)]
     return tuple(values)
 
 
 def _components(run: Run, names: frozenset[str]) -> list[str]:
     if "rip" in names:
         raise ValueError(f"{run.insn.opcode.name} shows or moves ip: that is never routed")
-    found = {COMPONENTS.get(n, "other") for n in names}
+    found = {COMPONENTS.get(n, "opaque") for n in names}
     kinds = run.insn.opcode.op_kinds
     if any(k.startswith(("mm_", "st")) for k in kinds):
         found.add("x87")
     if any(k.startswith(("tmm", "bnd")) for k in kinds):
-        found.add("other")
+        found.add("opaque")
     return sorted(found)
 
 
@@ -162,7 +162,7 @@ def _address(run: Run) -> Term:
     if "NO_MEM_ACCESS" not in run.insn.opcode.op_access:
         # A page fault at a later element, even one that the kernel resolves, gives way to the pending debug trap with
         # ip still at the instruction.  SDM vol. 2, VPGATHERDD, description; seen on a Zen 4.
-        run.again = terms.and_(run.get("tf"), terms.uf("later_element_faults", 1, inside, index))
+        run.repeats = terms.and_(run.get("tf"), terms.uf("later_element_faults", 1, inside, index))
     return run.linear(terms.uf("vsib_address", 64, inside, index, terms.zext(f.scale, 8)), run.insn.segment)
 
 
@@ -220,15 +220,16 @@ def _alignment(run: Run, index: int, size: int) -> None:
 def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
     """Any further fault is some function of the inputs; its reported address is the instruction's own."""
     opcode = run.insn.opcode
-    if not (overlay(opcode).reads & FAULTING or opcode.may_require_cpl0 or opcode.is_save_restore):
+    if not (corrections(opcode).reads & FAULTING or opcode.may_require_cpl0 or opcode.is_save_restore):
         return
     vector = _datapath(run, "datapath_fault", 8, inputs)
     run.faults.append((vector, const(0, 32), const(0, 64), TRUE))
-    if "mxcsr" in overlay(opcode).writes:  # an unmasked exception sets its flag as well (SDM vol. 1, 11.5.3)
+    if "mxcsr" in corrections(opcode).writes:  # an unmasked exception sets its flag as well (SDM vol. 1, 11.5.3)
         raised = terms.not_(terms.eq(vector, const(NO_FAULT, 8)))
         flags = terms.or_(run.before.mxcsr, terms.zext(_datapath(run, "fault_mxcsr", MXCSR_FLAGS, inputs), 32))
         left = replace(run.before, mxcsr=terms.ite(raised, flags, run.before.mxcsr))
-        if "x87_tag" in overlay(opcode).writes:  # CVTPI2PS and its like are in MMX state by then (measured on Zen 4)
+        # CVTPI2PS and its like are in MMX state by then (measured on Zen 4)
+        if "x87_tag" in corrections(opcode).writes:
             x87 = _datapath(run, "fault_x87", component_sort("x87"), (*inputs, run.before.x87))
             left = replace(left, x87=terms.ite(raised, x87, run.before.x87))
         run.fault_state = left
@@ -313,7 +314,7 @@ def _write_implicit(run: Run, inputs: tuple[Term, ...]) -> None:
 def _named_vector(run: Run, name: str) -> Term:
     if name[:3] in VECTOR_WIDTH:
         return terms.select(run.get("vectors"), const(int(name[3:]), 5))
-    return run.get("x87" if name.startswith(("st", "mm")) else "other")
+    return run.get("x87" if name.startswith(("st", "mm")) else "opaque")
 
 
 def _implicit_address(run: Run, memory: ImplicitMemory) -> Term:
@@ -337,7 +338,7 @@ def _write_flags(run: Run, inputs: tuple[Term, ...]) -> None:
 
 
 def _write_components(run: Run, inputs: tuple[Term, ...]) -> None:
-    for name in _components(run, overlay(run.insn.opcode).writes):
+    for name in _components(run, corrections(run.insn.opcode).writes):
         old = run.get(name)
         if name in {"fip", "fdp", "fop"}:
             continue
@@ -346,7 +347,7 @@ def _write_components(run: Run, inputs: tuple[Term, ...]) -> None:
 
 def _component(run: Run, name: str, old: Term, inputs: tuple[Term, ...]) -> Term:
     """What the datapath makes of a component: flags of MXCSR are only set, the x87 control word stays."""
-    written = overlay(run.insn.opcode).writes
+    written = corrections(run.insn.opcode).writes
     if name == "mxcsr":  # SDM vol. 1, 11.5.2: sticky
         return terms.or_(old, terms.zext(_datapath(run, name, MXCSR_FLAGS, inputs), 32))
     if name == "x87" and "x87_control" not in written:

@@ -49,7 +49,7 @@ class Run:
         self.accesses: list[Access] = []
         self.earlier: list[int] = []  # of each access: how many faults are checked before it
         self.faults: list[tuple[Term, Term, Term, Term]] = []  # vector8 or NO_FAULT, error32, address64, at_ip1
-        self.again: Term = FALSE
+        self.repeats: Term = FALSE
         self.tf_seen: list[Term] = []
         self.shadow: list[ShadowEvent] = []
         self.inhibits_trap = False
@@ -241,7 +241,7 @@ class Run:
             fault_address=address,
             fault_at_ip=at_ip,
             fault_state=self.fault_state or self.before,
-            again=self.again,
+            repeats=self.repeats,
             tf_seen=tuple(self.tf_seen),
             shadow=tuple(self.shadow),
             inhibits_trap=self.inhibits_trap,

@@ -54,7 +54,7 @@ def saveprevssp(run: Run) -> None:
     ssp = run.get("ssp")
     run.fault_unaligned(ssp, 8)
     shadow_access(run, "saveprevssp", ssp)
-    run.set("other", terms.uf("saveprevssp", 64, run.get("other"), ssp))
+    run.set("opaque", terms.uf("saveprevssp", 64, run.get("opaque"), ssp))
     run.set("ssp", terms.add(ssp, const(8, 64)))
 
 
@@ -70,7 +70,7 @@ def rstorssp(run: Run) -> None:
     shadow_access(run, "rstorssp", address)
     token = terms.uf("shadow_entry", 64, address)
     run.fault(terms.uf("restore_token.refuses", 1, token, address), CP, const(4, 32))
-    run.set("other", terms.uf("rstorssp", 64, run.get("other"), address, run.get("ssp")))
+    run.set("opaque", terms.uf("rstorssp", 64, run.get("opaque"), address, run.get("ssp")))
     flags.clear(run, *STATUS)
     run.set("cf", terms.extract(run.get("ssp"), 2, 2))
     run.set("ssp", address)
@@ -82,7 +82,7 @@ def wrss(run: Run) -> None:
     address, value = run.operand_address(), operands.read(run, 1)
     run.fault_unaligned(address, 4)
     shadow_access(run, "wrss", address)
-    run.set("other", terms.uf("wrss", 64, run.get("other"), address, value))
+    run.set("opaque", terms.uf("wrss", 64, run.get("opaque"), address, value))
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {

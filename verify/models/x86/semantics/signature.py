@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Final
 
-from verify.models.x86.isa.corrections import overlay
+from verify.models.x86.isa.corrections import corrections
 from verify.models.x86.isa.rows import Opcode
 from verify.models.x86.semantics.dispatch import is_exact
 from verify.models.x86.semantics.routed import NAMED
@@ -37,4 +37,4 @@ def signature(opcode: Opcode, in_register: bool = False, broadcasts: bool = True
         return (opcode.code,)
     named = opcode.mnemonic if opcode.mnemonic in NAMED else None
     unread = (OF_MEMORY if in_register else frozenset[str]()) | (frozenset[str]() if broadcasts else OF_BROADCASTS)
-    return named, overlay(opcode), *(None if name in unread else getattr(opcode, name) for name in _VISIBLE)
+    return named, corrections(opcode), *(None if name in unread else getattr(opcode, name) for name in _VISIBLE)

@@ -110,7 +110,7 @@ def repeat(run: Run, element: Element, size: int, ends_on_zf: bool) -> None:
     if ends_on_zf:
         zf = run.get("zf")
         more = terms.and_(more, zf if run.insn.rep == "rep" else terms.not_(zf))
-    run.again = more
+    run.repeats = more
     run.set("ip", terms.ite(more, run.before.ip, run.next_ip))
 
 

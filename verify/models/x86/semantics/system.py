@@ -32,7 +32,7 @@ def answered(name: str, inputs: tuple[Term, ...], outputs: tuple[Term, ...]) -> 
     def semantics(run: Run) -> None:
         seen = tuple(run.gpr(r, 32) for r in inputs)
         for number in outputs:
-            run.set_gpr(number, terms.uf(f"{name}_{number.value}", 32, *seen, run.before.other))
+            run.set_gpr(number, terms.uf(f"{name}_{number.value}", 32, *seen, run.before.opaque))
 
     return semantics
 
@@ -57,7 +57,7 @@ def xgetbv(run: Run) -> None:
     ecx = run.gpr(RCX, 32)
     run.fault(terms.ult(const(1, 32), ecx), GP)
     for number in (RAX, RDX):
-        run.set_gpr(number, terms.uf(f"xgetbv_{number.value}", 32, ecx, run.before.other))
+        run.set_gpr(number, terms.uf(f"xgetbv_{number.value}", 32, ecx, run.before.opaque))
 
 
 def read_base(name: str) -> Semantics:
@@ -83,12 +83,12 @@ def write_base(name: str) -> Semantics:
 
 def rdpid(run: Run) -> None:
     """RDPID: TSC_AUX, which Linux gives the number of the processor (SDM vol. 2, RDPID)."""
-    operands.write(run, 0, terms.zext(terms.uf("tsc_aux", 32, run.before.other), 64))
+    operands.write(run, 0, terms.zext(terms.uf("tsc_aux", 32, run.before.opaque), 64))
 
 
 def rdpru(run: Run) -> None:
     """RDPRU: eax and edx by ecx; what becomes of the status flags is left open, no processor that has it was asked."""
-    seen = (run.gpr(RCX, 32), run.before.other)
+    seen = (run.gpr(RCX, 32), run.before.opaque)
     for number in (RAX, RDX):
         run.set_gpr(number, terms.uf(f"rdpru_{number.value}", 32, *seen))
     for name in STATUS:
@@ -98,15 +98,15 @@ def rdpru(run: Run) -> None:
 def rdpkru(run: Run) -> None:
     """RDPKRU: #GP(0) unless ecx is 0; eax := PKRU, edx := 0 (SDM vol. 2, RDPKRU)."""
     fault_unless_zero(run, run.gpr(RCX, 32))
-    run.set_gpr(RAX, terms.extract(run.before.other, PKRU, 0))
+    run.set_gpr(RAX, terms.extract(run.before.opaque, PKRU, 0))
     run.set_gpr(RDX, const(0, 32))
 
 
 def wrpkru(run: Run) -> None:
     """WRPKRU: #GP(0) unless ecx and edx are 0; PKRU := eax (SDM vol. 2, WRPKRU)."""
     fault_unless_zero(run, terms.or_(run.gpr(RCX, 32), run.gpr(RDX, 32)))
-    rest = terms.extract(run.before.other, 63, PKRU + 1)
-    run.set("other", terms.concat(rest, run.gpr(RAX, 32)))
+    rest = terms.extract(run.before.opaque, 63, PKRU + 1)
+    run.set("opaque", terms.concat(rest, run.gpr(RAX, 32)))
 
 
 def touch(run: Run) -> None:
@@ -199,7 +199,7 @@ def user_wait(run: Run) -> None:
     fault_unless_zero(run, terms.and_(terms.extract(control, 31, 0), const(0xFFFFFFFE, 32)))
     flags.clear(run, "pf", "af", "zf", "sf", "of")
     deadline = terms.concat(run.gpr(RDX, 32), run.gpr(RAX, 32))
-    run.set("cf", terms.uf("wait_limit_reached", 1, deadline, run.before.other))
+    run.set("cf", terms.uf("wait_limit_reached", 1, deadline, run.before.opaque))
 
 
 def ptwrite(run: Run) -> None:

@@ -36,7 +36,7 @@ def in_transaction(run: Run) -> Term:
 
 def is_active(state: State) -> Term:
     """One bit: an RTM region is active."""
-    return terms.uf(ACTIVE, 1, state.other)
+    return terms.uf(ACTIVE, 1, state.opaque)
 
 
 def interrupted(state: State) -> tuple[Term, State]:
@@ -44,10 +44,10 @@ def interrupted(state: State) -> tuple[Term, State]:
 
     What the abort rolls back besides ip and rax is not modelled.
     """
-    fallback = terms.uf("transaction_fallback", 64, state.other)
+    fallback = terms.uf("transaction_fallback", 64, state.opaque)
     gprs = terms.store(state.gprs, RAX, const(STATUS_DEBUG, 64))
-    left = terms.uf("transaction_left", 64, state.other)
-    return is_active(state), replace(state, ip=fallback, gprs=gprs, other=left)
+    left = terms.uf("transaction_left", 64, state.opaque)
+    return is_active(state), replace(state, ip=fallback, gprs=gprs, opaque=left)
 
 
 def abort(run: Run, condition: Term, fallback: Term, status: Term) -> None:
@@ -63,25 +63,25 @@ def xbegin(run: Run) -> None:
     """
     fallback = terms.add(run.next_ip, terms.sext(run.insn.fields.immediates[0], 64))
     run.fault(terms.not_(is_canonical(fallback)), GP)
-    tf, other = run.get("tf"), run.before.other
+    tf, other = run.get("tf"), run.before.opaque
     aborts = terms.or_(tf, terms.uf("xbegin_aborts", 1, other))
     status = terms.ite(tf, const(STATUS_DEBUG, 32), terms.uf("xbegin_status", 32, other))
-    run.set("other", terms.ite(aborts, other, terms.uf("transaction_begun", 64, other, fallback)))
+    run.set("opaque", terms.ite(aborts, other, terms.uf("transaction_begun", 64, other, fallback)))
     abort(run, aborts, fallback, status)
 
 
 def xabort(run: Run) -> None:
     """XABORT: nothing outside a region; inside, the fallback address with imm8 in bits 31..24 of eax."""
-    other, code = run.before.other, run.insn.fields.immediates[0]
+    other, code = run.before.opaque, run.insn.fields.immediates[0]
     status = terms.concat(code, terms.extract(terms.uf("xabort_status", 32, other), 23, 1), TRUE)
-    run.set("other", terms.ite(in_transaction(run), terms.uf("transaction_left", 64, other), other))
+    run.set("opaque", terms.ite(in_transaction(run), terms.uf("transaction_left", 64, other), other))
     abort(run, in_transaction(run), terms.uf("transaction_fallback", 64, other), status)
 
 
 def xend(run: Run) -> None:
     """XEND: #GP(0) outside a region (SDM vol. 2, XEND)."""
     run.fault(terms.not_(in_transaction(run)), GP)
-    run.set("other", terms.uf("transaction_left", 64, run.before.other))
+    run.set("opaque", terms.uf("transaction_left", 64, run.before.opaque))
 
 
 def xtest(run: Run) -> None:

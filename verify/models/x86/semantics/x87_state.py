@@ -169,12 +169,12 @@ def load_pointers(run: Run, kind: str, *inputs: Term) -> None:
         run.set(name, terms.uf(f"{kind}_{name}_from_image", run.get(name).width, run.get(name), *inputs))
 
 
-EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "other")  # what FXSAVE or XSAVE can show
+EXTENDED: Final = ("x87", *POINTERS, "mxcsr", "vectors", "masks", "opaque")  # what FXSAVE or XSAVE can show
 
 
 def components(masked: bool) -> tuple[str, ...]:
     """What an image has; `masked`: of XSAVE."""
-    return EXTENDED if masked else tuple(c for c in EXTENDED if c not in {"masks", "other"})
+    return EXTENDED if masked else tuple(c for c in EXTENDED if c not in {"masks", "opaque"})
 
 
 def aligned(run: Run, size: int) -> Term:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from verify.models.x86.isa.corrections import ROWS, overlay
+from verify.models.x86.isa.corrections import ROWS, corrections
 from verify.models.x86.isa.forms import all_opcodes, opcode_named
 
 
@@ -27,7 +27,7 @@ def test_every_x87_instruction_that_is_no_control_instruction_shows_where_it_was
     x87 = [o for o in all_opcodes() if o.mnemonic.startswith("f") and "FPU" in "".join(o.cpuid)]
     assert len(x87) > 130
     for o in x87:
-        found = overlay(o)
+        found = corrections(o)
         assert ("rip" in found.reads) == (o.mnemonic not in X87_CONTROL), o
         if o.mnemonic not in X87_CONTROL:
             assert {"fip", "fop"} <= found.writes
@@ -40,7 +40,7 @@ def test_every_opcode_with_embedded_rounding_is_governed_by_mxcsr() -> None:
     stems = {o.mnemonic for o in rounding}
     for o in all_opcodes():
         if o.mnemonic in stems or f"v{o.mnemonic}" in stems:
-            assert {"mxcsr"} <= overlay(o).reads & overlay(o).writes, o
+            assert {"mxcsr"} <= corrections(o).reads & corrections(o).writes, o
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_every_opcode_with_embedded_rounding_is_governed_by_mxcsr() -> None:
      "CVTTPS2PI_MM_XMMM64", "VEX_VCVTPH2PS_XMM_XMMM64", "VEX_VFMADDPS_XMM_XMM_XMMM128_XMM", "XOP_VFRCZPS_XMM_XMMM128"],
 )  # fmt: skip
 def test_floating_point_without_an_evex_twin_is_governed_by_mxcsr(name: str) -> None:
-    assert "mxcsr" in overlay(opcode_named(name)).reads
+    assert "mxcsr" in corrections(opcode_named(name)).reads
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_floating_point_without_an_evex_twin_is_governed_by_mxcsr(name: str) -> 
 )  # fmt: skip
 def test_moves_and_integers_are_not_governed_by_mxcsr(name: str) -> None:
     opcode = opcode_named("VEX_MULX_R32_R32_RM32" if name == "MULX" else name)
-    assert "mxcsr" not in overlay(opcode).reads | overlay(opcode).writes
+    assert "mxcsr" not in corrections(opcode).reads | corrections(opcode).writes
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_moves_and_integers_are_not_governed_by_mxcsr(name: str) -> None:
     ],
 )
 def test_single_entries(name: str, reads: set[str], writes: set[str]) -> None:
-    found = overlay(opcode_named(name))
+    found = corrections(opcode_named(name))
     assert reads <= found.reads
     assert writes <= found.writes
 
 
 def test_plain_instructions_have_no_overlay() -> None:
     for name in ("ADD_RM32_R32", "LEA_R64_M", "MOV_R64_RM64", "PADDD_XMM_XMMM128", "NOPD", "PUSH_R64", "MOVSB_M8_M8"):
-        found = overlay(opcode_named(name))
+        found = corrections(opcode_named(name))
         assert not found.reads | found.writes

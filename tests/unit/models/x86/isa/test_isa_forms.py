@@ -72,7 +72,7 @@ def test_an_unknown_name_is_a_value_error(name: str) -> None:
 
 def test_importing_builds_no_rows() -> None:
     script = (
-        "from verify.models.x86.isa import decode, encode, fields, forms, memory_style, metadata, overlay\n"
+        "from verify.models.x86.isa import corrections, decode, encode, fields, forms, memory_style, metadata\n"
         "assert metadata.row.cache_info().currsize == 0, metadata.row.cache_info()\n"
         "forms.opcode_named('NOPD')\n"
         "assert metadata.row.cache_info().currsize == 1\n"

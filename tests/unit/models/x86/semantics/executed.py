@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.fields import fields as parts
 from verify.models.x86.isa.forms import Cpu
@@ -13,7 +14,7 @@ from verify.models.x86.machine import State, component_sort, symbolic_state
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Array, Term, const, var
-from verify.terms.evaluation import Memory, World, evaluate
+from verify.terms.evaluation import Memory, evaluate
 
 ORIGIN = 0x5_0000_0100
 STACK = 0x5_0000_8000
@@ -23,7 +24,7 @@ SELECTORS = 0x33 << 16 | 0x2B << 32
 NO_FAULT = 0xFF
 
 
-class Environment(World):
+class Environment(Environment):
     """Answers of the environment: named functions from a table, faults and datapaths as World has them."""
 
     answers: Mapping[str, int]
@@ -50,7 +51,7 @@ class Executed:
     error: int
     fault_ip: int
     at_ip: int
-    again: int
+    repeats: int
     tf_seen: tuple[int, ...]
     shadow: tuple[tuple[str, int], ...]
     kernel_completes: bool
@@ -101,7 +102,7 @@ def executed(
     values = initial(memory or {}, {"ip": ORIGIN, **given})
     out = execute(instruction(text, cpu), symbolic_state(var("ip", 64)))
     names = [f.name for f in fields(State)]
-    extra: list[Term] = [out.fault_vector, out.fault_error, out.fault_state.ip, out.fault_at_ip, out.again]
+    extra: list[Term] = [out.fault_vector, out.fault_error, out.fault_state.ip, out.fault_at_ip, out.repeats]
     flat = [t for a in out.accesses for t in (a.condition, a.address, a.value)]
     roots = [getattr(out.state, n) for n in names] + extra + flat + list(out.tf_seen) + [s.value for s in out.shadow]
     found = evaluate(roots, values, Environment(answers or {}, faults or {}))

@@ -17,19 +17,19 @@ def both(**given):
 @pytest.mark.parametrize(
     ("text", "given", "expected"),
     [
-        ("a4", both(), {"rsi": DATA + 1, "rdi": THERE + 1, "rcx": 0, "again": 0, THERE: 0x88}),
+        ("a4", both(), {"rsi": DATA + 1, "rdi": THERE + 1, "rcx": 0, "repeats": 0, THERE: 0x88}),
         ("48 a5", both(), {"rsi": DATA + 8, "rdi": THERE + 8, THERE: PATTERN}),
         ("66 a5", both(df=1), {"rsi": DATA - 2, "rdi": THERE - 2, THERE: 0x7788}),
-        ("f2 a4", both(rcx=2), {"rcx": 1, "again": 1, "ip": ORIGIN, THERE: 0x88}),  # F2 repeats movs as well
-        ("f2 a4", both(rcx=1), {"rcx": 0, "again": 0, "ip": ORIGIN + 2, THERE: 0x88}),
+        ("f2 a4", both(rcx=2), {"rcx": 1, "repeats": 1, "ip": ORIGIN, THERE: 0x88}),  # F2 repeats movs as well
+        ("f2 a4", both(rcx=1), {"rcx": 0, "repeats": 0, "ip": ORIGIN + 2, THERE: 0x88}),
         ("f3 a4", both(rcx=2, df=1), {"rcx": 1, "rsi": DATA - 1, "rdi": THERE - 1, "ip": ORIGIN}),
         ("f2 aa", {"rcx": 2, "rdi": THERE, "rax": 0x1FF}, {"rcx": 1, "rdi": THERE + 1, THERE: 0xFF, "ip": ORIGIN}),
         ("f2 ad", {"rcx": 2, "rsi": DATA}, {"rcx": 1, "rsi": DATA + 4, "ip": ORIGIN, "rax": 0x55667788}),
         ("ad", {"rsi": DATA, "rax": PATTERN}, {"rax": 0x55667788}),
         ("66 ad", {"rsi": DATA, "rax": 0}, {"rax": 0x7788}),
-        ("f3 ad", {"rax": PATTERN}, {"rax": PATTERN, "again": 0, "ip": ORIGIN + 2}),  # counter 0
-        ("f3 a6", both(rcx=2), {"rcx": 1, "rsi": DATA + 1, "ip": ORIGIN + 2, "again": 0, "flags": 0x84}),
-        ("f2 a6", both(rcx=2), {"rcx": 1, "ip": ORIGIN, "again": 1, "flags": 0x84}),
+        ("f3 ad", {"rax": PATTERN}, {"rax": PATTERN, "repeats": 0, "ip": ORIGIN + 2}),  # counter 0
+        ("f3 a6", both(rcx=2), {"rcx": 1, "rsi": DATA + 1, "ip": ORIGIN + 2, "repeats": 0, "flags": 0x84}),
+        ("f2 a6", both(rcx=2), {"rcx": 1, "ip": ORIGIN, "repeats": 1, "flags": 0x84}),
         ("f2 a7", both(rcx=2), {"rcx": 1, "rsi": DATA + 4, "ip": ORIGIN, "flags": 0x04}),
         ("f3 a6", both(rcx=0, zf=1, cf=1), {"rcx": 0, "rsi": DATA, "rdi": THERE, "ip": ORIGIN + 2, "flags": 0x41}),
         ("ae", {"rdi": DATA, "rax": 0x88}, {"flags": 0x44, "rdi": DATA + 1}),
@@ -63,7 +63,7 @@ def test_a_32_bit_address_size_cuts_pointers_and_counter():
 def test_amd_leaves_registers_alone_where_the_short_counter_is_zero(text):
     high = 0x11223344_00000000
     out = executed(text, rcx=high, rsi=high, rdi=high, rax=high)
-    assert (out.rcx, out.rsi, out.rdi, out.rax, out.again) == (high, high, high, high, 0)
+    assert (out.rcx, out.rsi, out.rdi, out.rax, out.repeats) == (high, high, high, high, 0)
     assert (out.accesses, out.ip) == ((), ORIGIN + 3)
 
 

@@ -1,0 +1,43 @@
+"""`ubp-verify protocols`: the protocols that can be explored, with what they ask and their known-wrong variants."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.protocols import names, protocol
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+def protocols(form: str) -> None:
+    """Lists the protocols, their questions and variants."""
+    for name in names():
+        item = protocol(name)
+        if form == "json":
+            click.echo(json.dumps(_described(item), ensure_ascii=False))
+            continue
+        click.echo(f"{name}: {item.question}")
+        click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
+        click.echo(f"  assumptions: {', '.join(entry.name for entry in item.assumptions) or 'none'}")
+        for variant in item.variants:
+            wrong = ", ".join(f"{key} {value}" for key, value in variant.expected) or "as the protocol"
+            click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
+
+
+def _described(item: Protocol) -> dict[str, object]:
+    """A protocol as JSON."""
+    return {
+        "protocol": item.name,
+        "question": item.question,
+        "threads": item.threads,
+        "parameters": dict(item.parameters),
+        "steps": [step.name for step in item.steps],
+        "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
+        "assumptions": {entry.name: entry.text for entry in item.assumptions},
+        "variants": {
+            entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
+        },
+    }

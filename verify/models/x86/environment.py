@@ -1,0 +1,80 @@
+"""What a machine answers where a proof leaves it open: page faults, canonicality, selectors, datapaths by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from verify.models.x86.machine import NO_FAULT
+from verify.terms import Array
+from verify.terms.evaluation import Memory, Value, pseudo_random
+
+EVERYWHERE: Final = (-1, 0, 0)
+NOWHERE: Final = (-4, 0, 0)
+UNMAPPED_CODE: Final = (-3, 0, 0)  # part of the instruction is not mapped
+WIDE_STORES: Final = (-5, 0, 0)  # where a mapping ends: writes of 8 bytes fault, shorter accesses do not
+SOMETIMES: Final = (-6, 0, 0)  # datapaths and selectors are refused for about half of the values that they are given
+DATAPATH: Final = (-2, 0, 0)  # what the datapath raises, for example #XM
+PROBED_MEMORY: Final = "probed_memory"  # with the breakpoint in it, which nothing reads where the seed is 0
+DATAPATH_FAULT: Final = ".datapath_fault"  # what a datapath raises, by its arguments
+REFUSALS: Final = ("selector_fault", "selector_not_present")  # of data selectors, by register and selector
+PLAIN_ANSWER: Final = ".refuses"  # descriptor tables, features and the like refuse nothing
+IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code segment for programs, __USER32_CS
+USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
+
+    The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
+    """
+
+    faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
+    seed: int = 0
+
+    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+        """The value of an uninterpreted function."""
+        if name == "access_fault":
+            return self._access_fault(*args[:4])
+        if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
+            refused = pseudo_random(1, name, (self.seed, *args))
+            return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
+        if name.endswith(DATAPATH_FAULT):
+            return self.faults.get(DATAPATH, NO_FAULT)
+        if name == "fetch_fault":
+            return self.faults.get(UNMAPPED_CODE, NO_FAULT)
+        if name in REFUSALS:
+            return 0
+        if name == "vsib_address":
+            return pseudo_random(46, name, (self.seed, *args))
+        if name == "access_address":
+            return args[0]
+        if name.endswith(PLAIN_ANSWER):
+            return 0
+        if name.endswith(IS_32_BIT):
+            return int(args[0] >> 3 == USER32_CS >> 3)
+        if name == PROBED_MEMORY and not self.seed:
+            return args[0]
+        if isinstance(sort, Array):
+            return tuple(
+                pseudo_random(sort.value_bits, name, (self.seed, i, *args)) for i in range(1 << sort.index_bits)
+            )
+        if isinstance(sort, int):
+            return pseudo_random(sort, name, (self.seed, *args))
+        return Memory(1 + pseudo_random(32, name, (self.seed, *(a for a in args if isinstance(a, int)))))
+
+    def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
+        for end in (address, address + size - 1):
+            if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
+                return 12 if stack else 13
+        if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
+            return self.faults.get((address, size, write), 14)
+        if NOWHERE in self.faults:
+            return self.faults[NOWHERE]
+        if WIDE_STORES in self.faults and write and size == 8:
+            return self.faults[WIDE_STORES]
+        if EVERYWHERE in self.faults:
+            return 14 if pseudo_random(1, "page", (self.seed, address >> 12)) else NO_FAULT
+        return self.faults.get((address, size, write), NO_FAULT)
