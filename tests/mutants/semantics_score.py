@@ -98,7 +98,10 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
         with seeded(fault):
             after = verdicts(plans)
         return VERDICT if after != before else PROVED if all(v is Verdict.PROVED for v, _ in after) else UNTOLD
-    if _says_less(fault, outcomes):
+    generality = _generality(fault, outcomes)
+    if generality == "same":
+        return PROVED
+    if generality == "more":
         before = verdicts(outcomes)
         with seeded(fault):
             return GENERAL if verdicts(outcomes) == before else VERDICT
@@ -135,10 +138,14 @@ def _kernel_differs(changed: list[Row]) -> bool:
     return not all(r.agrees for r in kernel_rows(data, SCHEMES[DEFAULT], here()))
 
 
-def _says_less(fault: Fault, changed: list[Row]) -> bool:
+def _generality(fault: Fault, changed: list[Row]) -> str:
+    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words."""
     with seeded(fault):
         after = [outcome(r.data) for r in changed]
-    return all(is_more_general(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True))  # type: ignore[arg-type]
+    pairs = [(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True)]
+    if not all(is_more_general(a, b) for a, b in pairs):  # type: ignore[arg-type]
+        return ""
+    return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"  # type: ignore[arg-type]
 
 
 def _is_equivalent(fault: Fault, changed: list[Row]) -> bool:
@@ -155,7 +162,7 @@ def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int
     for row in _apart(runs, most):
         if any(m.explained is None for m in judged(executor, row.form, SETTINGS).mismatches):
             return PROCESSOR
-    if any(open_differences(row.form, 1) for row in changed[:JUDGED]):
+    if any(open_differences(row.form, 1) for row in _apart(changed, most)):
         return LIBRARY
     return UNTOLD if runs and not fault.text.split()[1].startswith("shadow_") else NOT_HERE
 

@@ -24,20 +24,29 @@ IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code
 USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
 
 
+def answer_key(name: str, sort: Any, args: tuple[Value, ...]) -> str:
+    """By what an answer is known: 16 hex digits, a hash of the function's name, sort and arguments."""
+    return f"{pseudo_random(64, f'{name} {sort}', args):016x}"
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
 
+    `answers`: values of functions, page faults apart, that are not those of the rules below, by `answer_key`.
     The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
     """
 
     faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
     seed: int = 0
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
+        if self.answers and (known := self.answers.get(answer_key(name, sort, args))) is not None:
+            return known
         if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
             refused = pseudo_random(1, name, (self.seed, *args))
             return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
