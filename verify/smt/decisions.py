@@ -275,7 +275,7 @@ def canonical_accesses(roots: Sequence[Term]) -> Iterator[Term]:
     for t in postorder(roots):
         if t.op == "uf" and t.params[0] == "access_fault":
             last = add(t.args[0], const(max(t.args[1].value or 1, 1) - 1, 64))
-            both = and_(is_canonical(t.args[0]), is_canonical(last), not_(ult(last, t.args[0])))
+            both = and_(and_(is_canonical(t.args[0]), is_canonical(last)), not_(ult(last, t.args[0])))
             yield or_(both, not_(eq(t, const(NO_FAULT, 8))))
 
 

@@ -32,7 +32,7 @@ from verify.live.executor.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
 
 SUPPRESSIBLE: Final = frozenset({DE, UD, GP, MF, XM})  # what a datapath or a refusal may raise
-MANY: Final = 16  # trials of which a preemption loses the x87 pointers of some, never of all
+MANY: Final = 6  # trials of which a preemption loses the x87 pointers of some, never of all
 SEEN_OF_POINTERS: Final = (1 << 32) - 1
 FLAG_MASK: Final = sum(1 << FLAG_BITS[n] for n in FLAGS)
 
@@ -88,8 +88,9 @@ class Comparison:
         known: dict[str, list[tuple[int, int]]] = {}
         for i, expected in self.expected.items():
             for name in POINTERS if not self.seen.column("signal")[i] else ():
-                values = [s[name] for s in expected.states if name in s]
-                claim = values[0] & ~unknown_bits(values) & SEEN_OF_POINTERS if values else 0
+                before = self.input.pointers(i)[POINTERS.index(name)]
+                values = [s.get(name, before) for s in expected.states]
+                claim = values[0] & ~unknown_bits(values) & SEEN_OF_POINTERS
                 known.setdefault(name, []).extend([(i, claim)] if claim else [])
         for name, rows in known.items():
             enough = len(rows) >= MANY or len(rows) == len(self.trials.states)
