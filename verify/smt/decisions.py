@@ -14,14 +14,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from verify.claim.obligation import Obligation
+from verify.claim.premises import ends_are_canonical
 from verify.claim.verdicts import SEED, Decision, Verdict, Witness
 from verify.models.x86.environment import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Environment
 from verify.models.x86.machine import NO_FAULT
-from verify.models.x86.semantics.run import is_canonical
 from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
-from verify.terms import Array, Opaque, Sort, Term, add, and_, const, eq, extract, not_, or_, postorder, ult
+from verify.terms import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
 from verify.terms.evaluation import Adaptive, Memory
 
 if TYPE_CHECKING:
@@ -274,9 +274,7 @@ def canonical_accesses(roots: Sequence[Term]) -> Iterator[Term]:
     """One-bit terms: accesses whose ends are not canonical addresses fault, as evaluation has it."""
     for t in postorder(roots):
         if t.op == "uf" and t.params[0] == "access_fault":
-            last = add(t.args[0], const(max(t.args[1].value or 1, 1) - 1, 64))
-            both = and_(and_(is_canonical(t.args[0]), is_canonical(last)), not_(ult(last, t.args[0])))
-            yield or_(both, not_(eq(t, const(NO_FAULT, 8))))
+            yield or_(ends_are_canonical(t.args[0], t.args[1]), not_(eq(t, const(NO_FAULT, 8))))
 
 
 def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:
