@@ -196,7 +196,8 @@ def summary(counts: Counter[str]) -> tuple[str, bool]:
     total = sum(n for answer, n in counts.items() if answer not in APART)
     text = "\n".join(f"{counts[answer]:5}  {answer}" for answer in CLASSES if counts[answer])
     score = 100 * (total - counts[UNTOLD]) / max(total, 1)
-    return f"{text}\n{total} faults that can be told here, {score:.1f} % told", counts[UNTOLD] <= total // 100
+    less = f", {counts[GENERAL]} of them only say less" if counts[GENERAL] else ""
+    return f"{text}\n{total} faults that can be told here, {score:.1f} % told{less}", counts[UNTOLD] <= total // 100
 
 
 def main() -> int:
