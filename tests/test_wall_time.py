@@ -56,10 +56,16 @@ PLACES = {
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
-    "tests.unit.test_ledger:wait_for_decisions": WAITS,
-    "tests.unit.test_processes:begun": WAITS,
-    "tests.unit.test_processes:forever": WAITS,
-    "tests.unit.test_processes:is_gone": WAITS,
+    "tests.unit.ledger.test_ledger:is_gone": WAITS,
+    "tests.unit.ledger.test_ledger:wait_for_decisions": WAITS,
+    "tests.unit.workers.test_patience:test_a_child_that_works_is_work": WAITS,
+    "tests.unit.workers.test_pool:act": WAITS,
+    "tests.unit.workers.test_pool:answer": WAITS,
+    "tests.unit.workers.test_pool:test_an_interrupted_dealer_does_not_ask_its_workers_to_leave": WAITS,
+    "tests.unit.workers.test_parent:answer": WAITS,
+    "tests.unit.workers.test_parent:begun": WAITS,
+    "tests.unit.workers.test_parent:is_gone": WAITS,
+    "tests.unit.workers.test_parent:orphan_says": WAITS,
 }
 
 
@@ -74,7 +80,7 @@ def sources() -> Iterator[tuple[str, str]]:
     for package in JUDGING:
         for path in sorted((ROOT / "verify" / package).rglob("*.py")):
             yield _name(path), path.read_text(encoding="utf-8")
-    command = ROOT / "verify" / "cli_interleavings.py"
+    command = ROOT / "verify" / "cli" / "interleavings.py"
     yield _name(command), command.read_text(encoding="utf-8")
     for path in sorted((ROOT / "tests").rglob("*.py")):
         if not path.relative_to(ROOT).as_posix().startswith(ELSEWHERE):

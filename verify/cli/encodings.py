@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -178,7 +178,7 @@ def classify(
     ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
     known = known_of(ledger, assumptions)
     seen, wrong, any_line = set(), None, False
-    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known, _dealt_again):
         any_line = True
         if "error" in row:
             wrong = wrong or row["error"]
@@ -193,6 +193,10 @@ def classify(
     if check and "refuted" in seen:
         return REFUTED
     return UNDECIDED if seen & OPEN else 0
+
+
+def _dealt_again(lines: Sequence[tuple[int, bytes]], reason: str) -> None:
+    click.echo(f"ubp-verify: {reason}; {len(lines)} lines from {lines[0][0]} on are judged again", err=True)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -94,7 +94,7 @@ class _Survey:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
                     classes = self.ledger.classes(assumptions)
                     before = {} if self.fresh else classes.known()
-                    with closing(judged_forms(missing, setting, known, before, jobs)) as learnt:
+                    with closing(judged_forms(missing, setting, known, before, jobs, _dealt_again)) as learnt:
                         for found in learnt:
                             self._take(found, classes)
                             if bar is not None and task is not None:
@@ -117,6 +117,10 @@ class _Survey:
             self.ledger.keep_forms(self.mark, self.new.values())
             self.new.clear()
         self.saved = time.monotonic()
+
+
+def _dealt_again(names: Sequence[str], reason: str) -> None:
+    click.echo(f"ubp-verify: {reason}; {len(names)} forms from {names[0]} on are judged again", err=True)
 
 
 def _progress(quiet: bool) -> Any:

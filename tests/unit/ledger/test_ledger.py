@@ -186,12 +186,28 @@ def wait_for_decisions(folder: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.05)
 
 
+def children(process: subprocess.Popen[Any]) -> list[int]:
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not found.exists():
+        pytest.skip("missing: a kernel with CONFIG_PROC_CHILDREN")
+    return [int(child) for child in found.read_text().split()]
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process ends; it is waited for as long as the suite is given."""
+    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        time.sleep(0.01)
+    return True
+
+
 def test_a_run_that_is_killed_leaves_a_ledger_that_the_next_one_reads(tmp_path):
-    command = started("00-ff", "--jobs", "1", "--ledger", str(tmp_path), "-q")
+    command = started("00-ff", "--jobs", "2", "--ledger", str(tmp_path), "-q")
     process = subprocess.Popen(command, cwd=Path(opcode_range.__file__).parents[2], stdout=subprocess.DEVNULL)
     wait_for_decisions(tmp_path, process)
+    workers = children(process)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert len(workers) == 2 and all(is_gone(worker) for worker in workers)
     ledger = Ledger(tmp_path, SCHEME)
     assert ledger.decisions
     assert ledger.notices == []
@@ -203,8 +219,10 @@ def test_control_c_ends_with_130_and_one_line(tmp_path):
         command, cwd=Path(opcode_range.__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for_decisions(tmp_path, process)
+    workers = children(process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
+    assert len(workers) == 2 and not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert err.splitlines()[-1].startswith("ubp-verify: interrupted")
     assert json.loads(forms(tmp_path).read_text(encoding="utf-8"))["rows"]
