@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from verify.cli.options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
+from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, parsed_hex, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
 
 if TYPE_CHECKING:
@@ -171,12 +171,11 @@ def classify(
     jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
-    from verify.ledger.ledger import ANY_CPU, Ledger  # noqa: PLC0415
     from verify.survey.encodings import classified, known_of  # noqa: PLC0415  start-up time
+    from verify.survey.settings import ANY_CPU  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
-    known = known_of(ledger, assumptions)
+    known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
     seen, wrong, any_line = set(), None, False
     for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known, _dealt_again):
         any_line = True

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
-from verify.ledger.ledger import Ledger
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.hex_text import encoding_bytes
 from verify.smt.decisions import InMemory
 from verify.survey.explanation import CPUS, brief_row
+from verify.survey.ledger import Ledger
 from verify.survey.rows import INTERNAL_FAULT
 from verify.workers.pool import TaskFailed, imap, pure
 
