@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JUDGING = ("concurrency", "models", "smt")  # packages whose verdicts are the same on every machine
-OUTSIDE = ("tests.live.", "tests.unit.live.")  # what these wait for happens outside
+OUTSIDE = ("tests.live.", "tests.unit.live.", "tests.unit.workers.")  # what these wait for happens outside
 ELSEWHERE = ("tests/unit/test_ci.py", "tests/test_wall_time.py")
 CLOCKS = {"clock_gettime", "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
           "thread_time", "time_ns", "times"}  # fmt: skip
@@ -56,16 +56,10 @@ PLACES = {
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
-    "tests.unit.ledger.test_ledger:is_gone": WAITS,
-    "tests.unit.ledger.test_ledger:wait_for_decisions": WAITS,
-    "tests.unit.workers.test_patience:test_a_child_that_works_is_work": WAITS,
-    "tests.unit.workers.test_pool:act": WAITS,
-    "tests.unit.workers.test_pool:answer": WAITS,
-    "tests.unit.workers.test_pool:test_an_interrupted_dealer_does_not_ask_its_workers_to_leave": WAITS,
-    "tests.unit.workers.test_parent:answer": WAITS,
-    "tests.unit.workers.test_parent:begun": WAITS,
-    "tests.unit.workers.test_parent:is_gone": WAITS,
-    "tests.unit.workers.test_parent:orphan_says": WAITS,
+    "tests.unit.ledger.killed_writers:killed": WAITS,
+    "tests.unit.ledger.killed_writers:main": CHOSEN,
+    "tests.unit.survey.test_ledger:is_gone": WAITS,
+    "tests.unit.survey.test_ledger:wait_for_decisions": WAITS,
 }
 
 
