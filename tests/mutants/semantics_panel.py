@@ -22,7 +22,7 @@ from verify.claim.probes import probe
 from verify.confirm.kernel import machine_cpu
 from verify.ledger.files import replace
 from verify.ledger.fingerprint import JUDGE, fingerprint
-from verify.ledger.ledger import cache_directory
+from verify.ledger.places import cache_directory
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.encode import decoded_representatives, random_encoding
@@ -94,7 +94,7 @@ def stored_panel(seed: int, few: int | None = None) -> list[Row]:
     rows = panel(seed, few)
     stored = [(r.form.name, r.data.hex(), [(files.index(f), n) for f, n in sorted(r.lines)]) for r in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace(path, json.dumps(stored))
+    replace(path, json.dumps(stored).encode())
     return rows
 
 
