@@ -266,6 +266,40 @@ def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.Mo
     assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
 
 
+@pytest.mark.parametrize("left", [None, 1])
+def test_x87_pointers_that_fninit_leaves_are_found(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, left: int | None
+) -> None:
+    """A value is seen where every trial leaves 0; what was there before, where XRSTOR loaded it."""
+    settings = Settings(states=192)
+    assert not judged(executor, form("FNINIT/none"), settings).mismatches
+    prediction.forget_predictions()
+
+    def after(run: Run) -> None:
+        for name in ("fip", "fdp", "fop"):
+            old = getattr(run.before, name)
+            run.set(name, old if left is None else terms.const(left, old.width))
+
+    altered(monkeypatch, "fninit", after)
+    assert {("predicted", n) for n in ("fip", "fdp")} <= found(judged(executor, form("FNINIT/none"), settings))
+
+
+def test_a_trap_that_int1_does_not_raise_is_no_known_difference(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [m for m in judged(executor, form("INT1/none"), SETTINGS).mismatches if m.explained is None]
+    prediction.forget_predictions()
+    replaced(monkeypatch, "int1", lambda run: None)
+    wrong = [m for m in judged(executor, form("INT1/none"), SETTINGS).mismatches if m.explained is None]
+    assert "trap" in {m.component for m in wrong}
+
+
+def test_an_iteration_that_another_follows_leaves_ip(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    altered(monkeypatch, "stosb", lambda run: run.set("ip", run.next_ip))
+    name = "STOSB_M8_AL/none"
+    assert ("predicted", "ip of an iteration") in found(judged(executor, form(name), Settings(256)))
+
+
 def test_mxcsr_flags_are_sticky(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A datapath that is said to set the rounding mode too is found out."""
     name, real = "ADDPS_XMM_XMMM128/reg", routed._component

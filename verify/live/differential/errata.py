@@ -49,6 +49,9 @@ KNOWN: Final[tuple[Erratum, ...]] = (
     Erratum("int1", "trap ip", "AuthenticAMD", "ip stays at INT1",
           "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
           "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
+    *(Erratum("cmpsb", component, "AuthenticAMD", "which operand of REPE CMPSB faults first",
+              "no manual says; the first on Zen 4 and 5, the second on Zen 3 (seen on both)")
+      for component in ("fault", "fault address")),
 )  # fmt: skip
 
 

@@ -89,6 +89,8 @@ def encodings(
         locks = form.opcode.can_lock and form.addressing is not Addressing.REG
         if (locks and rng.random() < 0.3) or (not locks and number == UNDEFINED):
             data = _prefixed(b"\xf0", data, form, cpu)
+        if form.opcode.is_string and number % 2:
+            data = _prefixed(rng.choice((b"\xf2", b"\xf3")), data, form, cpu)
         target = _target(form, rng)
         if number in OTHER_SEGMENT and bases and form.addressing is Addressing.MEM:
             data, target = _on_another_segment(data, form, rng, cpu), NOT_CANONICAL + 64 * rng.randrange(1 << 20)
