@@ -49,6 +49,10 @@ COMMANDS: Final = {  # start-up time is part of the interface
         "verify.cli.encodings:schemes",
         "The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions.",
     ),
+    "ledger": Entry(
+        "verify.cli.ledger:ledger",
+        "What is kept of verdicts, its size by scheme and setting; with --prune, without what is of no use any more.",
+    ),
     "interleavings": Entry(
         "verify.cli.interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
     ),

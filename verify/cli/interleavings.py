@@ -211,7 +211,7 @@ def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _
         raise _usage("--check compares and --record rewrites: one of the two")
     if record and not usual:
         raise _usage("--record with --threads any is for protocols as they are, without --variant and --parameter")
-    return _Invariants(ledger_directory(ledger) / "protocols", record) if usual else None
+    return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
 
 
 def _any_text(found: AnyNumber) -> str:
@@ -303,7 +303,7 @@ def _manifests(ledger: str | None, variant: str | None, check: bool, record: boo
 
     if check and record:
         raise _usage("--check compares and --record rewrites: one of the two")
-    return Manifests(ledger_directory(ledger) / "protocols", variant not in (None, "all"), usual)
+    return Manifests(ledger_directory(ledger, not record) / "protocols", variant not in (None, "all"), usual)
 
 
 def _judged(manifests: Manifests, chosen: Protocol, found: Exploration, record: bool) -> int:
