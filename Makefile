@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses
+.PHONY: store litmus races reproducers accesses replays
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -27,7 +27,7 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
 
-mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (fifteen minutes)
+mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py
 	$(PYTHON) tests/mutants/semantics_score.py
 
@@ -36,6 +36,9 @@ rules:  ## every rewrite rule at every width in use, by three solvers; ten thous
 
 accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
 	$(PYTHON) tests/property/register_access.py
+
+replays:  ## 3,000 random encodings, each without one assumption: does every counterexample of the solver replay? (five minutes)
+	$(PYTHON) tests/property/replay_search.py
 
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py
