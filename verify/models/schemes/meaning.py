@@ -57,8 +57,8 @@ def behaviours(program: Program, setup: Setup, state: State) -> tuple[Behaviour,
 
     The claim is made of each.  ValueError where the program says what is not modelled yet.
     """
-    found = (_behaviour(program, program.later or program, setup, state),)
-    return found if program.later is None else (*found, _behaviour(program.later, program.later, setup, state))
+    later = program.hits[-1]
+    return tuple(_behaviour(hit, later, setup, state) for hit in program.hits)
 
 
 def address_premises(program: Program, setup: Setup) -> Iterator[Term]:
@@ -93,7 +93,7 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:
-    return at_the_hit(state, setup.assumptions) if program.entry is Entry.TRAP else state
+    return at_the_hit(state, setup.assumptions) if program.entry is Entry.KERNEL else state
 
 
 def _hit(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:

@@ -159,14 +159,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Byte:
-    """One byte of code: (original[source] & keep) | bits; a source of None is a constant byte."""
+    """One byte of code: (original[source] & keep) | bits; a source of None is a constant byte, and the only one."""
 
     source: int | None
     keep: int = 0xFF
     bits: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.keep <= 0xFF and 0 <= self.bits <= 0xFF and (self.source is None or self.source >= 0)):
+        known = self.keep == 0xFF if self.source is None else self.source >= 0 and 0 < self.keep <= 0xFF
+        if not (known and 0 <= self.bits <= 0xFF):
             raise ValueError(f"not a byte of code: {self}")
 
 
@@ -267,7 +268,7 @@ Actions = tuple[Action, ...]
 class Entry(Enum):
     """How the host comes into play at the origin."""
 
-    TRAP = "trap"  # a breakpoint: entered through the kernel, left by its return
+    KERNEL = "kernel"  # a breakpoint, or a system call of patched code: the kernel's return brings the program back
     JUMP = "jump"  # the program's own control transfer: a patched jump or call
     NONE = "none"  # no probe at all
 
@@ -277,13 +278,18 @@ class Program:
     """A plan: what happens at a hit, in order; when it is done the program goes on at the saved ip."""
 
     actions: Actions
-    entry: Entry = Entry.TRAP
+    entry: Entry = Entry.KERNEL
     later: Program | None = None  # from the second hit on, where that is another; it names none itself
 
     def __post_init__(self) -> None:
         if self.later is not None and self.later.later is not None:
             raise ValueError("the plan of later hits names no third one")
         _check_order(self.actions, {}, False)
+
+    @property
+    def hits(self) -> tuple[Program, ...]:
+        """The plan of the first hit, and that of later ones where it is another."""
+        return (self,) if self.later is None else (self, self.later)
 
 
 def sort_of(target: str | int) -> Sort:
@@ -388,6 +394,5 @@ def walk(actions: Actions) -> Iterator[Action]:
 
 def actions_of(program: Program) -> Iterator[Action]:
     """Every action of all hits."""
-    yield from walk(program.actions)
-    if program.later is not None:
-        yield from walk(program.later.actions)
+    for hit in program.hits:
+        yield from walk(hit.actions)

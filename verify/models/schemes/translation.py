@@ -181,7 +181,7 @@ def _pushed(value: Term, effect: Effect) -> Actions:
 
 def _zeroed(displacement: Field | None) -> Code:
     where = range(displacement.offset, displacement.offset + displacement.size) if displacement else range(0)
-    return replace(ORIGINAL, pieces=tuple(Byte(i, 0) if i in where else Byte(i) for i in range(16)))
+    return replace(ORIGINAL, pieces=tuple(Byte(None) if i in where else Byte(i) for i in range(16)))
 
 
 def _by_call() -> Program:
@@ -189,4 +189,4 @@ def _by_call() -> Program:
     values = [NEXT, *(register(n) for n in (1, 11, 0))]
     places = [sub(register(RSP), const(8 * (i + 1), 64)) for i in range(4)]
     stores = (Store(p, v, 8, (), Agent.PROGRAM) for p, v in zip(places, values, strict=True))
-    return Program((*stores, Set("ip", NEXT)), Entry.JUMP)
+    return Program((*stores, Set("ip", NEXT)))  # and a system call
