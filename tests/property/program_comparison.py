@@ -17,17 +17,18 @@ from verify.models.schemes import meaning as meanings
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Behaviour, Setup, refused
 from verify.models.schemes.meaning import OWN_SIGNAL, address_premises, behaviours
-from verify.models.schemes.plan import Emulate, InPlace, Refuse, Scheme, Step
+from verify.models.schemes.plan import Emulate, InPlace, Push, Refuse, Scheme, Step
 from verify.models.schemes.program import Program
 from verify.models.schemes.registry import SCHEMES
 from verify.models.schemes.translation import program
 from verify.models.x86.isa.encode import decoded_irregular, decoded_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
 from verify.models.x86.machine import OBSERVABLES, State
-from verify.smt.z3terms import unsatisfiable
-from verify.terms import Term, all_of, const, eq, not_, postorder, xor
+from verify.smt.z3terms import RESOURCE_LIMIT, satisfiable, unsatisfiable
+from verify.terms import FALSE, TRUE, Term, all_of, const, eq, not_, postorder, substitute, xor
 
 Meaning = Callable[[Program, Setup, State], tuple[Behaviour, ...]]
+SPLITS, SOON, LATE = 3, 1_000_000, RESOURCE_LIMIT  # choices taken apart; z3's units of work, before and after
 CPUS = (Cpu.AMD, Cpu.INTEL)
 
 
@@ -71,8 +72,9 @@ def probes(scheme: Scheme, forms: tuple[Form, ...], irregular: bool = False) -> 
 IDENTICAL, EQUAL = "the same term", "proved equal"
 NO_SIGNAL = "proved equal where no fault has the number that stands for a signal of the host"
 NOT_FOLLOWED = "proved equal but for the next hit of an emulated call that begins again"  # which the old one leaves out
+LEFT_IN_SLOT = "proved equal where an emulated push is not left in the slot"  # there both refute next-ip
 QUIET_PUSHES = "proved equal where the pushes of a trampoline do not fault"  # the old one takes them for the original's
-DIFFERENT = "different"
+UNDECIDED, DIFFERENT = "not decided by the solver", "different"
 
 
 def compared_goals(p: Probe, assumptions: frozenset[str], meaning: Meaning = behaviours) -> Iterator[Compared]:
@@ -90,31 +92,49 @@ def compared_goals(p: Probe, assumptions: frozenset[str], meaning: Meaning = beh
     new = goals()
     with mock.patch.object(meanings, "_faults_again", lambda hit, *_: hit):
         alone = goals() if isinstance(p.plan, Emulate) else new
-    quiet = tuple(not_(refused(a)) for a in there.accesses) if len(program(p.plan).hits) > 1 else ()
+    special: tuple[str, tuple[Term, ...]] | None = None
+    if len(program(p.plan).hits) > 1:
+        special = QUIET_PUSHES, tuple(not_(refused(a)) for a in there.accesses)
+    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
+        special = LEFT_IN_SLOT, (there.contained,)
     for name, goal, unfollowed in zip(OBSERVABLES, new, alone, strict=True):
-        grade = graded(old[name], goal, unfollowed, quiet)
+        grade = graded(old[name], goal, unfollowed, special)
         yield Compared(p.data.hex(), p.plan, name, ASSUMPTIONS - assumptions, grade)
 
 
-def graded(old: Term, new: Term, unfollowed: Term, quiet: tuple[Term, ...]) -> str:
-    """How the goals are the same; `unfollowed` leaves the next hit out, `quiet` says that no push faults."""
+def graded(old: Term, new: Term, unfollowed: Term, special: tuple[str, tuple[Term, ...]] | None) -> str:
+    """How the goals are the same; `unfollowed` leaves the next hit out, `special` has what one kind of plan needs."""
     if old is new:
         return IDENTICAL
-    differs = xor(old, new)
-    if unsatisfiable((differs,)):
+    if equal(old, new):
         return EQUAL
-    if unsatisfiable((differs, *no_signal(differs))):
+    if equal(old, new, no_signal(xor(old, new))):
         return NO_SIGNAL
-    if unfollowed is old or unsatisfiable((xor(old, unfollowed),)):
+    if equal(old, unfollowed):
         return NOT_FOLLOWED
-    return QUIET_PUSHES if quiet and unsatisfiable((differs, *quiet)) else DIFFERENT
+    if special is not None and equal(old, new, special[1]):
+        return special[0]
+    return UNDECIDED if satisfiable((xor(old, new),)).status == "unknown" else DIFFERENT
 
 
-def no_signal(goal: Term) -> Iterator[Term]:
+def equal(old: Term, new: Term, premises: tuple[Term, ...] = (), splits: int = SPLITS) -> bool:
+    """Whether both are proved the same where the premises hold, a choice that both make taken apart first."""
+    if old is new or unsatisfiable((xor(old, new), *premises), SOON if splits else LATE):
+        return True
+    chosen = Counter(t.args[0] for t in postorder((old, new)) if t.op == "ite" and t.args[0].op != "const")
+    for condition, _ in chosen.most_common(1) if splits else ():
+        for value, fact in ((TRUE, condition), (FALSE, not_(condition))):
+            a, b = substitute((old, new), {condition: value})
+            if not equal(a, b, (*premises, fact), splits - 1):
+                return False
+        return True
+    return False
+
+
+def no_signal(goal: Term) -> tuple[Term, ...]:
     """No access raises what no processor raises."""
-    for t in postorder((goal,)):
-        if t.op == "uf" and t.params[0] == "access_fault":
-            yield not_(eq(t, const(OWN_SIGNAL, 8)))
+    found = (t for t in postorder((goal,)) if t.op == "uf" and t.params[0] == "access_fault")
+    return tuple(not_(eq(t, const(OWN_SIGNAL, 8))) for t in found)
 
 
 def premises_differ(p: Probe, assumptions: frozenset[str]) -> bool:

@@ -7,19 +7,19 @@ from dataclasses import replace
 from verify import terms
 from verify.models.schemes.behaviour import Setup
 from verify.models.x86.machine import Access
-from verify.terms import FALSE, TRUE, Term
+from verify.terms import FALSE, Term
 
 
-def stored(accesses: tuple[Access, ...], address: Term, value: Term) -> tuple[tuple[Access, ...], bool, Term]:
+def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, ...], bool, Term]:
     """The log with the store, whether it cannot fail for its pages, and what is at the address then.
 
     A store to bytes all of which the copy has just stored does not fail; it takes the place of the copy's.
     NOTE(fixup-store): the program does not run between the two, so the first value is seen by other threads only.
     """
-    store = Access("w", address, value.width // 8, value, TRUE, TRUE)
-    before = {i: place for i, a in enumerate(accesses) if (place := _place_in(a, store)) is not None}
+    value = store.value
+    before = {i: place for i, a in enumerate(accesses) if (place := place_in(a, store)) is not None}
     if {b for i, place in before.items() for b in range(place, place + accesses[i].size)} >= set(range(store.size)):
-        changed = {i: _with_bytes(accesses[i].value, value, place) for i, place in before.items()}
+        changed = {i: with_bytes(accesses[i].value, value, place) for i, place in before.items()}
         log = tuple(replace(a, value=changed[i]) if i in changed else a for i, a in enumerate(accesses))
         return log, True, next((changed[i] for i, place in before.items() if place == 0), value)
     return (*accesses, store), False, value
@@ -30,7 +30,7 @@ def beyond(setup: Setup, address: Term) -> Term:
     return FALSE if "user-half" in setup.assumptions else terms.extract(address, 63, 63)
 
 
-def _place_in(a: Access, store: Access) -> int | None:
+def place_in(a: Access, store: Access) -> int | None:
     """Where an access that certainly writes begins in the store, in bytes; None where they share none for sure."""
     if a.kind != "w" or a.condition.value != 1:
         return None
@@ -47,7 +47,7 @@ def _distance(a: Term, b: Term) -> int | None:
     return None if distance is None else distance - (distance >> 63 << 64)
 
 
-def _with_bytes(old: Term, new: Term, place: int) -> Term:
+def with_bytes(old: Term, new: Term, place: int) -> Term:
     """The old value, which begins `place` bytes into the new one, with the bytes that both have taken from the new."""
     low, high = max(8 * place, 0), min(8 * place + old.width, new.width)
     parts = [terms.extract(new, high - 1, low)]

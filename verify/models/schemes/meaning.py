@@ -173,7 +173,7 @@ def _set(action: Set, m: Moment, setup: Setup) -> Moment:
 
 def _signalled(action: Signal, m: Moment, setup: Setup) -> Moment:
     if action.number == SIGTRAP and action.vector is None:
-        return replace(m, trap=True, trap_code=action.code)
+        return replace(m, trap=TRUE, trap_code=action.code)
     vector = const(OWN_SIGNAL, 8) if action.vector is None else _value(action.vector, m, setup)
     error = const(0, 32) if action.error is None else _value(action.error, m, setup)
     told = Fault(vector, error, _value(action.address, m, setup))
@@ -182,51 +182,79 @@ def _signalled(action: Signal, m: Moment, setup: Setup) -> Moment:
 
 def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind: str) -> Way:
     """An access by the host or, as an ordinary one, by code that the program is made to run."""
-    address = _value(action.address, m, setup)
+    address, stack = _value(action.address, m, setup), terms.bit(action.stack)
     if isinstance(action, Store):
-        value = _value(action.value, m, setup)
-        log, is_sure, value = stored(m.accesses, address, value)
+        wanted = Access(kind, address, action.size, _value(action.value, m, setup), stack, TRUE)
+        log, is_sure, value = stored(m.accesses, wanted)
         now = replace(m.now, memory=terms.write(m.now.memory, address, value))
         done = replace(m, now=now, accesses=log)
     else:
         value = terms.load(m.now.memory, address, action.size)
-        log, is_sure = (*m.accesses, Access(kind, address, action.size, value, TRUE, TRUE)), False
+        log, is_sure = (*m.accesses, Access(kind, address, action.size, value, stack, TRUE)), False
         done = replace(m, accesses=log, loaded=(*m.loaded, (action.name, value)))
-    own = Access(kind, address, action.size, value, TRUE, TRUE)
+    own = Access(kind, address, action.size, value, stack, TRUE)
     done = replace(done, made=(*m.made, own))
     if action.otherwise is None:
         return _from(rest, done, setup)
     failed = FALSE if is_sure else refused(own)
     if action.by is Agent.HOST:
         failed = terms.or_(failed, beyond(setup, address))
-    vector, error, place = access_fault(kind, address, action.size, TRUE)
-    told = Fault(vector if action.by is Agent.PROGRAM else NONE, error, place, place)
-    faulted = replace(m, accesses=log, fault=told, is_faulted=action.by is Agent.PROGRAM)
+    vector, error, place = access_fault(kind, address, action.size, stack)
+    is_program = action.by is Agent.PROGRAM
+    told = Fault(vector if is_program else NONE, error, place, place)
+    made = (*m.made, own) if is_program and kind == "r" else m.made  # as `reads_up_to_the_fault`
+    faulted = replace(m, accesses=log, made=made, fault=told, is_faulted=is_program)
     return _forked(terms.not_(failed), rest, done, action.otherwise, faulted, setup)
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     """The processor runs one instruction of the code, at CPL 3 with the program's segment bases."""
-    context, traps = action.context, isinstance(action.context.end, TrapFlag)
+    context, end = action.context, action.context.end
     if (context.cpl, context.fs_base, context.gs_base) != (3, Agent.PROGRAM, Agent.PROGRAM) or context.instructions > 1:
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
-    start = replace(m.now, ip=at, tf=TRUE) if traps else replace(m.now, ip=at)
+    start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
     o = _outcome(setup, start)
-    late = (o.inhibits_trap or o.kernel_completes) and traps
     finished = replace(
-        m, now=o.state, accesses=(*m.accesses, *o.accesses), made=m.made, shadow=(*m.shadow, *o.shadow),
-        tf_seen=(*m.tf_seen, *o.tf_seen), late=m.late or late, is_back=False, fault=Fault(), is_faulted=False,
-        repeats=terms.or_(m.repeats, o.repeats) if traps else m.repeats,
-        contained=terms.and_(m.contained, terms.bit(not late) if traps else terms.not_(start.tf)),
+        m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
+        tf_seen=(*m.tf_seen, *o.tf_seen), is_back=False, fault=Fault(), is_faulted=False,
     )  # fmt: skip
-    reported = terms.ite(o.fault_at_ip, at, o.fault_address)
-    told = Fault(o.fault_vector, o.fault_error, reported, o.fault_address, o.fault_at_ip)
-    faulted = replace(
-        m, now=o.fault_state, fault=told, is_faulted=True, made=(*m.made, *reads_up_to_the_fault(o)), is_back=False
-    )
+    told = Fault(o.fault_vector, o.fault_error, terms.ite(o.fault_at_ip, at, o.fault_address), o.fault_address,
+                 o.fault_at_ip)  # fmt: skip
+    made = (*m.made, *reads_up_to_the_fault(o))
+    faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
     quiet = terms.eq(o.fault_vector, const(NO_FAULT, 8))
-    return run_of(quiet, _from(rest, finished, setup), _from(action.on_fault, faulted, setup))
+    return run_of(quiet, _ended(action, rest, finished, o, start, setup), _from(action.on_fault, faulted, setup))
+
+
+def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setup: Setup) -> Way:
+    """What follows a run without a fault.
+
+    Under TF the host has control at the first boundary at which a debug trap is taken: a repeated instruction may not
+    be finished, and where traps are held back another one has run.  Otherwise the code runs on to a breakpoint, or
+    leaves, and where it stands as the original does it is taken to stand there; a trap of the program's own TF comes in
+    the middle of it.
+    """
+    late = o.inhibits_trap or o.kernel_completes
+    if isinstance(action.context.end, TrapFlag):
+        m = replace(m, late=m.late or late, repeats=terms.or_(m.repeats, o.repeats))
+        return _from(rest, replace(m, contained=terms.and_(m.contained, terms.bit(not late))), setup)
+    trapped = FALSE if late else start.tf
+    m = replace(m, trap=terms.or_(m.trap, trapped), contained=terms.and_(m.contained, terms.not_(start.tf)))
+    left = replace(m, now=replace(m.now, ip=_located(action, m.now.ip, setup)))
+    if isinstance(action.context.end, Leaves):
+        return _from(rest, left, setup)
+    stops = terms.any_of(terms.eq(m.now.ip, _value(a, m, setup)) for a in action.context.end.at)
+    return _forked(stops, rest, m, (), left, setup)
+
+
+def _located(action: Run, ip: Term, setup: Setup) -> Term:
+    """The place in the original at which the code stands alike; elsewhere the address itself."""
+    found = ip
+    for here, there in action.code.locations:
+        stands = terms.eq(ip, terms.add(setup.slot, const(here, 64)))
+        found = terms.ite(stands, terms.add(setup.origin, const(there, 64)), found)
+    return found
 
 
 def _outcome(setup: Setup, state: State) -> Outcome:

@@ -98,6 +98,7 @@ class Load:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
+    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
         _check_access(self.address, self.size)
@@ -112,6 +113,7 @@ class Store:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
+    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
         _check_access(self.address, self.size)
@@ -151,10 +153,9 @@ class Signal:
         if not 1 <= self.number <= 64:
             raise ValueError(f"signals are 1..64, got {self.number}")
         for term, sort in ((self.address, 64), (self.vector, 8), (self.error, 32)):
-            if term is not None:
-                _check(term)
-                if term.sort != sort:
-                    raise ValueError(f"a signal's parts have 64, 8 and 32 bits, got {term.sort} for {sort}")
+            _check(self.address if term is None else term)
+            if term is not None and term.sort != sort:
+                raise ValueError(f"a signal's parts have 64, 8 and 32 bits, got {term.sort} for {sort}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class Code:
             raise ValueError(f"code has pieces and its locations are not negative, got {self}")
 
 
-ORIGINAL: Final = Code(tuple(Byte(i) for i in range(WHOLE)))  # the bytes at the probe and what follows them
+ORIGINAL: Final = Code(tuple(map(Byte, range(WHOLE))))  # the bytes at the probe and what follows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +216,10 @@ class Breakpoints:
     armed: bool = False
 
     def __post_init__(self) -> None:
-        if not self.at or any(a.sort != 64 for a in self.at):
-            raise ValueError(f"a breakpoint has an address of 64 bits, got {self.at}")
         for a in self.at:
             _check(a)
+        if not self.at or any(a.sort != 64 for a in self.at):
+            raise ValueError(f"a breakpoint has an address of 64 bits, got {self.at}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ class Program:
     later: Program | None = None  # from the second hit on, where that is another; it names none itself
 
     def __post_init__(self) -> None:
-        if self.later is not None and self.later.later is not None:
+        if self.later and self.later.later:
             raise ValueError("the plan of later hits names no third one")
         _check_order(self.actions, {}, False)
 
@@ -336,7 +337,8 @@ def _check_access(address: Term, size: int) -> None:
 
 def _check_order(actions: Actions, known: dict[str, Sort], faulted: bool) -> None:
     """What was read is used behind its `Load`, what is told of a fault where there is one."""
-    known = dict(known)
+    if any(isinstance(a, Run) and isinstance(a.context.end, Leaves) for a in actions[:-1]):
+        raise ValueError("control does not come back from a run that its code leaves by itself")
     for action in actions:
         for v in (v for e in expressions(action) for v in variables(e)):
             name = str(v.params[0])
@@ -349,7 +351,7 @@ def _check_order(actions: Actions, known: dict[str, Sort], faulted: bool) -> Non
         for inner in branches(action):
             _check_order(inner, known, faulted or isinstance(action, Load | Store | Run))
         if isinstance(action, Load):
-            known[f"loaded.{action.name}"] = 8 * action.size
+            known = {**known, f"loaded.{action.name}": 8 * action.size}
 
 
 def branches(action: Action) -> Iterator[Actions]:

@@ -65,9 +65,9 @@ def _line(action: Action) -> str:
         case Set(target, value):
             return f"{REGISTERS[target] if isinstance(target, int) else target} := {expression(value)}"
         case Load(name, address, size):
-            return f"{name} := {size} bytes at {expression(address)}{_by(action.by)}"
+            return f"{name} := {size} bytes at {expression(address)}{_by(action)}"
         case Store(address, value, size):
-            return f"{size} bytes at {expression(address)} := {expression(value)}{_by(action.by)}"
+            return f"{size} bytes at {expression(address)} := {expression(value)}{_by(action)}"
         case Check(condition):
             return f"check {expression(condition)}"
         case Signal(number, code, address, vector, error):
@@ -97,8 +97,8 @@ def _below(action: Action) -> Iterator[str]:
             pass
 
 
-def _by(agent: Agent) -> str:
-    return ", by the program" if agent is Agent.PROGRAM else ""
+def _by(action: Load | Store) -> str:
+    return ", on the stack" * action.stack + ", by the program" * (action.by is Agent.PROGRAM)
 
 
 def _context(context: Context) -> str:

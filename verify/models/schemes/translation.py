@@ -96,7 +96,11 @@ def _prepared(scratch: Scratch | None) -> Actions:
         return ()
     value, number = _moved(scratch.displacement), scratch.register
     base = Set(number, value)
-    return (Store(sub(register(RSP), const(8, 64)), register(number), 8, None), base) if scratch.spilled else (base,)
+    return (
+        (Store(sub(register(RSP), const(8, 64)), register(number), 8, None, stack=True), base)
+        if scratch.spilled
+        else (base,)
+    )
 
 
 def _moved(displacement: Field | None) -> Term:
@@ -124,7 +128,7 @@ def _fixed_up(plan: Step) -> Actions:
         done.append(OWN_TF)
     if Fixup.RETURN_ADDRESS in plan.fixups:
         value = add(terms.load(NOW.memory, register(RSP), 8), correction)
-        done.append(Store(register(RSP), value, 8, (Signal(SIGILL, SI_USER, ORIGIN),)))
+        done.append(Store(register(RSP), value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=True))
     called = _called() if Fixup.CALL in plan.fixups else ()
     return (*done, *called, *TRAPPED)
 
@@ -141,7 +145,7 @@ def _called() -> Actions:
 
 def _pushed_again(size: int) -> Store:
     begun = (Set(RSP, add(register(RSP), const(size, 64))), Set("ip", ORIGIN))
-    return Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, begun)
+    return Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, begun, stack=True)
 
 
 def _emulated(plan: Emulate) -> Actions:
@@ -176,7 +180,7 @@ def _pushed(value: Term, effect: Effect) -> Actions:
     if isinstance(effect, Call):
         code = _zeroed(effect.displacement)
         after = (OWN_TF, Set(RSP, add(register(RSP), const(8, 64))), Set("ip", ORIGIN))
-    return (Store(top, value, 8, (Run(code, SLOT, STEP, aborted), *after)), Set(RSP, top))
+    return (Store(top, value, 8, (Run(code, SLOT, STEP, aborted), *after), stack=True), Set(RSP, top))
 
 
 def _zeroed(displacement: Field | None) -> Code:
@@ -188,5 +192,5 @@ def _by_call() -> Program:
     """The site is a call to a trampoline (facts, section 7): return address, rcx, r11 and rax below rsp."""
     values = [NEXT, *(register(n) for n in (1, 11, 0))]
     places = [sub(register(RSP), const(8 * (i + 1), 64)) for i in range(4)]
-    stores = (Store(p, v, 8, (), Agent.PROGRAM) for p, v in zip(places, values, strict=True))
+    stores = (Store(p, v, 8, (), Agent.PROGRAM, True) for p, v in zip(places, values, strict=True))
     return Program((*stores, Set("ip", NEXT)))  # and a system call

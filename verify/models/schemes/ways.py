@@ -44,7 +44,7 @@ class Moment:
     fault: Fault = Fault()
     is_faulted: bool = False
     is_back: bool = False  # the host set the program back to the origin
-    trap: bool = False
+    trap: Term = FALSE  # 1: the trap that the program's own TF asks for is on its way
     trap_code: int = TRAP_TRACE
     late: bool = False
     repeats: Term = FALSE  # 1: the instruction is not finished
@@ -76,7 +76,7 @@ def end_of(m: Moment) -> Way:
     back = terms.bit(m.is_back and not m.is_faulted)
     return Way(
         done=terms.eq(m.fault.vector, NONE), state=m.now, accesses=m.accesses, shadow=m.shadow, tf_seen=m.tf_seen,
-        fault=m.fault, fault_state=m.now, attempted=m.made, trap=terms.bit(m.trap), trap_code=m.trap_code, late=m.late,
+        fault=m.fault, fault_state=m.now, attempted=m.made, trap=m.trap, trap_code=m.trap_code, late=m.late,
         repeats=m.repeats, again=back, contained=m.contained,
     )  # fmt: skip
 
