@@ -77,9 +77,9 @@ def test_verdicts_of_outcomes() -> None:
 def test_the_document_lists_what_disagrees() -> None:
     bad = ScenarioOutcome(SCENARIO, (equal("no_sigtrap", "hits", 2, 1),), 1.0, calls=7)
     found = document(
-        [bad, ScenarioOutcome(dataclasses.replace(SCENARIO, name="opaque"), (), 1.0, reason="why")], 2.0, 3
+        [bad, ScenarioOutcome(dataclasses.replace(SCENARIO, name="other"), (), 1.0, reason="why")], 2.0, 3
     )
-    assert found["disagree"] == ["named"] and found["does_not_apply"] == {"opaque": "why"} and found["not_run"] == {}
+    assert found["disagree"] == ["named"] and found["does_not_apply"] == {"other": "why"} and found["not_run"] == {}
     assert found["rows"][0]["checks"][0]["agrees"] is False
     assert "1 disagree" in summary(found) and "7 calls" in summary(found)
 
