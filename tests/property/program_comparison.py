@@ -77,8 +77,10 @@ QUIET_PUSHES = "proved equal where the pushes of a trampoline do not fault"  # t
 UNDECIDED, DIFFERENT = "not decided by the solver", "different"
 
 
-def compared_goals(p: Probe, assumptions: frozenset[str], meaning: Meaning = behaviours) -> Iterator[Compared]:
-    """Every goal of the probe's class, by today's meaning and by that of the program: of all its hits."""
+def compared_goals(
+    p: Probe, assumptions: frozenset[str], meaning: Meaning = behaviours, names: Iterable[str] = OBSERVABLES
+) -> Iterator[Compared]:
+    """The goals of the probe's class, by today's meaning and by that of the program: of all its hits."""
     assert not isinstance(p.plan, Refuse)
     material = verification_condition(p, assumptions)
     state, (here, there) = sides(p, material)
@@ -98,6 +100,8 @@ def compared_goals(p: Probe, assumptions: frozenset[str], meaning: Meaning = beh
     elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
         special = LEFT_IN_SLOT, (there.contained,)
     for name, goal, unfollowed in zip(OBSERVABLES, new, alone, strict=True):
+        if name not in names:
+            continue
         grade = graded(old[name], goal, unfollowed, special)
         yield Compared(p.data.hex(), p.plan, name, ASSUMPTIONS - assumptions, grade)
 
