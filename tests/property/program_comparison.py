@@ -16,10 +16,11 @@ from verify.claim.probes import Probe, is_vendor_specific, probe_of
 from verify.models.schemes import meaning as meanings
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Behaviour, Setup, refused
-from verify.models.schemes.meaning import OWN_SIGNAL, address_premises, behaviours
+from verify.models.schemes.meaning import address_premises, behaviours
 from verify.models.schemes.plan import Emulate, InPlace, Push, Refuse, Scheme, Step
 from verify.models.schemes.program import Program
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.shown import OWN_SIGNAL
 from verify.models.schemes.translation import program
 from verify.models.x86.isa.encode import decoded_irregular, decoded_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms

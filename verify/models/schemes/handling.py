@@ -6,24 +6,19 @@ Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/upro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.emulation import effect, trampoline_stores
 from verify.models.schemes.log import beyond, place_in, with_bytes
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
+from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
 from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.x86.machine import NO_FAULT, Access, Outcome, State, component_sort
 from verify.models.x86.semantics.run import RSP, access_fault
-from verify.models.x86.semantics.transactions import interrupted
-from verify.terms import FALSE, TRUE, Term, const, var
-
-SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
-OWN_SIGNAL: Final = 0xFE  # in place of a vector: the scheme sends the program a signal that no processor fault gives
-TRAP_NUMBER: Final = var("trap_number", 8)  # of the last fault that the thread's kernel state remembers
+from verify.terms import FALSE, TRUE, Term, const
 
 
 def displaced(plan: Emulate | Step | InPlace, setup: Setup, state: State) -> Behaviour:
@@ -51,24 +46,6 @@ def _handled(plan: Emulate | Step, setup: Setup, state: State) -> Behaviour:
             return _emulated(plan, setup, state)
         case _:
             assert_never(plan)
-
-
-def _interruptible(there: Behaviour, before: State) -> Behaviour:
-    """In a transaction the breakpoint itself aborts it: nothing of the handling happens, the handler does not run."""
-    active, aborted = interrupted(before)
-    none = const(NO_FAULT, 8)
-    return replace(
-        there, state=either(active, aborted, there.state), vector=terms.ite(active, none, there.vector),
-        hits=terms.ite(active, const(0, 8), there.hits), trap=terms.and_(there.trap, terms.not_(active)),
-    )  # fmt: skip
-
-
-# What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
-SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
-    "trap-siginfo": lambda there, before: replace(there, trap_code=SI_USER),
-    "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
-    "no-transaction": _interruptible,
-}
 
 
 def _copy_outcome(setup: Setup, state: State) -> Outcome:

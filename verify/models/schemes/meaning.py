@@ -13,7 +13,6 @@ from typing import Any, Final, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
-from verify.models.schemes.handling import SHOWN
 from verify.models.schemes.log import beyond, stored
 from verify.models.schemes.plan import Field
 from verify.models.schemes.program import (
@@ -40,14 +39,14 @@ from verify.models.schemes.program import (
     field_of,
     variables,
 )
+from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
 from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
-from verify.models.x86.machine import NO_FAULT, Access, Outcome, State
+from verify.models.x86.machine import Access, Outcome, State
 from verify.models.x86.semantics.run import access_fault, is_canonical
 from verify.terms import FALSE, TRUE, Term, const
 
 SIGTRAP: Final = 5  # signal(7)
-OWN_SIGNAL: Final = 0xFE  # in place of a vector: a signal that no processor fault gives
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
 UNPROBED: Final = (Run(ORIGINAL, ORIGIN, Context(Leaves())),)
 
@@ -223,8 +222,8 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
                  o.fault_at_ip)  # fmt: skip
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
-    quiet = terms.eq(o.fault_vector, const(NO_FAULT, 8))
-    return run_of(quiet, _ended(action, rest, finished, o, start, setup), _from(action.on_fault, faulted, setup))
+    ended = _ended(action, rest, finished, o, start, setup)
+    return run_of(o.fault_vector, ended, _from(action.on_fault, faulted, setup))
 
 
 def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setup: Setup) -> Way:

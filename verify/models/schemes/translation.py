@@ -58,10 +58,10 @@ from verify.models.schemes.program import (
     register,
     sort_of,
 )
+from verify.models.schemes.shown import SI_USER
 from verify.terms import Term, add, const, eq, extract, sub
 
 SIGILL, SIGTRAP = 4, 5  # signal(7)
-SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
 RSP: Final = 4
 STEP: Final = Context(TrapFlag())
 NEXT: Final = add(ORIGIN, LENGTH)

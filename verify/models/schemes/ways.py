@@ -92,17 +92,19 @@ def chosen(condition: Term, then: Way, otherwise: Way) -> Way:
     return _joined(then, otherwise, second, _told(condition, then, otherwise), done)
 
 
-def run_of(quiet: Term, finished: Way, faulted: Way) -> Way:
-    """What follows a run that is quiet, or else the fault and what the host makes of it."""
+def run_of(vector: Term, finished: Way, faulted: Way) -> Way:
+    """What follows a run that raises nothing, or else its fault, of that vector, and what the host makes of it."""
+    quiet = terms.eq(vector, NONE)
     if quiet.value is not None:
         return finished if quiet.value else faulted
-    told = faulted
-    if finished.done.value != 1:
+    told, loud = faulted, terms.not_(quiet)
+    if faulted.fault.vector is not vector:
+        told = _told(quiet, finished, faulted)
+    elif finished.done.value != 1:  # where nothing is delivered the vector says so
         told = _told(terms.and_(quiet, terms.not_(finished.done)), finished, faulted)
-    forgets = terms.and_(terms.not_(quiet), given(faulted.done, terms.not_(quiet)))
-    second = forgets if faulted.fault.vector is NONE else FALSE
-    done = choice(quiet, given(finished.done, quiet), terms.bit(second is not FALSE))
-    return _joined(finished, faulted, second, told, done)
+    forgotten = given(faulted.done, loud)
+    done = choice(quiet, given(finished.done, quiet), forgotten)
+    return _joined(finished, faulted, terms.and_(loud, forgotten), told, done)
 
 
 def _joined(then: Way, otherwise: Way, second: Term, told: Way, done: Term) -> Way:

@@ -40,6 +40,7 @@ from verify.models.schemes.program import (
     register,
 )
 from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import NO_FAULT
 from verify.models.x86.semantics.run import OVERRIDDEN, SEGMENT_BASE, SMALL_ADDRESS
 from verify.smt.z3terms import unsatisfiable
 from verify.terms import FALSE, Term, add, const, eq, not_, sub
@@ -94,6 +95,19 @@ def test_a_repeated_instruction_is_hit_again_under_tf_only() -> None:
 def test_a_copy_under_the_programs_own_tf_is_not_contained() -> None:
     run = Run(ORIGINAL, SLOT, Context(Breakpoints((add(SLOT, LENGTH),))), AS_AT_THE_ORIGIN)
     assert refuted(Program((run, TO_ORIGIN)), "89c8") == {"containment"}
+
+
+def test_a_fault_that_the_host_changes_or_forgets_is_told() -> None:
+    def step(*on_fault: Set) -> Program:
+        return Program(
+            (Run(ORIGINAL, SLOT, Context(TrapFlag()), (*AS_AT_THE_ORIGIN, *on_fault)), TO_ORIGIN, OWN_TF, *TRAP)
+        )
+
+    for text, found in (("89c8", set[str]()), ("488b06", {"fault"})):  # the first one cannot fault
+        assert refuted(step(), text) == set()
+        assert refuted(step(Set("vector", const(14, 8))), text) == found
+        assert refuted(step(Set("vector", const(NO_FAULT, 8))), text) == found
+        assert refuted(step(Set("error", const(4, 32))), text) == found
 
 
 def load(agent: Agent, *otherwise: Signal) -> Program:
