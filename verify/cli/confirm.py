@@ -172,15 +172,15 @@ def kernel_status(document: Any) -> int:
 
 def _knowing_judge() -> Any:
     """A judge that starts with the ledger's decisions, where there is one."""
-    from verify.cli.options import assumptions_without, ledger_directory  # noqa: PLC0415
+    from verify.cli.options import assumptions_without, ledger_of  # noqa: PLC0415
     from verify.confirm.kernel import SCHEME  # noqa: PLC0415
-    from verify.ledger.ledger import Ledger  # noqa: PLC0415
     from verify.models.schemes.registry import SCHEMES  # noqa: PLC0415
     from verify.survey.encodings import NOTHING, known_of  # noqa: PLC0415  start-up time
+    from verify.survey.settings import ANY_CPU  # noqa: PLC0415
 
     assumptions = assumptions_without(())
     try:
-        known = known_of(Ledger(ledger_directory(None), SCHEME), assumptions)
+        known = known_of(ledger_of(None, SCHEME, ANY_CPU, assumptions), assumptions)
     except click.UsageError:
         known = NOTHING
     return known.judge(SCHEMES[SCHEME], assumptions)
