@@ -41,16 +41,16 @@ reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, r
 	$(PYTHON) tests/live/reproducers.py
 
 semantics:  ## the processor judges the semantics, ten minutes
-	ubp-verify confirm --semantics --seconds 600
+	ubp-verify confirm semantics --seconds 600
 
 kernel:  ## the running kernel judges the scheme (root)
-	ubp-verify confirm --kernel
+	ubp-verify confirm kernel
 
 litmus:  ## the processors judge the fetch model: every test a million times
-	ubp-verify confirm --litmus
+	ubp-verify confirm litmus
 
 races:  ## the running kernel judges the protocols (root)
-	ubp-verify confirm --races
+	ubp-verify confirm races
 
 bench:  ## medians of five, JSON with machine and versions beside it
 	for b in $(filter-out bench/compared.py,$(wildcard bench/*.py)); do $(PYTHON) $$b; done

@@ -323,6 +323,6 @@ def test_a_range_that_the_processor_lacks_in_part_is_no_fault(
     named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Gathers have vector indices above 15 where there are that many registers; nothing is lost where there are not."""
-    assert status(["confirm", "--semantics", named, "--states", "8", "--jobs", "1", "--format", "json"]) == 0
+    assert status(["confirm", "semantics", named, "--states", "8", "--jobs", "1", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["lost"] == {} and found["complete"]

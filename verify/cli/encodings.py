@@ -29,17 +29,20 @@ OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
               help="What stands behind it; default: whatever the scheme tells apart.")  # fmt: skip
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
 @click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
+@click.option("--although", is_flag=True, help="Ask it although the scheme models another version than runs here.")
 @click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
 @click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
 def insn(
     encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
+    behind: str | None, check: bool, confirm: bool, although: bool, reproducer: str | None, observable: str | None,
 ) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.judge.encoding import Judge  # noqa: PLC0415
     from verify.survey.explanation import CPUS, encoding_row  # noqa: PLC0415  start-up time
 
     _check_observable(observable, reproducer)
+    if although and not confirm:
+        raise click.UsageError("--although says that --confirm asks all the same, which is not given")
     data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
@@ -50,7 +53,7 @@ def insn(
         raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
     status = 0
     if confirm or reproducer:
-        status = _ask_kernel(data, judge, row, confirm, reproducer, observable)
+        status = _ask_kernel(data, judge, row, confirm, reproducer, observable, although)
     if style == "json":
         json.dump(row, sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -86,11 +89,13 @@ def _check_observable(name: str | None, reproducer: str | None) -> None:
 
 
 def _ask_kernel(
-    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
+    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None,
+    although: bool,
 ) -> int:
     """Adds what the kernel says, and where the reproducer is; the exit status."""
     from verify.claim.probes import probe  # noqa: PLC0415
     from verify.confirm.counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
+    from verify.confirm.judges import another_version  # noqa: PLC0415
     from verify.confirm.kernel import machine_cpu  # noqa: PLC0415
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
@@ -102,6 +107,9 @@ def _ask_kernel(
         status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
         return status
+    if (other := another_version(judge.scheme)) and not although:
+        row["kernel"] = f"not available here: {other} (--although asks all the same)"
+        return UNDECIDED
     try:
         if why := not_on_this_processor(data):
             row["kernel"] = why

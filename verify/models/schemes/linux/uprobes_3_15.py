@@ -17,6 +17,7 @@ from verify.models.schemes.linux import opcode_map_3_15
 from verify.models.schemes.linux.attributes import attributes, opcodes
 from verify.models.schemes.linux.decoder import Features, KernelDecoded, KernelDecoder, legacy_prefixes
 from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
+from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.plan import (
     Emulate,
     Field,
@@ -166,4 +167,5 @@ SCHEME: Final = Scheme(
     plan=plan,
     entries=ENTRIES_3_15,
     holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
+    live=LiveJudge(LINUX, "3.15"),
 )
