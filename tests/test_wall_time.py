@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JUDGING = ("concurrency", "models", "smt")  # packages whose verdicts are the same on every machine
-OUTSIDE = ("tests.live.", "tests.unit.live.")  # what these wait for happens outside
+OUTSIDE = ("tests.live.", "tests.unit.live.", "tests.unit.workers.")  # what these wait for happens outside
 ELSEWHERE = ("tests/unit/test_ci.py", "tests/test_wall_time.py")
 CLOCKS = {"clock_gettime", "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
           "thread_time", "time_ns", "times"}  # fmt: skip
@@ -56,10 +56,7 @@ PLACES = {
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
-    "tests.unit.test_ledger:wait_for_decisions": WAITS,
-    "tests.unit.test_processes:begun": WAITS,
-    "tests.unit.test_processes:forever": WAITS,
-    "tests.unit.test_processes:is_gone": WAITS,
+    "tests.unit.ledger.test_ledger:wait_for_decisions": WAITS,
 }
 
 
@@ -74,7 +71,7 @@ def sources() -> Iterator[tuple[str, str]]:
     for package in JUDGING:
         for path in sorted((ROOT / "verify" / package).rglob("*.py")):
             yield _name(path), path.read_text(encoding="utf-8")
-    command = ROOT / "verify" / "cli_interleavings.py"
+    command = ROOT / "verify" / "cli" / "interleavings.py"
     yield _name(command), command.read_text(encoding="utf-8")
     for path in sorted((ROOT / "tests").rglob("*.py")):
         if not path.relative_to(ROOT).as_posix().startswith(ELSEWHERE):

@@ -26,7 +26,7 @@ def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 @pytest.mark.parametrize(
     ("encoding", "observable"),
     [("9c", "memory-values"), ("4990", "gprs"), ("f3a4", "hits"), ("0f0003", "next-ip"),
-     ("66ffd3", "memory-values"), ("48ff1b", "memory-values"), ("48ff1c24", "memory-values"),
+     ("66ffd3", "fault"), ("48ff1b", "memory-values"), ("48ff1c24", "memory-values"),
      ("d9e8", "x87-pointers"), ("6766e010", "next-ip"),
      pytest.param("c5d974cb", "vector", marks=pytest.mark.needs("avx")),
      pytest.param("c4e2599dcb", "trap", marks=pytest.mark.needs("fma"))],

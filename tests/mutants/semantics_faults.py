@@ -155,7 +155,7 @@ def _is_site(node: ast.AST) -> bool:
             return True
         case ast.Constant(value=str()):
             return node.value in STRINGS
-        case ast.Attribute(value=ast.Name(id="bits"), attr=name):
+        case ast.Attribute(value=ast.Name(id="terms"), attr=name):
             return name in FUNCTIONS
         case ast.Name(id=name, ctx=ast.Load()):
             return name in NAMES

@@ -16,8 +16,8 @@ from typing import Any
 from rule_use import FILE, Use, recording, rows_of
 
 from verify.claim.conditions import verification_condition
+from verify.claim.obligations import obligations
 from verify.claim.probes import probe_of
-from verify.judge.encoding import obligations
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.schemes.registry import SCHEMES

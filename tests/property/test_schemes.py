@@ -41,13 +41,13 @@ def test_plan_is_well_formed(name, code):
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=500, deadline=None)
-@given(code=CODE, opaque=st.binary(min_size=16, max_size=16))
+@given(code=CODE, other=st.binary(min_size=16, max_size=16))
 def test_bytes_behind_the_sixteenth_do_not_matter(name, code, other):
     assert SCHEMES[name].plan(code[:16]) == SCHEMES[name].plan(code[:16] + other)
 
 
 @settings(max_examples=1500, deadline=None)
-@given(code=CODE, opaque=st.binary(min_size=16, max_size=16))
+@given(code=CODE, other=st.binary(min_size=16, max_size=16))
 def test_bytes_behind_the_instruction_do_not_matter(code, other):
     plan = SCHEMES["linux-uprobes-6.18"].plan
     first = plan(code)

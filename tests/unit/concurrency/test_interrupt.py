@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[3]
 SEARCHED = 0.5  # seconds of the processor that a search has had, before it is interrupted
 TELLING = """
 import os, sys
-from verify.concurrency import compiled, frontier
-step, process, levels = frontier.Explorer.step, compiled.subprocess.Popen, []
+from verify.concurrency.explicit import c_engine, numpy_engine
+step, process, levels = numpy_engine.Explorer.step, c_engine.subprocess.Popen, []
 def telling(self):
     levels.append(step(self))
     len(levels) == 5 and print(os.getpid(), file=sys.stderr, flush=True)
@@ -41,7 +41,7 @@ def started(*arguments, **options):
     made = process(*arguments, **options)
     "stdout" in options and not options.get("text") and print(made.pid, file=sys.stderr, flush=True)
     return made
-frontier.Explorer.step, compiled.subprocess.Popen = telling, started
+numpy_engine.Explorer.step, c_engine.subprocess.Popen = telling, started
 """  # the process that searches, once it does
 
 

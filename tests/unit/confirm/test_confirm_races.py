@@ -77,14 +77,14 @@ def test_verdicts_of_outcomes() -> None:
 
 def test_the_document_lists_what_disagrees() -> None:
     bad = ScenarioOutcome(SCENARIO, (equal("no_sigtrap", "hits", 2, 1),), 1.0, calls=7)
-    opaque = ScenarioOutcome(dataclasses.replace(SCENARIO, name="opaque"), (), 1.0, reason="why")
-    result = RacesResult(2, 3, [bad, opaque], 2.0)
+    other = ScenarioOutcome(dataclasses.replace(SCENARIO, name="other"), (), 1.0, reason="why")
+    result = RacesResult(2, 3, [bad, other], 2.0)
     found, (said,) = result.document(), result.lines()
-    assert found.disagree == ("named",) and found.does_not_apply == {"opaque": "why"} and found.not_run == {}
+    assert found.disagree == ("named",) and found.does_not_apply == {"other": "why"} and found.not_run == {}
     assert found.rows[0].checks[0].agrees is False
     assert "1 disagree" in said and "7 calls" in said
     assert (result.standing, found.complete) == (Standing.DISAGREES, True)
-    assert RacesResult(2, 3, [opaque]).document().complete is False
+    assert RacesResult(2, 3, [other]).document().complete is False
 
 
 def test_claims_are_checked_before_anything_runs() -> None:

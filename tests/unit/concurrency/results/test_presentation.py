@@ -11,7 +11,8 @@ import networkx as nx
 import pytest
 from click.testing import CliRunner
 
-from verify.cli.interleavings import interleavings, protocols
+from verify.cli.interleavings import interleavings
+from verify.cli.protocols import protocols
 from verify.concurrency.explicit.shortest import contains
 from verify.concurrency.explorer import distinct, explore
 from verify.concurrency.instance.instance import instantiate

@@ -201,7 +201,7 @@ def test_a_clause_with_an_undeclared_name_is_an_error() -> None:
 def test_an_invariant_of_another_protocol_is_an_error() -> None:
     path = next(path for path in STORED if path.stem == "xol-step")
     with pytest.raises(ValueError, match="expected"):
-        check.load(replace(XOL, name="opaque"), path)
+        check.load(replace(XOL, name="other"), path)
 
 
 def test_a_recorded_invariant_is_checked_from_its_file(tmp_path: Path) -> None:
