@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: litmus races reproducers accesses
+.PHONY: schema litmus races reproducers accesses
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -61,6 +61,9 @@ headers:  ## the partition over all opcode headers (long)
 
 continuations:  ## every representative with 20 tails behind it: where do plans depend on what follows? (half an hour)
 	for k in 1 2 3 4 5 6 7 8; do $(PYTHON) tests/sweep_continuations.py --part $$k/8 || exit 1; done
+
+schema:  ## the published JSON Schemas, from the types of the results
+	$(PYTHON) -c "from verify.report.schemas import write; write()"
 
 promote:  ## rewrite the golden reports from what the program prints now
 	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

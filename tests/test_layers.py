@@ -43,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.ledger.ledger": ("verify.ledger", "verify.claim.verdicts", "verify.models.schemes.assumptions"),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers",
+        "verify.workers", "verify.report",
     ),
     "verify.report": (),
     # protocols

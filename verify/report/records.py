@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 Verdict = Literal["proved", "refuted", "refused", "vacuous", "unknown"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("proved", "refuted", "refused", "vacuous", "unknown")  # as reports list them
 VENDOR: Final = "ubp-verify/"
 D = TypeVar("D", bound="Document")
 R = TypeVar("R", bound="Record")
@@ -64,7 +65,12 @@ def decoded(text: str | bytes, kind: type[D]) -> D:
 
 def from_fields(fields: Mapping[str, Any], kind: type[D]) -> D:
     """The document with these fields; ValueError as `decoded`."""
+    return record_of({"schema": schema_name(kind), **fields}, kind)
+
+
+def record_of(fields: Mapping[str, Any], kind: type[R]) -> R:
+    """The record with these fields; ValueError as `decoded`."""
     try:
-        return msgspec.convert({"schema": schema_name(kind), **fields}, kind)
+        return msgspec.convert(fields, kind)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"no {schema_name(kind)}: {error}") from error
+        raise ValueError(f"no {kind.__name__}: {error}") from error
