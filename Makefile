@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: schema litmus races reproducers accesses
+.PHONY: schema store litmus races reproducers accesses
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -48,6 +48,9 @@ kernel:  ## the running kernel judges the scheme (root)
 
 litmus:  ## the processors judge the fetch model: every test a million times
 	ubp-verify confirm litmus
+
+store:  ## eight processes on one store, killed at random for a minute: nothing lost, nothing damaged
+	$(PYTHON) tests/unit/ledger/killed_writers.py
 
 races:  ## the running kernel judges the protocols (root)
 	ubp-verify confirm races

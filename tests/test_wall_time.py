@@ -56,7 +56,10 @@ PLACES = {
     "tests.unit.concurrency.test_interrupt:test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_compiler_leaves_a_run_that_is_incomplete": WAITS,
     "tests.unit.concurrency.test_interrupt:test_interrupted_search_reports_what_it_found": WAITS,
-    "tests.unit.ledger.test_ledger:wait_for_decisions": WAITS,
+    "tests.unit.ledger.killed_writers:killed": WAITS,
+    "tests.unit.ledger.killed_writers:main": CHOSEN,
+    "tests.unit.survey.test_ledger:is_gone": WAITS,
+    "tests.unit.survey.test_ledger:wait_for_decisions": WAITS,
 }
 
 

@@ -8,7 +8,6 @@ it is to show.  Needs uprobes and a C compiler.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,10 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Addressing
 
-RECORDED = Path(__file__).parents[2] / "proofs" / f"forms-{DEFAULT}.json"
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script
+from recorded import form_rows, recorded
+
+(RECORDED,) = recorded("forms")
 SECONDS = 60  # of compiling, of running
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 SHOWN, OTHERWISE, TOLD, FAILED = "shown", "shown in another observable", "told before it is written", "FAILED"
@@ -50,7 +52,7 @@ class Answer:
 def sample(number: int, seed: int) -> list[bytes]:
     """Encodings of refuted forms, in turn from every group."""
     groups: dict[tuple[str, ...], list[bytes]] = defaultdict(list)
-    for row in json.loads(RECORDED.read_text(encoding="utf-8"))["rows"]:
+    for row in form_rows(RECORDED):
         if row["verdict"] == "refuted":
             refuted = tuple(o for o, v in row["observables"].items() if v == "refuted")
             opcode_map, _, opcode = row["opcode"].rpartition(".")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from random import Random
 
 import pytest
+from recorded import form_rows, recorded
 
 from verify.judge.encoding import Judge
 from verify.judge.form import undecided
@@ -17,16 +16,15 @@ from verify.smt.decisions import NO_REPLAY
 from verify.survey.forms import Setting, Worker
 from verify.survey.rows import INTERNAL_FAULT, form_row, is_lasting
 
-PROOFS = Path(__file__).parents[2] / "proofs"
 SEED = 9
 # Forms whose refutations need more than the ordinary states: the solver's own, with its choice of datapaths.
 ASKED = ("EVEX_VPSUBSB_YMM_K1Z_YMM_YMMM256/mem", "EVEX_VPSUBSB_ZMM_K1Z_ZMM_ZMMM512/mem", "JMP_M1664/rip")
 ENCODINGS = ("4146ff1d00000000", "62f15d28e80b", "62f15d48e80b", "48ff1d00000000", "ff1d00000000", "48ff2d00000000")
 
 
-@pytest.mark.parametrize("path", sorted(PROOFS.glob("forms-*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", recorded("forms"), ids=lambda p: p.stem)
 def test_no_recorded_row_rests_on_a_fault_of_this_program(path):
-    rows = json.loads(path.read_text())["rows"]
+    rows = form_rows(path)
     assert len(rows) == len(all_forms())
     assert [r["form"] for r in rows if not is_lasting(r)] == []
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from verify.cli import opcode_range, status
-from verify.ledger import classes, files, ledger
+from verify.ledger import files
+from verify.ledger import folder as stored
 from verify.models.schemes.registry import DEFAULT
 from verify.survey import forms
 
@@ -36,7 +37,7 @@ def survey(folder: Path, jobs: int) -> int:
 
 
 def rows(folder: Path) -> bytes:
-    return (folder / f"forms-{DEFAULT}.json").read_bytes()
+    return (folder / f"forms-{DEFAULT}.tsv").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +52,14 @@ def cut(folder: Path, jobs: int, point: int, kill: bool) -> None:
     count = [0]
 
     def counted(real):
-        def write(path: Path, text) -> None:
+        def write(path: Path, text: bytes) -> None:
             count[0] += 1
             if count[0] != point:
                 real(path, text)
             elif kill:
-                half = text if isinstance(text, str) else "".join(f"{line}\n" for line in text)
-                target = path.with_name(f"{path.name}.{os.getpid()}.partial") if real is replace else path
-                with target.open("a") as file:
-                    file.write(half[: len(half) // 2])
+                target = path.with_name(f"{path.name}{files.PARTIAL}") if real is replace else path
+                with target.open("ab") as file:
+                    file.write(text[: len(text) // 2])
                 os._exit(KILLED)
             else:
                 raise KeyboardInterrupt
@@ -67,8 +67,7 @@ def cut(folder: Path, jobs: int, point: int, kill: bool) -> None:
         return write
 
     replace = files.replace
-    for module in (ledger, classes):
-        module.replace, module.append = counted(files.replace), counted(files.append)
+    stored.replace, stored.append = counted(files.replace), counted(files.append)
     os._exit(survey(folder, jobs))
 
 

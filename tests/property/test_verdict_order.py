@@ -8,13 +8,13 @@ import pytest
 
 from verify.judge import encoding as module
 from verify.judge.encoding import Judge
-from verify.ledger.ledger import Ledger
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.encode import random_encoding
 from verify.models.x86.isa.forms import Cpu, all_forms, form
 from verify.survey import encodings
 from verify.survey.encodings import NOTHING, KnownResults, classified
+from verify.survey.ledger import Ledger
 
 SEED = 20260
 SCHEME = SCHEMES[DEFAULT]

@@ -9,16 +9,16 @@ import os
 
 import click
 
-from verify.cli.options import assumptions_without, opcode_ranges, scheme_named, settings_directory
+from verify.cli.options import assumptions_without, ledger_of, opcode_ranges, scheme_named
 from verify.cli.request import Request, answering, forms_in, timed, unavailable
 from verify.confirm.agreement import Agreement
 from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared
 from verify.judge.encoding import Judge
-from verify.ledger.ledger import ANY_CPU, Ledger
 from verify.live.uprobe import missing
 from verify.models.schemes.plan import Scheme
 from verify.survey.encodings import NOTHING, known_of
+from verify.survey.settings import ANY_CPU
 
 
 @click.command()
@@ -55,8 +55,7 @@ def _knowing_judge(scheme: Scheme) -> Judge:
     """A judge that starts with the ledger's decisions, where there is one."""
     assumptions = assumptions_without(())
     try:
-        folder = settings_directory(None, scheme.name, ANY_CPU, assumptions)
-        known = known_of(Ledger(folder, scheme.name), assumptions)
+        known = known_of(ledger_of(None, scheme.name, ANY_CPU, assumptions), assumptions)
     except click.UsageError:
         known = NOTHING
     return known.judge(scheme, assumptions)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from verify.cli.options import assumptions_without, judging, opcode_ranges, parsed_hex, scheme_named, settings_directory
+from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, parsed_hex, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
 from verify.report.records import encoded, from_fields, indented, replaced
 from verify.report.surveys import (
@@ -184,14 +184,13 @@ def classify(
     jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line."""
-    from verify.ledger.ledger import ANY_CPU, Ledger  # noqa: PLC0415
     from verify.survey.encodings import classified, known_of  # noqa: PLC0415  start-up time
+    from verify.survey.settings import ANY_CPU  # noqa: PLC0415
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
-    ledger = Ledger(settings_directory(folder, scheme.name, ANY_CPU, assumptions), scheme.name)
-    known = known_of(ledger, assumptions)
+    known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
     seen, wrong, any_line = set(), None, False
-    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known):
+    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known, _dealt_again):
         any_line = True
         if "error" in row:
             wrong = wrong or row["error"]
@@ -206,6 +205,10 @@ def classify(
     if check and "refuted" in seen:
         return REFUTED
     return UNDECIDED if seen & OPEN else 0
+
+
+def _dealt_again(lines: Sequence[tuple[int, bytes]], reason: str) -> None:
+    click.echo(f"ubp-verify: {reason}; {len(lines)} lines from {lines[0][0]} on are judged again", err=True)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

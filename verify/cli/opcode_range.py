@@ -13,14 +13,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli.options import assumptions_without, judging, opcode_ranges, scheme_named, settings_directory
+from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
-from verify.ledger.fingerprint import SURVEY, fingerprint
-from verify.ledger.ledger import Ledger
 from verify.models.x86.isa.forms import all_forms
 from verify.report.records import encoded
 from verify.report.surveys import FormRow, Survey
+from verify.survey.ledger import Ledger
 from verify.survey.rows import document, is_lasting
+from verify.survey.settings import forms_mark
 
 SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 
@@ -43,15 +43,15 @@ def opcode_range(
     wanted = opcode_ranges(ranges)
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
-    mark = fingerprint(SURVEY, scheme.name, cpu, *sorted(assumptions))
+    mark = forms_mark(scheme.name, cpu, assumptions)
     begun = time.monotonic()
     every = [f for f in all_forms() if _exists(f, cpu)]
     names = [f.name for f in every if any(f in r for r in wanted)]
     if not names:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}{f' on {cpu} processors' * (cpu != 'any')}")
     part = mark if len(names) < len(every) else ""
-    ledger = Ledger(settings_directory(folder, scheme.name, cpu, assumptions, part), scheme.name)
-    survey = _Survey(ledger, mark, fresh)
+    ledger = ledger_of(folder, scheme.name, cpu, assumptions, part)
+    survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark, names), fresh)
     try:
         rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
     finally:  # all its files have been read by now
@@ -73,9 +73,8 @@ def _exists(form: Any, cpu: str) -> bool:
 class _Survey:
     """Rows from the ledger, completed by judging what is missing."""
 
-    def __init__(self, ledger: Ledger, mark: str, fresh: bool) -> None:
-        self.ledger, self.mark, self.fresh = ledger, mark, fresh
-        self.rows: dict[str, Any] = {} if fresh else dict(ledger.forms(mark))
+    def __init__(self, ledger: Ledger, mark: str, rows: dict[str, Any], fresh: bool) -> None:
+        self.ledger, self.mark, self.rows, self.fresh = ledger, mark, rows, fresh
         self.new: dict[str, Any] = {}
         self.saved = time.monotonic()
 
@@ -95,13 +94,15 @@ class _Survey:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
                     classes = self.ledger.classes(assumptions)
                     before = {} if self.fresh else classes.known()
-                    with closing(judged_forms(missing, setting, known, before, jobs)) as learnt:
+                    with closing(judged_forms(missing, setting, known, before, jobs, _dealt_again)) as learnt:
                         for found in learnt:
                             self._take(found, classes)
                             if bar is not None and task is not None:
                                 bar.advance(task, len(found.rows))
             finally:
                 self._keep()
+        if missing or not self.ledger.is_settled:
+            self.ledger.settle(self.mark, assumptions)
         return [self.rows[n] for n in names]
 
     def _take(self, found: Any, classes: Any) -> None:
@@ -118,6 +119,10 @@ class _Survey:
             self.ledger.keep_forms(self.mark, self.new.values())
             self.new.clear()
         self.saved = time.monotonic()
+
+
+def _dealt_again(names: Sequence[str], reason: str) -> None:
+    click.echo(f"ubp-verify: {reason}; {len(names)} forms from {names[0]} on are judged again", err=True)
 
 
 def _progress(quiet: bool) -> Any:

@@ -13,6 +13,7 @@ from verify.models.schemes.plan import Scheme
 
 if TYPE_CHECKING:
     from verify.models.x86.isa.ranges import OpcodeRange
+    from verify.survey.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,18 +53,20 @@ def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
 
 def ledger_directory(given: str | None) -> Path:
     """The ledger's folder, made where it is missing.  A usage error where what is given cannot be a folder; OSError."""
-    from verify.ledger.ledger import default_directory  # noqa: PLC0415  start-up time
+    from verify.ledger.places import default_directory  # noqa: PLC0415  start-up time
 
     return _made(Path(given) if given else default_directory(), bool(given))
 
 
-def settings_directory(
-    given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = ""
-) -> Path:
-    """The ledger's folder for results under these settings, as `verify.ledger.ledger.place` says; made as above."""
-    from verify.ledger.ledger import place  # noqa: PLC0415  start-up time
+def ledger_of(given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = "") -> Ledger:
+    """The ledger of results under these settings, as `verify.survey.settings.store_for` says.  Errors as above; a
+    folder that was not given is made when something is stored.
+    """
+    from verify.survey.ledger import ledger_for  # noqa: PLC0415  start-up time
 
-    return _made(place(given or None, scheme, cpu, assumptions, mark), bool(given))
+    if given:
+        _made(Path(given), True)
+    return ledger_for(given or None, scheme, cpu, assumptions, mark)
 
 
 def _made(folder: Path, given: bool) -> Path:

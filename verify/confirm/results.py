@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from verify.ledger.files import replace
+from verify.ledger.files import locked, replace
 from verify.live.results import processor
 from verify.report.confirmations import Confirmation
 from verify.report.records import Document, row_by_row
@@ -64,10 +64,10 @@ def file_name(kind: str) -> str:
 
 def keep(result: Result, folder: Path) -> tuple[Path, ...]:
     """Writes the files of a result below `folder`, made where it is missing; their paths.  Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for file in result.kept():
-        path = folder / file.name
-        replace(path, row_by_row(file.document, file.rows))
-        found.append(path)
+    with locked(folder):
+        for file in result.kept():
+            path = folder / file.name
+            replace(path, row_by_row(file.document, file.rows).encode())
+            found.append(path)
     return tuple(found)

@@ -1,6 +1,5 @@
 """Files that several processes share: appended to or replaced under a lock, read without one.
 
-A file of lines begins with a line that says who wrote it; one of another writer is replaced when something is added.
 A last line without its end was being written when it was read, or its writer was killed: it is left out, and cut off
 before the next lines are added.
 """
@@ -8,7 +7,7 @@ before the next lines are added.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +16,9 @@ from filelock import FileLock
 
 LOCK: Final = ".lock"
 WAIT: Final = 60.0  # seconds until an OSError says that the lock was not to be had; it is held for milliseconds
+ABSENT: Final = (FileNotFoundError, NotADirectoryError)
+DAMAGED: Final = ".damaged-"
+PARTIAL: Final = ".partial"
 T = TypeVar("T")
 
 
@@ -28,40 +30,49 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def replace(path: Path, text: str) -> None:
-    """Replaces the file whole; a reader sees the old text or the new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+def replace(path: Path, text: bytes) -> None:
+    """Replaces the file whole; a reader sees the old text or the new one.  The caller holds the lock."""
+    partial = path.with_name(f"{path.name}{PARTIAL}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def lines_of(path: Path) -> list[str]:
-    """The complete lines; none where there is no file."""
-    try:
-        text = path.read_bytes().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return []
-    return text.split("\n")[:-1]
-
-
-def first_line(path: Path) -> str | None:
-    """The first line without its end; None where there is no file."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.readline().rstrip("\n")
-    except FileNotFoundError:
-        return None
-
-
-def append(path: Path, lines: Iterable[str]) -> None:
+def append(path: Path, text: bytes) -> None:
     """Adds lines behind the complete ones, in one write; the caller holds the lock."""
-    text = "".join(f"{line}\n" for line in lines).encode()
     with path.open("ab+") as file:
         file.truncate(_complete(path))
         file.write(text)
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The complete lines; none where there is no file."""
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except ABSENT:
+        return []
+
+
+def first_line(path: Path) -> bytes | None:
+    """The first line without its end; None where there is no file."""
+    try:
+        with path.open("rb") as file:
+            return file.readline().rstrip(b"\n")
+    except ABSENT:
+        return None
+
+
+def identity(path: Path) -> int | None:
+    """What changes when a file is replaced, not when it is appended to; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except ABSENT:
+        return None
 
 
 def _complete(path: Path) -> int:
@@ -78,21 +89,19 @@ def _complete(path: Path) -> int:
     return 0
 
 
-def undamaged(
-    path: Path, read: Callable[[], T], empty: T, notices: list[str], errors: Sequence[type[Exception]]
-) -> T:
-    """What `read` makes of the file; where it raises one of the errors twice, the second time while nobody writes, the
-    file is set aside under another name, a notice says so, and the answer is `empty`.
+def undamaged(path: Path, read: Callable[[], T], empty: T, notices: list[str], writable: bool) -> T:
+    """What `read` makes of the file; where it raises ValueError twice, the second time while nobody writes, the file is
+    set aside under another name if it may be, a notice says so, and the answer is `empty`.
     """
     try:
         return read()
-    except tuple(errors):
+    except ValueError:
         pass
-    writable = os.access(path.parent, os.W_OK)
+    writable = writable and os.access(path.parent, os.W_OK)
     with locked(path.parent) if writable else nullcontext():
         try:
             return read()
-        except tuple(errors) as error:
+        except ValueError as error:
             aside = _set_aside(path) if writable else "it is not used"
             notices.append(f"ledger {path} is damaged ({error}); {aside}")
             return empty
@@ -100,7 +109,7 @@ def undamaged(
 
 def _set_aside(path: Path) -> str:
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}{DAMAGED}{number}")).exists():
         number += 1
     path.rename(aside)
     return f"set aside as {aside.name}, being rebuilt"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
-from verify.ledger.ledger import Ledger
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.hex_text import encoding_bytes
 from verify.smt.decisions import InMemory
 from verify.survey.explanation import CPUS, brief_row
-from verify.workers.processes import pool
+from verify.survey.ledger import Ledger
+from verify.survey.rows import INTERNAL_FAULT
+from verify.workers.pool import TaskFailed, imap, pure
 
 Line = tuple[int, bytes]
 Row = Mapping[str, Any]
@@ -44,7 +45,7 @@ def known_of(ledger: Ledger, assumptions: frozenset[str]) -> KnownResults:
 
 NOTHING: Final = KnownResults({}, {})
 RowOf = Callable[[bytes], Row]
-_ROW_OF: RowOf | None = None
+Lost = Callable[[Sequence[Line], str], None]
 
 
 def row_of(judge: Judge, cpu: str) -> RowOf:
@@ -52,14 +53,17 @@ def row_of(judge: Judge, cpu: str) -> RowOf:
     return lru_cache(REPEATS)(partial(_row, judge, cpu))
 
 
-def _start(scheme: Scheme, cpu: str, assumptions: frozenset[str], known: KnownResults) -> None:
-    global _ROW_OF  # noqa: PLW0603  one judge a process
-    _ROW_OF = row_of(known.judge(scheme, assumptions), cpu)
+@contextmanager
+def _judging(
+    scheme: Scheme, cpu: str, assumptions: frozenset[str], known: KnownResults
+) -> Iterator[Callable[[Sequence[Line]], list[Row]]]:
+    """What a process judges chunks of lines with."""
+    row = row_of(known.judge(scheme, assumptions), cpu)
+    yield lambda lines: [line_row(n, line, row) for n, line in lines]
 
 
-def _chunk_rows(lines: Sequence[Line]) -> list[Row]:
-    assert _ROW_OF is not None
-    return [line_row(n, line, _ROW_OF) for n, line in lines]
+def _nobody(lines: Sequence[Line], reason: str) -> None:
+    """Is told of nothing."""
 
 
 def line_row(number: int, line: bytes, row: RowOf) -> Row:
@@ -80,9 +84,12 @@ def _row(judge: Judge, cpu: str, data: bytes) -> Row:
     try:
         row = brief_row(data, judge, CPUS[cpu])
     except Exception as error:
-        reason = f"internal fault: {type(error).__name__}: {error}"
-        return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": reason}
+        return _unknown(f"{type(error).__name__}: {error}", data)
     return _whole(row, data)
+
+
+def _unknown(fault: str, data: bytes) -> Row:
+    return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": f"{INTERNAL_FAULT}{fault}"}
 
 
 def _whole(row: dict[str, Any], data: bytes) -> Row:
@@ -96,9 +103,13 @@ def _whole(row: dict[str, Any], data: bytes) -> Row:
 
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
-    known: KnownResults = NOTHING,
+    known: KnownResults = NOTHING, lost: Lost = _nobody,
 ) -> Iterator[Row]:  # fmt: skip
-    """One row a line, in order, while lines are still being read."""
+    """One row a line, in order, while lines are still being read.
+
+    Where a process dies, another one judges its lines again, and `lost` is told; lines that end two of them are
+    unknown.
+    """
     iterator = iter(lines)
     first = list(islice(iterator, CHUNK))
     second = list(islice(iterator, 1)) if len(first) == CHUNK else []
@@ -107,15 +118,16 @@ def classified(
         row = row_of(known.judge(scheme, assumptions), cpu)
         yield from (line_row(n, line, row) for n, line in chain(first, second, iterator))
         return
-    with pool(workers, _start, (scheme, cpu, assumptions, known)) as executor:
-        yield from _in_order(executor, chain(first, second, iterator), workers)
+    begin = partial(_judging, scheme, cpu, assumptions, known)
+    with closing(imap(_chunks(chain(first, second, iterator)), begin, workers, pure(lost))) as answers:
+        for chunk, answer in answers:
+            if isinstance(answer, TaskFailed):
+                failed = partial(_unknown, answer.reason)
+                yield from (line_row(n, line, failed) for n, line in chunk)
+            else:
+                yield from answer
 
 
-def _in_order(executor: ProcessPoolExecutor, lines: Iterator[Line], workers: int) -> Iterator[Row]:
-    waiting: list[Future[list[Row]]] = []
+def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
     while chunk := list(islice(lines, CHUNK)):
-        waiting.append(executor.submit(_chunk_rows, chunk))
-        if len(waiting) > 2 * workers:
-            yield from waiting.pop(0).result()
-    for future in waiting:
-        yield from future.result()
+        yield chunk

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,7 @@ from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.forms import Cpu, form
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
-from verify.workers.processes import pool
+from verify.workers.pool import TaskFailed, imap, pure
 
 CHUNK = 48  # forms a task
 
@@ -80,17 +81,21 @@ class Worker:
             return form_row(undecided(form(name), f"{INTERNAL_FAULT}{type(error).__name__}: {error}"))
 
 
-_WORKER: Worker | None = None
+@contextmanager
+def _judging(
+    setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome]
+) -> Iterator[Callable[[Sequence[str]], ShardResult]]:
+    """What a process judges with: its classes are what makes the next chunk fast."""
+    yield Worker(setting, known, classes).shard_result
 
 
-def _start(setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome]) -> None:
-    global _WORKER  # noqa: PLW0603  one judge a process: its classes are what makes the next chunk fast
-    _WORKER = Worker(setting, known, classes)
+def _nobody(names: Sequence[str], reason: str) -> None:
+    """Is told of nothing."""
 
 
-def _shard_result(names: Sequence[str]) -> ShardResult:
-    assert _WORKER is not None
-    return _WORKER.shard_result(names)
+def _failed(names: Sequence[str], reason: str) -> ShardResult:
+    """Rows of forms whose process gave no answer: Unknown, with the reason."""
+    return ShardResult([form_row(undecided(form(n), f"{INTERNAL_FAULT}{reason}")) for n in names], [], [])
 
 
 def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[tuple[str, ...]]:
@@ -108,15 +113,19 @@ def _kind(name: str) -> tuple[object, ...]:
 
 
 def judged_forms(
-    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome], jobs: int
-) -> Generator[ShardResult, None, None]:
-    """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next."""
+    names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome], jobs: int,
+    lost: Callable[[Sequence[str], str], None] = _nobody,
+) -> Generator[ShardResult, None, None]:  # fmt: skip
+    """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next.
+
+    Where a process dies, another one judges its chunk again, and `lost` is told; a chunk that ends two of them is
+    Unknown.
+    """
     groups = list(chunks(sorted(names, key=_kind)))
     if jobs == 1 or len(groups) == 1:
         worker = Worker(setting, known, classes)
         yield from map(worker.shard_result, groups)
         return
-    with pool(jobs, _start, (setting, known, classes)) as workers:
-        waiting = deque(workers.submit(_shard_result, group) for group in groups)
-        while waiting:
-            yield waiting.popleft().result()
+    with closing(imap(groups, partial(_judging, setting, known, classes), jobs, pure(lost))) as answers:
+        for group, answer in answers:
+            yield _failed(group, answer.reason) if isinstance(answer, TaskFailed) else answer

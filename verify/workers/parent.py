@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+_forking = 0  # the process that forked last, as its child sees it; 0: none has
+
+
+def _about_to_fork() -> None:
+    global _forking  # noqa: PLW0603  what a child can learn of its parent in no other way
+    _forking = os.getpid()
+
+
+os.register_at_fork(before=_about_to_fork)
 
 
 def die_with_parent() -> None:
-    """Has the kernel kill the calling process when the thread that forked it ends."""
+    """Has the kernel kill the calling process when the thread that forked it ends; at once where it has ended.
+
+    The kernel looks from the call on: a parent that died before it is told by another process in its place.
+    """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _forking and os.getppid() != _forking:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,19 +1,22 @@
-"""Tasks dealt to worker processes one at a time: results as they come, a worker's death or silence as a result.
+"""Tasks dealt to worker processes one at a time: each answered once, in the order of answers or of tasks.
 
 Decides nothing about tasks.  Workers are forked, ignore SIGINT (the parent ends them), and die with their parent; none
-is left when the iterator ends, whichever way.
+is left when the iterator ends, whichever way.  A task whose worker dies may be dealt again; what stays without an
+answer is a result too, and says why.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, Final, Generic, TypeVar
@@ -23,9 +26,11 @@ from verify.workers.patience import Patience
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+Begin = Callable[[], AbstractContextManager[Callable[[Task], Answer]]]
 PATIENCE: Final = 120.0  # seconds for one task, as `Patience` counts them
 SECONDS_TO_LEAVE: Final = 5.0
 TICK: Final = 1.0
+AHEAD: Final = 4  # tasks a worker that may be drawn beyond the one whose answer is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +40,208 @@ class TaskFailed:
     reason: str
 
 
+def _nobody(task: object, reason: str) -> None:
+    """Is told of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How workers are treated.
+
+    patience: seconds for one task, as `Patience` counts them; a worker that is silent for longer is killed, its task
+    is not dealt again. pinned: each worker and its children keep to a processor of their own, which is faster for those
+    that wait for each other. retries: how often a task is dealt again when its worker has died. grace: seconds that
+    workers have to leave when nobody asks any more; 0: they are killed. lost: told each task that is dealt again, and
+    why.
+    """
+
+    patience: float = PATIENCE
+    pinned: bool = False
+    retries: int = 0
+    grace: float = SECONDS_TO_LEAVE
+    lost: Callable[[Any, str], None] = _nobody
+
+
+def pure(lost: Callable[[Any, str], None] = _nobody) -> Policy:
+    """For workers that hold nothing but memory: no limit in time, one retry, killed when nobody asks any more."""
+    return Policy(math.inf, retries=1, grace=0.0, lost=lost)
+
+
+@dataclass(slots=True)
+class _Job(Generic[Task]):
+    number: int
+    task: Task
+    deaths: int = 0  # of workers that had it
+
+
 @dataclass(slots=True)
 class _Worker(Generic[Task]):
     process: ForkProcess
     channel: Connection[Any, Any]
     number: int
-    task: Task | None = None
+    job: _Job[Task] | None = None
     patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
+
+
+def imap_unordered(
+    tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, patience: float = PATIENCE, pinned: bool = False,
+    policy: Policy | None = None,
+) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:  # fmt: skip
+    """Each task with its answer, in the order of answers; `tasks` is drawn from when a worker is free.
+
+    `begin` opens what a worker answers with, once a worker. `policy` stands for `patience` and `pinned` with the rest.
+    """
+    pool = _Pool(tasks, begin, jobs, policy or Policy(patience, pinned), lambda _: True)
+    with closing(pool.answers()) as answers:
+        for job, answer in answers:
+            yield job.task, answer
+
+
+def imap(
+    tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy
+) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:
+    """Each task with its answer, in the order of tasks; few are drawn before their turn."""
+    waiting: dict[int, tuple[Task, Answer | TaskFailed]] = {}
+    turn = 0
+    pool = _Pool(tasks, begin, jobs, policy, lambda drawn: drawn - turn < AHEAD * jobs)
+    with closing(pool.answers()) as answers:
+        for job, answer in answers:
+            waiting[job.number] = job.task, answer
+            while turn in waiting:
+                turn += 1
+                yield waiting.pop(turn - 1)
+
+
+class _Pool(Generic[Task, Answer]):
+    """The workers and what is dealt to them. `may_draw` is asked whether another task than the n drawn is wanted."""
+
+    def __init__(
+        self, tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy,
+        may_draw: Callable[[int], bool],
+    ) -> None:  # fmt: skip
+        self.begin, self.jobs, self.policy, self.may_draw = begin, jobs, policy, may_draw
+        self.queue = enumerate(tasks)
+        self.drawn = 0
+        self.again: deque[_Job[Task]] = deque()
+        self.workers: list[_Worker[Task]] = []
+
+    def answers(self) -> Generator[tuple[_Job[Task], Answer | TaskFailed], None, None]:
+        """Each task with its answer; whichever way it ends, no worker is left."""
+        try:
+            while True:
+                self._fill()
+                busy = [w for w in self.workers if w.job is not None]
+                if not busy:
+                    return
+                ready = wait([w.channel for w in busy], TICK)
+                for worker in busy:
+                    job = worker.job
+                    assert job is not None
+                    found = self._found(worker, job, worker.channel in ready)
+                    if found is not None:
+                        yield job, found[0]
+        finally:
+            self._dismiss()
+
+    def _fill(self) -> None:
+        """Gives every idle worker a task, and starts workers while there are tasks."""
+        while True:
+            idle = next((w for w in self.workers if w.job is None), None)
+            if idle is None and len(self.workers) >= self.jobs:
+                return
+            job = self._next()
+            if job is None:
+                return
+            idle = idle or self._started()
+            idle.job, idle.patience = job, Patience(self.policy.patience)
+            with contextlib.suppress(OSError):  # it has died: reading tells
+                idle.channel.send(job.task)
+
+    def _next(self) -> _Job[Task] | None:
+        if self.again:
+            return self.again.popleft()
+        if not self.may_draw(self.drawn):
+            return None
+        for number, task in self.queue:
+            self.drawn = number + 1
+            return _Job(number, task)
+        return None
+
+    def _found(self, worker: _Worker[Task], job: _Job[Task], ready: bool) -> tuple[Answer | TaskFailed] | None:
+        """The answer, in a tuple; None where there is none yet."""
+        if ready:
+            try:
+                answer = worker.channel.recv()
+            except (EOFError, OSError):
+                return self._died(worker, job)
+            worker.job = None
+            return (answer,)
+        if self.policy.patience < math.inf and worker.patience.is_over(worker.process.pid or 0):
+            self._bury(worker)
+            return (TaskFailed(f"no answer within {self.policy.patience:g} s"),)
+        return None
+
+    def _died(self, worker: _Worker[Task], job: _Job[Task]) -> tuple[TaskFailed] | None:
+        """How the worker ended, where its task is not dealt again."""
+        worker.process.join(SECONDS_TO_LEAVE)  # its channel is closed: it is about to end
+        self._bury(worker)
+        reason = f"the worker process ended with status {worker.process.exitcode}"
+        job.deaths += 1
+        if job.deaths <= self.policy.retries:
+            self.again.append(job)
+            self.policy.lost(job.task, reason)
+            return None
+        return (TaskFailed(reason if job.deaths == 1 else f"{reason}, as did the one before"),)
+
+    def _started(self) -> _Worker[Task]:
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, self.begin), daemon=True)
+        worker = _Worker[Task](process, here, min(set(range(self.jobs)) - {w.number for w in self.workers}))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # no worker that nobody knows of
+        try:
+            process.start()
+            self.workers.append(worker)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        there.close()
+        if self.policy.pinned:
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(process.pid or 0, {allowed[worker.number % len(allowed)]})
+        return worker
+
+    def _dismiss(self) -> None:
+        """Waits for the workers to leave, kills those that do not."""
+        try:
+            if self.policy.grace:
+                for worker in self.workers:
+                    worker.process.terminate()
+                end = time.monotonic() + self.policy.grace
+                for worker in self.workers:
+                    worker.process.join(max(0.0, end - time.monotonic()))
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+            for worker in list(self.workers):
+                self._bury(worker)
+
+    def _bury(self, worker: _Worker[Task]) -> None:
+        """Kills a worker that has not ended."""
+        self.workers.remove(worker)
+        worker.channel.close()
+        worker.process.kill()
+        worker.process.join()
 
 
 def _leave(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _serve(channel: Connection[Any, Any], begin: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> None:
+def _serve(channel: Connection[Any, Any], begin: Begin[Any, Any]) -> None:
     """A worker's life: answers tasks until nobody asks any more."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     with begin() as answer, contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -61,91 +251,3 @@ def _serve(channel: Connection[Any, Any], begin: Callable[[], AbstractContextMan
             except Exception as error:  # a fault of our own concerns one task, the others go on
                 found = TaskFailed(f"internal fault: {type(error).__name__}: {error}")
             channel.send(found)
-
-
-def imap_unordered(
-    tasks: Iterable[Task], begin: Callable[[], AbstractContextManager[Callable[[Task], Answer]]], jobs: int,
-    patience: float = PATIENCE, pinned: bool = False,
-) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:  # fmt: skip
-    """Each task with its answer, in the order of answers; `tasks` is drawn from when a worker is free.
-
-    `begin` opens what a worker answers with, once a worker. `pinned`: each worker and its children keep to a processor
-    of their own, which is faster for those that wait for each other.
-    """
-    workers: list[_Worker[Task]] = []
-    queue = iter(tasks)
-    try:
-        while True:
-            _fill(workers, queue, partial(_started, begin, pinned), jobs, patience)
-            busy = [w for w in workers if w.task is not None]
-            if not busy:
-                return
-            ready = wait([w.channel for w in busy], TICK)
-            for worker in busy:
-                task = worker.task
-                assert task is not None
-                if worker.channel in ready:
-                    yield task, _answer(worker, workers)
-                elif worker.patience.is_over(worker.process.pid or 0):
-                    _end(worker, workers, at_once=True)
-                    yield task, TaskFailed(f"no answer within {patience:g} s")
-    finally:
-        for worker in workers:
-            worker.process.terminate()
-        for worker in list(workers):
-            _end(worker, workers)
-
-
-def _fill(
-    workers: list[_Worker[Task]], queue: Iterator[Task], started: Callable[[int], _Worker[Task]], jobs: int,
-    patience: float,
-) -> None:  # fmt: skip
-    """Gives every idle worker a task, and starts workers while there are tasks."""
-    while True:
-        idle = next((w for w in workers if w.task is None), None)
-        if idle is None and len(workers) >= jobs:
-            return
-        task = next(queue, None)
-        if task is None:
-            return
-        if idle is None:
-            idle = started(min(set(range(jobs)) - {w.number for w in workers}))
-            workers.append(idle)
-        idle.task, idle.patience = task, Patience(patience)
-        try:
-            idle.channel.send(task)
-        except OSError:  # it has died: reading tells
-            continue
-
-
-def _started(begin: Any, pinned: bool, number: int) -> _Worker[Any]:
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, begin), daemon=True)
-    process.start()
-    there.close()
-    if pinned:
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(process.pid or 0, {allowed[number % len(allowed)]})
-    return _Worker(process, here, number)
-
-
-def _answer(worker: _Worker[Any], workers: list[_Worker[Any]]) -> Any:
-    """The answer of a worker; of one that has died, how it ended."""
-    try:
-        found = worker.channel.recv()
-    except (EOFError, OSError):
-        _end(worker, workers)
-        return TaskFailed(f"the worker process ended with status {worker.process.exitcode}")
-    worker.task = None
-    return found
-
-
-def _end(worker: _Worker[Any], workers: list[_Worker[Any]], at_once: bool = False) -> None:
-    """Waits for a worker to leave, kills it where it does not."""
-    workers.remove(worker)
-    worker.channel.close()
-    worker.process.join(0 if at_once else SECONDS_TO_LEAVE)
-    if worker.process.exitcode is None:
-        worker.process.kill()
-        worker.process.join()

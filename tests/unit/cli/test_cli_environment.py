@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from verify.cli import status
-from verify.ledger.ledger import RECORDED
+from verify.survey.settings import RECORDED
 
 SURVEY = ("opcode-range", "90", "-q", "--jobs", "1")
 FULL = Path("/dev/full")
@@ -47,7 +47,7 @@ def test_a_home_that_cannot_be_written(
     assert home in refused(capsys, *SURVEY)
 
 
-@pytest.mark.parametrize("name", ["forms-{}.json", "obligations-{}.jsonl"])
+@pytest.mark.parametrize("name", ["forms-{}.tsv", "obligations-{}.tsv"])
 def test_a_folder_where_a_file_of_the_ledger_should_be(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

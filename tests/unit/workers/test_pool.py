@@ -6,12 +6,15 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from verify.workers.pool import TaskFailed, imap_unordered
+from verify.workers.pool import AHEAD, TaskFailed, imap, imap_unordered, pure
 
 
 def act(task: int) -> int:
@@ -88,3 +91,125 @@ def test_a_pinned_worker_keeps_to_one_processor_and_its_parent_does_not(jobs: in
     assert {len(place) for place in found if not isinstance(place, TaskFailed)} == {1}
     assert frozenset().union(*(p for p in found if not isinstance(p, TaskFailed))) <= allowed == os.sched_getaffinity(0)
     assert {place for _, place in imap_unordered(range(3), places, 1)} == {frozenset(allowed)}
+
+
+@contextmanager
+def dying(folder: Path, deaths: dict[int, int]) -> Iterator[Callable[[int], int]]:
+    """Answers with the task, after so many workers have been killed by it."""
+
+    def answer(task: int) -> int:
+        if len(list(folder.glob(f"{task}-*"))) < deaths.get(task, 0):
+            (folder / f"{task}-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task
+
+    yield answer
+
+
+@pytest.mark.parametrize("deal", [imap, imap_unordered])
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_killed_worker_costs_one_retry_and_a_second_death_is_named(
+    deal: Callable[..., Iterator[tuple[int, object]]], jobs: int, tmp_path: Path
+) -> None:
+    """Each task is answered once, whichever way; the rest goes on."""
+    told: list[tuple[int, str]] = []
+    deaths = {2: 1, 5: 2, 9: 1, 11: 5}
+    policy = pure(lambda task, reason: told.append((task, reason)))
+    found = list(deal(range(14), partial(dying, tmp_path, deaths), jobs, policy=policy))
+    assert sorted(task for task, _ in found) == list(range(14))
+    failed = TaskFailed("the worker process ended with status -9, as did the one before")
+    assert dict(found) == {n: failed if deaths.get(n, 0) > 1 else n for n in range(14)}
+    assert sorted(told) == [(n, "the worker process ended with status -9") for n in deaths]
+    assert Counter(p.name.partition("-")[0] for p in tmp_path.iterdir()) == {"2": 1, "5": 2, "9": 1, "11": 2}
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_is_killed_between_tasks_costs_nothing_but_the_retry() -> None:
+    told: list[int] = []
+    with closing(imap_unordered(range(20), own_pid, 1, policy=pure(lambda task, _: told.append(task)))) as answers:
+        found = []
+        for task, pid in answers:
+            found.append(task)
+            if task == 4 and not isinstance(pid, TaskFailed):
+                os.kill(pid, signal.SIGKILL)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert (found, told) == (list(range(20)), [5])
+
+
+@contextmanager
+def own_pid() -> Iterator[Callable[[int], int]]:
+    yield lambda _: os.getpid()
+
+
+@contextmanager
+def waiting(folder: Path) -> Iterator[Callable[[int], int]]:
+    """Task 0 is the last of the first three to be answered."""
+
+    def answer(task: int) -> int:
+        while task == 0 and not (folder / "2").exists():
+            time.sleep(0.001)
+        (folder / str(task)).touch()
+        return task
+
+    yield answer
+
+
+def test_answers_come_in_the_order_of_tasks(tmp_path: Path) -> None:
+    begin = partial(waiting, tmp_path)
+    assert [task for task, _ in imap(range(9), begin, 2, pure())] == list(range(9))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert next(imap_unordered(range(9), begin, 2, policy=pure()))[0] == 1  # as they come: another order
+
+
+def test_few_tasks_are_drawn_before_their_turn(tmp_path: Path) -> None:
+    drawn: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for n in range(100):
+            drawn.append(n)
+            yield n
+
+    with closing(imap(tasks(), partial(waiting, tmp_path), 2, pure())) as answers:
+        assert next(answers)[0] == 0
+        assert 3 <= len(drawn) <= 2 * AHEAD + 1
+        assert [task for task, _ in answers] == list(range(1, 100))
+
+
+@contextmanager
+def stubborn(folder: Path) -> Iterator[Callable[[int], None]]:
+    """Does not end when it is asked to, as a solver that is busy."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def answer(task: int) -> None:
+        (folder / str(os.getpid())).touch()
+        while task:
+            time.sleep(0.01)
+
+    yield answer
+
+
+def test_an_interrupted_dealer_does_not_ask_its_workers_to_leave(tmp_path: Path, monkeypatch) -> None:
+    """They are killed: Ctrl-C waits for nobody."""
+    monkeypatch.setattr("verify.workers.pool.ForkProcess.terminate", lambda self: pytest.fail("asked"))
+    with pytest.raises(KeyboardInterrupt), closing(imap(range(9), partial(stubborn, tmp_path), 2, pure())) as answers:
+        next(answers)
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert not multiprocessing.active_children()
+    assert not any(Path(f"/proc/{p.name}").exists() for p in tmp_path.iterdir())
+
+
+def test_control_c_while_a_worker_is_started_does_not_lose_it(monkeypatch) -> None:
+    """The signal comes when the process is there and nobody knows of it yet; it is held back until somebody does."""
+    real = multiprocessing.context.ForkProcess.start
+
+    def start(process: multiprocessing.context.ForkProcess) -> None:
+        real(process)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("verify.workers.pool.ForkProcess.start", start)
+    with pytest.raises(KeyboardInterrupt):
+        list(imap(range(8, 99), squares, 2, pure()))
+    assert not multiprocessing.active_children()

@@ -7,13 +7,14 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from verify.claim.verdicts import Decision, Verdict, Witness
 from verify.cli import opcode_range, status
 from verify.ledger.fingerprint import SURVEY, fingerprint
-from verify.ledger.ledger import Ledger
+from verify.survey.ledger import Ledger
 
 SCHEME = "linux-uprobes-6.18"
 WITNESS = Witness((("v0", 5), ("v1", (1, 2, 3))), ((0x1000, 8, 1, 14),), 7, ((0x2000, 2, 0xBEEF),))
@@ -35,11 +36,11 @@ def filled(tmp_path: Path) -> Path:
 
 
 def obligations(folder: Path) -> Path:
-    return folder / f"obligations-{SCHEME}.jsonl"
+    return folder / f"obligations-{SCHEME}.tsv"
 
 
 def forms(folder: Path) -> Path:
-    return folder / f"forms-{SCHEME}.json"
+    return folder / f"forms-{SCHEME}.tsv"
 
 
 def document(capsys, *arguments: object) -> dict:
@@ -73,7 +74,7 @@ def test_rows_of_other_code_or_options_are_not_used(filled):
 
 
 def test_decisions_of_other_code_are_not_used_and_are_replaced(filled, monkeypatch):
-    monkeypatch.setattr("verify.ledger.ledger.fingerprint", lambda *_: "0" * 32)
+    monkeypatch.setattr("verify.survey.ledger.obligations_mark", lambda: "0" * 32)
     other = Ledger(filled, SCHEME)
     assert (other.decisions, other.notices) == ({}, [])
     other.add(ROWS[:1])
@@ -82,31 +83,24 @@ def test_decisions_of_other_code_are_not_used_and_are_replaced(filled, monkeypat
     assert Ledger(filled, SCHEME).decisions == {}
 
 
-def test_a_file_without_a_fingerprint_is_of_other_code_and_stays_until_it_is_replaced(filled):
-    path = obligations(filled)
-    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[1:]))
-    before = path.read_bytes()
-    ledger = Ledger(filled, SCHEME)
-    assert (ledger.decisions, ledger.notices, path.read_bytes()) == ({}, [], before)
-    ledger.add(ROWS[:1])
-    assert Ledger(filled, SCHEME).decisions == dict(ROWS[:1])
-
-
 def test_versions_are_recorded_beside_what_was_decided(filled, monkeypatch):
-    monkeypatch.setattr("verify.ledger.ledger.versions", lambda: "z3-solver 0, Python 0")
+    monkeypatch.setattr("verify.ledger.folder.versions", lambda: "z3-solver 0, Python 0")
     again = Ledger(filled, SCHEME)
     again.add([("d" * 24, Decision(Verdict.PROVED))])
     again.keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
     assert set(Ledger(filled, SCHEME).decisions) == {*dict(ROWS), "d" * 24}
     assert obligations(filled).read_text().count("z3-solver") == 2
-    assert len(json.loads(forms(filled).read_text())["versions"]) == 2
+    assert forms(filled).read_text().count("z3-solver") == 2
+    again.settle(MARK, ())
+    assert obligations(filled).read_text().count("z3-solver") == forms(filled).read_text().count("z3-solver") == 2
 
 
 def test_rows_that_were_not_asked_for_stay(filled):
     Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
     assert set(Ledger(filled, SCHEME).forms(MARK)) == {"NOP/none", "PUSHFQ/none"}
     Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "PUSHFQ/none", "verdict": "unknown"}])
-    assert [r["verdict"] for r in Ledger(filled, SCHEME).forms(MARK).values()] == ["proved", "unknown"]
+    found = {name: row["verdict"] for name, row in Ledger(filled, SCHEME).forms(MARK).items()}
+    assert found == {"NOP/none": "proved", "PUSHFQ/none": "unknown"}
 
 
 @pytest.mark.parametrize("cut", [1, 9, 60])
@@ -114,11 +108,16 @@ def test_a_line_that_is_half_written_is_left_out_and_cut_off_by_the_next_writer(
     path, raw = obligations(filled), obligations(filled).read_bytes()
     path.write_bytes(raw[:-cut])
     ledger = Ledger(filled, SCHEME)
-    kept = dict(ROWS[: raw[:-cut].count(b"\n") - 1])
+    kept = dict(ROWS[: raw[:-cut].count(b"\n") - 2])
     assert (ledger.decisions, ledger.notices) == (kept, [])
     ledger.add([("d" * 24, Decision(Verdict.PROVED))])
     again = Ledger(filled, SCHEME)
     assert (again.decisions, again.notices) == ({**kept, "d" * 24: Decision(Verdict.PROVED)}, [])
+
+
+def line(row: bytes) -> bytes:
+    """What a program would write that knows nothing of rows."""
+    return b"%08x\t%b\n" % (crc32(row), row)
 
 
 DAMAGE = {
@@ -127,6 +126,9 @@ DAMAGE = {
     "another shape": lambda raw: raw + b'{"digest": 3}\n',
     "a number": lambda raw: raw + b"17\n",
     "unknown verdict": lambda raw: raw.replace(b'"proved"', b'"prowed"', 1),
+    "unknown verdict, written so": lambda raw: raw + line(b'a\t["prowed","",null]'),
+    "another shape, written so": lambda raw: raw + line(b'a\t{"digest":3}'),
+    "no JSON, written so": lambda raw: raw + line(b"a\tproved"),
 }
 
 
@@ -186,12 +188,28 @@ def wait_for_decisions(folder: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.05)
 
 
+def children(process: subprocess.Popen[Any]) -> list[int]:
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not found.exists():
+        pytest.skip("missing: a kernel with CONFIG_PROC_CHILDREN")
+    return [int(child) for child in found.read_text().split()]
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process ends; it is waited for as long as the suite is given."""
+    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        time.sleep(0.01)
+    return True
+
+
 def test_a_run_that_is_killed_leaves_a_ledger_that_the_next_one_reads(tmp_path):
-    command = started("00-ff", "--jobs", "1", "--ledger", str(tmp_path), "-q")
+    command = started("00-ff", "--jobs", "2", "--ledger", str(tmp_path), "-q")
     process = subprocess.Popen(command, cwd=Path(opcode_range.__file__).parents[2], stdout=subprocess.DEVNULL)
     wait_for_decisions(tmp_path, process)
+    workers = children(process)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert len(workers) == 2 and all(is_gone(worker) for worker in workers)
     ledger = Ledger(tmp_path, SCHEME)
     assert ledger.decisions
     assert ledger.notices == []
@@ -203,8 +221,10 @@ def test_control_c_ends_with_130_and_one_line(tmp_path):
         command, cwd=Path(opcode_range.__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for_decisions(tmp_path, process)
+    workers = children(process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
+    assert len(workers) == 2 and not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert err.splitlines()[-1].startswith("ubp-verify: interrupted")
-    assert json.loads(forms(tmp_path).read_text(encoding="utf-8"))["rows"]
+    assert len(forms(tmp_path).read_text(encoding="utf-8").splitlines()) > 2

@@ -3,17 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from verify.judge.encoding import Judge
-from verify.ledger.ledger import Ledger
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME
 from verify.smt.canonical import canonical
 from verify.smt.decisions import InMemory
 from verify.survey.encodings import KnownResults
 from verify.survey.explanation import CPUS, brief_row
+from verify.survey.ledger import Ledger
 from verify.terms import const, not_, ult, var
 
 ASKED = canonical((not_(ult(var("disp", 32), const(77, 32))),))
@@ -36,11 +37,15 @@ def filled(tmp_path: Path) -> Path:
 
 
 def classes(folder: Path) -> Path:
-    return folder / "classes-some.txt"
+    return folder / "classes-some.tsv"
 
 
 def queries(folder: Path) -> Path:
-    return folder / "queries-some.txt"
+    return folder / "queries-some.tsv"
+
+
+def outcomes(folder: Path) -> Path:
+    return folder / "outcomes-some.tsv"
 
 
 def read(folder: Path) -> tuple[dict, list[str]]:
@@ -57,9 +62,10 @@ def test_what_is_added_later_joins_it(filled):
     found, notices = read(filled)
     assert found == {**dict(DECIDED), "4" * 20: (("trap", OTHER),), "5" * 20: ()}
     assert notices == []
-    assert len(queries(filled).read_text().splitlines()) == 2
-    outcomes, heads = 4, 2
-    assert len(classes(filled).read_text().splitlines()) == len({*found}) + outcomes + heads
+    heads = 2
+    assert len(queries(filled).read_text().splitlines()) == 2 + heads
+    assert len(outcomes(filled).read_text().splitlines()) == 4 + heads
+    assert len(classes(filled).read_text().splitlines()) == len({*found}) + heads
 
 
 def test_a_class_that_is_half_written_is_left_out(filled):
@@ -74,7 +80,7 @@ def test_classes_of_other_assumptions_or_code_are_forgotten(filled):
     assert dict(other.known()) == {}
     other.add([("9" * 20, ())])
     assert read(filled) == ({}, [])
-    assert queries(filled).read_text() == ""
+    assert "9" * 20 in classes(filled).read_text()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,6 @@ def test_classes_of_other_assumptions_or_code_are_forgotten(filled):
         lambda text: text[:-4] + "\n",
         lambda text: "",
         lambda text: "noise\n" + text,
-        lambda text: text.replace('"disp"', '"reg"'),
         lambda text: text.replace("2" * 20, "2" * 19 + "x"),
     ],
 )
@@ -102,6 +107,25 @@ def test_a_damaged_question_is_named_and_its_classes_are_decided_again(filled):
     assert str(queries(filled)) in notices[0]
     Ledger(filled, "some").classes(ASSUMPTIONS).add(DECIDED)
     assert read(filled) == (dict(DECIDED), [])
+
+
+def test_a_damaged_outcome_is_named_and_its_classes_are_decided_again(filled):
+    outcomes(filled).write_text(outcomes(filled).read_text().replace('"disp"', '"reg"'))
+    found, notices = read(filled)
+    assert found == {"1" * 20: ()}
+    assert str(outcomes(filled)) in notices[0]
+
+
+@pytest.mark.parametrize("kind", ["queries", "outcomes"])
+def test_text_that_is_not_what_its_digest_says_is_not_believed(filled, kind):
+    """Though the line is as it was written: the checksum is that of the text."""
+    path = filled / f"{kind}-some.tsv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    row = lines[-1].partition(b"\t")[2].rstrip(b"\n").replace(b"0x5", b"0x6").replace(b'"fault"', b'"trap"')
+    path.write_bytes(b"".join(lines[:-1]) + b"%08x\t%b\n" % (crc32(row), row))
+    found, notices = read(filled)
+    assert set(found) < set(dict(DECIDED)) and found == {d: o for d, o in DECIDED if d in found}
+    assert str(path) in notices[0]
 
 
 def test_encodings_have_the_same_verdicts_from_the_ledger(tmp_path):

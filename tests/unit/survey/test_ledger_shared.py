@@ -1,6 +1,5 @@
 """Several processes on one ledger lose nothing and damage nothing; a writer that dies leaves what can be read."""
 
-import json
 import os
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from verify.claim.verdicts import Decision, Verdict, Witness
-from verify.ledger import files
-from verify.ledger.ledger import Ledger
+from verify.ledger import files, folder
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.smt.canonical import Canonical, canonical
+from verify.survey.ledger import Ledger
 from verify.terms import const, ult, var
 
 SCHEME, MARK = "some", "f" * 32
@@ -27,21 +26,22 @@ def asked(writer: int, i: int) -> Canonical:
     return canonical((ult(var("disp", 32), const(writer * 1000 + i + 1, 32)),))
 
 
-def write(folder: Path, writer: int) -> None:
-    ledger = Ledger(folder, SCHEME)
+def write(place: Path, writer: int) -> None:
+    ledger = Ledger(place, SCHEME)
     classes = ledger.classes(ASSUMPTIONS)
     for i in range(ROUNDS):
         witness = Witness((("v0", (i,) * 200),))
         ledger.add([(number(writer, i, 24), Decision(Verdict.REFUTED, witness))])
         classes.add([(number(writer, i, 20), (("gprs", asked(writer, i)),))])
         ledger.keep_forms(MARK, [{"form": number(writer, i, 8), "reason": "x" * 2000}])
+    ledger.settle(MARK, ASSUMPTIONS)
     os._exit(len(ledger.notices))
 
 
-def read(folder: Path, stop: Path) -> None:
+def read(place: Path, stop: Path) -> None:
     notices = 0
     while not stop.exists():
-        ledger = Ledger(folder, SCHEME)
+        ledger = Ledger(place, SCHEME)
         for outcome in dict(ledger.classes(ASSUMPTIONS).known()).values():
             notices += outcome[0][1].digest == ""
         ledger.forms(MARK)
@@ -50,9 +50,9 @@ def read(folder: Path, stop: Path) -> None:
 
 
 def test_writers_and_readers_side_by_side(tmp_path):
-    folder, stop = tmp_path / "ledger", tmp_path / "stop"
-    writers = [FORK.Process(target=write, args=(folder, i)) for i in range(WRITERS)]
-    readers = [FORK.Process(target=read, args=(folder, stop)) for _ in range(2)]
+    place, stop = tmp_path / "ledger", tmp_path / "stop"
+    writers = [FORK.Process(target=write, args=(place, i)) for i in range(WRITERS)]
+    readers = [FORK.Process(target=read, args=(place, stop)) for _ in range(2)]
     for process in (*readers, *writers):
         process.start()
     for process in writers:
@@ -61,47 +61,28 @@ def test_writers_and_readers_side_by_side(tmp_path):
     for process in readers:
         process.join()
     assert [p.exitcode for p in (*writers, *readers)] == [0] * (WRITERS + 2)
-    ledger = Ledger(folder, SCHEME)
+    ledger = Ledger(place, SCHEME)
     everyone = [(w, i) for w in range(WRITERS) for i in range(ROUNDS)]
     assert set(ledger.decisions) == {number(w, i, 24) for w, i in everyone}
     known = ledger.classes(ASSUMPTIONS).known()
     assert dict(known) == {number(w, i, 20): (("gprs", asked(w, i)),) for w, i in everyone}
     assert set(ledger.forms(MARK)) == {number(w, i, 8) for w, i in everyone}
-    assert ledger.notices == [] and not list(folder.glob("*damaged*")) + list(folder.glob("*partial*"))
+    assert ledger.notices == [] and not list(place.glob("*damaged*")) + list(place.glob("*partial*"))
 
 
-def test_without_a_lock_something_is_lost(tmp_path, monkeypatch):
-    """The test above is able to fail: forms are kept by reading, adding and replacing."""
-    first, second = Ledger(tmp_path, SCHEME), Ledger(tmp_path, SCHEME)
-    real = first._stored_forms
-
-    def overtaken(mark: str):
-        stored = real(mark)
-        monkeypatch.setattr(first, "_stored_forms", real)
-        second.keep_forms(MARK, [{"form": "b", "reason": ""}])
-        return stored
-
-    monkeypatch.setattr(first, "_stored_forms", overtaken)
-    first.keep_forms(MARK, [{"form": "a", "reason": ""}])
-    assert set(first.forms(MARK)) == {"a"}
-
-
-def die_half_way(folder: Path, after: int) -> None:
+def die_half_way(place: Path, after: int) -> None:
     """The writer is killed when half of its `after`-th piece of text is in the file."""
     count = [0]
 
-    def cut(path: Path, lines) -> None:
-        text = "".join(f"{line}\n" for line in lines)
+    def cut(path: Path, text: bytes) -> None:
         count[0] += 1
-        with path.open("a") as file:
+        with path.open("ab") as file:
             file.write(text[: len(text) // 2] if count[0] == after else text)
         if count[0] == after:
             os._exit(9)
 
-    store_append = "append"
-    for module in ("verify.ledger.ledger", "verify.ledger.classes"):
-        setattr(__import__(module, fromlist=["x"]), store_append, cut)
-    write(folder, 1)
+    folder.append = cut
+    write(place, 1)
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 8, 13])
@@ -127,17 +108,9 @@ def test_a_writer_that_is_killed_half_way_loses_its_last_piece_alone(tmp_path, a
 
 def test_a_folder_that_cannot_be_written_is_read_and_damage_in_it_is_named(tmp_path, monkeypatch):
     Ledger(tmp_path, SCHEME).add([(number(0, 0, 24), Decision(Verdict.PROVED))])
-    path = tmp_path / f"obligations-{SCHEME}.jsonl"
+    path = tmp_path / f"obligations-{SCHEME}.tsv"
     monkeypatch.setattr(files.os, "access", lambda *_: False)
     assert len(Ledger(tmp_path, SCHEME).decisions) == 1
     path.write_text(path.read_text() + "noise\n")
     ledger = Ledger(tmp_path, SCHEME)
     assert "it is not used" in ledger.notices[0] and path.exists()
-
-
-def test_rows_are_one_json_document(tmp_path):
-    ledger = Ledger(tmp_path, SCHEME)
-    for name in ("b", "a"):
-        ledger.keep_forms(MARK, [{"form": name, "reason": ""}])
-    stored = json.loads((tmp_path / f"forms-{SCHEME}.json").read_text())
-    assert [row["form"] for row in stored["rows"]] == ["a", "b"]

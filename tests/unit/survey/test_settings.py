@@ -1,6 +1,7 @@
 """Where results under which settings are kept; what a run replaces, what --fresh takes, what is counted."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import pytest
 
 from verify.claim.verdicts import Decision, Verdict
 from verify.cli import status
-from verify.ledger.ledger import RECORDED, Ledger, cache_directory, place, settings_name
+from verify.ledger.folder import Folder
+from verify.ledger.places import brought_directory, cache_directory
+from verify.ledger.store import Layers, Table
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT
+from verify.survey.ledger import Ledger
+from verify.survey.settings import FORMS, RECORDED, forms_mark, settings_name, settings_named, store_for
 
 SCHEME = "linux-uprobes-6.18"
 ROOT = Path(__file__).parents[3]
-FILES = ("obligations", "forms", "classes", "queries")
+FILES = ("obligations", "forms", "classes", "outcomes", "queries")
 
 
 @pytest.fixture
@@ -24,6 +29,15 @@ def checkout(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
+
+
+def place(given: str | None, scheme: str, cpu: str, assumptions: frozenset[str], mark: str = "") -> Path:
+    """The folder that is written in."""
+    setting = settings_name(cpu, assumptions)
+    store = store_for(given, scheme, setting, mark)
+    top = store.top if isinstance(store, Layers) else store
+    assert isinstance(top, Folder) and top.writable
+    return top.path(Table(FORMS, scheme, mark, setting)).parent
 
 
 def surveyed(capsys, *arguments: str) -> dict:
@@ -61,12 +75,58 @@ def test_other_settings_and_schemes_have_their_own_place(checkout):
     assert len(settings_name("intel", ())) <= 100
 
 
+def test_a_folder_names_its_settings():
+    fewer = ASSUMPTIONS - {"trap-siginfo", "user-half"}
+    for cpu, assumptions in (("any", ASSUMPTIONS), ("intel", ASSUMPTIONS), ("amd", fewer), ("any", fewer)):
+        assert settings_named(settings_name(cpu, assumptions)) == (cpu, assumptions)
+    for name in ("cpu-arm", "cpu-any", "without-nothing", "live", settings_name("intel", ())):
+        assert settings_named(name) is None, name
+
+
+@pytest.mark.parametrize("where", ["checkout", "elsewhere"])
+def test_what_is_recorded_serves_where_nothing_can_be_written(checkout, capsys, monkeypatch, where):
+    """A checkout whose proofs are read-only, and an installed copy: nothing is judged, nothing written."""
+    right = surveyed(capsys, "9c")["forms"]
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    monkeypatch.setattr("verify.survey.settings.os.access", lambda path, mode: mode != os.W_OK)
+    if where == "elsewhere":
+        monkeypatch.chdir("/")
+        monkeypatch.setattr("verify.survey.settings.brought_directory", lambda: checkout / "proofs")
+    recorded = contents(checkout / "proofs")
+    monkeypatch.setattr("verify.survey.forms.judged_forms", lambda *_: pytest.fail("judged again"))
+    assert surveyed(capsys, "9c")["forms"] == right
+    assert contents(checkout / "proofs") == recorded
+
+
+def test_what_is_added_to_what_is_recorded_lies_in_the_cache(checkout, capsys, monkeypatch):
+    one = surveyed(capsys, "9c")
+    recorded = contents(checkout / "proofs")
+    monkeypatch.setattr("verify.survey.settings.os.access", lambda path, mode: mode != os.W_OK)
+    both = surveyed(capsys, "9c-9d")
+    assert contents(checkout / "proofs") == recorded
+    added = {f["form"] for f in both["forms"]} - {f["form"] for f in one["forms"]}
+    assert set(Ledger(cache_directory(), SCHEME).store.get(store_table(both))) == added
+    monkeypatch.setattr("verify.survey.forms.judged_forms", lambda *_: pytest.fail("judged again"))
+    assert surveyed(capsys, "9c-9d")["forms"] == both["forms"]
+
+
+def store_table(document: dict) -> Table:
+    return Table(FORMS, SCHEME, forms_mark(SCHEME, document["cpu"], document["assumptions"]))
+
+
+def test_an_installed_copy_brings_a_ledger_along(tmp_path):
+    assert brought_directory() == ROOT / "proofs"
+    assert brought_directory(tmp_path / "verify") is None
+    (tmp_path / "verify" / "recorded").mkdir(parents=True)
+    assert brought_directory(tmp_path / "verify") == tmp_path / "verify" / "recorded"
+
+
 def test_what_a_checkout_records_is_what_its_readme_lists_and_make_prove_surveys():
     readme, makefile = (ROOT / "proofs/README.md").read_text(), (ROOT / "Makefile").read_text()
     listed = re.findall(r"^Recorded here: the survey of `(\S+)`", readme, re.MULTILINE)
     assert listed == list(RECORDED) == [DEFAULT]
     assert re.search(r"^prove:.*\n\tubp-verify opcode-range -q$", makefile, re.MULTILINE)
-    assert [p.stem.removeprefix("forms-") for p in (ROOT / "proofs").glob("forms-*.json")] == listed
+    assert [p.stem.removeprefix("forms-") for p in (ROOT / "proofs").glob("forms-*.*")] == listed
 
 
 def test_a_run_in_a_checkout_replaces_only_what_it_judged_under_the_same_settings(checkout, capsys):
@@ -84,9 +144,9 @@ def test_a_run_in_a_checkout_replaces_only_what_it_judged_under_the_same_setting
 
 def test_part_of_a_survey_by_other_code_does_not_replace_what_is_recorded(checkout, capsys):
     surveyed(capsys, "9c")
-    forms = checkout / "proofs" / f"forms-{SCHEME}.json"
-    head, text = forms.read_text().split(',"versions"', 1)
-    forms.write_text(f'{head[:-33]}{"0" * 32}","versions"{text}')
+    forms = checkout / "proofs" / f"forms-{SCHEME}.tsv"
+    head, text = forms.read_text().split("\n", 1)
+    forms.write_text(f"{head[:-32]}{'0' * 32}\n{text}")
     stale = contents(checkout / "proofs")
     surveyed(capsys, "9d")
     assert contents(checkout / "proofs") == stale
