@@ -10,7 +10,7 @@ import os
 import click
 
 from verify.cli.options import assumptions_without, ledger_of, opcode_ranges, scheme_named
-from verify.cli.request import Request, answering, forms_in, timed, unavailable
+from verify.cli.request import Request, answering, forms_in, refuse_part, timed, unavailable
 from verify.confirm.agreement import Agreement
 from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared
@@ -35,6 +35,7 @@ def kernel(
     jobs: int | None, style: str, store: bool,
 ) -> int:  # fmt: skip
     """The running kernel's uprobes judge the scheme that models them, over the encodings in RANGE... (root)."""
+    refuse_part(store, ranges)
     scheme = scheme_named(scheme_name)
     forms_in(ranges)
     if not has_judge(scheme):

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Sequence
 
 import click
 
-from verify.cli.request import Request, answering, chosen, seeded, timed, unavailable
+from verify.cli.request import Request, answering, chosen, refuse_part, seeded, timed, unavailable
 from verify.concurrency.litmus.catalogue import CATALOGUE
 from verify.concurrency.litmus.fetch import Litmus
 from verify.confirm import litmus as confirmation
@@ -21,6 +21,7 @@ from verify.live.litmus import litmus as judge
 @answering
 def litmus(names: tuple[str, ...], runs: int, seconds: float | None, seed: int, style: str, store: bool) -> int:
     """The processors judge the fetch model, by the litmus tests NAME..."""
+    refuse_part(store, names)
     tests = chosen("litmus test", names, CATALOGUE)
     if reason := judge.unavailable():
         return unavailable(reason)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 
 import click
 
-from verify.cli.request import Request, answering, chosen, seeded, timed
+from verify.cli.request import Request, answering, chosen, refuse_part, seeded, timed
 from verify.confirm import races as confirmation
 from verify.live.races.races import Scenario
 
@@ -19,6 +19,7 @@ from verify.live.races.races import Scenario
 @answering
 def races(names: tuple[str, ...], seconds: float | None, seed: int, style: str, store: bool) -> int:
     """The running kernel judges the protocols, by the scenarios NAME... (root)."""
+    refuse_part(store, names)
     scenarios = chosen("scenario", names, confirmation.SCENARIOS)
     result = confirmation.RacesResult(len(scenarios), seed)
     return Request(style, store).answered(result, _news(result, scenarios, seconds))

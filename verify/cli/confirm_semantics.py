@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from verify.cli.request import Request, answering, forms_in, seeded, timed, unavailable
+from verify.cli.request import Request, answering, forms_in, refuse_part, seeded, timed, unavailable
 from verify.confirm.semantics import SemanticsResult, mismatch_lines
 from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential.run import Settings, available, survey
@@ -34,6 +34,7 @@ def semantics(
     quiet: bool,
 ) -> int:  # fmt: skip
     """The processor judges the semantics of the forms in RANGE... (as for opcode-range; default all)."""
+    refuse_part(store, ranges)
     forms = forms_in(ranges)
     try:
         judge = available()

@@ -66,7 +66,7 @@ class Request:
 def answering(function: F) -> F:
     """--format and --store; see `Request`."""
     for option in (
-        click.option("--store", is_flag=True, help="Keep the result in the checkout's proofs/live/."),
+        click.option("--store", is_flag=True, help="Keep the result of a whole run in the checkout's proofs/live/."),
         click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True),
     ):
         function = option(function)
@@ -81,6 +81,12 @@ def seeded(function: F) -> F:
 def timed(what: str) -> Callable[[F], F]:
     """--seconds, None where it is not given; `what`: what it does, for people."""
     return click.option("--seconds", type=click.FloatRange(0, min_open=True), default=None, help=what)
+
+
+def refuse_part(store: bool, names: Sequence[str]) -> None:
+    """A usage error where a part is to be kept: it would replace the whole."""
+    if store and names:
+        raise click.UsageError(f"--store keeps a whole run, this is a part of it: {' '.join(names)}")
 
 
 def unavailable(reason: str) -> int:

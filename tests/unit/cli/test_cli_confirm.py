@@ -41,6 +41,8 @@ def test_each_judge_takes_the_options_that_are_its_own(mode: str, capsys: pytest
     ((), "semantics, kernel, litmus, races, cost"), (("90",), "'90'"), (("scheme",), "'scheme'"),
     *(((f"--{mode}",), f"--{mode}") for mode in MODES), (("cost", "90"), "90"), (("kernel", "zz"), "'zz'"),
     (("semantics", "zz"), "'zz'"), (("litmus", "nope"), "'nope'"), (("races", "nope"), "'nope'"),
+    (("semantics", "90", "--store"), "90"), (("kernel", "90", "--store"), "90"),
+    (("litmus", "dword-torn", "--store"), "dword-torn"), (("races", "stepped", "--store"), "stepped"),
 ])  # fmt: skip
 def test_wrong_usage_is_one_line_that_names_the_value(
     arguments: tuple[str, ...], named: str, capsys: pytest.CaptureFixture[str]
