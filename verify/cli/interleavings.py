@@ -29,6 +29,8 @@ from verify.concurrency.results.presentation import (
     table,
     trace_object,
 )
+from verify.report.explorations import Explored, ExploredForAny
+from verify.report.records import encoded, from_fields
 
 if TYPE_CHECKING:
     from verify.concurrency.unbounded import AnyNumber
@@ -232,7 +234,7 @@ def _any_json(found: AnyNumber) -> str:
     head = {"protocol": found.protocol, "variant": found.variant or None, "threads": "any"}
     traces = [{"threads": threads, **trace_object(trace)} for threads, trace in found.traces]
     rest = {"properties": properties, "traces": traces, "seconds": round(found.seconds, 2)}
-    return json.dumps({**head, **rest}, ensure_ascii=False)
+    return encoded(from_fields({**head, **rest}, ExploredForAny))
 
 
 class _Usage(click.UsageError):
@@ -362,7 +364,7 @@ def _traces(chosen: Protocol, found: Exploration, count: int) -> tuple[Trace, ..
 
 
 def _json(found: Exploration, shown: tuple[Trace, ...]) -> str:
-    return json.dumps(explored_object(found, shown), ensure_ascii=False)
+    return encoded(from_fields(explored_object(found, shown), Explored))
 
 
 def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:
