@@ -18,8 +18,8 @@ from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import Behaviour, fetched, restartable
-from verify.models.schemes.handling import SHOWN
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
+from verify.models.schemes.shown import SHOWN
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Addressing
 from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State

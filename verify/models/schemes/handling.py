@@ -6,23 +6,19 @@ Sources of the rules for Linux: arch/x86/kernel/uprobes.c and kernel/events/upro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.emulation import effect, trampoline_stores
+from verify.models.schemes.log import beyond, place_in, with_bytes
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
+from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
 from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.x86.machine import NO_FAULT, Access, Outcome, State, component_sort
 from verify.models.x86.semantics.run import RSP, access_fault
-from verify.models.x86.semantics.transactions import interrupted
-from verify.terms import FALSE, TRUE, Term, const, var
-
-SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
-OWN_SIGNAL: Final = 0xFE  # in place of a vector: the scheme sends the program a signal that no processor fault gives
-TRAP_NUMBER: Final = var("trap_number", 8)  # of the last fault that the thread's kernel state remembers
+from verify.terms import FALSE, TRUE, Term, const
 
 
 def displaced(plan: Emulate | Step | InPlace, setup: Setup, state: State) -> Behaviour:
@@ -50,24 +46,6 @@ def _handled(plan: Emulate | Step, setup: Setup, state: State) -> Behaviour:
             return _emulated(plan, setup, state)
         case _:
             assert_never(plan)
-
-
-def _interruptible(there: Behaviour, before: State) -> Behaviour:
-    """In a transaction the breakpoint itself aborts it: nothing of the handling happens, the handler does not run."""
-    active, aborted = interrupted(before)
-    none = const(NO_FAULT, 8)
-    return replace(
-        there, state=either(active, aborted, there.state), vector=terms.ite(active, none, there.vector),
-        hits=terms.ite(active, const(0, 8), there.hits), trap=terms.and_(there.trap, terms.not_(active)),
-    )  # fmt: skip
-
-
-# What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
-SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
-    "trap-siginfo": lambda there, before: replace(there, trap_code=SI_USER),
-    "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
-    "no-transaction": _interruptible,
-}
 
 
 def _copy_outcome(setup: Setup, state: State) -> Outcome:
@@ -192,49 +170,16 @@ def _stored(
     if condition.value == 0:
         return accesses, FALSE, value
     store = Access("w", address, value.width // 8, value, TRUE, condition)
-    failed = terms.and_(condition, _beyond(setup, address))
-    before = {i: place for i, a in enumerate(accesses) if (place := _place_in(a, store)) is not None}
+    failed = terms.and_(condition, beyond(setup, address))
+    before = {i: place for i, a in enumerate(accesses) if (place := place_in(a, store)) is not None}
     if {b for i, place in before.items() for b in range(place, place + accesses[i].size)} >= set(range(store.size)):
-        changed = {i: _with_bytes(accesses[i].value, value, place) for i, place in before.items()}
+        changed = {i: with_bytes(accesses[i].value, value, place) for i, place in before.items()}
         log = tuple(
             replace(a, value=terms.ite(condition, changed[i], a.value)) if i in changed else a
             for i, a in enumerate(accesses)
         )
         return log, failed, next((changed[i] for i, place in before.items() if place == 0), value)
     return (*accesses, store), terms.or_(failed, terms.and_(condition, refused(store))), value
-
-
-def _place_in(a: Access, store: Access) -> int | None:
-    """Where an access that certainly writes begins in the store, in bytes; None where they share none for sure."""
-    if a.kind != "w" or a.condition.value != 1:
-        return None
-    place = _distance(a.address, store.address)
-    return place if place is not None and -a.size < place < store.size else None
-
-
-def _distance(a: Term, b: Term) -> int | None:
-    """Bytes by which `a` lies above `b` in every state, signed; None where that is not known."""
-    if a.op == b.op == "ite" and a.args[0] is b.args[0]:
-        both = {_distance(x, y) for x, y in zip(a.args[1:], b.args[1:], strict=True)}
-        return both.pop() if len(both) == 1 else None
-    distance = terms.sub(a, b).value
-    return None if distance is None else distance - (distance >> 63 << 64)
-
-
-def _with_bytes(old: Term, new: Term, place: int) -> Term:
-    """The old value, which begins `place` bytes into the new one, with the bytes that both have taken from the new."""
-    low, high = max(8 * place, 0), min(8 * place + old.width, new.width)
-    parts = [terms.extract(new, high - 1, low)]
-    if (end := high - 8 * place) < old.width:
-        parts.insert(0, terms.extract(old, old.width - 1, end))
-    if place < 0:
-        parts.append(terms.extract(old, -8 * place - 1, 0))
-    return parts[0] if len(parts) == 1 else terms.concat(*parts)
-
-
-def _beyond(setup: Setup, address: Term) -> Term:
-    """One bit: the kernel refuses to store there for the program (access_ok), whatever the page tables say."""
-    return FALSE if "user-half" in setup.assumptions else terms.extract(address, 63, 63)
 
 
 def _aborted(plan: Step, setup: Setup, state: State, o: Outcome) -> State:
@@ -247,7 +192,7 @@ def _aborted(plan: Step, setup: Setup, state: State, o: Outcome) -> State:
 def _emulated(plan: Emulate, setup: Setup, state: State) -> Behaviour:
     """The effect, by kernel code; a store that fails falls back to a step that raises the processor's own fault."""
     after, stores = effect(plan, setup, state)
-    failed = terms.any_of(terms.or_(refused(a), _beyond(setup, a.address)) for a in stores)
+    failed = terms.any_of(terms.or_(refused(a), beyond(setup, a.address)) for a in stores)
     o = _copy_outcome(setup, replace(state, ip=setup.slot, tf=TRUE))
     succeeds = terms.and_(failed, _succeeds(setup, o, stores))
     vector = terms.ite(failed, o.fault_vector, const(NO_FAULT, 8))

@@ -24,6 +24,7 @@ from verify.models.schemes.linux.decoder import (
     takes_a_sib_byte_from_behind,
 )
 from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
+from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.plan import (
     Emulate,
     Field,
@@ -179,4 +180,5 @@ SCHEME: Final = Scheme(
     continuations=continuations,
     entries=ENTRIES_3_15,
     holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
+    live=LiveJudge(LINUX, "3.15"),
 )

@@ -29,6 +29,7 @@ from verify.models.schemes.linux.decoder import (
 )
 from verify.models.schemes.linux.decoder_32 import decoded_in_32_bits
 from verify.models.schemes.linux.uprobes_entries import ENTRIES
+from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -311,4 +312,5 @@ SCHEME: Final = Scheme(
     continuations=continuations,
     otherwise=(("analysed-as-64-bit", plan_in_32_bits),),
     entries=ENTRIES,
+    live=LiveJudge(LINUX, "6.18"),
 )
