@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses programs
+.PHONY: store litmus races reproducers accesses replays programs schema
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -27,7 +27,7 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
 
-mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (fifteen minutes)
+mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py
 	$(PYTHON) tests/mutants/semantics_score.py
 
@@ -37,23 +37,26 @@ rules:  ## every rewrite rule at every width in use, by three solvers; ten thous
 accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
 	$(PYTHON) tests/property/register_access.py
 
+replays:  ## 3,000 random encodings, each without one assumption: does every counterexample of the solver replay? (five minutes)
+	$(PYTHON) tests/property/replay_search.py
+
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py
 
 semantics:  ## the processor judges the semantics, ten minutes
-	ubp-verify confirm --semantics --seconds 600
+	ubp-verify confirm semantics --seconds 600
 
 kernel:  ## the running kernel judges the scheme (root)
-	ubp-verify confirm --kernel
+	ubp-verify confirm kernel
 
 litmus:  ## the processors judge the fetch model: every test a million times
-	ubp-verify confirm --litmus
+	ubp-verify confirm litmus
 
 store:  ## eight processes on one store, killed at random for a minute: nothing lost, nothing damaged
 	$(PYTHON) tests/unit/ledger/killed_writers.py
 
 races:  ## the running kernel judges the protocols (root)
-	ubp-verify confirm --races
+	ubp-verify confirm races
 
 bench:  ## medians of five, JSON with machine and versions beside it
 	for b in $(filter-out bench/compared.py,$(wildcard bench/*.py)); do $(PYTHON) $$b; done
@@ -70,6 +73,9 @@ headers:  ## the partition over all opcode headers (long)
 
 continuations:  ## every representative with 20 tails behind it: where do plans depend on what follows? (half an hour)
 	for k in 1 2 3 4 5 6 7 8; do $(PYTHON) tests/sweep_continuations.py --part $$k/8 || exit 1; done
+
+schema:  ## the published JSON Schemas, from the types of the results
+	$(PYTHON) -c "from verify.report.schemas import write; write()"
 
 promote:  ## rewrite the golden reports from what the program prints now
 	UBP_VERIFY_PROMOTE=1 $(PYTHON) -m pytest tests/golden

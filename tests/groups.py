@@ -22,7 +22,7 @@ GROUPS: Final = {  # file -> group; what its tests share
     "tests/property/test_rules.py": "rules",  # widths in use
     "tests/property/test_verdict_order.py": "order",  # verdicts of each encoding alone
     "tests/unit/concurrency/protocols/test_protocol_verdicts.py": "explored protocols",
-    "tests/unit/concurrency/unbounded/test_prove_any.py": "any number",  # proofs of variants
+    "tests/unit/concurrency/unbounded/test_unbounded_verdicts.py": "any number",  # proofs of variants
     "tests/unit/test_other_machines.py": "another machine",  # one process that takes its machine for another
 }
 

@@ -48,7 +48,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.ledger": (),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers",
+        "verify.workers", "verify.report",
     ),
     "verify.report": (),
     # protocols
@@ -57,9 +57,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.live": ("verify.terms", "verify.models", "verify.claim", "verify.workers"),
     "verify.confirm": (
         "verify.terms", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.workers", "verify.live",
+        "verify.report", "verify.ledger.files",
     ),
-    "verify.confirm.litmus": ("verify.concurrency.litmus", "verify.live"),
-    "verify.confirm.races": ("verify.concurrency", "verify.live"),
+    "verify.confirm.litmus": ("verify.concurrency.litmus", "verify.live", "verify.report", "verify.confirm.results"),
+    "verify.confirm.races": ("verify.concurrency", "verify.live", "verify.report", "verify.confirm.results"),
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
@@ -68,6 +69,7 @@ ONLY_IN = {  # library -> where it may be imported
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
     "filelock": ("verify.ledger.files",),
+    "msgspec": ("verify.report",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}

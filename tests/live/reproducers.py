@@ -20,11 +20,11 @@ from pathlib import Path
 from random import Random
 
 from verify.claim.verdicts import Verdict
-from verify.confirm.kernel import SCHEME, machine_cpu
+from verify.confirm.kernel import machine_cpu
 from verify.confirm.reproducer import NOT_SHOWN, write_reproducer
 from verify.judge.encoding import Judge
 from verify.live.reproducer.program import Account
-from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Addressing
 
@@ -116,7 +116,7 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=None, help="stop after these, and say so")
     options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
-    judge, counts, reasons = Judge(SCHEMES[SCHEME]), Counter[tuple[str, str]](), Counter[str]()
+    judge, counts, reasons = Judge(SCHEMES[DEFAULT]), Counter[tuple[str, str]](), Counter[str]()
     chosen, begun, failed, done = sample(given.encodings, given.seed)[given.first :], time.monotonic(), 0, 0
     for data in chosen:
         if given.seconds is not None and time.monotonic() - begun > given.seconds:

@@ -29,20 +29,22 @@ def members(group: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("mode", [
-    pytest.param("--semantics", marks=pytest.mark.needs("executor")),
-    pytest.param("--kernel", marks=pytest.mark.needs("kernel")),
+@pytest.mark.parametrize(("mode", "processes", "said"), [  # for the first two: two workers, and a child of one
+    pytest.param(("semantics", "--jobs", "2"), 4, "forms executed", marks=pytest.mark.needs("executor")),
+    pytest.param(("kernel", "--jobs", "2", "--although"), 4, "encodings compared", marks=pytest.mark.needs("kernel")),
+    pytest.param(("litmus",), 2, "show what the model forbids", marks=pytest.mark.needs("litmus")),
+    pytest.param(("races",), 2, "scenarios on", marks=pytest.mark.needs("uprobes")),
 ])  # fmt: skip
-def test_an_interrupt_leaves_nothing_behind(mode: str) -> None:
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", mode, "--jobs", "2"]
+def test_an_interrupt_leaves_nothing_behind(mode: tuple[str, ...], processes: int, said: str) -> None:
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "verify.cli", "confirm", *mode]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
-    while len(members(child.pid)) < 4 and child.poll() is None:  # two workers, and a child of one
+    while len(members(child.pid)) < processes and child.poll() is None:
         time.sleep(0.1)
     time.sleep(1)
     os.killpg(child.pid, signal.SIGINT)
     out, err = child.communicate()
     assert child.returncode == 130, err
     assert "interrupted" in err and "Traceback" not in err
-    assert "forms executed" in out or "encodings compared" in out
+    assert said in out
     assert members(child.pid) == []
     assert not EVENTS.exists() or "ubp_verify" not in EVENTS.read_text()

@@ -323,7 +323,7 @@ def test_a_range_that_the_processor_lacks_in_part_is_no_fault(
     named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Gathers have vector indices above 15 where there are that many registers; nothing is lost where there are not."""
-    ended = status(["confirm", "--semantics", named, "--states", "8", "--jobs", "1", "--format", "json"])
+    ended = status(["confirm", "semantics", named, "--states", "8", "--jobs", "1", "--format", "json"])
     found = json.loads(capsys.readouterr().out)
     assert ended == (0 if found["forms"]["executed"] else 2)
     assert found["lost"] == {} and found["complete"]

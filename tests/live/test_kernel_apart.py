@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from verify.confirm import predictions
-from verify.confirm.kernel import ELSEWHERE, Agreement, KernelRow, Predictor, machine_cpu
+from verify.confirm.agreement import ELSEWHERE, Agreement, KernelRow
+from verify.confirm.kernel import Predictor, machine_cpu
 from verify.judge.encoding import Judge
 from verify.live.kernel import placement as kernel_placement
 from verify.live.kernel.judge import KernelComparison, KernelJudge
@@ -114,7 +115,7 @@ def test_what_is_refuted_in_states_that_were_not_run_is_no_disagreement(monkeypa
         standard, far = (next(judge.compare(iter([bytes.fromhex("48ff1b")]), hits=1, wanted=frozenset({k}), each=True))
                          for k in (STANDARD, FAR_32))
     assert (row(far).said, row(far).seen) == ("deviates", "deviates")
-    found = Agreement()
+    found = Agreement("linux-uprobes-6.18")
     found.take(row(standard))
     assert (dict(found.counts), found.disagreements) == ({(ELSEWHERE, "identical"): 1}, [])
     monkeypatch.setattr(predictions.States, "deviating", lambda *_: predictions.Predicted(frozenset({"gprs"})))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from verify.confirm.agreement import survey
 from verify.live.kernel.corpus import LEGACY, TO_TARGET, CorpusLayout, place
 from verify.live.kernel.judge import KernelComparison, ObservedDeviation
 from verify.live.kernel.outcome import Difference
@@ -17,8 +16,6 @@ from verify.live.kernel.record import (
     opcode_ranges,
     prefix_class,
     prefixes_in,
-    record,
-    store,
 )
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
@@ -82,10 +79,10 @@ def test_opcode_ranges_join_neighbours() -> None:
     assert opcode_ranges([0x70, 0x72, 0x71, 0xC2, 0x70]) == "70-72 c2"
 
 
-def test_record_counts_and_keeps_the_shortest_example(tmp_path: Path) -> None:
+def test_record_counts_and_keeps_the_shortest_example() -> None:
     deviation = ObservedDeviation("plain", 2, Difference("gprs", "r8 1 without, 2 with the probe"))
     ends = ("arrived",)
-    survey = record(
+    found = survey(
         [
             KernelComparison(b"\x66\x49\x90", 0, 0, (deviation,), ends),
             KernelComparison(b"\x49\x90", 0, 0, (deviation,), ends),
@@ -93,9 +90,9 @@ def test_record_counts_and_keeps_the_shortest_example(tmp_path: Path) -> None:
             KernelComparison(b"\x06", 0, 0, (), ("undefined",)),
         ]
     )
-    assert survey.results == {"deviates": 2, "identical": 1, "refused 524": 1}
-    assert survey.valid == {"deviates": 2, "refused 524": 1}
-    written = json.loads(store(survey, tmp_path).read_text())
-    assert written["deviations"] == [{
-        "map": "one-byte", "opcodes": "90", "observables": ["gprs"], "encodings": 2, "example": "4990",
-        "detail": "plain, hit 2: r8 1 without, 2 with the probe"}]
+    assert found.results == {"deviates": 2, "identical": 1, "refused 524": 1}
+    assert found.valid == {"deviates": 2, "refused 524": 1}
+    (row,) = found.deviations
+    assert (row.map, row.opcodes, row.observables, row.encodings, row.example, row.detail) == (
+        "one-byte", "90", ("gprs",), 2, "4990", "plain, hit 2: r8 1 without, 2 with the probe",
+    )  # fmt: skip

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from verify.confirm.cost import CostResult
+from verify.confirm.results import Standing, keep
 from verify.live.kernel import cost
 from verify.live.kernel.cost import costs
 from verify.live.uprobe import missing
@@ -30,7 +32,9 @@ def test_costs_are_ordered() -> None:
 
 
 def test_stored_costs_name_the_machine(tmp_path: Path) -> None:
-    path = cost.store((cost.Cost("jump", 2.5, 20), cost.Cost("uprobe", None, 1000, "no privilege")), tmp_path)
+    result = CostResult((cost.Cost("jump", 2.5, 20), cost.Cost("uprobe", None, 1000, "no privilege")))
+    assert result.standing is Standing.UNDECIDED
+    (path,) = keep(result, tmp_path)
     written = json.loads(path.read_text())
     assert path.name.startswith("cost-")
     assert written["kernel"] == platform.release()

@@ -13,7 +13,6 @@ import pytest
 from reproducers import FAILED, SECONDS, WARNINGS, answers, sample
 
 from verify.cli import status
-from verify.confirm.kernel import SCHEME
 from verify.judge.encoding import Judge
 from verify.live.kernel.child import CODE
 from verify.live.kernel.judge import KernelJudge, idle_child
@@ -21,7 +20,7 @@ from verify.live.kernel.one_state import NotReproducible, Situation, compared_in
 from verify.live.kernel.state import KernelState, standard_states
 from verify.live.reproducer import program as reproducer
 from verify.live.reproducer.program import Account, emit, standard_situation
-from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "cc", "xsave")]
 SHOWN, NOT_SHOWN, NOT_HERE = 0, 1, 2
@@ -224,7 +223,7 @@ def test_what_cannot_be_shown_here_is_told_and_not_written(
 def test_every_refuted_observable_of_a_sample_is_shown_or_told(tmp_path: Path, number: int) -> None:
     """The whole figure: `make reproducers`."""
     data = sample(number + 1, seed=7)[number]
-    for answer in answers(data, Judge(SCHEMES[SCHEME]), tmp_path):
+    for answer in answers(data, Judge(SCHEMES[DEFAULT]), tmp_path):
         assert answer.outcome != FAILED, answer
 
 

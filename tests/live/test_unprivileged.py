@@ -22,7 +22,7 @@ def ran(around: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess
 
 
 def test_the_processor_judges_without_privileges() -> None:
-    done = ran(UNPRIVILEGED, "confirm", "--semantics", "00-03", "--states", "16", "--jobs", "1")
+    done = ran(UNPRIVILEGED, "confirm", "semantics", "00-03", "--states", "16", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "0 unexplained" in done.stdout
 
@@ -31,7 +31,7 @@ def test_the_processor_judges_without_privileges() -> None:
     ("around", "reason"), [(UNPRIVILEGED, "capability CAP_PERFMON"), (HIDDEN, "kernel option CONFIG_UPROBE_EVENTS")]
 )
 @pytest.mark.parametrize(
-    "arguments", [("confirm", "--kernel", "90"), ("confirm", "--cost"), ("insn", "9c", "--confirm")]
+    "arguments", [("confirm", "kernel", "90"), ("confirm", "cost"), ("insn", "9c", "--confirm")]
 )
 def test_what_is_missing_is_named(around: tuple[str, ...], reason: str, arguments: tuple[str, ...]) -> None:
     done = ran(around, *arguments)

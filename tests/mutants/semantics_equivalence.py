@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
+from verify import terms
 from verify.claim.conditions import verification_condition
 from verify.claim.obligations import obligation
 from verify.claim.probes import probe
@@ -20,6 +21,7 @@ from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import Outcome, State, symbolic_state
+from verify.models.x86.semantics.run import SMALL_ADDRESS
 from verify.smt.decisions import InMemory, decided
 from verify.terms import Term, postorder, substitute, var
 
@@ -33,11 +35,16 @@ def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
 
 
 def is_equivalent(data: bytes, cpu: Cpu, right: Behaviour, changed: Behaviour, known: InMemory) -> bool:
-    """Whether no program can tell the two behaviours of an encoding, in either direction, for all states."""
+    """Whether no program can tell the two behaviours of an encoding, in either direction, for all states.
+
+    Where the address size is known, the variable that stands for it is no choice.
+    """
     material = verification_condition(probe(data, SCHEMES["identity"], cpu))
-    assumptions = material.setup.assumptions
+    assumptions, size = material.setup.assumptions, material.setup.original.address_size
+    known_size = {SMALL_ADDRESS: terms.bit(size == 4)} if size else {}
     for here, there in ((right, changed), (changed, right)):
-        for name, goal in goals(here, there).items():
+        for name, found in goals(here, there).items():
+            (goal,) = terms.substitute([found], known_size)
             if decided(obligation(name, goal, material, assumptions), known).decision.verdict is not Verdict.PROVED:
                 return False
     return True

@@ -6,9 +6,11 @@ this machine's vendor, and further ones that the scheme or the fields treat othe
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any, Final
@@ -18,10 +20,14 @@ from semantics_faults import SCHEME, SEMANTICS, caches_of
 from verify.claim.conditions import verification_condition
 from verify.claim.probes import probe
 from verify.confirm.kernel import machine_cpu
+from verify.ledger.files import replace
+from verify.ledger.fingerprint import JUDGE, fingerprint
+from verify.ledger.places import cache_directory
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.encode import decoded_representatives, random_encoding
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
+from verify.models.x86.isa.forms import form as named
 from verify.models.x86.machine import Outcome, symbolic_state
 from verify.models.x86.semantics.dispatch import execute
 from verify.terms import var
@@ -74,6 +80,21 @@ def panel(seed: int, few: int | None = None) -> list[Row]:
             classes[p.shared_key] = form
             seen |= lines
             rows.append(Row(form, data, lines))
+    return rows
+
+
+def stored_panel(seed: int, few: int | None = None) -> list[Row]:
+    """The panel, as it was made before by the same code where it was; kept in the user's cache directory."""
+    mark = fingerprint(JUDGE, "panel", machine_cpu().value, str(seed), str(few), Path(__file__).read_text("utf-8"))
+    path, files = cache_directory() / f"mutants-panel-{mark}.json", sorted(FILES)
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        lines = [frozenset((files[i], n) for i, n in numbers) for *_, numbers in stored]
+        return [Row(named(n), bytes.fromhex(d), found) for (n, d, _), found in zip(stored, lines, strict=True)]
+    rows = panel(seed, few)
+    stored = [(r.form.name, r.data.hex(), [(files.index(f), n) for f, n in sorted(r.lines)]) for r in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, json.dumps(stored).encode())
     return rows
 
 

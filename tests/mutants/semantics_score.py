@@ -14,8 +14,12 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +29,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "property"))
 from register_access import open_differences
 from semantics_equivalence import behaviour, is_equivalent, is_more_general
 from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
-from semantics_panel import Row, here, outcome, panel, plan
+from semantics_panel import Row, here, outcome, plan, stored_panel
 
 from verify.claim.verdicts import Verdict
 from verify.confirm.handling import rows as kernel_rows
 from verify.judge.encoding import Judge
+from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential.run import Settings, judged
 from verify.live.executor.executor import Executor
 from verify.live.uprobe import missing
@@ -42,17 +47,20 @@ LONGER: Final = 10  # times as many forms, where the first ones tell nothing
 ENOUGH: Final = 12  # rows that a fault changes, where it need not be known of all
 VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL = "verdict", "exception", "processor", "decoder library", "kernel"
 NOT_HERE = "the processor here does not run it"
-SAME, PROVED, GENERAL = "proved: the same terms", "proved: no difference", "proved: says less"
+SAME, PROVED, GENERAL = "proved: the same terms", "proved: no difference", "says less, no verdict changes"
 ABSENT, UNTOLD = "not run by the panel", "UNTOLD"
 CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL, SAME, PROVED, GENERAL, UNTOLD, NOT_HERE, ABSENT)
 APART: Final = (NOT_HERE, ABSENT)  # neither told nor untold
+Case = tuple[Fault, list[Row]]  # with the encodings of the panel that it concerns
 _BEFORE: dict[bytes, tuple[object, object]] = {}  # plans and outcomes without a fault
+_CASES: list[Case] = []  # what is asked; forked processes know them by number
 
 
-def verdict(data: bytes) -> tuple[object, tuple[str, ...]]:
-    """Verdict and refuted observables of an encoding under the scheme."""
-    found = Judge(SCHEMES[DEFAULT]).judgement(data, here())
-    return found.verdict, tuple(d.observable for d in found.deviations)
+def verdicts(rows: list[Row]) -> list[tuple[object, tuple[str, ...]]]:
+    """Verdict and refuted observables of encodings under the scheme."""
+    judge = Judge(SCHEMES[DEFAULT], verdicts_only=True)
+    found = (judge.judgement(r.data, here()) for r in rows)
+    return [(f.verdict, tuple(d.observable for d in f.deviations)) for f in found]
 
 
 def told(fault: Fault, rows: list[Row], executor: Any) -> str:
@@ -65,15 +73,17 @@ def told(fault: Fault, rows: list[Row], executor: Any) -> str:
             return SAME
         answer = _told(fault, plans, outcomes, executor)
         return answer if answer not in {UNTOLD, NOT_HERE} else _longer(fault, rows, executor, answer)
+    except (OSError, ExecutorUnavailable):  # of the judges, not of the models
+        raise
     except Exception:  # whatever a fault makes of the models, it shows
         return RAISES
 
 
 def _told(fault: Fault, plans: list[Row], outcomes: list[Row], executor: Any) -> str:
     chosen = (plans or outcomes)[:JUDGED]
-    before = [verdict(r.data) for r in chosen]
+    before = verdicts(chosen)
     with seeded(fault):
-        if [verdict(r.data) for r in chosen] != before:
+        if verdicts(chosen) != before:
             return VERDICT
         if not plans:
             return _told_of_outcomes(fault, outcomes, executor, 2 * JUDGED)
@@ -84,12 +94,17 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
     """What all rows say that a fault changes, where the first ones say nothing."""
     plans, outcomes = _changed(fault, rows, len(rows))
     if plans:
-        before = [verdict(r.data) for r in plans]
+        before = verdicts(plans)
         with seeded(fault):
-            after = [verdict(r.data) for r in plans]
+            after = verdicts(plans)
         return VERDICT if after != before else PROVED if all(v is Verdict.PROVED for v, _ in after) else UNTOLD
-    if _says_less(fault, outcomes):
-        return GENERAL
+    generality = _generality(fault, outcomes)
+    if generality == "same":
+        return PROVED
+    if generality == "more":
+        before = verdicts(outcomes)
+        with seeded(fault):
+            return GENERAL if verdicts(outcomes) == before else VERDICT
     if _is_equivalent(fault, outcomes):
         return PROVED
     with seeded(fault):
@@ -123,10 +138,14 @@ def _kernel_differs(changed: list[Row]) -> bool:
     return not all(r.agrees for r in kernel_rows(data, SCHEMES[DEFAULT], here()))
 
 
-def _says_less(fault: Fault, changed: list[Row]) -> bool:
+def _generality(fault: Fault, changed: list[Row]) -> str:
+    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words."""
     with seeded(fault):
         after = [outcome(r.data) for r in changed]
-    return all(is_more_general(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True))  # type: ignore[arg-type]
+    pairs = [(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True)]
+    if not all(is_more_general(a, b) for a, b in pairs):  # type: ignore[arg-type]
+        return ""
+    return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"  # type: ignore[arg-type]
 
 
 def _is_equivalent(fault: Fault, changed: list[Row]) -> bool:
@@ -143,7 +162,7 @@ def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int
     for row in _apart(runs, most):
         if any(m.explained is None for m in judged(executor, row.form, SETTINGS).mismatches):
             return PROCESSOR
-    if any(open_differences(row.form, 1) for row in changed[:JUDGED]):
+    if any(open_differences(row.form, 1) for row in _apart(changed, most)):
         return LIBRARY
     return UNTOLD if runs and not fault.text.split()[1].startswith("shadow_") else NOT_HERE
 
@@ -177,7 +196,8 @@ def summary(counts: Counter[str]) -> tuple[str, bool]:
     total = sum(n for answer, n in counts.items() if answer not in APART)
     text = "\n".join(f"{counts[answer]:5}  {answer}" for answer in CLASSES if counts[answer])
     score = 100 * (total - counts[UNTOLD]) / max(total, 1)
-    return f"{text}\n{total} faults that can be told here, {score:.1f} % told", counts[UNTOLD] <= total // 100
+    less = f", {counts[GENERAL]} of them only say less" if counts[GENERAL] else ""
+    return f"{text}\n{total} faults that can be told here, {score:.1f} % told{less}", counts[UNTOLD] <= total // 100
 
 
 def main() -> int:
@@ -186,26 +206,48 @@ def main() -> int:
     options.add_argument("--faults", type=int, default=330)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--panel", type=int, default=None, help="so many forms")
-    options.add_argument("--seconds", type=float, default=None, help="stop after these, and say so")
+    options.add_argument("--jobs", type=int, default=2)
+    options.add_argument("--part", default="1/1", help="K/N: every N-th fault, from the K-th on")
+    options.add_argument("--only", default="", help="faults whose text contains this")
     given = options.parse_args()
     begun, counts = time.monotonic(), Counter[str]()
-    rows = panel(given.seed, given.panel)
-    print(f"panel: {len(rows)} encodings, {time.monotonic() - begun:.0f} s", flush=True)
-    begun = time.monotonic()
-    with Executor() as executor:
-        for fault, found in seeds(given.faults, given.seed, rows):
-            since = time.monotonic()
-            answer = told(fault, found, executor)
-            counts[answer] += 1
-            spent = f"{time.monotonic() - since:.1f} s"
-            print(answer, fault.text, f"{len(found)} encodings", spent, sep="\t", flush=True)
-            if given.seconds is not None and time.monotonic() - begun > given.seconds:
-                print(f"stopped after {given.seconds:.0f} s")
-                break
+    rows = stored_panel(given.seed, given.panel)
+    _CASES[:] = chosen(seeds(given.faults, given.seed, rows), given.part, given.only)
+    print(f"panel: {len(rows)} encodings, {len(_CASES)} faults, {time.monotonic() - begun:.0f} s", flush=True)
+    begun, busy = time.monotonic(), 0.0
+    for (fault, found), (answer, spent) in zip(_CASES, answers(given.jobs), strict=True):
+        counts[answer] += 1
+        busy += spent
+        print(answer, fault.text, f"{len(found)} encodings", f"{spent:.1f} s", sep="\t", flush=True)
     text, enough = summary(counts)
-    spent = (time.monotonic() - begun) / max(counts.total(), 1)
-    print(f"{text}\nseed {given.seed}, {spent:.2f} s a fault")
+    each, passed = busy / max(counts.total(), 1), time.monotonic() - begun
+    print(f"{text}\nseed {given.seed}, part {given.part}, {passed:.0f} s with {given.jobs} jobs, {each:.2f} s a fault")
     return int(not enough)
+
+
+def chosen(cases: Iterable[Case], part: str, only: str) -> list[Case]:
+    """Every N-th of the faults from the K-th on, of those whose text contains `only`."""
+    number, of = (int(word) for word in part.split("/"))
+    return [c for i, c in enumerate(cases) if i % of == number - 1 and only in c[0].text]
+
+
+def answers(jobs: int) -> Iterator[tuple[str, float]]:
+    """How each of the cases is told, in their order, and the seconds that it took; by forked processes."""
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        yield from pool.map(_answer, range(len(_CASES)))
+
+
+def _answer(number: int) -> tuple[str, float]:
+    begun = time.monotonic()
+    return told(*_CASES[number], _executor()), time.monotonic() - begun
+
+
+@cache
+def _executor() -> Executor:
+    """The process's own executor, closed when it ends."""
+    executor = Executor()
+    Finalize(executor, executor.close, exitpriority=1)
+    return executor
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from protocol_judgement import fate
 
 from verify.concurrency.protocols import names, protocol
 
-SAMPLED = 13  # every thirteenth fault
+SAMPLED = 30  # every thirtieth fault
 QUICK = [name for name in names() if name != "xol-step"]  # 93,175 states are for `make mutants`
 
 

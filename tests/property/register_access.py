@@ -1,4 +1,4 @@
-"""Registers, masks and flags that an encoding's semantics read and write, held against iced's used registers.
+"""Registers, masks, flags and immediates that an encoding's semantics read and write, held against iced's.
 
 A second reading that needs no processor: `sets_of_semantics` walks the outcome's terms, `sets_of_iced` asks
 InstructionInfoFactory about the same bytes.  Three differences count: what iced reads and the semantics do not, what
@@ -22,7 +22,7 @@ import iced_x86
 
 from verify import terms
 from verify.claim.conditions import field_values, verification_condition
-from verify.claim.probes import probe
+from verify.claim.probes import CONCRETE_IMMEDIATES, probe
 from verify.live.differential.reads import read_set
 from verify.models.schemes.identity import SCHEME
 from verify.models.x86.isa.decode import Decoded
@@ -41,6 +41,8 @@ READS: Final = {iced.OpAccess.READ, iced.OpAccess.COND_READ, iced.OpAccess.READ_
 WRITES: Final = {
     iced.OpAccess.WRITE, iced.OpAccess.COND_WRITE, iced.OpAccess.READ_WRITE, iced.OpAccess.READ_COND_WRITE,
 }  # fmt: skip
+IMMEDIATES: Final = frozenset(v for n, v in vars(iced.OpKind).items() if n.startswith("IMMEDIATE"))
+CONSTANT: Final = CONCRETE_IMMEDIATES | {"enter"}  # part of their immediates is no variable
 ENCODINGS: Final = 4  # of a form, that must all show a difference
 
 
@@ -69,7 +71,7 @@ KNOWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Names of what is read and written: r0..r15, v0..v31, k0..k7, flags by name."""
+    """Names of what is read and written: r0..r15, v0..v31, k0..k7, flags by name, imm0 and imm1."""
 
     read: frozenset[str]
     written: frozenset[str]
@@ -78,7 +80,9 @@ class Sets:
 def sets_of_iced(data: bytes, cpu: Cpu) -> Sets:
     """What iced says of the bytes."""
     options = iced.DecoderOptions.AMD if cpu is Cpu.AMD else iced.DecoderOptions.NONE
-    instruction = iced.Decoder(64, data, options).decode()
+    decoder = iced.Decoder(64, data, options)
+    instruction = decoder.decode()
+    constants = decoder.get_constant_offsets(instruction)
     info = iced.InstructionInfoFactory().info(instruction)
     read, written = set(), set()
     for used in info.used_registers():
@@ -87,6 +91,8 @@ def sets_of_iced(data: bytes, cpu: Cpu) -> Sets:
             read |= {name} if used.access in READS else set()
             written |= {name} if used.access in WRITES else set()
     read |= {n for bit, n in FLAGS if instruction.rflags_read & bit}
+    if IMMEDIATES & {instruction.op_kind(i) for i in range(instruction.op_count)}:  # not a branch's displacement
+        read |= {n for n, there in (("imm0", constants.has_immediate), ("imm1", constants.has_immediate2)) if there}
     written |= {n for bit, n in FLAGS if instruction.rflags_modified & bit}
     return Sets(frozenset(read), frozenset(written))
 
@@ -127,6 +133,7 @@ def sets_of_semantics(data: bytes, cpu: Cpu) -> Sets | None:
     roots = terms.substitute(_roots(result, before), own)
     reads, whole = read_set(roots)
     read = {f"{FILES[r.kind]}{_number(r.where)}" for r in reads if r.kind in FILES}
+    read |= {str(t.params[0]) for t in own if str(t.params[0]).startswith("imm")}
     read |= whole & COMPARED_FLAGS | {f"{letter}*" for name, letter in FILES.items() if name in whole}
     after = {n: terms.substitute([getattr(result.state, n)], own)[0] for n in PARTS}
     written = {n for n in COMPARED_FLAGS if after[n] is not getattr(before, n)}
@@ -148,9 +155,17 @@ def differences(data: bytes, cpu: Cpu) -> frozenset[tuple[str, str]]:
     ours, theirs = sets_of_semantics(data, cpu), sets_of_iced(data, cpu)
     if ours is None:
         return frozenset()
-    found = {("unread", n) for n in _without(theirs.read, ours.read)}
+    constant = frozenset({"imm0", "imm1"}) if has_constant_immediates(data, cpu) else frozenset()
+    found = {("unread", n) for n in _without(theirs.read, ours.read | constant)}
     found |= {("unwritten", n) for n in _without(theirs.written, ours.written)}
     return frozenset(found | {("written too", n) for n in _without(ours.written, theirs.written)})
+
+
+def has_constant_immediates(data: bytes, cpu: Cpu) -> bool:
+    """Whether the class's obligations have the encoding's own immediates, not variables."""
+    p = probe(data, SCHEME, cpu)
+    decoded = p.decoded
+    return not field_values(p) or not isinstance(decoded, Decoded) or decoded.form.opcode.mnemonic in CONSTANT
 
 
 def _without(names: frozenset[str], others: frozenset[str]) -> frozenset[str]:

@@ -184,9 +184,9 @@ def test_a_fault_of_evaluation_is_told_by_the_definitions(name, monkeypatch):
         monkeypatch.setattr(Memory, "load", no_wrap)
     else:
         monkeypatch.setitem(evaluation._NAMES, name, EVALUATION_FAULTS[name])
-    evaluation._operation.cache_clear()
+    evaluation.operation.cache_clear()
     try:
         told = any(evaluate((plain(p),), states(env), Answers()) != (v,) for p, env, v in expected_values())
     finally:
-        evaluation._operation.cache_clear()
+        evaluation.operation.cache_clear()
     assert told

@@ -128,12 +128,20 @@ def test_ud2_alone_begins_an_emulate_prefix() -> None:
     assert not looks_behind(uprobes_3_15.SCHEME, ud2)
 
 
-@pytest.mark.parametrize("data", ["0f2004", "0f2104", "410f2234", "0f230c"])
-def test_a_move_of_a_control_register_with_mod_0_has_a_sib_byte_to_the_kernel(data: str) -> None:
-    scheme, instruction = uprobes_6_18.SCHEME, bytes.fromhex(data)
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+@pytest.mark.parametrize("data", ["0f2004", "0f2104", "410f2234", "0f230c", "f3660f2204", "644f0f230c"])
+def test_a_move_of_a_control_register_with_mod_0_has_a_sib_byte_to_the_kernel(scheme: Scheme, data: str) -> None:
+    instruction = bytes.fromhex(data)
     (behind,) = scheme.continuations(instruction)
-    if instruction[-1] & 7 == 4:
-        assert scheme.plan(instruction + behind + bytes(16)) != scheme.plan(instruction + bytes(16))
+    assert scheme.plan(instruction + behind + bytes(16)) != scheme.plan(instruction + bytes(16))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+@pytest.mark.parametrize("data", ["0f0f231c", "440f0f231c", "e800000f2304", "b800000f2204", "0f20c4", "0f2005"])
+def test_other_instructions_that_end_with_the_same_bytes_have_none(scheme: Scheme, data: str) -> None:
+    instruction = bytes.fromhex(data)
+    assert not scheme.continuations(instruction)
+    assert not looks_behind(scheme, instruction)
 
 
 @pytest.mark.parametrize("instruction", ["0f0b", "0f0bff", "90", "e811223344", "62f17c48580511223344"])

@@ -53,3 +53,15 @@ def test_blocks_of_four_registers_are_read_whole(monkeypatch: pytest.MonkeyPatch
     assert differences(data, Cpu.INTEL) == frozenset()
     monkeypatch.setattr(routed, "BLOCK", 1)
     assert differences(data, Cpu.INTEL) == {("unread", "v5"), ("unread", "v6"), ("unread", "v7")}
+
+
+def test_a_forgotten_immediate_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, name = routed._operand_inputs, "AESKEYGENASSIST_XMM_XMMM128_IMM8/reg"
+
+    def without_third(run: Run, index: int, access: str, mask: list[Term]) -> list[Term]:
+        return [] if index == 2 else real(run, index, access, mask)
+
+    assert open_differences(form(name), 1) == []
+    monkeypatch.setattr(routed, "_operand_inputs", without_third)
+    ((_, kind, names),) = open_differences(form(name), 1)
+    assert (kind, names) == ("unread", "imm0")

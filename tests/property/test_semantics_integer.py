@@ -22,6 +22,7 @@ from integer_oracles import (
     zeros_above,
 )  # fmt: skip
 from integer_program import FLAGS, ran
+from sampling import sampled
 
 WIDTHS = (8, 16, 32, 64)
 EDGES = sorted({(s * (1 << w - 1) + d) % (1 << 64) for w in WIDTHS for s in (0, 1, 2) for d in (-1, 0, 1)})
@@ -71,8 +72,7 @@ BINARY = {  # opcode of the form r/m8, r8; oracle; whether the destination is wr
 }
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize(("name", "width"), sampled([(n, w) for n in BINARY for w in WIDTHS], 12))
 @given(a=QUADWORD, b=QUADWORD, flags=STATUS)
 def test_two_operands(name, width, a, b, flags):
     opcode, oracle, written = BINARY[name]
@@ -148,9 +148,9 @@ def test_quotients_and_divide_errors(name, width, a, b, d, small):
 SHIFTS = {"rol": "c0", "ror": "c8", "rcl": "d0", "rcr": "d8", "shl": "e0", "shr": "e8", "sal": "f0", "sar": "f8"}
 
 
-@pytest.mark.parametrize("ones", [False, True])
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", SHIFTS)
+@pytest.mark.parametrize(
+    ("name", "width", "ones"), sampled([(n, w, o) for n in SHIFTS for w in WIDTHS for o in (False, True)], 16)
+)
 @given(a=QUADWORD, count=st.integers(0, 255), flags=STATUS)
 def test_shifts_and_rotates(name, width, ones, a, count, flags):
     after = ran(encoding(0xD2, width, SHIFTS[name]), {"rax": a, "rcx": count}, flags, ones=ones)

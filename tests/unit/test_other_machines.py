@@ -49,7 +49,7 @@ with tempfile.TemporaryDirectory() as place:
     found["explored"] = told("interleavings", "xol-step", "--threads", "2")
     found["any"] = told("interleavings", "inline-step", "--threads", "any")
     for mode in ("semantics", "kernel", "cost", "litmus", "races"):
-        found[mode] = told("confirm", "--" + mode)
+        found[mode] = told("confirm", mode)
 print(json.dumps(found))
 """
 

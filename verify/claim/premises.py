@@ -11,7 +11,7 @@ from typing import Final
 from verify.models.x86.machine import NO_FAULT
 from verify.models.x86.semantics.run import is_canonical
 from verify.models.x86.semantics.transactions import ACTIVE
-from verify.terms import Term, const, eq, not_, or_, postorder, ult
+from verify.terms import Term, add, and_, const, eq, not_, or_, postorder, ult
 
 USER_END: Final = 1 << 47  # of addresses with bit 63 clear: what lies above is not canonical
 
@@ -38,4 +38,10 @@ def _accessible(address: Term, size: Term, assumptions: frozenset[str]) -> Term:
     bytes_ = size.value or 1
     if "user-half" in assumptions:
         return ult(address, const(USER_END - bytes_ + 1, 64))
-    return is_canonical(address)
+    return ends_are_canonical(address, size)
+
+
+def ends_are_canonical(address: Term, size: Term) -> Term:
+    """One bit: the first and the last byte of an access are at canonical addresses (SDM vol. 1, 3.3.7.1)."""
+    last = add(address, const((size.value or 1) - 1, 64))
+    return and_(is_canonical(address), is_canonical(last))

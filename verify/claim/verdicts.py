@@ -28,17 +28,21 @@ class Witness:
     faults: tuple[tuple[int, int, int, int], ...] = ()
     seed: int = 0
     memory: tuple[tuple[int, int, int], ...] = ()  # address, size, value; the rest is pseudo-random by seed
-
+    answers: tuple[tuple[str, Any], ...] = ()  # values of uninterpreted functions by `environment.answer_key`
 
     def row(self) -> list[Any]:
         """The witness as JSON has it."""
-        return [self.values, self.faults, self.seed, self.memory]
+        return [self.values, self.faults, self.seed, self.memory, *([self.answers] if self.answers else [])]
 
 
 def witness_of(row: Sequence[Any]) -> Witness:
     """The witness of a row.  Raises ValueError, TypeError or IndexError for one of another shape."""
-    values = tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in row[0])
-    return Witness(values, tuple(tuple(f) for f in row[1]), row[2], tuple(tuple(m) for m in row[3]))
+    faults, memory = tuple(tuple(f) for f in row[1]), tuple(tuple(m) for m in row[3])
+    return Witness(_named(row[0]), faults, row[2], memory, _named(row[4]) if len(row) > 4 else ())
+
+
+def _named(pairs: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,28 +7,19 @@ interrupted (what was proved is in the ledger); 141 the reader closed the pipe.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 import traceback
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
 from verify import __version__
+from verify.cli.lazy import Entry, Lazy
 from verify.cli.status import ENVIRONMENT, FAULT, INTERRUPTED, READER_LEFT, USAGE
 from verify.live.hiding import HidingError
 
-
-class Entry(NamedTuple):
-    """A command, imported when it is asked for, and what `--help` says of it: its docstring's first paragraph."""
-
-    where: str  # module:attribute
-    says: str
-
-
-COMMANDS: Final = {  # start-up time is part of the interface
+COMMANDS: Final = {
     "opcode-range": Entry(
         "verify.cli.opcode_range:opcode_range",
         "Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all).",
@@ -49,43 +40,28 @@ COMMANDS: Final = {  # start-up time is part of the interface
         "verify.cli.encodings:schemes",
         "The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions.",
     ),
+    "ledger": Entry(
+        "verify.cli.ledger:ledger",
+        "What is kept of verdicts, its size by scheme and setting; with --prune, without what is of no use any more.",
+    ),
     "interleavings": Entry(
         "verify.cli.interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
     ),
     "protocols": Entry("verify.cli.protocols:protocols", "Lists the protocols, their questions and variants."),
     "confirm": Entry(
         "verify.cli.confirm:confirm",
-        "Compare the models with this machine, over RANGE... (as for opcode-range; default all).",
+        "Compares the models with this machine: its processors and its kernel are the judges.",
     ),
 }
 
 
-class _Lazy(click.Group):
-    """A group whose commands are imported when they are run."""
+class _Commands(Lazy):
+    """All commands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if _exists(name)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
-            return None
-        module, _, attribute = COMMANDS[cmd_name].where.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click's, from the table: no command is imported for its line."""
-        names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(len(name) for name in names)
-        with formatter.section("Commands"):
-            formatter.write_dl([(n, click.Command(n, help=COMMANDS[n].says).get_short_help_str(limit)) for n in names])
+    rows = COMMANDS
 
 
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(COMMANDS[name].where.partition(":")[0]) is not None
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ubp-verify")
 def cli() -> None:
     """Decides by proof whether a program can notice a breakpoint-style probe (x86-64)."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,8 +12,19 @@ import click
 
 from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, parsed_hex, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
+from verify.report.records import encoded, from_fields, indented, replaced
+from verify.report.surveys import (
+    AssumptionRow,
+    ClassifiedEncoding,
+    CounterexampleRow,
+    DecoderDisagreement,
+    DescribedForm,
+    DescribedScheme,
+    ExplainedEncoding,
+)
 
 if TYPE_CHECKING:
+    from verify.judge.encoding import Judge, Judgement
     from verify.models.schemes.plan import Scheme
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
@@ -29,38 +39,40 @@ OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
               help="What stands behind it; default: whatever the scheme tells apart.")  # fmt: skip
 @click.option("--check", is_flag=True, help="End with status 1 where the encoding is refuted.")
 @click.option("--confirm", is_flag=True, help="Ask the running kernel's uprobes too (root).")
+@click.option("--although", is_flag=True, help="Ask it although the scheme models another version than runs here.")
 @click.option("--emit-reproducer", "reproducer", metavar="DIR", help="Write a C program and a script that show it.")
 @click.option("--observable", metavar="NAME", help="What the program is to show; default: the first that shows here.")
 def insn(
     encoding: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    behind: str | None, check: bool, confirm: bool, reproducer: str | None, observable: str | None,
+    behind: str | None, check: bool, confirm: bool, although: bool, reproducer: str | None, observable: str | None,
 ) -> int:  # fmt: skip
     """One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine)."""
     from verify.judge.encoding import Judge  # noqa: PLC0415
     from verify.survey.explanation import CPUS, encoding_row  # noqa: PLC0415  start-up time
 
     _check_observable(observable, reproducer)
+    if although and not confirm:
+        raise click.UsageError("--although says that --confirm asks all the same, which is not given")
     data = _encoded(" ".join(encoding))
     judge = Judge(scheme_named(scheme_name), assumptions_without(dropped))
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
     row = encoding_row(data, judge, CPUS[cpu], followed_by)
-    if row["verdict"] == "invalid":
-        raise click.UsageError(f"{data.hex()} is not an instruction: {row['reason']}")
-    if row["length"] and row["length"] != len(data):
-        raise click.UsageError(f"{data.hex()}: the instruction ends after {row['length']} of {len(data)} bytes")
+    if isinstance(row, ClassifiedEncoding):
+        raise click.UsageError(f"{data.hex()} is not an instruction: {row.reason}")
+    if row.length and row.length != len(data):
+        raise click.UsageError(f"{data.hex()}: the instruction ends after {row.length} of {len(data)} bytes")
     status = 0
     if confirm or reproducer:
-        status = _ask_kernel(data, judge, row, confirm, reproducer, observable)
+        row, status = _ask_kernel(data, judge, row, confirm, reproducer, observable, although)
     if style == "json":
-        json.dump(row, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        click.echo(indented(row))
     else:
         _print_insn(row)
     if status:
         return status
-    if check and row["verdict"] == "refuted":
+    if check and row.verdict == "refuted":
         return REFUTED
-    return UNDECIDED if row["verdict"] in OPEN else 0
+    return UNDECIDED if row.verdict in OPEN else 0
 
 
 def _encoded(text: str) -> bytes:
@@ -86,77 +98,78 @@ def _check_observable(name: str | None, reproducer: str | None) -> None:
 
 
 def _ask_kernel(
-    data: bytes, judge: Any, row: dict[str, Any], confirm: bool, reproducer: str | None, observable: str | None
-) -> int:
-    """Adds what the kernel says, and where the reproducer is; the exit status."""
+    data: bytes, judge: Judge, row: ExplainedEncoding, confirm: bool, reproducer: str | None, observable: str | None,
+    although: bool,
+) -> tuple[ExplainedEncoding, int]:
+    """The row with what the kernel says, and where the reproducer is; the exit status."""
     from verify.claim.probes import probe  # noqa: PLC0415
     from verify.confirm.counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
+    from verify.confirm.judges import another_version  # noqa: PLC0415
     from verify.confirm.kernel import machine_cpu  # noqa: PLC0415
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
-    data, behind = bytes.fromhex(row.get("instruction", data.hex())), bytes.fromhex(row.get("followed_by", ""))
+    data, behind = bytes.fromhex(row.instruction or data.hex()), bytes.fromhex(row.followed_by)
     judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
     status = 0
     if reproducer:
-        status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
+        row, status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
-        return status
+        return row, status
+    if (other := another_version(judge.scheme)) and not although:
+        return replaced(row, kernel=f"not available here: {other} (--although asks all the same)"), UNDECIDED
     try:
         if why := not_on_this_processor(data):
-            row["kernel"] = why
-            return UNDECIDED
-        row["kernel"] = confirmation(data + behind, judgement, judge.assumptions, row["verdict"])
+            return replaced(row, kernel=why), UNDECIDED
+        said = confirmation(data + behind, judgement, judge.assumptions, row.verdict)
     except (UprobesUnavailable, ExecutorUnavailable) as error:
-        row["kernel"] = f"not available here: {error}"
-        return UNDECIDED
-    return REFUTED if row["kernel"].startswith("contradicted") else status
+        return replaced(row, kernel=f"not available here: {error}"), UNDECIDED
+    return replaced(row, kernel=said), REFUTED if said.startswith("contradicted") else status
 
 
 def _write_reproducer(
-    directory: str, judgement: Any, assumptions: frozenset[str], row: dict[str, Any], observable: str | None
-) -> int:
-    """Adds the files and the state that they start from, or why there are none; the exit status."""
+    directory: str, judgement: Judgement, assumptions: frozenset[str], row: ExplainedEncoding, observable: str | None
+) -> tuple[ExplainedEncoding, int]:
+    """The row with the files and the state that they start from, or why there are none; the exit status."""
     from pathlib import Path  # noqa: PLC0415  start-up time
 
     from verify.confirm.reproducer import write_reproducer  # noqa: PLC0415
     from verify.live.reproducer.program import Account  # noqa: PLC0415
 
-    text, reason = row.get("text", row["bytes"]), row["reason"] or row["verdict"]
-    account = Account(f"{text}: {reason}", text, row["scheme"], row["plan"], reason)
+    text, reason = row.text or row.bytes, row.reason or row.verdict
+    account = Account(f"{text}: {reason}", text, row.scheme, row.plan, reason)
     try:
         emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
     except WRONG_PLACE as error:
         raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
-    row["reproducer"] = [str(p) for p in emitted.paths]
-    row["reproducer_state"] = emitted.state
-    return 0 if emitted.is_written else UNDECIDED
+    row = replaced(row, reproducer=tuple(map(str, emitted.paths)), reproducer_state=emitted.state)
+    return row, 0 if emitted.is_written else UNDECIDED
 
 
-def _print_insn(row: Mapping[str, Any]) -> None:
+def _print_insn(row: ExplainedEncoding) -> None:
     for name in ("bytes", "text", "form", "memory_styles", "undefined", "scheme", "followed_by", "plan", "verdict",
                  "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
-        value = row.get(name)
+        value = getattr(row, name)
         if value:
-            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, list) else value}")
-    click.echo(f"{'assumptions':<14} {', '.join(row['assumptions']) or 'none'}")
-    click.echo(f"{'rests on':<14} {', '.join(row['rests_on']) or 'none of them'}")
-    for observable, verdict in row["verdicts"].items():
+            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, tuple) else value}")
+    click.echo(f"{'assumptions':<14} {', '.join(row.assumptions) or 'none'}")
+    click.echo(f"{'rests on':<14} {', '.join(row.rests_on) or 'none of them'}")
+    for observable, verdict in row.verdicts.items():
         click.echo(f"  {observable:<18} {verdict}")
-    example = row.get("counterexample")
-    if example:
-        _print_counterexample(example)
+    if row.counterexample is not None:
+        _print_counterexample(row.counterexample)
 
 
-def _print_counterexample(example: Mapping[str, Any]) -> None:
-    click.echo(f"counterexample ({example['observable']}, {example['vendor']})")
-    click.echo(f"  origin {example['origin']}  slot {example['slot']}")
-    for title in ("initial", "in_place", "displaced"):
-        values = ", ".join(f"{n}={v}" for n, v in example[title].items()) or "(all zero)"
-        click.echo(f"  {title.replace('_', ' '):<10} {values}")
-    click.echo(f"  first difference: {example['first_difference']}")
-    if example["also_refuted"]:
-        click.echo(f"  also refuted: {', '.join(example['also_refuted'])}")
+def _print_counterexample(example: CounterexampleRow) -> None:
+    click.echo(f"counterexample ({example.observable}, {example.vendor})")
+    click.echo(f"  origin {example.origin}  slot {example.slot}")
+    states = ("initial", example.initial), ("in place", example.in_place), ("displaced", example.displaced)
+    for title, state in states:
+        values = ", ".join(f"{n}={v}" for n, v in state.items()) or "(all zero)"
+        click.echo(f"  {title:<10} {values}")
+    click.echo(f"  first difference: {example.first_difference}")
+    if example.also_refuted:
+        click.echo(f"  also refuted: {', '.join(example.also_refuted)}")
 
 
 @click.command()
@@ -212,7 +225,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _write_row(row: Mapping[str, Any], style: str) -> None:
     if style == "json":
-        sys.stdout.write(json.dumps({k: v for k, v in row.items() if k != "error"}) + "\n")
+        fields = {name: value for name, value in row.items() if name != "error"}
+        sys.stdout.write(encoded(from_fields(fields, ClassifiedEncoding)) + "\n")
     else:
         sys.stdout.write(f"{row['bytes']}\t{row['verdict']}\t{','.join(row['observables'])}\t{row['reason']}\n")
 
@@ -231,16 +245,16 @@ def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, s
     wanted = opcode_ranges(ranges)
     if disagreements:
         return _disagreements(wanted, style, seed, samples)
-    rows: Iterable[dict[str, Any]] = (
-        {"form": f.name, "opcode": opcode_text(f.opcode), "mnemonic": f.opcode.mnemonic,
-         "addressing": f.addressing.value, "encoding": f.opcode.encoding, "operands": list(f.opcode.op_kinds)}
+    rows = (
+        DescribedForm(form=f.name, opcode=opcode_text(f.opcode), mnemonic=f.opcode.mnemonic,
+                      addressing=f.addressing.value, encoding=f.opcode.encoding, operands=tuple(f.opcode.op_kinds))
         for f in all_forms() if any(f in r for r in wanted)
     )  # fmt: skip
     for row in rows:
         if style == "json":
-            click.echo(json.dumps(row))
+            click.echo(encoded(row))
         else:
-            click.echo(f"{row['opcode']:<18} {row['form']:<48} {', '.join(row['operands'])}")
+            click.echo(f"{row.opcode:<18} {row.form:<48} {', '.join(row.operands)}")
     return 0
 
 
@@ -253,9 +267,9 @@ def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int)
             continue
         unknown += difference.why is None
         said = f"{difference.kind}: {difference.theirs}"
-        row = {"form": form.name, "bytes": data.hex(), "difference": said, "known": difference.why}
+        row = DecoderDisagreement(form=form.name, bytes=data.hex(), difference=said, known=difference.why)
         why = f"known: {difference.why}" if difference.why else "UNKNOWN"
-        click.echo(json.dumps(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
+        click.echo(encoded(row) if style == "json" else f"{form.name:<44} {data.hex():<30} {said}; {why}")
     return UNDECIDED if unknown else 0
 
 
@@ -267,32 +281,33 @@ def schemes(names: tuple[str, ...], style: str) -> int:
     from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
 
     for scheme in [scheme_named(n) for n in names] or SCHEMES.values():
-        row = {"scheme": scheme.name, "default": scheme.name == DEFAULT, "summary": scheme.summary,
-               "source": scheme.source}  # fmt: skip
-        mark = " (default)" if row["default"] else ""
+        row = DescribedScheme(scheme=scheme.name, default=scheme.name == DEFAULT, summary=scheme.summary,
+                              source=scheme.source)  # fmt: skip
+        row = _with_shared(row, scheme) if names else row
         if style == "json":
-            click.echo(json.dumps({**row, **_shared(scheme)} if names else row))
-            continue
-        click.echo(f"{scheme.name}{mark}\n  {scheme.summary}\n  source: {scheme.source}")
-        if names:
-            _print_shared(_shared(scheme))
+            click.echo(encoded(row))
+        else:
+            _print_scheme(row)
     return 0
 
 
-def _shared(scheme: Scheme) -> dict[str, Any]:
+def _with_shared(row: DescribedScheme, scheme: Scheme) -> DescribedScheme:
     from verify.models.schemes.assumptions import ASSUMPTIONS, ROWS  # noqa: PLC0415  start-up time
-    from verify.survey.rows import entry_rows  # noqa: PLC0415
+    from verify.survey.rows import shared_deviations  # noqa: PLC0415
 
-    return {"deviations": entry_rows(scheme, ASSUMPTIONS), "assumptions": [asdict(a) for a in ROWS]}
+    assumptions = tuple(AssumptionRow(**asdict(a)) for a in ROWS)
+    return replaced(row, deviations=shared_deviations(scheme, ASSUMPTIONS), assumptions=assumptions)
 
 
-def _print_shared(shared: Mapping[str, Any]) -> None:
-    for entry in shared["deviations"]:
-        left_out = " (left out of the forms' verdicts)" if entry["left_out"] else ""
-        click.echo(f"\n  {entry['name']}{left_out}")
+def _print_scheme(row: DescribedScheme) -> None:
+    click.echo(f"{row.scheme}{' (default)' * row.default}\n  {row.summary}\n  source: {row.source}")
+    for entry in row.deviations or ():
+        left_out = " (left out of the forms' verdicts)" if entry.left_out else ""
+        click.echo(f"\n  {entry.name}{left_out}")
         for title in ("sees", "rule", "witness", "loses", "instead"):
-            click.echo(f"    {title + ':':<9} {entry[title]}")
-    click.echo("\n  assumptions")
-    for row in shared["assumptions"]:
-        mark = "" if row["by_default"] else " (not in force by default)"
-        click.echo(f"    {row['name']}{mark}: {row['says']}; without it: {row['without']}")
+            click.echo(f"    {title + ':':<9} {getattr(entry, title)}")
+    if row.assumptions is not None:
+        click.echo("\n  assumptions")
+    for assumption in row.assumptions or ():
+        mark = "" if assumption.by_default else " (not in force by default)"
+        click.echo(f"    {assumption.name}{mark}: {assumption.says}; without it: {assumption.without}")

@@ -29,6 +29,8 @@ from verify.concurrency.results.presentation import (
     table,
     trace_object,
 )
+from verify.report.explorations import Explored, ExploredForAny
+from verify.report.records import encoded, from_fields
 
 if TYPE_CHECKING:
     from verify.concurrency.unbounded import AnyNumber
@@ -211,7 +213,7 @@ def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _
         raise _usage("--check compares and --record rewrites: one of the two")
     if record and not usual:
         raise _usage("--record with --threads any is for protocols as they are, without --variant and --parameter")
-    return _Invariants(ledger_directory(ledger) / "protocols", record) if usual else None
+    return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
 
 
 def _any_text(found: AnyNumber) -> str:
@@ -232,7 +234,7 @@ def _any_json(found: AnyNumber) -> str:
     head = {"protocol": found.protocol, "variant": found.variant or None, "threads": "any"}
     traces = [{"threads": threads, **trace_object(trace)} for threads, trace in found.traces]
     rest = {"properties": properties, "traces": traces, "seconds": round(found.seconds, 2)}
-    return json.dumps({**head, **rest}, ensure_ascii=False)
+    return encoded(from_fields({**head, **rest}, ExploredForAny))
 
 
 class _Usage(click.UsageError):
@@ -303,7 +305,7 @@ def _manifests(ledger: str | None, variant: str | None, check: bool, record: boo
 
     if check and record:
         raise _usage("--check compares and --record rewrites: one of the two")
-    return Manifests(ledger_directory(ledger) / "protocols", variant not in (None, "all"), usual)
+    return Manifests(ledger_directory(ledger, not record) / "protocols", variant not in (None, "all"), usual)
 
 
 def _judged(manifests: Manifests, chosen: Protocol, found: Exploration, record: bool) -> int:
@@ -362,7 +364,7 @@ def _traces(chosen: Protocol, found: Exploration, count: int) -> tuple[Trace, ..
 
 
 def _json(found: Exploration, shown: tuple[Trace, ...]) -> str:
-    return json.dumps(explored_object(found, shown), ensure_ascii=False)
+    return encoded(from_fields(explored_object(found, shown), Explored))
 
 
 def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -17,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
 from verify.models.x86.isa.forms import all_forms
+from verify.report.records import encoded
+from verify.report.surveys import FormRow, Survey
 from verify.survey.ledger import Ledger
 from verify.survey.rows import document, is_lasting
 from verify.survey.settings import forms_mark
@@ -58,7 +59,7 @@ def opcode_range(
             click.echo(f"ubp-verify: {notice}", err=True)
     result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
     _show(result, style, all_findings, quiet)
-    counts = result["totals"]
+    counts = result.totals
     if check and counts["refuted"]:
         return REFUTED
     return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
@@ -132,12 +133,11 @@ def _progress(quiet: bool) -> Any:
     return Progress(*columns, console=console, transient=True)
 
 
-def _show(result: dict[str, Any], style: str, every: bool, quiet: bool) -> None:
+def _show(result: Survey, style: str, every: bool, quiet: bool) -> None:
     if style == "json":
-        json.dump(result, sys.stdout, indent=None, separators=(",", ":"))
-        sys.stdout.write("\n")
+        sys.stdout.write(encoded(result) + "\n")
     elif style == "csv":
-        _csv(result["forms"])
+        _csv(result.forms)
     else:
         from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
 
@@ -148,12 +148,13 @@ def _show(result: dict[str, Any], style: str, every: bool, quiet: bool) -> None:
             print_survey(console, result, every)
 
 
-def _csv(rows: Sequence[Any]) -> None:
+def _csv(rows: Sequence[FormRow]) -> None:
     import csv  # noqa: PLC0415  this format alone needs it
 
     writer = csv.writer(sys.stdout)
     first = ("form", "opcode", "mnemonic", "addressing", "verdict")
     writer.writerow((*first, "refuted", "reason", "bytes"))
     for r in rows:
-        refuted = ",".join(o for o, v in r["observables"].items() if v == "refuted")
-        writer.writerow((*(r[n] for n in first), refuted, r["reason"], r.get("counterexample", {}).get("bytes", "")))
+        refuted = ",".join(o for o, v in r.observables.items() if v == "refuted")
+        example = r.counterexample.bytes if r.counterexample is not None else ""
+        writer.writerow((*(getattr(r, n) for n in first), refuted, r.reason, example))

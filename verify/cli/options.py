@@ -51,10 +51,15 @@ def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:
     return ASSUMPTIONS - set(dropped)
 
 
-def ledger_directory(given: str | None) -> Path:
-    """The ledger's folder, made where it is missing.  A usage error where what is given cannot be a folder; OSError."""
-    from verify.ledger.places import default_directory  # noqa: PLC0415  start-up time
+def ledger_directory(given: str | None, reading: bool = False) -> Path:
+    """The ledger's folder, made where it is missing.  A usage error where what is given cannot be a folder; OSError.
 
+    `reading`: nothing is written; what an installed copy brings along serves where the user has no protocols.
+    """
+    from verify.ledger.places import brought_directory, default_directory  # noqa: PLC0415  start-up time
+
+    if reading and not given and not (default_directory() / "protocols").is_dir():
+        return brought_directory() or default_directory()
     return _made(Path(given) if given else default_directory(), bool(given))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import names, protocol
+from verify.report.explorations import DescribedProtocol
+from verify.report.records import encoded, from_fields
 
 
 @click.command()
@@ -17,7 +17,7 @@ def protocols(form: str) -> None:
     for name in names():
         item = protocol(name)
         if form == "json":
-            click.echo(json.dumps(_described(item), ensure_ascii=False))
+            click.echo(encoded(_described(item)))
             continue
         click.echo(f"{name}: {item.question}")
         click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
@@ -27,17 +27,20 @@ def protocols(form: str) -> None:
             click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
 
 
-def _described(item: Protocol) -> dict[str, object]:
-    """A protocol as JSON."""
-    return {
-        "protocol": item.name,
-        "question": item.question,
-        "threads": item.threads,
-        "parameters": dict(item.parameters),
-        "steps": [step.name for step in item.steps],
-        "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
-        "assumptions": {entry.name: entry.text for entry in item.assumptions},
-        "variants": {
-            entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
+def _described(item: Protocol) -> DescribedProtocol:
+    """A protocol for programs."""
+    return from_fields(
+        {
+            "protocol": item.name,
+            "question": item.question,
+            "threads": item.threads,
+            "parameters": dict(item.parameters),
+            "steps": [step.name for step in item.steps],
+            "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
+            "assumptions": {entry.name: entry.text for entry in item.assumptions},
+            "variants": {
+                entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
+            },
         },
-    }
+        DescribedProtocol,
+    )

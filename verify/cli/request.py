@@ -1,37 +1,92 @@
-"""What `confirm` was asked for, and what its modes answer alike."""
+"""What the modes of `confirm` ask and answer alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
-from verify.cli.status import INTERRUPTED, UNDECIDED
+from verify.cli.status import FAULT, INTERRUPTED, REFUTED, UNDECIDED
+from verify.confirm.results import Result, Standing, keep
+from verify.live.capabilities import ExecutorUnavailable
+from verify.live.uprobe import UprobesUnavailable
+from verify.report.records import encoded
+
+STATUS: Final = {
+    Standing.AGREES: 0, Standing.DISAGREES: REFUTED, Standing.UNDECIDED: UNDECIDED, Standing.LOST: FAULT,
+}  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+Named = TypeVar("Named", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for; modes take what concerns them."""
+    """How a result is wanted: `style` is text or json, `store` keeps it."""
 
-    ranges: tuple[str, ...]
-    states: int
-    seconds: float | None
-    seed: int
     style: str
     store: bool
-    quiet: bool
-    step: float
-    jobs: int
-    runs: int
 
-    def kept(self, keep: Callable[[Path], Path]) -> None:
-        """With --store: keeps a result by `keep`, which is given the folder, and says in which file."""
+    def answered(self, result: Result, news: Generator[Iterable[str], None, None]) -> int:
+        """Takes what `news` brings into the result, whose lines are shown as they come; shows and keeps it; the status.
+
+        An interrupt leaves the results so far, which are shown and not kept.
+        """
+        broken_off = False
+        try:
+            with closing(news):
+                for lines in news:
+                    self._shown(lines)
+        except KeyboardInterrupt:
+            broken_off = True
+        except (UprobesUnavailable, ExecutorUnavailable) as error:
+            return unavailable(str(error))
+        click.echo(encoded(result.document())) if self.style == "json" else self._shown(result.lines())
+        if broken_off:
+            click.echo("ubp-verify: interrupted; these are the results so far", err=True)
+            return INTERRUPTED
         if self.store:
-            from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
+            self._kept(result)
+        return STATUS[result.standing]
 
-            click.echo(f"kept in {keep(ledger_directory(None) / 'live')}", err=True)
+    def _shown(self, lines: Iterable[str]) -> None:
+        if self.style == "text":
+            for line in lines:
+                click.echo(line)
+
+    def _kept(self, result: Result) -> None:
+        from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
+
+        for path in keep(result, ledger_directory(None) / "live"):
+            click.echo(f"kept in {path}", err=True)
+
+
+def answering(function: F) -> F:
+    """--format and --store; see `Request`."""
+    for option in (
+        click.option("--store", is_flag=True, help="Keep the result of a whole run in the checkout's proofs/live/."),
+        click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
+def seeded(function: F) -> F:
+    """--seed."""
+    return click.option("--seed", type=click.IntRange(0), default=1, show_default=True)(function)
+
+
+def timed(what: str) -> Callable[[F], F]:
+    """--seconds, None where it is not given; `what`: what it does, for people."""
+    return click.option("--seconds", type=click.FloatRange(0, min_open=True), default=None, help=what)
+
+
+def refuse_part(store: bool, names: Sequence[str]) -> None:
+    """A usage error where a part is to be kept: it would replace the whole."""
+    if store and names:
+        raise click.UsageError(f"--store keeps a whole run, this is a part of it: {' '.join(names)}")
 
 
 def unavailable(reason: str) -> int:
@@ -40,7 +95,22 @@ def unavailable(reason: str) -> int:
     return UNDECIDED
 
 
-def interrupted() -> int:
-    """Says that the results are not all; the exit status."""
-    click.echo("ubp-verify: interrupted; these are the results so far", err=True)
-    return INTERRUPTED
+def chosen(what: str, names: Sequence[str], known: Sequence[Named]) -> tuple[Named, ...]:
+    """Those of the known ones that have these names, all where there is none.  A usage error for an unknown name."""
+    by_name = {item.name: item for item in known}
+    for name in names:
+        if name not in by_name:
+            raise click.UsageError(f"there is no {what} {name!r}; there are {', '.join(by_name)}")
+    return tuple(by_name[name] for name in names) or tuple(known)
+
+
+def forms_in(ranges: tuple[str, ...]) -> list[Any]:
+    """The forms that lie in the ranges.  A usage error where there is none."""
+    from verify.cli.options import opcode_ranges  # noqa: PLC0415  start-up time
+    from verify.models.x86.isa.forms import all_forms  # noqa: PLC0415
+
+    wanted = opcode_ranges(ranges)
+    forms = [f for f in all_forms() if any(f in r for r in wanted)]
+    if not forms:
+        raise click.UsageError(f"no form lies in {' '.join(ranges)}")
+    return forms

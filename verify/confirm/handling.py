@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.probes import probe
 from verify.live.kernel.child import HLT
@@ -23,6 +23,7 @@ from verify.models.schemes.plan import Emulate, Plan, Refuse, Scheme, Step
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange, parsed
+from verify.report.confirmations import WayDisagreement, Ways
 
 BEHIND: Final = bytes((HLT,)) * 16                # what stands behind the instruction where the kernel runs it
 EACH: Final = 3                                   # encodings of a kind of plan
@@ -139,21 +140,24 @@ def _lies_in(data: bytes, ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> bool:
     return isinstance(decoded, Decoded) and any(decoded.form in r for r in ranges)
 
 
-def document(found: Sequence[HandlingRow] | str) -> dict[str, Any]:
-    """The comparison for JSON; or why there is none."""
+def document(found: Sequence[HandlingRow] | str) -> Ways:
+    """The comparison for programs; or why there is none."""
     if isinstance(found, str):
-        return {"compared": 0, "kinds": 0, "disagreements": [], "reason": found}
+        return Ways(compared=0, kinds=0, disagreements=(), reason=found)
     wrong = sorted((r.encoding, r.said, r.seen) for r in found if not r.agrees)
-    return {"compared": len(found), "kinds": len({r.kind for r in found}), "disagreements": [list(r) for r in wrong]}
+    rows = tuple(WayDisagreement(encoding=e, plan=said, kernel=seen) for e, said, seen in wrong)
+    return Ways(compared=len(found), kinds=len({r.kind for r in found}), disagreements=rows)
 
 
-def documents(ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu) -> dict[str, dict[str, Any]]:
+def ways(
+    ranges: tuple[OpcodeRange, ...], scheme: Scheme, cpu: Cpu
+) -> Iterator[tuple[str, Sequence[HandlingRow] | str]]:
     """Both comparisons by name: as a 64-bit program's bytes are analysed, and as a 32-bit program's."""
-    asked = {"ways": compared_ways, "ways_in_32_bits": compared_ways_in_32_bits}
-    return {name: document(_seen(partial(compare, ranges, scheme, cpu))) for name, compare in asked.items()}
+    for name, compare in (("ways", compared_ways), ("ways_in_32_bits", compared_ways_in_32_bits)):
+        yield name, _seen(partial(compare, ranges, scheme, cpu))
 
 
-def _seen(compare: Callable[[], list[HandlingRow] | str]) -> list[HandlingRow] | str:
+def _seen(compare: Callable[[], Sequence[HandlingRow] | str]) -> Sequence[HandlingRow] | str:
     try:
         return compare()
     except SlotUnreadable as error:

@@ -8,36 +8,33 @@ on that alone is predicted identical.
 from __future__ import annotations
 
 import gc
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.verdicts import Verdict
+from verify.confirm.agreement import ELSEWHERE, Agreement, KernelRow
+from verify.confirm.handling import document, ways
 from verify.confirm.predictions import Disagreement, States
 from verify.judge.encoding import Judge, Judgement
 from verify.live.capabilities import VENDORS
 from verify.live.kernel.corpus import registration_corpus, unique
 from verify.live.kernel.judge import KernelComparison, KernelJudge, ObservedDeviation
-from verify.live.kernel.placement import PLACEMENTS, unavailable
+from verify.live.kernel.placement import PLACEMENTS
 from verify.live.needs import absent, lacks
-from verify.live.results import keep, processor
+from verify.live.results import processor
 from verify.models.schemes.plan import Emulate, Step
-from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange
 from verify.workers.pool import TaskFailed, imap_unordered
 
 TASK: Final = 10000  # encodings of the corpus, of which most are wanted
-SCHEME: Final = "linux-uprobes-6.18"
-ELSEWHERE: Final = "deviates in other states"  # than those in which the encoding was run
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
 UNSEEN: Final[Mapping[str, str]] = {  # observable -> why the judge's states do not show it
     "shadow-stack": "no shadow stack here",
@@ -71,25 +68,6 @@ def is_visible(judgement: Judgement, observable: str) -> bool:
     decoded = judgement.probe.decoded
     gathers = isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
     return observable not in UNSEEN or (observable == "hits" and not gathers)
-
-
-@dataclass(frozen=True, slots=True)
-class KernelRow:
-    """One encoding that the processor knows: what the model says, what the kernel does, on which observables.
-
-    `assumed`: the assumptions that leave out what differed; `frame`: what is wrong with the trap numbers of its frames;
-    `states`: how many were predicted one by one, `apart` those of them in which the kernel did something else.
-    """
-
-    encoding: str
-    said: str  # nothing: the model says nothing
-    seen: str
-    where: str
-    comparison: KernelComparison
-    assumed: tuple[str, ...] = ()
-    frame: str = ""
-    states: int = 0
-    apart: tuple[Disagreement, ...] = ()
 
 
 class Predictor:
@@ -179,76 +157,6 @@ def _wrong_frame(judgement: Judgement, comparison: KernelComparison) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class Agreement:
-    """Counts of predictions, what disagreed, and what the kernel showed."""
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (predicted, seen)
-    disagreements: list[KernelRow] = field(default_factory=list)
-    comparisons: list[KernelComparison] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> encodings
-    lost: list[str] = field(default_factory=list)  # why encodings have no row
-    runs: Counter[str] = field(default_factory=Counter)  # with the probe, by kind of state
-    deviating: Counter[str] = field(default_factory=Counter)  # encodings that deviate in a kind of state
-    assumed: Counter[str] = field(default_factory=Counter)  # encodings that differ in what an assumption leaves out
-    frames: Counter[str] = field(default_factory=Counter)  # faults delivered to a handler, by their trap number
-    states: int = 0  # predicted one by one
-    apart: list[Disagreement] = field(default_factory=list)  # those in which the kernel did something else
-
-    def take(self, found: KernelRow) -> None:
-        """Counts one encoding."""
-        comparison = found.comparison
-        self.counts[found.said, found.seen] += 1
-        self.comparisons.append(comparison)
-        self.runs.update(dict(comparison.runs))
-        self.deviating.update({d.kind for d in comparison.deviations})
-        self.assumed.update(found.assumed)
-        self.states += found.states
-        self.apart += found.apart
-        self.frames.update("stale" if a != b else "equal" for a, b in comparison.frames)
-        elsewhere = (found.said, found.seen) == (ELSEWHERE, "identical")
-        if (found.said not in {"nothing", found.seen} and not elsewhere) or found.frame:
-            self.disagreements.append(found)
-
-    @property
-    def judged(self) -> int:
-        """Encodings of which the model says something."""
-        return sum(n for (said, _), n in self.counts.items() if said != "nothing")
-
-    @property
-    def unsound(self) -> list[str]:
-        """Encodings that the model calls identical and the kernel shows to deviate: the worst defect."""
-        return sorted(r.encoding for r in self.disagreements if (r.said, r.seen) == ("identical", "deviates"))
-
-    def document(self) -> dict[str, Any]:
-        """Counts for JSON."""
-        share = 1 - len(self.disagreements) / self.judged if self.judged else 0.0
-        rows = sorted((r.encoding, r.said, r.seen, _first(r)) for r in self.disagreements)
-        kinds = {k: {"runs": n, "deviating": self.deviating[k]} for k, n in sorted(self.runs.items())}
-        return {
-            "scheme": SCHEME, "processor": processor(), "compared": sum(self.counts.values()), "judged": self.judged,
-            "agreement": round(share, 6), "confirmed": self.counts["deviates", "deviates"], "unsound": self.unsound,
-            "predicted_and_seen": {f"{a}/{b}": n for (a, b), n in sorted(self.counts.items())},
-            "states": kinds, "assumed": dict(sorted(self.assumed.items())), "frames": dict(sorted(self.frames.items())),
-            "one_by_one": self.states, "apart": [list(astuple(a)) for a in self.apart],
-            "not_run": unavailable(), "skipped": dict(self.skipped.most_common()),
-            "lost": self.lost, "disagreements": [list(r) for r in rows],
-        }  # fmt: skip
-
-
-def _first(row: KernelRow) -> str:
-    """Where the first deviation of a row was seen, in words."""
-    shown = [d for d in (*row.comparison.deviations, *row.comparison.assumed)
-             if d.difference.observable in row.where.split(",")]
-    state = f" in state {shown[0].state!r}, hit {shown[0].hit}: {shown[0].difference.detail}" if shown else ""
-    return (row.frame + " " if row.frame else "") + row.where + state
-
-
-def kept(document: dict[str, Any], folder: Path) -> Path:
-    """Writes a document of `Agreement`, a disagreement a line; the file's path."""
-    return keep("predictions", {"kernel": platform.release(), **document}, folder, "disagreements")
-
-
 def wanted(encodings: Iterable[bytes], ranges: tuple[OpcodeRange, ...], cpu: Cpu) -> Iterator[bytes]:
     """The encodings whose form lies in one of the ranges."""
     for data in encodings:
@@ -303,23 +211,26 @@ def _tasks(step: float, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
 
 
 def compared(
-    ranges: tuple[OpcodeRange, ...], step: float, jobs: int = 1, judge: Judge | None = None,
+    agreement: Agreement, ranges: tuple[OpcodeRange, ...], step: float, jobs: int, judge: Judge,
     seconds: float | None = None,
-) -> Generator[Agreement, None, None]:
-    """One in `step` encodings of the corpus, run for real and predicted; raises UprobesUnavailable.
+) -> Generator[tuple[str, ...], None, None]:
+    """One in `step` encodings of the corpus, run for real and predicted, taken into the agreement task by task.
 
-    `jobs` processes share the work, each with probes on files of its own; the agreement so far after each task.
+    `jobs` processes share the work, each with probes on files of its own; `seconds`: no task begins later.  What is
+    yielded is news for people, of which there are none.  Raises UprobesUnavailable.
     """
-    agreement = Agreement()
+    begun = time.monotonic()
     with KernelJudge():
         pass
-    begin = partial(_judge, ranges, judge or Judge(SCHEMES[SCHEME]))
+    for name, found in ways(ranges, judge.scheme, machine_cpu()):
+        agreement.ways[name] = document(found)
+    begin = partial(_judge, ranges, judge)
     with closing(imap_unordered(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
         for task, answer in answers:
             if isinstance(answer, TaskFailed):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")
-                continue
-            for found in answer[0]:
-                agreement.take(found)
-            agreement.skipped += answer[1]
-            yield agreement
+            else:
+                agreement.take_all(*answer)
+            agreement.seconds = time.monotonic() - begun
+            yield ()
+    agreement.complete = True

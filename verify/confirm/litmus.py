@@ -7,17 +7,20 @@ never seen is none: processors may be stronger than the axioms, and a run is fin
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from verify.concurrency.litmus.fetch import INT3, OTHER, Litmus, Results, outcomes, permits
+from verify.confirm.results import Kept, Standing, file_name
 from verify.live.litmus.litmus import LitmusRun, Observed, observe
-from verify.live.results import keep, processor
+from verify.live.results import processor
+from verify.report.confirmations import LitmusConfirmation
+from verify.report.confirmations import LitmusRow as Documented
+from verify.report.records import replaced
 
-SCHEMA: Final = "ubp-verify/live-litmus"
 SECONDS_A_TEST: Final = 60.0
+KEPT: Final = 16  # outcomes of one test in a file
 SHOWN: Final = 6  # outcomes of one test in a line of text; all are in the JSON
 Observer = Callable[[LitmusRun, int, float, int], Observed]
 NAMED: Final = {INT3: "int3", OTHER: "other"}
@@ -94,44 +97,68 @@ def defects(row: LitmusRow) -> list[str]:
     return lines + ([f"{row.test.name}: only {row.runs:,} runs: {row.unfinished}"] if row.unfinished else [])
 
 
-def document(rows: Sequence[LitmusRow], wanted: int, seed: int) -> dict[str, Any]:
-    """All rows as one JSON object."""
-    weak = [row.test.name for row in rows if row.test.verdict == "allowed" and row.of_interest]
-    unseen = [row.test.name for row in rows if row.test.verdict == "allowed" and not row.of_interest]
-    return {
-        "schema": SCHEMA, "kernel": platform.release(), "processor": processor(), "wanted_runs": wanted, "seed": seed,
-        "tests": len(rows), "runs": sum(row.runs for row in rows), "seconds": round(sum(r.seconds for r in rows), 1),
-        "defects": [row.test.name for row in rows if row.forbidden],
-        "unfinished": {row.test.name: row.unfinished for row in rows if row.unfinished},
-        "allowed_and_seen": weak, "allowed_and_not_seen": unseen,
-        "rows": [_row_document(row) for row in rows],
-    }  # fmt: skip
+@dataclass(slots=True)
+class LitmusResult:
+    """The rows so far of a run over `tests` tests with the wanted number of runs each."""
+
+    tests: int
+    wanted: int
+    seed: int
+    rows: list[LitmusRow] = field(default_factory=list)
+
+    def document(self) -> LitmusConfirmation:
+        """All rows for programs."""
+        weak = [row for row in self.rows if row.test.verdict == "allowed"]
+        return LitmusConfirmation(
+            kernel=platform.release(), processor=processor(), seconds=round(sum(r.seconds for r in self.rows), 1),
+            complete=len(self.rows) == self.tests and not self.unfinished, wanted_runs=self.wanted, seed=self.seed,
+            tests=len(self.rows), runs=sum(row.runs for row in self.rows), defects=self.defects,
+            unfinished=self.unfinished,
+            allowed_and_seen=tuple(row.test.name for row in weak if row.of_interest),
+            allowed_and_not_seen=tuple(row.test.name for row in weak if not row.of_interest),
+            rows=tuple(map(_documented, self.rows)),
+        )  # fmt: skip
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The tests that showed what the model forbids."""
+        return tuple(row.test.name for row in self.rows if row.forbidden)
+
+    @property
+    def unfinished(self) -> dict[str, str]:
+        """Why a test has fewer runs than wanted."""
+        return {row.test.name: row.unfinished for row in self.rows if row.unfinished}
+
+    def lines(self) -> Iterator[str]:
+        """The whole run in one line."""
+        found = self.document()
+        yield (
+            f"{found.tests} tests, {found.runs:,} runs on {found.processor} in {found.seconds} s: "
+            f"{len(found.defects)} show what the model forbids; of the allowed outcomes of interest "
+            f"{len(found.allowed_and_seen)} were seen and {len(found.allowed_and_not_seen)} were not"
+        )
+
+    def kept(self) -> Iterable[Kept]:
+        """One file, without what the catalogue says and with at most 16 outcomes a test."""
+        found = self.document()
+        yield Kept(file_name("litmus"), replaced(found, rows=tuple(map(_brief, found.rows))), "rows")
+
+    @property
+    def standing(self) -> Standing:
+        """A defect weighs more than a test that did not run often enough."""
+        if self.defects:
+            return Standing.DISAGREES
+        return Standing.UNDECIDED if self.unfinished else Standing.AGREES
 
 
-def _row_document(row: LitmusRow) -> dict[str, Any]:
-    return {
-        "name": row.test.name, "reason": row.test.reason, "outcome": shown(row.test.outcome),
-        "verdict": row.test.verdict, "runs": row.runs, "seconds": round(row.seconds, 2),
-        "allowed": [shown(results) for results in row.allowed], "seen": {shown(r): n for r, n in row.seen},
-        "forbidden_and_seen": [shown(results) for results in row.forbidden],
-    }  # fmt: skip
+def _documented(row: LitmusRow) -> Documented:
+    return Documented(
+        name=row.test.name, reason=row.test.reason, outcome=shown(row.test.outcome), verdict=row.test.verdict,
+        runs=row.runs, seconds=round(row.seconds, 2), seen={shown(r): n for r, n in row.seen},
+        seen_in_all=len(row.seen), forbidden_and_seen=tuple(map(shown, row.forbidden)),
+        allowed=tuple(map(shown, row.allowed)),
+    )  # fmt: skip
 
 
-def summary(found: dict[str, Any]) -> str:
-    """The whole run in one line."""
-    return (
-        f"{found['tests']} tests, {found['runs']:,} runs on {found['processor']} in {found['seconds']} s: "
-        f"{len(found['defects'])} show what the model forbids; of the allowed outcomes of interest "
-        f"{len(found['allowed_and_seen'])} were seen and {len(found['allowed_and_not_seen'])} were not"
-    )
-
-
-def kept(found: dict[str, Any], folder: Path) -> Path:
-    """Writes the run's document, one test a line; the file's path."""
-    return keep("litmus", {**found, "rows": [_brief(row) for row in found["rows"]]}, folder)
-
-
-def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without the model's allowed outcomes, which follow from the catalogue, and at most 16 seen ones."""
-    seen = dict(list(row["seen"].items())[:16])
-    return {**{k: v for k, v in row.items() if k != "allowed"}, "seen": seen, "seen_in_all": len(row["seen"])}
+def _brief(row: Documented) -> Documented:
+    return replaced(row, seen=dict(list(row.seen.items())[:KEPT]), allowed=None)

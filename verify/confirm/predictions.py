@@ -261,7 +261,8 @@ class _Environment(dict[str, Any]):
 
 def _there(state: KernelState, setting: RunSetting) -> _There:
     pages = setting.space.pages if state.accessible else ()
-    return _There({}, 0, frozenset(pages), frozenset(pages[READ_ONLY_PAGES:] if state.read_only else pages))
+    writable = pages[READ_ONLY_PAGES:] if state.read_only else pages
+    return _There(readable=frozenset(pages), writable=frozenset(writable))
 
 
 def environment(state: KernelState, setting: RunSetting, busy: int = 0) -> dict[str, Any]:

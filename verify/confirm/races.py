@@ -7,19 +7,21 @@ is held to these elsewhere). A scenario that names a property or verdict that no
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from verify.concurrency.language.domains import ProtocolError
 from verify.concurrency.protocols import protocol
+from verify.confirm.results import Kept, Standing, file_name
 from verify.live.races.forks import SCENARIOS as OF_FORKS
 from verify.live.races.races import Check, Claim, Scenario, ScenarioOutcome, outcomes
 from verify.live.races.sites import SCENARIOS as AT_SITES
 from verify.live.races.steps import SCENARIOS as OF_STEPS
 from verify.live.races.unmap import SCENARIOS as OF_MAPPINGS
 from verify.live.results import processor
+from verify.report.confirmations import CheckRow, RacesConfirmation, ScenarioRow
 
-SCHEMA: Final = "ubp-verify/live-races"
 SECONDS: Final = 20.0
 SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_MAPPINGS, *OF_FORKS, *AT_SITES)
 
@@ -76,34 +78,58 @@ def lines(outcome: ScenarioOutcome) -> Iterator[str]:
         )
 
 
-def document(found: Sequence[ScenarioOutcome], seconds: float, seed: int) -> dict[str, Any]:
-    """All outcomes as one JSON object."""
-    return {
-        "schema": SCHEMA, "kernel": platform.release(), "processor": processor(), "seed": seed,
-        "seconds": round(seconds, 1), "scenarios": len(found), "calls": sum(outcome.calls for outcome in found),
-        "disagree": [outcome.scenario.name for outcome in found if outcome.verdict == "disagrees"],
-        "not_run": {outcome.scenario.name: outcome.reason for outcome in found if outcome.verdict == "not run"},
-        "does_not_apply": {o.scenario.name: o.reason for o in found if o.verdict == "does not apply"},
-        "rows": [_row(outcome) for outcome in found],
-    }  # fmt: skip
+@dataclass(slots=True)
+class RacesResult:
+    """The outcomes so far of a run over `wanted` scenarios, and how long it took in seconds."""
+
+    wanted: int
+    seed: int
+    outcomes: list[ScenarioOutcome] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def document(self) -> RacesConfirmation:
+        """All outcomes for programs."""
+        not_run = self._because("not run")
+        return RacesConfirmation(
+            kernel=platform.release(), processor=processor(), seconds=round(self.seconds, 1),
+            complete=len(self.outcomes) == self.wanted and not not_run, seed=self.seed,
+            scenarios=len(self.outcomes), calls=sum(outcome.calls for outcome in self.outcomes),
+            disagree=tuple(self._because("disagrees")), not_run=not_run,
+            does_not_apply=self._because("does not apply"), rows=tuple(map(_row, self.outcomes)),
+        )  # fmt: skip
+
+    def _because(self, verdict: str) -> dict[str, str]:
+        """Scenario -> reason, of those with this verdict."""
+        return {o.scenario.name: o.reason for o in self.outcomes if o.verdict == verdict}
+
+    def lines(self) -> Iterator[str]:
+        """The whole run in one line."""
+        found = self.document()
+        yield (
+            f"{found.scenarios} scenarios on {found.kernel}, {found.calls:,} calls in {found.seconds} s: "
+            f"{len(found.disagree)} disagree, {len(found.not_run)} not run, "
+            f"{len(found.does_not_apply)} do not apply to this kernel"
+        )
+
+    def kept(self) -> Iterable[Kept]:
+        """One file."""
+        yield Kept(file_name("races"), self.document(), "rows")
+
+    @property
+    def standing(self) -> Standing:
+        """A disagreement weighs more than what was not run."""
+        if self._because("disagrees"):
+            return Standing.DISAGREES
+        return Standing.UNDECIDED if self._because("not run") else Standing.AGREES
 
 
-def _row(outcome: ScenarioOutcome) -> dict[str, Any]:
-    checks = [
-        {"claims": behind(outcome.scenario, check), "what": check.what, "predicted": check.predicted,
-         "seen": check.seen, "agrees": check.agrees}
+def _row(outcome: ScenarioOutcome) -> ScenarioRow:
+    checks = (
+        CheckRow(claims=behind(outcome.scenario, check), what=check.what, predicted=check.predicted, seen=check.seen,
+                 agrees=check.agrees)
         for check in outcome.checks
-    ]  # fmt: skip
-    return {
-        "name": outcome.scenario.name, "what": outcome.scenario.what, "verdict": outcome.verdict,
-        "calls": outcome.calls, "seconds": round(outcome.seconds, 2), "checks": checks,
-    }  # fmt: skip
-
-
-def summary(found: dict[str, Any]) -> str:
-    """The whole run in one line."""
-    return (
-        f"{found['scenarios']} scenarios on {found['kernel']}, {found['calls']:,} calls in {found['seconds']} s: "
-        f"{len(found['disagree'])} disagree, {len(found['not_run'])} not run, "
-        f"{len(found['does_not_apply'])} do not apply to this kernel"
-    )
+    )  # fmt: skip
+    return ScenarioRow(
+        name=outcome.scenario.name, what=outcome.scenario.what, verdict=outcome.verdict, calls=outcome.calls,
+        seconds=round(outcome.seconds, 2), checks=tuple(checks),
+    )  # fmt: skip

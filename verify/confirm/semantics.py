@@ -1,26 +1,23 @@
-"""Results of `confirm --semantics` as a document, as text, and as the small file that is kept.
+"""Results of `confirm semantics` as a document, as text, and as the small file that is kept.
 
 Decides nothing about semantics; `verify.live.differential.run` does.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final
 
+from verify.confirm.results import Kept, Standing
 from verify.live.differential.run import FormTrials, Mismatch, Settings, component_of
 from verify.models.x86.semantics.dispatch import is_exact
-
-SCHEMA: Final = 1
+from verify.report.confirmations import FormCounts, MismatchRow, SemanticsConfirmation
 
 
 @dataclass(slots=True)
-class Summary:
+class SemanticsResult:
     """What a run has shown so far."""
 
     settings: Settings
@@ -63,18 +60,55 @@ class Summary:
         """Whether every form was judged or skipped with a reason, and no judgement was lost."""
         return not self.lost and len(self.executed) + len(self.skipped) == self.wanted
 
-    def document(self) -> dict[str, Any]:
-        """The run as one JSON object."""
-        return {
-            "schema": SCHEMA, "judge": self.judge, "kernel": platform.release(), "seed": self.settings.seed,
-            "seconds": round(self.seconds, 1), "rounds": self.rounds, "complete": self.complete,
-            "forms": {
-                "wanted": self.wanted, "executed": len(self.executed), "skipped": len(self.skipped),
-                "completed": sum(self.executed.values()),
-            },
-            "states": self.states, "mismatches": [asdict(m) for m in self.mismatches.values()],
-            "unexplained": len(self.unexplained), "lost": self.lost, "skipped": skipped_by_reason(self.skipped),
-        }  # fmt: skip
+    @property
+    def nothing_ran(self) -> str:
+        """Why nothing was executed or lost, in words; empty where something was."""
+        return "" if self.executed or self.lost else "; ".join(dict.fromkeys(self.skipped.values()))
+
+    def document(self) -> SemanticsConfirmation:
+        """The run for programs."""
+        forms = FormCounts(wanted=self.wanted, executed=len(self.executed), skipped=len(self.skipped),
+                           completed=sum(self.executed.values()))  # fmt: skip
+        return SemanticsConfirmation(
+            kernel=platform.release(), processor=named(self.judge), seconds=round(self.seconds, 1),
+            complete=self.complete, seed=self.settings.seed, rounds=self.rounds, forms=forms, states=self.states,
+            unexplained=len(self.unexplained), lost=self.lost, skipped=skipped_by_reason(self.skipped),
+            mismatches=tuple(MismatchRow(**asdict(m)) for m in self.mismatches.values()),
+        )  # fmt: skip
+
+    def lines(self) -> Iterator[str]:
+        """The run in words, without its mismatches."""
+        yield f"judge: {named(self.judge)}, seed {self.settings.seed}"
+        exact, routed = exact_share(self.executed)
+        yield f"forms executed: {len(self.executed)} of {self.wanted} ({exact} exact, {routed} routed)"
+        rate = self.states / self.seconds if self.seconds else 0.0
+        yield f"states: {self.states} in {self.seconds:.1f} s ({rate:.0f} a second), {self.rounds} rounds"
+        faulting = sum(not c for c in self.executed.values())
+        if faulting:
+            yield f"forms of which every state faulted, as predicted or not: {faulting}"
+        for reason, count in list(skipped_by_reason(self.skipped).items())[:20]:
+            yield f"skipped: {count} forms: {reason}"
+        for name, reason in self.lost.items():
+            yield f"lost: {name}: {reason}"
+        left = self.wanted - len(self.executed.keys() | self.skipped.keys() | self.lost.keys())
+        if left:
+            yield f"not reached: {left} forms"
+        known = len(self.mismatches) - len(self.unexplained)
+        yield f"mismatches: {len(self.unexplained)} unexplained, {known} known processor differences"
+
+    def kept(self) -> Iterable[Kept]:
+        """One file, which names the processor alone, since the kernel decides nothing; none where nothing ran."""
+        if self.executed or self.lost:
+            yield Kept(kept_name(self.judge), self.document(), "mismatches")
+
+    @property
+    def standing(self) -> Standing:
+        """What is not explained weighs more than what was lost, and that more than that nothing could be run."""
+        if self.unexplained:
+            return Standing.DISAGREES
+        if self.lost:
+            return Standing.LOST
+        return Standing.AGREES if self.executed else Standing.UNDECIDED
 
 
 def skipped_by_reason(skipped: dict[str, str]) -> dict[str, int]:
@@ -88,28 +122,6 @@ def exact_share(forms: Iterable[str]) -> tuple[int, int]:
 
     exact = [is_exact(form(name).opcode.mnemonic) for name in forms]
     return sum(exact), len(exact) - sum(exact)
-
-
-def lines(summary: Summary) -> Iterator[str]:
-    """The run in words, without its mismatches."""
-    judge = summary.judge
-    yield f"judge: {judge['vendor']} family {judge['family']} model {judge['model']}, seed {summary.settings.seed}"
-    exact, routed = exact_share(summary.executed)
-    yield f"forms executed: {len(summary.executed)} of {summary.wanted} ({exact} exact, {routed} routed)"
-    rate = summary.states / summary.seconds if summary.seconds else 0.0
-    yield f"states: {summary.states} in {summary.seconds:.1f} s ({rate:.0f} a second), {summary.rounds} rounds"
-    faulting = sum(not c for c in summary.executed.values())
-    if faulting:
-        yield f"forms of which every state faulted, as predicted or not: {faulting}"
-    for reason, count in list(skipped_by_reason(summary.skipped).items())[:20]:
-        yield f"skipped: {count} forms: {reason}"
-    for name, reason in summary.lost.items():
-        yield f"lost: {name}: {reason}"
-    left = summary.wanted - len(summary.executed.keys() | summary.skipped.keys() | summary.lost.keys())
-    if left:
-        yield f"not reached: {left} forms"
-    known = len(summary.mismatches) - len(summary.unexplained)
-    yield f"mismatches: {len(summary.unexplained)} unexplained, {known} known processor differences"
 
 
 def mismatch_lines(m: Mismatch) -> Iterator[str]:
@@ -128,9 +140,7 @@ def kept_name(judge: dict[str, object]) -> str:
     return f"semantics-{vendor}-{judge['family']:x}h-{judge['model']:x}h.json"
 
 
-def keep(summary: Summary, folder: Path) -> Path:
-    """Writes the run's document; the file's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / kept_name(summary.judge)
-    path.write_text(json.dumps(summary.document(), indent=1) + "\n")
-    return path
+
+def named(judge: dict[str, object]) -> str:
+    """Vendor, family and model in words."""
+    return f"{judge['vendor']} family {judge['family']:#x} model {judge['model']:#x}"

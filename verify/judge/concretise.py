@@ -147,7 +147,8 @@ class _Real(Environment):
 
 
 def _world(case: _Case, faults: Mapping[tuple[int, int, int], int], missing: Set[int] = frozenset()) -> Environment:
-    return _Real(faults, case.deviation.witness.seed, frozenset(missing))
+    witness = case.deviation.witness
+    return _Real(faults, witness.seed, dict(witness.answers), frozenset(missing))
 
 
 def _addresses(case: _Case, env: Mapping[str, Any], environment: Environment) -> list[tuple[int, int, int]]:

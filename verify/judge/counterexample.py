@@ -14,10 +14,9 @@ from verify.judge.encoding import Deviation, Judgement
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
 from verify.models.schemes.handling import displaced
 from verify.models.schemes.plan import Refuse
-from verify.models.x86.environment import Environment
 from verify.models.x86.machine import FLAG_BITS, State, symbolic_state
 from verify.smt.canonical import TYPICAL
-from verify.smt.decisions import default_value
+from verify.smt.decisions import default_value, environment_of
 from verify.terms import Array, Opaque, Term, postorder
 from verify.terms.evaluation import Memory, program, stepwise
 
@@ -92,8 +91,7 @@ def _sides(
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
     env = _environment(roots, deviation, field_values(p))
-    environment = Environment({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
-    numbers = stepwise(program(roots))(env, environment)
+    numbers = stepwise(program(roots))(env, environment_of(witness))
     cut = len(rows[0])
     shown = [[*_shown(n, t, v)] for (n, t), v in zip(rows[0] + rows[1], numbers, strict=True)]
     here = [x for group in shown[:cut] for x in group]

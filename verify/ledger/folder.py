@@ -21,6 +21,7 @@ from verify.ledger.fingerprint import versions
 from verify.ledger.store import Rows, Size, Table
 
 FORMAT: Final = "ubp-verify/ledger/1"
+HEAD: Final = re.compile(rb"(?P<format>ubp-verify/ledger/\d+)\t(?P<kind>[^\t]+)\t[0-9a-f]+")
 SUFFIX: Final = ".tsv"
 FILES: Final = re.compile(r"(?P<kind>[a-z]+)-(?P<scheme>[^/]+?)\.(?P<rest>tsv|tsv\..*|json|jsonl|txt)(\.damaged-\d+)?")
 FORMER: Final = frozenset({"obligations", "forms", "classes", "queries", "questions"})  # kinds in .json, .jsonl, .txt
@@ -158,7 +159,8 @@ def _rows(path: Path, table: Table) -> dict[str, str]:
     lines = lines_of(path)
     if not lines and identity(path) is None:
         return {}
-    if not lines or not lines[0].startswith(FORMAT.encode()):
+    head = HEAD.fullmatch(lines[0]) if lines else None
+    if head is None or (head["format"] == FORMAT.encode() and head["kind"] != table.kind.encode()):
         raise ValueError("its first line is not that of a ledger")
     return dict(_checked(lines)) if lines[0] == _header(table) else {}
 

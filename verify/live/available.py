@@ -22,10 +22,10 @@ from verify.live.litmus import litmus
 from verify.live.needs import cpu_of
 from verify.live.ptrace import untraceable
 from verify.live.uprobe_syscalls import UPROBE_PMU
+from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.rows import Cpu
 
 TRACEFS: Final = Path("/sys/kernel/tracing")
-MODELLED_KERNEL: Final = "6.18."
 
 
 def _x86_64() -> str:
@@ -77,8 +77,10 @@ def _compiler() -> str:
 
 
 def _modelled_kernel() -> str:
-    same = platform.release().startswith(MODELLED_KERNEL)
-    return "" if same else f"Linux {MODELLED_KERNEL}x, this is {platform.release()}"
+    judge = SCHEMES[DEFAULT].live
+    assert judge is not None, "the default scheme models a kernel"
+    same = judge.is_modelled(platform.release())
+    return "" if same else f"{judge.judge} {judge.version}, this is {platform.release()}"
 
 
 NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of it, empty where it is there

@@ -53,12 +53,17 @@ class Canonical:
 
     def terms(self) -> tuple[Term, ...]:
         """The roots, with the variables' own names."""
+        terms = self.node_terms()
+        return tuple(terms[r] for r in self.program.roots)
+
+    def node_terms(self) -> list[Term]:
+        """The term of every node of the program, with the variables' own names."""
         terms: list[Term] = []
         own = {f"v{i}": name for i, name in enumerate(self.names)}
         for n in self.program.nodes:
             params = (own[str(n.params[0])],) if n.op == "var" else n.params
             terms.append(as_written(n.op, tuple(terms[i] for i in n.args), params, n.sort))
-        return tuple(terms[r] for r in self.program.roots)
+        return terms
 
 
 _PROGRAMS: dict[str, TermProgram] = {}  # by digest: a program is a function of the text

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from verify.claim.obligation import Obligation
+from verify.claim.premises import ends_are_canonical
 from verify.claim.verdicts import SEED, Decision, Verdict, Witness
 from verify.models.x86.environment import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Environment
 from verify.models.x86.machine import NO_FAULT
@@ -85,7 +86,7 @@ class Query:
 
 def environment_of(witness: Witness) -> Environment:
     """What the environment answers in the witness's state."""
-    return Environment({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed)
+    return Environment({(a, s, w): v for a, s, w, v in witness.faults}, witness.seed, dict(witness.answers))
 
 
 def _memory(witness: Witness) -> Memory:
@@ -213,7 +214,7 @@ def _solved(asked: Query) -> Decision:
     if answer.model is None:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
     witness = _shown(asked, answer) or next(filter(None, _shown_restricted(asked, roots)), None)
-    witness = witness or _shown_by_refusals(asked, answer)
+    witness = witness or _shown_by_refusals(asked, answer) or _shown_by_answers(asked, roots)
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
@@ -240,6 +241,21 @@ def _shown_by_refusals(asked: Query, answer: Answer) -> Witness | None:
     return found and minimised(asked.holds, found)
 
 
+def _shown_by_answers(asked: Query, roots: Sequence[Term]) -> Witness | None:
+    """A state with the solver's own answers of functions, under restrictions that evaluation has."""
+    from verify.smt.answers import answered  # noqa: PLC0415  start-up time
+
+    plain, user = tuple(plain_answers(roots)), tuple(user_accesses(roots))
+    for more in ((), tuple(canonical_accesses(roots)), plain, (*plain, *user)):
+        answer = satisfiable((*roots, *more))
+        if answer.model is not None:
+            state = _from_model(answer, asked.text)
+            found = answered(asked.text, answer.model, state, asked.assignment(state))
+            if asked.holds(found):
+                return minimised(asked.holds, found)
+    return None
+
+
 def _shown_restricted(asked: Query, roots: Sequence[Term]) -> Iterator[Witness | None]:
     """Counterexamples under restrictions that evaluation has."""
     plain, user = tuple(plain_answers(roots)), tuple(user_accesses(roots))
@@ -252,6 +268,13 @@ def user_accesses(roots: Sequence[Term]) -> Iterator[Term]:
     for t in postorder(roots):
         if t.op == "uf" and t.params[0] == "access_fault":
             yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
+
+
+def canonical_accesses(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms: accesses whose ends are not canonical addresses fault, as evaluation has it."""
+    for t in postorder(roots):
+        if t.op == "uf" and t.params[0] == "access_fault":
+            yield or_(ends_are_canonical(t.args[0], t.args[1]), not_(eq(t, const(NO_FAULT, 8))))
 
 
 def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:

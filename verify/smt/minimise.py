@@ -1,6 +1,7 @@
 """Counterexamples made small, in a stated order.
 
-First without page faults and without memory contents, then with as many components as possible left out (zero) in the
+First without page faults and without memory contents, then without answers of functions, then with as many
+components as possible left out (zero) in the
 order of their names, then with as many zero registers, then with small values: 0, 1, the low 4, 8, 16 or 32 bits.
 """
 
@@ -20,6 +21,9 @@ def minimised(shows: Test, witness: Witness) -> Witness:
         if bare != witness and shows(bare):
             witness = bare
             break
+    for key, _ in witness.answers:
+        without = replace(witness, answers=tuple(a for a in witness.answers if a[0] != key))
+        witness = without if shows(without) else witness
     for name, _ in witness.values:
         without = replace(witness, values=tuple((n, v) for n, v in witness.values if n != name))
         witness = without if shows(without) else _thinned(shows, witness, name)

@@ -114,6 +114,7 @@ class CounterModel:
     values: dict[str, Any]
     faults: tuple[tuple[int, int, int, int], ...]  # address, size, write, vector
     loads: tuple[tuple[int, int, int], ...]  # address, size, value
+    answers: dict[Term, Any]  # values of uninterpreted functions, but for those that give memories, and of loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> CounterM
     values: dict[str, Any] = {}
     faults: list[tuple[int, int, int, int]] = []
     loads: list[tuple[int, int, int]] = []
+    answers: dict[Term, Any] = {}
 
     def number(t: Term) -> int:
         return int(model.eval(done[t], model_completion=True).as_long())
@@ -163,14 +165,16 @@ def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> CounterM
     for t in postorder(roots):
         if t.op == "var" and not isinstance(t.sort, Opaque):
             values[str(t.params[0])] = _value(model, t.sort, done[t])
-        elif t.op == "uf" and t.params[0] == "access_fault":
+        if t.op in {"uf", "load"} and not isinstance(t.sort, Opaque):
+            answers[t] = _value(model, t.sort, done[t])
+        if t.op == "uf" and t.params[0] == "access_fault":
             address, size, write = (number(a) for a in t.args[:3])
             faults.append((address, size, write, number(t)))
         elif t.op == "uf" and (key := _fault_key(str(t.params[0]))) is not None:
             faults.append((*key, number(t)))
         elif t.op == "load" and t.args[0].op == "var":
             loads.append((number(t.args[1]), int(t.params[0]), number(t)))
-    return CounterModel(values, tuple(faults), tuple(loads))
+    return CounterModel(values, tuple(faults), tuple(loads), answers)
 
 
 def _fault_key(name: str) -> tuple[int, int, int] | None:

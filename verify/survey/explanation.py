@@ -13,6 +13,8 @@ from verify.models.x86.isa import memory_style
 from verify.models.x86.isa.decode import Decoded, text
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import OBSERVABLES
+from verify.report.records import from_fields
+from verify.report.surveys import ClassifiedEncoding, ExplainedEncoding
 from verify.survey.rows import counterexample_row
 
 
@@ -39,15 +41,19 @@ def plan_text(judgement: Judgement) -> str:
 CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
 
 
-def encoding_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None) -> dict[str, Any]:
-    """The verdict of an encoding for all given vendors, with plan, decoding and counterexample.
+def encoding_row(
+    data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None
+) -> ExplainedEncoding | ClassifiedEncoding:
+    """The verdict of an encoding for all given vendors, with plan, decoding and counterexample; brief where it is none.
 
     `followed_by`: what stands behind the instruction; None: anything, so every continuation that the scheme tells apart
     is judged.
     """
     instruction, groups = _probed(data, judge, cpus, followed_by)
     row, valid = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
-    return {**row, **_details(judge, valid, len(groups) > 1)} if valid else row
+    if not valid:
+        return from_fields(row, ClassifiedEncoding)
+    return from_fields({**row, **_details(judge, valid, len(groups) > 1)}, ExplainedEncoding)
 
 
 def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from verify.judge.counterexample import Counterexample
 from verify.judge.form import FormResult
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.machine import OBSERVABLES
+from verify.report.records import VERDICTS, record_of
+from verify.report.records import Verdict as Name
+from verify.report.surveys import FormRow, Obligations, SharedDeviation, Survey
 from verify.smt.decisions import NO_REPLAY
 
-SCHEMA: Final = "ubp-verify/opcode-range/1"
 INTERNAL_FAULT: Final = "internal fault: "  # begins the reason of what could not be judged
 QUESTIONS: Final = "queries"  # kept in rows, not shown: which obligations are distinct
 Row = Mapping[str, Any]
@@ -54,18 +56,18 @@ def is_lasting(row: Row) -> bool:
     return not any(fault in row["reason"] for fault in (INTERNAL_FAULT, NO_REPLAY))
 
 
-def totals(rows: Iterable[Row]) -> dict[str, int]:
+def totals(rows: Iterable[Row]) -> dict[Name, int]:
     """Forms by verdict."""
-    count = {v.value: 0 for v in Verdict}
+    count: dict[Name, int] = dict.fromkeys(VERDICTS, 0)
     for row in rows:
         count[row["verdict"]] += 1
     return count
 
 
-def entry_rows(scheme: Scheme, assumptions: Iterable[str]) -> list[dict[str, Any]]:
+def shared_deviations(scheme: Scheme, assumptions: Iterable[str]) -> tuple[SharedDeviation, ...]:
     """The deviations that are reported at the scheme; `left_out`: an assumption keeps it out of the forms' verdicts."""
     in_force = frozenset(assumptions)
-    return [{**asdict(e), "left_out": e.name in in_force} for e in scheme.entries]
+    return tuple(SharedDeviation(**asdict(e), left_out=e.name in in_force) for e in scheme.entries)
 
 
 def dependents(assumptions: Iterable[str], rows: Iterable[Row]) -> dict[str, int]:
@@ -77,15 +79,18 @@ def dependents(assumptions: Iterable[str], rows: Iterable[Row]) -> dict[str, int
     return count
 
 
-def document(
-    scheme: Scheme, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], seconds: float
-) -> dict[str, Any]:
+def document(scheme: Scheme, cpu: str, assumptions: Sequence[str], rows: Sequence[Row], seconds: float) -> Survey:
     """The whole result of `opcode-range`; distinct are the obligations that neither sharing nor identity settles."""
-    distinct = len({q for r in rows for q in r[QUESTIONS]})
-    return {
-        "schema": SCHEMA, "version": __version__, "scheme": scheme.name, "cpu": cpu, "assumptions": list(assumptions),
-        "rests_on": dependents(assumptions, rows), "deviations": entry_rows(scheme, assumptions),
-        "totals": totals(rows),
-        "obligations": {"total": sum(r["obligations"] for r in rows), "distinct": distinct},
-        "seconds": round(seconds, 3), "forms": [{k: v for k, v in r.items() if k != QUESTIONS} for r in rows],
-    }  # fmt: skip
+    obligations = Obligations(
+        total=sum(r["obligations"] for r in rows), distinct=len({q for r in rows for q in r[QUESTIONS]})
+    )
+    return Survey(
+        version=__version__, scheme=scheme.name, cpu=cpu, assumptions=tuple(assumptions),
+        rests_on=dependents(assumptions, rows), deviations=shared_deviations(scheme, assumptions), totals=totals(rows),
+        obligations=obligations, seconds=round(seconds, 3), forms=tuple(map(shown, rows)),
+    )  # fmt: skip
+
+
+def shown(row: Row) -> FormRow:
+    """A row as it is shown; ValueError where a field is missing, unknown or of another type."""
+    return record_of({name: value for name, value in row.items() if name != QUESTIONS}, FormRow)

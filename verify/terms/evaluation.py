@@ -232,7 +232,7 @@ def _line(source: TermProgram, n: Node, args: list[str], sorts: dict[str, Any]) 
 
 
 @cache
-def _operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[Sort, ...]) -> Callable[..., Value]:
+def operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[Sort, ...]) -> Callable[..., Value]:
     """One operation as a function of its arguments; programs share them."""
     args = [f"a{i}" for i in range(len(sorts))]
     made: Callable[..., Value] = eval(f"lambda {', '.join(args)}: {_expression(op, params, sort, args, sorts)}", _NAMES)
@@ -242,15 +242,15 @@ def _operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[
 def stepwise(source: TermProgram) -> Evaluator:
     """The same function as `compiled`, node by node: cheaper to make, about three times slower to run."""
     plain = [
-        _operation(n.op, n.params, n.sort, source.sorts(n)) if n.op not in {"const", "var", "uf"} else None
+        operation(n.op, n.params, n.sort, source.sorts(n)) if n.op not in {"const", "var", "uf"} else None
         for n in source.nodes
     ]
 
     def evaluate(env: Mapping[str, Value], environment: Interpretation) -> tuple[Value, ...]:
         values: list[Value] = []
-        for operation, (op, sort, params, positions) in zip(plain, source.nodes, strict=True):
-            if operation is not None:
-                values.append(operation(*[values[i] for i in positions]))
+        for made, (op, sort, params, positions) in zip(plain, source.nodes, strict=True):
+            if made is not None:
+                values.append(made(*[values[i] for i in positions]))
             elif op == "uf":
                 values.append(environment.function(str(params[0]), sort, tuple(values[i] for i in positions)))
             else:

@@ -41,10 +41,12 @@ class Rewriting(Protocol):
     """What sums need of the other constructors."""
 
     @property
-    def ite(self) -> Callable[[Term, Term, Term], Term]: ...
+    def ite(self) -> Callable[[Term, Term, Term], Term]:
+        """`constructors.ite`."""
 
     @property
-    def extract(self) -> Callable[[Term, int, int], Term]: ...
+    def extract(self) -> Callable[[Term, int, int], Term]:
+        """`constructors.extract`."""
 
     @property
     def choice(self) -> Callable[[Term, Term], Term | None]:

@@ -12,13 +12,15 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from verify.workers.parent import die_with_parent
@@ -198,12 +200,9 @@ class _Pool(Generic[Task, Answer]):
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, self.begin), daemon=True)
         worker = _Worker[Task](process, here, min(set(range(self.jobs)) - {w.number for w in self.workers}))
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # no worker that nobody knows of
-        try:
+        with _ctrl_c_held_back():  # no worker that nobody knows of
             process.start()
             self.workers.append(worker)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
         if self.policy.pinned:
             allowed = sorted(os.sched_getaffinity(0))
@@ -233,6 +232,24 @@ class _Pool(Generic[Task, Answer]):
         worker.process.join()
 
 
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """SIGINT waits until the block is over.  A mask would not do: the signal may come to another thread, such as a
+    progress bar's, and Python handles it in this one all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are handled there
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(*came[0])
+
+
 def _leave(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
@@ -241,7 +258,6 @@ def _serve(channel: Connection[Any, Any], begin: Begin[Any, Any]) -> None:
     """A worker's life: answers tasks until nobody asks any more."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     with begin() as answer, contextlib.suppress(EOFError, BrokenPipeError):
         while True:

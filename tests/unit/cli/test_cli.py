@@ -8,6 +8,8 @@ import pytest
 
 from verify import __version__
 from verify.cli import status
+from verify.cli.opcode_range import _exists
+from verify.models.x86.isa.forms import form as form_named
 from verify.models.x86.machine import OBSERVABLES
 
 VERDICTS = {"proved", "refuted", "refused", "unknown", "invalid"}
@@ -314,7 +316,13 @@ def test_an_internal_fault_is_named_and_ends_with_70(run, monkeypatch):
     assert err.splitlines()[-1] == "ubp-verify: internal fault: RuntimeError: seeded"
 
 
-@pytest.mark.parametrize(("cpu", "form", "text"), [("intel", "JO_REL8_16/none", "70"), ("amd", "JMP_M1664/mem", "ff")])
-def test_a_form_that_the_processor_lacks_is_not_asked_for(run, tmp_path, cpu, form, text):
-    code, out, _ = run(*SURVEY, text, "--cpu", cpu, "--ledger", tmp_path, "--format", "json")
-    assert code == 0 and form not in {f["form"] for f in json.loads(out)["forms"]}
+def test_a_form_that_the_processor_lacks_is_not_asked_for(run, tmp_path):
+    code, out, _ = run(*SURVEY, "70", "--cpu", "intel", "--ledger", tmp_path, "--format", "json")
+    assert code == 0 and "JO_REL8_16/none" not in {f["form"] for f in json.loads(out)["forms"]}
+
+
+@pytest.mark.parametrize(("name", "processors"), [
+    ("JO_REL8_16/none", ["amd", "any"]), ("JMP_M1664/mem", ["any", "intel"]), ("NOPD/none", ["amd", "any", "intel"]),
+])  # fmt: skip
+def test_the_processors_that_have_a_form(name, processors):
+    assert [cpu for cpu in ("amd", "any", "intel") if _exists(form_named(name), cpu)] == processors

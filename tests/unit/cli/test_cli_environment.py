@@ -47,6 +47,19 @@ def test_a_home_that_cannot_be_written(
     assert home in refused(capsys, *SURVEY)
 
 
+def test_recorded_protocols_serve_where_nothing_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an installed copy: what it brings along is compared with; what is to be recorded is refused."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    monkeypatch.chdir(tmp_path)
+    check = ["interleavings", "ref-count", "--threads", "2"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        status([*check, "--check"])
+    assert capsys.readouterr().err == ""
+    assert "/proc/none" in refused(capsys, *check, "--record")
+
+
 @pytest.mark.parametrize("name", ["forms-{}.tsv", "obligations-{}.tsv"])
 def test_a_folder_where_a_file_of_the_ledger_should_be(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

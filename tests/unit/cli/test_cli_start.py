@@ -9,20 +9,25 @@ import sys
 import pytest
 
 from verify.cli import COMMANDS
+from verify.cli.confirm import MODES
 
-HEAVY = ("z3", "numpy", "capstone", "iced_x86", "rich", "verify.smt", "verify.models", "verify.concurrency")
+HEAVY = ("z3", "numpy", "capstone", "iced_x86", "rich", "verify.smt", "verify.models", "verify.concurrency", "msgspec")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+ROWS = COMMANDS | MODES
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_a_line_of_help_is_the_first_paragraph_of_the_docstring(name: str) -> None:
-    module, _, attribute = COMMANDS[name].where.partition(":")
+    module, _, attribute = ROWS[name].where.partition(":")
     command = getattr(importlib.import_module(module), attribute)
-    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].says
+    assert " ".join(command.help.split("\n\n")[0].split()) == ROWS[name].says
     assert command.short_help is None and not command.hidden and not command.deprecated
 
 
-def test_help_imports_no_command() -> None:
-    code = "import sys; from verify.cli import status; status(['--help']); print(*sys.modules, file=sys.stderr)"
+@pytest.mark.parametrize(("arguments", "named"), [("'--help'", "opcode-range"), ("'confirm', '--help'", "semantics")])
+def test_help_imports_no_command(arguments: str, named: str) -> None:
+    code = f"import sys; from verify.cli import status; status([{arguments}]); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "opcode-range" in done.stdout
+    assert named in done.stdout
     assert not set(HEAVY) & set(done.stderr.split())

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from verify.cli.confirm import kernel_status
-from verify.cli.status import FAULT, REFUTED
-from verify.confirm.kernel import Agreement, Predictor, sampled
+from verify.confirm.agreement import Agreement
+from verify.confirm.kernel import Predictor, sampled
+from verify.confirm.predictions import Disagreement
+from verify.confirm.results import Standing
 from verify.judge.encoding import Judge
 from verify.live.kernel import placement
 from verify.live.kernel.judge import KernelComparison, ObservedDeviation
@@ -16,6 +17,7 @@ from verify.live.kernel.outcome import Difference
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.forms import Cpu
+from verify.report.confirmations import StateKind, WayDisagreement, Ways
 
 JUDGE = Judge(SCHEMES[DEFAULT])
 GATHER = "c4e2b592140e"  # refuted on hits alone, and the kernel's judge hardly ever sees that
@@ -27,7 +29,7 @@ def deviation(observable: str, **state: Any) -> ObservedDeviation:
 
 def agreement(encoding: str, result: str, *deviations: ObservedDeviation) -> Agreement:
     data = bytes.fromhex(encoding)
-    found = Agreement()
+    found = Agreement(DEFAULT)
     errno = 524 if result == "refused" else 0
     found.take(Predictor(JUDGE, Cpu.AMD).row(KernelComparison(data, 0x2000_0000, errno, deviations, ("arrived",))))
     return found
@@ -78,13 +80,12 @@ def test_trap_number_of_a_frame_is_what_the_plan_makes_of_it(
 
 
 def test_runs_are_counted_by_kind_of_state() -> None:
-    found = Agreement()
+    found = Agreement(DEFAULT)
     kinds = (("standard", 5), ("handler", 2))
     shown = KernelComparison(b"\x90", 0, 0, (), ("arrived",), runs=kinds)
     found.take(Predictor(JUDGE, Cpu.AMD).row(shown))
-    assert found.document()["states"] == {
-        "handler": {"runs": 2, "deviating": 0}, "standard": {"runs": 5, "deviating": 0},
-    }  # fmt: skip
+    expected = {"handler": StateKind(runs=2, deviating=0), "standard": StateKind(runs=5, deviating=0)}
+    assert found.document().states == expected
 
 
 @pytest.mark.parametrize(("step", "taken"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (2.4, [0, 3, 5])])
@@ -96,12 +97,23 @@ def test_place_that_cannot_be_had_is_left_out_with_its_reason(monkeypatch: pytes
     monkeypatch.setattr(placement, "slots_unavailable", lambda: "userfaultfd(2) is refused here")
     assert placement.unavailable()["last slot"] == "userfaultfd(2) is refused here"
     assert "last slot" not in {p.name for p in placement.available()}
-    assert Agreement().document()["not_run"]["last slot"]
+    assert Agreement(DEFAULT).document().not_run["last slot"]
 
 
-@pytest.mark.parametrize(("found", "status"), [
-    ({}, 0), ({"disagreements": [["90", "deviates", "identical", "gprs"]]}, REFUTED), ({"apart": [["90"]]}, REFUTED),
-    ({"ways": {"disagreements": [["90", "stepped", "emulated"]]}}, REFUTED), ({"lost": ["3 encodings"]}, FAULT),
+WRONG_WAY = Ways(compared=1, kinds=1, disagreements=(WayDisagreement(encoding="90", plan="a", kernel="b"),))
+
+
+@pytest.mark.parametrize(("found", "standing"), [
+    ({}, Standing.AGREES), ({"lost": ["3 encodings"]}, Standing.LOST),
+    ({"ways": {"ways": WRONG_WAY}}, Standing.DISAGREES),
+    ({"apart": [Disagreement("90", "standard", "plain", (), ("gprs",))], "lost": ["1"]}, Standing.DISAGREES),
 ])  # fmt: skip
-def test_whatever_disagrees_is_the_exit_status(found: dict[str, Any], status: int) -> None:
-    assert kernel_status(Agreement().document() | {"ways": {"disagreements": []}} | found) == status
+def test_whatever_disagrees_is_the_standing(found: dict[str, Any], standing: Standing) -> None:
+    assert Agreement(DEFAULT, **found).standing is standing
+
+
+def test_an_encoding_that_disagrees_is_the_standing() -> None:
+    found = agreement("4889d8", "deviates", deviation("gprs"))
+    assert found.standing is Standing.DISAGREES
+    (row,) = found.document().disagreements
+    assert (row.encoding, row.model, row.kernel) == ("4889d8", "identical", "deviates")

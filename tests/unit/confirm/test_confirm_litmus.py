@@ -9,11 +9,12 @@ import click
 import pytest
 
 from verify import cli
-from verify.cli.confirm_races import chosen
+from verify.cli.request import chosen
 from verify.concurrency.litmus.catalogue import CATALOGUE
 from verify.concurrency.litmus.fetch import INT3, OTHER
 from verify.confirm import litmus
-from verify.confirm.litmus import confirmed, defects, document, judged, kept, line, shown, summary
+from verify.confirm.litmus import LitmusResult, confirmed, defects, judged, line, shown
+from verify.confirm.results import Standing, keep
 from verify.live.litmus.litmus import LitmusRun, Observed
 
 BY_NAME = {test.name: test for test in CATALOGUE}
@@ -28,7 +29,8 @@ def test_a_forbidden_outcome_is_a_defect() -> None:
     row = judged(SYNC, seen(((0x11111111,), 5), ((0x11112211,), 2)))
     assert row.forbidden == ((0x11112211,),) and row.of_interest == 2
     assert defects(row) == ["DEFECT OF THE MODEL: sync-orders-stores: 11112211 was seen 2 times and is forbidden"]
-    assert document([row], 1, 1)["defects"] == ["sync-orders-stores"]
+    found = LitmusResult(1, 1, 1, [row])
+    assert (found.document().defects, found.standing) == (("sync-orders-stores",), Standing.DISAGREES)
 
 
 def test_allowed_outcomes_are_none() -> None:
@@ -38,8 +40,10 @@ def test_allowed_outcomes_are_none() -> None:
 
 
 def test_a_test_that_did_not_run_often_enough_is_said() -> None:
-    found = document([judged(SYNC, seen(((0x11111111,), 5), reason="0.1 s were over"))], 10, 1)
-    assert found["unfinished"] == {"sync-orders-stores": "0.1 s were over"} and found["defects"] == []
+    result = LitmusResult(1, 10, 1, [judged(SYNC, seen(((0x11111111,), 5), reason="0.1 s were over"))])
+    found = result.document()
+    assert found.unfinished == {"sync-orders-stores": "0.1 s were over"} and found.defects == ()
+    assert (result.standing, found.complete) == (Standing.UNDECIDED, False)
 
 
 def test_every_test_has_its_turn_and_time_is_shared() -> None:
@@ -60,12 +64,12 @@ def test_outcomes_in_words() -> None:
 
 def test_the_kept_file_has_every_test_and_is_small(tmp_path: Path) -> None:
     rows = [judged(test, seen((next(iter(judged(test, seen()).allowed)), 10**6))) for test in CATALOGUE]
-    found = document(rows, 10**6, 1)
-    path = kept(found, tmp_path / "live")
+    result = LitmusResult(len(rows), 10**6, 1, rows)
+    (path,) = keep(result, tmp_path / "live")
     written = json.loads(path.read_text())
     assert [row["name"] for row in written["rows"]] == [test.name for test in CATALOGUE]
     assert path.stat().st_size < 100_000 and path.name.startswith("litmus-")
-    assert f"{len(CATALOGUE)} tests" in summary(found)
+    assert f"{len(CATALOGUE)} tests" in next(result.lines())
 
 
 def test_names_choose_tests() -> None:
@@ -88,11 +92,11 @@ def test_exit_status(
 ) -> None:
     monkeypatch.setattr("verify.live.litmus.litmus.unavailable", lambda: "")
     monkeypatch.setattr(litmus, "observe", lambda *_: observed)
-    assert cli.status(["confirm", "--litmus", "sync-orders-stores"]) == status
+    assert cli.status(["confirm", "litmus", "sync-orders-stores"]) == status
     assert said in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("mode", ["--litmus", "--races"])
+@pytest.mark.parametrize("mode", ["litmus", "races"])
 def test_unknown_names_are_wrong_usage(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.status(["confirm", mode, "no-such-name"]) == 64
     assert "no-such-name" in capsys.readouterr().err
@@ -101,7 +105,7 @@ def test_unknown_names_are_wrong_usage(mode: str, capsys: pytest.CaptureFixture[
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("verify.live.litmus.litmus.unavailable", lambda: "needs two processors")
     monkeypatch.setattr("verify.live.races.races.missing", lambda: ("capability CAP_BPF (or CAP_SYS_ADMIN)", "tracefs"))
-    assert cli.status(["confirm", "--litmus"]) == 2
+    assert cli.status(["confirm", "litmus"]) == 2
     assert "needs two processors" in capsys.readouterr().err
-    assert cli.status(["confirm", "--races"]) == 2
+    assert cli.status(["confirm", "races"]) == 2
     assert "capability CAP_BPF (or CAP_SYS_ADMIN); tracefs" in capsys.readouterr().err

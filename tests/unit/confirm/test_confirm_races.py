@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from verify.confirm import races
-from verify.confirm.races import SCENARIOS, behind, check_claim, document, lines, summary
+from verify.confirm.races import SCENARIOS, RacesResult, behind, check_claim, lines
+from verify.confirm.results import Standing
 from verify.live.races.code import BASE, FUNCTION_AT, SITE_AT, UNWINDING_ENTRIES, UNWINDING_RETURNS, image
 from verify.live.races.program import Board
 from verify.live.races.races import (
@@ -76,12 +77,14 @@ def test_verdicts_of_outcomes() -> None:
 
 def test_the_document_lists_what_disagrees() -> None:
     bad = ScenarioOutcome(SCENARIO, (equal("no_sigtrap", "hits", 2, 1),), 1.0, calls=7)
-    found = document(
-        [bad, ScenarioOutcome(dataclasses.replace(SCENARIO, name="other"), (), 1.0, reason="why")], 2.0, 3
-    )
-    assert found["disagree"] == ["named"] and found["does_not_apply"] == {"other": "why"} and found["not_run"] == {}
-    assert found["rows"][0]["checks"][0]["agrees"] is False
-    assert "1 disagree" in summary(found) and "7 calls" in summary(found)
+    other = ScenarioOutcome(dataclasses.replace(SCENARIO, name="other"), (), 1.0, reason="why")
+    result = RacesResult(2, 3, [bad, other], 2.0)
+    found, (said,) = result.document(), result.lines()
+    assert found.disagree == ("named",) and found.does_not_apply == {"other": "why"} and found.not_run == {}
+    assert found.rows[0].checks[0].agrees is False
+    assert "1 disagree" in said and "7 calls" in said
+    assert (result.standing, found.complete) == (Standing.DISAGREES, True)
+    assert RacesResult(2, 3, [other]).document().complete is False
 
 
 def test_claims_are_checked_before_anything_runs() -> None:

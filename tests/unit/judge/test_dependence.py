@@ -53,7 +53,7 @@ def test_a_rip_relative_operand_rests_on_how_wide_the_bytes_are_analysed():
     name = frozenset({"analysed-as-64-bit"})
     assert (LINUX.rests_on(relative, name), LINUX.rests_on(plain, name)) == (name, set())
     rows = [encoding_row(p.data[: p.decoded.layout.length], LINUX, CPUS["amd"]) for p in (relative, plain)]
-    assert [name <= set(row["rests_on"]) for row in rows] == [True, False]
+    assert [name <= set(row.rests_on) for row in rows] == [True, False]
 
 
 def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():

@@ -60,11 +60,10 @@ PROVED = (
 @pytest.mark.parametrize(("text", "observable"), FOUND.items())
 def test_deviation_is_found(text, observable):
     row = encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
-    assert row["verdict"] == "refuted"
-    assert observable in row["observables"]
-    example = row["counterexample"]
-    assert example["bytes"] == text
-    assert example["in_place"] != example["displaced"]
+    assert row.verdict == "refuted"
+    assert observable in row.observables
+    assert row.counterexample.bytes == text
+    assert row.counterexample.in_place != row.counterexample.displaced
 
 
 @pytest.mark.parametrize("text", PROVED)
@@ -138,7 +137,7 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
 def test_without_an_assumption_what_depends_on_it_falls(name):
     text, observable = FALLS[name]
     assert JUDGE.judgement(bytes.fromhex(text), Cpu.AMD).verdict is Verdict.PROVED
-    assert name in encoding_row(bytes.fromhex(text), JUDGE, CPUS["amd"])["rests_on"]
+    assert name in encoding_row(bytes.fromhex(text), JUDGE, CPUS["amd"]).rests_on
     found = Judge(LINUX, ASSUMPTIONS - {name}).judgement(bytes.fromhex(text), Cpu.AMD)
     assert found.verdict is Verdict.REFUTED
     assert [d.observable for d in found.deviations] == observable.split()
@@ -178,19 +177,19 @@ def test_null_selectors_do_not_outlive_a_hit(text):
 def test_what_is_undefined_without_a_feature_and_runs_on_is_said(text, lacking):
     """Seen on 6.18.44 without AVX-512: SIGILL bare, none probed (the first two)."""
     row = encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
-    assert row["undefined_without"] == lacking
-    assert f"undefined on processors without {lacking[0]}, runs on when probed" in row["reason"]
+    assert list(row.undefined_without) == lacking
+    assert f"undefined on processors without {lacking[0]}, runs on when probed" in row.reason
 
 
 @pytest.mark.parametrize("text", ["c5f858c1", "90", "0f1f440000", "f30f1efa", "62f17c4858c1"])
 def test_what_is_undefined_in_both_places_is_not_said(text):
-    assert "undefined_without" not in encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"])
+    assert not encoding_row(bytes.fromhex(text), JUDGE, CPUS["any"]).undefined_without
 
 
 def test_a_call_to_the_next_instruction_needs_no_shadow_stack_to_be_off():
     found = Judge(LINUX, ASSUMPTIONS - {"no-shadow-stack"}).judgement(bytes.fromhex("e800000000"), Cpu.AMD)
     assert found.verdict is Verdict.PROVED  # nothing is pushed in either place (SDM vol. 2, CALL)
-    assert "no-shadow-stack" not in encoding_row(bytes.fromhex("e800000000"), JUDGE, CPUS["amd"])["rests_on"]
+    assert "no-shadow-stack" not in encoding_row(bytes.fromhex("e800000000"), JUDGE, CPUS["amd"]).rests_on
 
 
 def test_every_assumption_has_a_test_of_what_depends_on_it():

@@ -65,7 +65,7 @@ def test_an_unknown_name_is_one_line_that_names_it(
     wrong = repr(text.rsplit(",", maxsplit=1)[-1])
     with pytest.raises(HidingError, match=wrong):
         hidden()
-    for command in (["confirm", "--semantics", "90"], ["confirm", "--litmus"], ["confirm", "--races"]):
+    for command in (["confirm", "semantics", "90"], ["confirm", "litmus"], ["confirm", "races"]):
         assert status(command) == 64
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and wrong in said and VARIABLE in said

@@ -1,11 +1,14 @@
 """Decisions: proved, refuted with a state that replays, undecided where that is all that can be said."""
 
+import json
+from dataclasses import replace
 from functools import reduce
 
 import pytest
 
 from verify.claim.obligation import Obligation
-from verify.claim.verdicts import Decision, Verdict, Witness, worst
+from verify.claim.verdicts import Decision, Verdict, Witness, witness_of, worst
+from verify.models.x86.machine import NO_FAULT
 from verify.smt import decisions as module
 from verify.smt.canonical import canonical
 from verify.smt.decisions import InMemory, decide, is_proved, query
@@ -102,6 +105,7 @@ def test_a_counterexample_that_does_not_replay_is_no_refutation(monkeypatch):
     monkeypatch.setattr(module, "replayed", lambda *_, **__: None)
     monkeypatch.setattr(module, "_shown", lambda *_: None)
     monkeypatch.setattr(module, "choosy", lambda _: iter(()))
+    monkeypatch.setattr(module, "_shown_by_answers", lambda *_: None)
     found = decision(not_(eq(X, const(0x123456789, 64))))
     assert found.verdict is Verdict.UNKNOWN
     assert "does not replay" in found.reason
@@ -117,6 +121,32 @@ def test_what_the_solver_chooses_of_datapaths_and_segments_is_replayed():
         found = decide(asked, InMemory())
         assert found.verdict is Verdict.REFUTED, found.reason
         assert query(canonical(asked.roots)).holds(found.witness)
+
+
+def test_what_no_seed_meets_is_the_solvers_own_answer():
+    """As of call far [rbx] with the breakpoint in its selector: 16 bits of other memory must be one number."""
+    there = uf("probed_memory", MEMORY, var("m", MEMORY))
+    read = uf("D.value", 16, load(there, X, 2))
+    words = [uf(name, 32, read, Y) for name in ("D.low", "D.high")]
+    goal = not_(and_(eq(words[0], const(0x1234567, 32)), eq(xor(*words), const(0x7654321, 32))))
+    asked = obligation(goal)
+    found = decide(asked, InMemory())
+    assert found.verdict is Verdict.REFUTED, found.reason
+    stored = witness_of(json.loads(json.dumps(found.witness.row())))
+    assert stored == found.witness
+    assert query(canonical(asked.roots)).holds(stored)
+    assert not query(canonical(asked.roots)).holds(replace(stored, answers=()))
+
+
+@pytest.mark.parametrize(("first", "answer"), [
+    (0xFFFFFFFFFFFFFFFF, "sat"), (0x7FFFFFFFFFF8, "sat"), (0x7FFFFFFFFFFC, "unsat"), (0xFFFF7FFFFFFFFFFC, "unsat"),
+])  # fmt: skip
+def test_accesses_that_leave_the_canonical_addresses_fault_in_what_is_shown(first, answer):
+    """One that wraps round the end of the addresses has canonical ends."""
+    how = (const(first, 64), const(8, 16), const(0, 1), const(0, 1))
+    made = eq(uf("access_fault", 8, *how), const(NO_FAULT, 8))
+    assert satisfiable((made,)).status == "sat"
+    assert satisfiable((made, *module.canonical_accesses((made,)))).status == answer
 
 
 def conjunction(terms: list[Term]) -> Term:

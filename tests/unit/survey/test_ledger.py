@@ -17,7 +17,8 @@ from verify.ledger.fingerprint import SURVEY, fingerprint
 from verify.survey.ledger import Ledger
 
 SCHEME = "linux-uprobes-6.18"
-WITNESS = Witness((("v0", 5), ("v1", (1, 2, 3))), ((0x1000, 8, 1, 14),), 7, ((0x2000, 2, 0xBEEF),))
+ANSWERS = (("0123456789abcdef", 1 << 80), ("f" * 16, (1, 2)))
+WITNESS = Witness((("v0", 5), ("v1", (1, 2, 3))), ((0x1000, 8, 1, 14),), 7, ((0x2000, 2, 0xBEEF),), ANSWERS)
 ROWS = (
     ("a" * 24, Decision(Verdict.PROVED)),
     ("b" * 24, Decision(Verdict.REFUTED, WITNESS)),

@@ -20,10 +20,17 @@ FORK = multiprocessing.get_context("fork")
 
 @contextmanager
 def forever() -> Iterator[Callable[[str], None]]:
+    """Says that it has outlived its parent, where it does."""
+    parent = os.getppid()
+
     def answer(folder: str) -> None:
         (Path(folder) / str(os.getpid())).touch()
-        while True:
+        while os.getppid() == parent:
             time.sleep(0.01)
+        for _ in range(50):  # the kernel tells of the new parent a moment before it kills
+            time.sleep(0.01)
+        (Path(folder) / "orphan").touch()
+        os._exit(0)
 
     yield answer
 
@@ -54,6 +61,7 @@ def test_a_killed_parent_leaves_no_workers(tmp_path: Path) -> None:
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     assert all(is_gone(pid) for pid in workers)
+    assert not (tmp_path / "orphan").exists()
 
 
 def orphan_says(die: Callable[[], None]) -> bytes:

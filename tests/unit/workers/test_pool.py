@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -201,8 +202,15 @@ def test_an_interrupted_dealer_does_not_ask_its_workers_to_leave(tmp_path: Path,
     assert not any(Path(f"/proc/{p.name}").exists() for p in tmp_path.iterdir())
 
 
-def test_control_c_while_a_worker_is_started_does_not_lose_it(monkeypatch) -> None:
-    """The signal comes when the process is there and nobody knows of it yet; it is held back until somebody does."""
+@pytest.mark.parametrize("threads", [0, 1])
+def test_control_c_while_a_worker_is_started_does_not_lose_it(monkeypatch, threads) -> None:
+    """The signal comes when the process is there and nobody knows of it yet; it is held back until somebody does.
+
+    To another thread, too, which takes it where this one would not.
+    """
+    over = Event()
+    for _ in range(threads):
+        Thread(target=over.wait, daemon=True).start()
     real = multiprocessing.context.ForkProcess.start
 
     def start(process: multiprocessing.context.ForkProcess) -> None:
@@ -212,4 +220,5 @@ def test_control_c_while_a_worker_is_started_does_not_lose_it(monkeypatch) -> No
     monkeypatch.setattr("verify.workers.pool.ForkProcess.start", start)
     with pytest.raises(KeyboardInterrupt):
         list(imap(range(8, 99), squares, 2, pure()))
+    over.set()
     assert not multiprocessing.active_children()

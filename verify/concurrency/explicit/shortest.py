@@ -44,18 +44,22 @@ class VectorSpace:
 
     @property
     def levels(self) -> list[States]:
+        """The levels so far."""
         assert self.explorer.keep is not None
         return self.explorer.keep
 
     def level(self, depth: int) -> int:
+        """As `SearchSpace.level`."""
         while len(self.levels) <= depth and len(self.explorer.frontier):
             self.explorer.step()
         return len(self.levels[depth]) if depth < len(self.levels) else 0
 
     def before(self, depth: int, targets: frozenset[int]) -> list[int]:
+        """As `SearchSpace.before`."""
         return numpy_engine.predecessors(self.explorer, depth, targets)
 
     def where(self, depth: int, node: Node | None) -> list[int]:
+        """As `SearchSpace.where`."""
         states = self.levels[depth]
         values = Values(self.model, states)
         if node is not None:
@@ -77,14 +81,17 @@ class PlainSpace:
     visited: set[int] = field(default_factory=set)
 
     def rename(self, state: int) -> int:
+        """The representative of a state; itself where the model is not symmetric."""
         return canonical(self.model)(state) if self.symmetric else state
 
     def after(self, state: int) -> set[int]:
+        """The representatives of a state's successors."""
         out: list[int] = []
         self.code.expand(state, out)
         return {self.rename(successor) for successor in out}
 
     def level(self, depth: int) -> int:
+        """As `SearchSpace.level`."""
         if not self.levels:
             self.levels.append({self.rename(state) for state in self.model.initial})
             self.visited |= self.levels[0]
@@ -95,9 +102,11 @@ class PlainSpace:
         return len(self.levels[depth]) if depth < len(self.levels) else 0
 
     def before(self, depth: int, targets: frozenset[int]) -> list[int]:
+        """As `SearchSpace.before`."""
         return sorted(state for state in self.levels[depth] if self.after(state) & targets)
 
     def where(self, depth: int, node: Node | None) -> list[int]:
+        """As `SearchSpace.where`."""
         if node is None:
             found = (s for s in self.levels[depth] if not self.after(s) and not self.code.terminal(s))
             return sorted(found)

@@ -48,6 +48,7 @@ class Dag:
         return found
 
     def const(self, value: int) -> Node:
+        """A constant."""
         return self._node("const", (), (value,), value, value)
 
     def read(self, cell: int, lo: int, hi: int) -> Node:
@@ -59,14 +60,17 @@ class Dag:
         return self._node("select", (index,), (first, count, span[0]), *span)
 
     def negation(self, node: Node) -> Node:
+        """1 where a truth value is 0, and 0 where it is 1."""
         if node.constant is not None:
             return self.const(1 - node.constant)
         return node.args[0] if node.op == "not" else self._node("not", (node,), (), 0, 1)
 
     def conjunction(self, nodes: Iterable[Node]) -> Node:
+        """1 where all are 1; 1 where there is none."""
         return self._junction("and", nodes, self.true, self.false)
 
     def disjunction(self, nodes: Iterable[Node]) -> Node:
+        """1 where one is 1; 0 where there is none."""
         return self._junction("or", nodes, self.false, self.true)
 
     def _junction(self, op: str, nodes: Iterable[Node], unit: Node, zero: Node) -> Node:
@@ -81,6 +85,7 @@ class Dag:
         return unit if not args else args[0] if len(args) == 1 else self._node(op, args, (), 0, 1)
 
     def equal(self, a: Node, b: Node) -> Node:
+        """1 where both have the same value, else 0."""
         if a is b:
             return self.true
         if a.hi < b.lo or b.hi < a.lo:
@@ -98,6 +103,7 @@ class Dag:
         return self._node("eq", (a, b), (), 0, 1)
 
     def less(self, a: Node, b: Node) -> Node:
+        """1 where `a` is below `b`, else 0."""
         if a.hi < b.lo:
             return self.true
         if a.lo >= b.hi:
@@ -115,6 +121,7 @@ class Dag:
         return None
 
     def add(self, a: Node, b: Node) -> Node:
+        """The sum; integers do not overflow."""
         if a.constant is not None and b.constant is not None:
             return self.const(a.constant + b.constant)
         if a.constant == 0:
@@ -122,17 +129,20 @@ class Dag:
         return a if b.constant == 0 else self._node("add", (a, b), (), a.lo + b.lo, a.hi + b.hi)
 
     def subtract(self, a: Node, b: Node) -> Node:
+        """The difference; it may be negative."""
         if a.constant is not None and b.constant is not None:
             return self.const(a.constant - b.constant)
         return a if b.constant == 0 else self._node("sub", (a, b), (), a.lo - b.hi, a.hi - b.lo)
 
     def multiply(self, a: Node, b: Node) -> Node:
+        """The product."""
         if a.constant is not None and b.constant is not None:
             return self.const(a.constant * b.constant)
         corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
         return self._node("mul", (a, b), (), min(corners), max(corners))
 
     def choice(self, condition: Node, then: Node, otherwise: Node) -> Node:
+        """`then` where the condition is 1, else `otherwise`."""
         if condition.constant is not None:
             return then if condition.constant else otherwise
         if then is otherwise:

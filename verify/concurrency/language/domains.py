@@ -49,6 +49,7 @@ class Parameter:
 
     @property
     def type(self) -> Type:
+        """A truth value where the default is one, else an integer."""
         return BOOL if isinstance(self.default, bool) else INT
 
     def __index__(self) -> int:
@@ -56,6 +57,7 @@ class Parameter:
 
     @property
     def origin(self) -> Parameter:
+        """The parameter itself; of an `Offset`, the parameter that it counts from."""
         return self
 
     def at(self, values: Mapping[str, int]) -> int:
@@ -105,6 +107,7 @@ class Bounded:
 
     @property
     def type(self) -> Type:
+        """Integers."""
         return INT
 
 
@@ -128,6 +131,7 @@ class Enum:
 
     @property
     def type(self) -> Type:
+        """The labels."""
         return self.labels
 
 
@@ -140,6 +144,7 @@ class Bool:
 
     @property
     def type(self) -> Type:
+        """Truth values."""
         return BOOL
 
 
@@ -149,6 +154,7 @@ class ThreadId:
 
     @property
     def type(self) -> Type:
+        """Threads."""
         return THREAD
 
 
@@ -171,6 +177,7 @@ class Array:
 
     @property
     def type(self) -> Type:
+        """The type of its elements."""
         return self.element.type
 
 

@@ -170,6 +170,7 @@ NO_THREAD = Const(0, THREAD)
 
 
 def negation(term: Term) -> Term:
+    """True where the term is false."""
     return Op("not", (term,))
 
 

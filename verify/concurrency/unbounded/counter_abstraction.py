@@ -163,6 +163,7 @@ class System:
         return [entry for entry in self.reached.single[key] if all(not entry & own & low for own in acting)]
 
     def cells(self, space: ConfigurationSpace, key: Key, entries: tuple[Entry, ...]) -> tuple[int, ...]:
+        """The values of all cells in a configuration."""
         return space.model.cells(space.packed(key, entries))
 
     def taken(

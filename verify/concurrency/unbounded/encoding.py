@@ -53,6 +53,7 @@ class Tracked:
 
     @property
     def other(self) -> int:
+        """What a cell holds that names a thread which is not tracked."""
         return self.model.threads + 1
 
 
@@ -120,6 +121,7 @@ def _bad(scope: Sight, prop: PropertyTerm) -> list[Observation]:
 
 
 def answers(free: Mapping[str, tuple[int, ...]]) -> list[dict[str, int]]:
+    """Every choice of one answer for each name."""
     return [dict(zip(free, chosen, strict=True)) for chosen in itertools.product(*free.values())]
 
 
@@ -145,6 +147,7 @@ def _positive(term: Term) -> list[str]:
 
 
 def thread_quantifiers(term: Term) -> list[Quantified]:
+    """The quantifiers over all threads in a term, inner ones too."""
     return [inner for inner in walk(term) if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads)]
 
 
@@ -171,6 +174,7 @@ def terms_of(step: StepTerm) -> list[Term]:
 
 
 def check_step(step: StepTerm) -> None:
+    """Raises NotCovered for a step whose terms or loops this encoding does not cover."""
     check_terms(terms_of(step))
     _check_loops(step.name, step.effect, None)
 

@@ -51,11 +51,13 @@ class Text:
         return found + [("local", name, domain) for name, domain in self.protocol.local]
 
     def sort(self, kind: Type) -> str:
+        """The name of a type's sort."""
         if isinstance(kind, tuple):
             return f"|enum {' '.join(kind)}|"
         return {INT: "Int", BOOL: "Bool", THREAD: "Thread"}[kind]
 
     def label(self, kind: tuple[str, ...], code: int) -> str:
+        """The constant of an enumeration's label, by its number."""
         return f"|{kind[code]} of {' '.join(kind)}|"
 
     def declarations(self) -> list[str]:
@@ -74,6 +76,7 @@ class Text:
         return lines
 
     def symbol(self, owner: str, name: str, when: str = "") -> str:
+        """The name of a function of the state; `when` tells before from after."""
         return f"|{owner} {name}{when}|"
 
     def arguments(self, owner: str, domain: Domain) -> list[tuple[str, str]]:
@@ -102,6 +105,7 @@ class Text:
                 return self.operation(term.op, [self.term(arg, names, when) for arg in term.args])
 
     def constant(self, term: Const) -> str:
+        """A constant's text; of threads there is one, nobody."""
         if isinstance(term.type, tuple):
             return self.label(term.type, term.value)
         if term.type == THREAD:
@@ -111,6 +115,7 @@ class Text:
         return str(term.value) if term.value >= 0 else f"(- {-term.value})"
 
     def cell(self, cell: Cell, names: Names, when: str) -> str:
+        """A cell as an application of its function; arrays count from 0."""
         owner = "shared" if cell.thread is None else "local"
         args = [] if cell.thread is None else [names[cell.thread]]
         symbol = self.symbol(owner, cell.variable, when)
@@ -124,11 +129,13 @@ class Text:
         return f"(ite {inside} {self.applied(symbol, [*args, index])} {self.term(low, names)})"
 
     def domain(self, cell: Cell) -> Array:
+        """The domain of an array cell."""
         domain = dict(self.protocol.shared if cell.thread is None else self.protocol.local)[cell.variable]
         assert isinstance(domain, Array)
         return domain
 
     def applied(self, symbol: str, args: Iterable[str]) -> str:
+        """An application; a function without arguments is a constant."""
         given = " ".join(args)
         return f"({symbol} {given})" if given else symbol
 
@@ -153,6 +160,7 @@ class Text:
         return self.finds[key]
 
     def quantified(self, term: Quantified, names: Names, when: str) -> str:
+        """A quantifier, its variable kept inside what it ranges over."""
         if term.kind == "sum":
             return self.sum(term, names, when)
         name = f"|q.{term.variable}|"
@@ -171,14 +179,17 @@ class Text:
         return f"(+ 0 0 {' '.join(self.term(term.body, {**names, term.variable: str(i)}, when) for i in values)})"
 
     def over(self, over: Over) -> str:
+        """The sort of what a quantifier ranges over."""
         return "Thread" if isinstance(over, AllThreads) else "Int"
 
     def inside(self, over: Over, name: str, names: Names) -> str:
+        """That a name is inside what is ranged over."""
         if isinstance(over, AllThreads):
             return f"(not (= {name} nobody))"
         return f"(and (<= {self.term(over.lo, names)} {name}) (< {name} {self.term(over.hi, names)}))"
 
     def operation(self, op: str, args: list[str]) -> str:
+        """An operation; its names are SMT-LIB's but for == and !=."""
         if op == "!=":
             return f"(not (= {' '.join(args)}))"
         if op in ("and", "or") and len(args) == 1:

@@ -29,6 +29,7 @@ class SolverAnswer:
 
     @property
     def unsat(self) -> bool:
+        """Whether there is no model; false where the solver gave up."""
         return bool(self.status == z3.unsat)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import z3
 
@@ -31,6 +30,7 @@ from verify.concurrency.language.terms import (
 )
 from verify.concurrency.unbounded.clauses import Clause, mentioned, one_below, renamed, size_term
 from verify.concurrency.unbounded.encoding import NotCovered
+from verify.concurrency.unbounded.pending import Pending
 from verify.concurrency.unbounded.solvers import Constants, Expr, equality, implication, junction, negation, operation
 
 Env = Mapping[str, Expr]
@@ -38,16 +38,6 @@ Read = Callable[[str, Expr | None, Expr | None], Expr]
 _Template = tuple[tuple[int, int], Expr, tuple[Expr, ...]]
 MOST = 8  # values of a range that is written out
 TERM, INSTANCE = 75, 100  # units of work of a term, and of a clause on some threads and indices
-
-
-@dataclass(slots=True)
-class _Pending:
-    """`truth` is "body for all values of the quantifier", to be instantiated."""
-
-    truth: Expr
-    thread: bool
-    body: Callable[[Expr], Expr]
-    done: dict[int, Expr] = field(default_factory=dict)
 
 
 class Symbols(Constants):
@@ -71,7 +61,7 @@ class Symbols(Constants):
     def clear(self) -> None:
         """Forgets what a condition mentioned."""
         self.axioms: list[Expr] = []
-        self.pending: list[_Pending] = []
+        self.pending: list[Pending] = []
         self.threads: dict[int, Expr] = {}
         self.indices: dict[int, Expr] = {}
         self.opened: dict[tuple[object, ...], tuple[Expr, tuple[Expr, ...]]] = {}
@@ -79,6 +69,7 @@ class Symbols(Constants):
 
     # --- sorts and values ------------------------------------------------------------------------------------------
     def sort(self, kind: Type) -> Expr:
+        """The sort of a type."""
         if isinstance(kind, tuple):
             return self._enum(kind)[0]
         return {INT: self.integers, BOOL: self.truths, THREAD: self.thread}[kind]
@@ -96,6 +87,7 @@ class Symbols(Constants):
         return {INT: self.number(code), BOOL: self.boolean(bool(code)), THREAD: self.nobody}[kind]
 
     def parameter(self, name: str) -> Expr:
+        """A parameter: a flag has its value, a size is any integer."""
         return self.boolean(self.flags[name]) if name in self.flags else self.integer(f"parameter.{name}")
 
     def sized(self) -> list[Expr]:
@@ -103,6 +95,7 @@ class Symbols(Constants):
         return [self.parameter(name) >= 1 for name in self.sizes]
 
     def fresh(self, name: str, kind: Type) -> Expr:
+        """A new constant, which instances then speak of."""
         made = z3.Const(f"{name}!{next(self._numbers)}", self.sort(kind))
         if kind == THREAD:
             self.mention_thread(made)
@@ -111,9 +104,11 @@ class Symbols(Constants):
         return made
 
     def mention_thread(self, term: Expr) -> None:
+        """Has clauses made for this thread."""
         self.threads.setdefault(term.get_id(), term)
 
     def mention_index(self, term: Expr) -> None:
+        """Has clauses made for this index."""
         self.indices.setdefault(term.get_id(), term)
 
     # --- the state before ------------------------------------------------------------------------------------------
@@ -269,7 +264,7 @@ class Symbols(Constants):
         def earlier(index: Expr) -> Expr:
             return z3.Implies(z3.And(index >= 0, index < found), read(term.array.variable, thread, index) != wanted)
 
-        self.pending.append(_Pending(self.boolean(True), False, earlier))
+        self.pending.append(Pending(self.boolean(True), False, earlier))
         return found
 
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
@@ -297,7 +292,7 @@ class Symbols(Constants):
             return z3.Implies(inside, z3.Not(inner) if negate else inner)
 
         self.axioms.append(z3.Or(truth, z3.Not(body(witness))))
-        self.pending.append(_Pending(truth, kind == THREAD, body))
+        self.pending.append(Pending(truth, kind == THREAD, body))
         return z3.Not(truth) if negate else truth
 
     def _inside(self, over: Over, value: Expr, env: Env, read: Read) -> Expr:

@@ -79,6 +79,7 @@ class RefutedAny:
 
     @property
     def reason(self) -> str:
+        """With how many threads; or, of what is never reached, how far that is known."""
         if self.threads is None:
             return f"never reached, {_scope(self.methods)}"
         return f"with {_threads(self.threads)}"

@@ -83,6 +83,7 @@ class ConfigurationSpace:
 
     @staticmethod
     def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> ConfigurationSpace:
+        """The space of a protocol's steps with so many tracked threads."""
         chosen = [step for step in protocol.steps if step.name in steps]
         model = tracked(protocol, threads, chosen).model
         return ConfigurationSpace(model, program(model), threads)
@@ -142,6 +143,7 @@ class Reached:
             self.reason = exceeded(self.limits, stored, COST, self.began, self.work)
 
     def initial(self) -> Iterator[tuple[Key, Entries]]:
+        """The views of the initial configurations."""
         for key, entries in self.starting():
             for chosen in itertools.combinations(sorted(entries), self.size):
                 yield key, chosen

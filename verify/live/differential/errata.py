@@ -46,7 +46,7 @@ class Erratum:
 
 
 KNOWN: Final[tuple[Erratum, ...]] = (
-    Erratum("int1", "trap", "AuthenticAMD", "ip stays at INT1",
+    Erratum("int1", "trap ip", "AuthenticAMD", "ip stays at INT1",
           "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
           "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
 )  # fmt: skip

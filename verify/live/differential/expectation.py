@@ -20,6 +20,7 @@ class Expected(NamedTuple):
     env: Mapping[str, Any]
     predicted: bool
     masked: tuple[int, int, int] | None  # address, size in bytes, write: an access of which a mask chooses the bytes
+    astray: int | None = None  # where an iteration that another follows leaves ip, if not at the instruction
 
     @property
     def states(self) -> list[dict[str, Any]]:
@@ -79,13 +80,15 @@ def expect(model: Prediction, env: dict[str, Any]) -> Expected:
     """The predictions from an environment; repeated string instructions are followed to their end."""
     WORLDS[0].masked = None
     values = model.values(env)
+    astray = None
     for _ in range(ITERATIONS if model.repeats else 0):
         if not values[3] or values[0] != NO_FAULT:
             break
+        astray = values[4] if values[4] != env["origin"] else astray
         env = {**env, **dict(zip(model.changed, values[FIRST:], strict=False))}
         values = model.values(env)
     environments = (values, *[model.values(env, w) for w in range(1, model.environments)])
-    return Expected(model, environments, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked)
+    return Expected(model, environments, env, values[0] != NO_FAULT or not values[3], WORLDS[0].masked, astray)
 
 
 def unknown_bits(values: Sequence[int]) -> int:

@@ -20,6 +20,7 @@ from verify.live.executor.records import chunks_by_trial
 from verify.live.executor.state import CpuState
 
 FILES: Final = ("gprs", "vectors", "masks")
+PENDING: Final = 0x80  # of the x87 status word: ES
 NO_MASKS: Final = [0] * 8
 
 
@@ -103,6 +104,7 @@ class Input(Records):
     def __init__(self, executor: Any, trials: Trials) -> None:
         super().__init__(trials.states)
         self.origin, self.background = executor.origin, background(executor)
+        self.only_pending = executor.capabilities.vendor == "AuthenticAMD"
         self.memory = chunks_by_trial(trials.memory)
 
     def given(self, i: int, wanted: frozenset[str]) -> Given:
@@ -111,8 +113,15 @@ class Input(Records):
             self.origin, self.file(i, "gprs"), self.column("rflags")[i], self.column("fs_base")[i],
             self.column("gs_base")[i], self.file(i, "vectors"), self.file(i, "masks"), self.column("mxcsr")[i],
             x87_word(self.area[i]) if "x87" in wanted else 0, self.column("pkru")[i],
-            Bytes(self.memory.get(i, {}), self.background),
+            Bytes(self.memory.get(i, {}), self.background), self.pointers(i),
         )  # fmt: skip
+
+    def pointers(self, i: int) -> tuple[int, int, int]:
+        """FIP, FDP, FOP as XRSTOR loads them: none on AMD without a pending exception (APM vol. 2, 11.4.4.3)."""
+        if self.only_pending and not self.area["fsw"][i] & PENDING:
+            return 0, 0, 0
+        fip, fdp, fop = (int(self.area[name][i]) for name in POINTERS)
+        return fip, fdp, fop
 
 
 class Observed(Records):

@@ -329,6 +329,7 @@ class Given(NamedTuple):
     x87: int
     other: int  # PKRU, 32 bits
     memory: Bytes
+    pointers: tuple[int, int, int] = (0, 0, 0)  # fip, fdp, fop
 
 
 def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Value]:
@@ -340,7 +341,7 @@ def environment(p: Probe, given: Given, own: Mapping[str, int]) -> dict[str, Val
     env.update(
         origin=given.ip, gprs=Registers(given.gprs, {}), fs_base=given.fs_base, gs_base=given.gs_base,
         selectors=SELECTORS, vectors=Registers(given.vectors, {}), masks=Registers(given.masks, {}),
-        mxcsr=given.mxcsr, x87=given.x87, fip=0, fdp=0, fop=0,
+        mxcsr=given.mxcsr, x87=given.x87, **dict(zip(POINTERS, given.pointers, strict=True)),
         opaque=given.other, ssp=0, cet=0, memory=given.memory,
     )  # fmt: skip
     rflags = given.rflags

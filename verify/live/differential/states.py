@@ -248,6 +248,8 @@ def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
     area["fsw"] = rng.integers(0, 1 << 16, count) & 0x7F3F
     waits = area["fsw"] & ~area["fcw"] & np.uint16(X87_EXCEPTIONS) != 0
     area["fsw"] |= np.where(waits, np.uint16(ES_AND_BUSY), np.uint16(0))
+    for pointer, end in (("fip", 1 << 32), ("fdp", 1 << 32), ("fop", 1 << 11)):
+        area[pointer] = np.where(waits, rng.integers(1, end, count), 0)
     area["ftw"] = rng.integers(0, 256, count)
     area["st"][:, :, 0] = rng.integers(0, 1 << 64, (count, 8), dtype=np.uint64) | np.uint64(1 << 63)
     area["st"][:, :, 1] = rng.integers(0, 1 << 16, (count, 8), dtype=np.uint64)

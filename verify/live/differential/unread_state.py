@@ -103,8 +103,9 @@ def changed_trials(
     rows = kept.rows("mxcsr")
     area["mxcsr"] = np.where(rows, before["mxcsr"], area["mxcsr"])
     states["pkru"] = np.where(kept.rows("opaque"), old.states["pkru"], states["pkru"])
-    rows = kept.rows("x87")
-    for name in X87_FIELDS:
+    pointers = kept.rows("fip") | kept.rows("fdp") | kept.rows("fop")  # and what decides whether XRSTOR loads them
+    rows = kept.rows("x87") | pointers
+    for name in (*X87_FIELDS, *POINTERS):
         area[name][rows] = before[name][rows]
     return Trials(old.probes, old.which, states, _changed_memory(old.memory, kept, rng))
 

@@ -11,22 +11,18 @@ import contextlib
 import ctypes
 import mmap
 import os
-import platform
 import signal
 import statistics
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from verify.live.kernel.registration import image
 from verify.live.ptrace import SINGLESTEP, TRACEME, Debuggee, map_at, set_handler, trace_request, untraceable
-from verify.live.results import keep, processor
 from verify.live.uprobe import Probes, missing
 from verify.workers.parent import die_with_parent
 
-SCHEMA: Final = "ubp-verify/live-cost"
 BASE: Final = 0x2000_0000                           # where the loop is mapped; the low 2 GiB keep addresses 32 bits
 COPY, HANDLER, RESTORER, SIZE = 0x800, 0xF00, 0xF80, 0x1000
 TRAP_CYCLES, JUMP_CYCLES = 1000, 20                 # the figures of the original discussion
@@ -164,9 +160,3 @@ def _jump_cycles(hits: int) -> float:
     sites = b"".join(_jump(SITE + 5 * i, COPY + 8 * i) for i in range(JUMPS))
     return (_run(sites, hits, sites=JUMPS) - _run(MOVE * JUMPS, hits)) / JUMPS
 
-
-def store(rows: Sequence[Cost], directory: Path) -> Path:
-    """Writes the costs as JSON below `directory`; returns the path."""
-    content = {"schema": SCHEMA, "version": 1, "kernel": platform.release(), "processor": processor(),
-               "unit": "TSC cycles beyond the unprobed site, median", "rows": [asdict(row) for row in rows]}
-    return keep("cost", content, directory)

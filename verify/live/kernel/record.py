@@ -9,16 +9,13 @@ from __future__ import annotations
 import platform
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from verify.live.kernel.corpus import PREFIX_BYTES, has_modrm
 from verify.live.kernel.judge import KernelComparison
-from verify.live.results import keep, processor
+from verify.live.results import processor
 
-SCHEMA: Final = "ubp-verify/live-kernel"
-VERSION: Final = 1
 ESCAPES: Final = (("0f38", b"\x0f\x38"), ("0f3a", b"\x0f\x3a"), ("0f", b"\x0f"))
 LEGACY_MAPS: Final = {"one-byte": 0, "0f": 1, "0f38": 2, "0f3a": 3}
 VECTOR_MAP: Final = 4                               # VEX, EVEX and XOP: the opcode stands behind the payload
@@ -144,7 +141,3 @@ def _row(name: str, observables: tuple[str, ...], found: Sequence[KernelComparis
     detail = f"{first.state}, hit {first.hit}: {first.difference.detail}"
     return DeviationRow(name, opcodes, observables, len(found), shortest.encoding.hex(), detail)
 
-
-def store(survey: Record, directory: Path) -> Path:
-    """Writes the record of this machine below `directory` and returns its path; one row of deviations a line."""
-    return keep("kernel", {"schema": SCHEMA, "version": VERSION, **asdict(survey)}, directory, "deviations")

@@ -33,6 +33,7 @@ def forking(stage: Stage, site: str, child_calls: Callable[[RaceProgram, int], N
 
 
 def fork_and_call(program: RaceProgram, index: int, site: str = SITE) -> None:
+    """The child's part: forks, calls the site a few times in the child, waits for it."""
     program.reap(program.forked(lambda: program.called(index, site, FEW)))
 
 
@@ -49,6 +50,7 @@ def forks_with_the_probe_set(stage: Stage) -> list[Check]:
 
 
 def children_checks(stage: Stage, ended: str) -> list[Check]:
+    """What every scenario of forks compares: how the program and its children ended."""
     board = stage.board
     failed = board.get("failed")
     return [

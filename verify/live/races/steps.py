@@ -210,6 +210,7 @@ def threads_come_and_go(stage: Stage, site: str = SITE) -> list[Check]:
 
 
 def claims(protocol: str, *names: str) -> tuple[Claim, ...]:
+    """That these properties of a protocol are proved."""
     return tuple(Claim(protocol, name) for name in names)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from verify.models.schemes.assumptions import Entry
+from verify.models.schemes.live import LiveJudge
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class Scheme:
     entries: tuple[Entry, ...] = ()  # deviations that forms share
     otherwise: tuple[tuple[str, Callable[[bytes], Plan]], ...] = ()  # the plan where an assumption is dropped
     holds: frozenset[str] = frozenset()  # assumptions that hold of every program, since the system has no such thing
+    live: LiveJudge | None = None  # the running implementation that can judge it
 
     def under(self, assumptions: frozenset[str]) -> Scheme:
         """The scheme as it plans under these assumptions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,20 +24,30 @@ IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code
 USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
 
 
+def answer_key(name: str, sort: Any, args: tuple[Value, ...]) -> str:
+    """By what an answer is known: 16 hex digits, a hash of the function's name, sort and arguments, memories apart."""
+    return f"{pseudo_random(64, f'{name} {sort}', tuple(a for a in args if not isinstance(a, Memory))):016x}"
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What the environment answers: page faults where `faults` says, canonicality, datapaths by seed.
 
+    `answers`: values of functions, page faults apart, that are not those of the rules below, by `answer_key`; of a
+    memory address and byte in turn.
     The fault key EVERYWHERE stands for a mapping in which about every second page is missing, NOWHERE for none at all.
     """
 
     faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
     seed: int = 0
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
     def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
         if name == "access_fault":
             return self._access_fault(*args[:4])
+        if self.answers and (known := self.answers.get(answer_key(name, sort, args))) is not None:
+            return known if isinstance(sort, int | Array) else self._memory(name, args, known)
         if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
             refused = pseudo_random(1, name, (self.seed, *args))
             return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
@@ -63,10 +73,14 @@ class Environment:
             )
         if isinstance(sort, int):
             return pseudo_random(sort, name, (self.seed, *args))
-        return Memory(1 + pseudo_random(32, name, (self.seed, *(a for a in args if isinstance(a, int)))))
+        return self._memory(name, args, ())
+
+    def _memory(self, name: str, args: tuple[Value, ...], told: Sequence[int]) -> Memory:
+        seed = 1 + pseudo_random(32, name, (self.seed, *(a for a in args if isinstance(a, int))))
+        return Memory(seed, dict(zip(told[::2], told[1::2], strict=True)))
 
     def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
-        for end in (address, address + size - 1):
+        for end in (address, address + size - 1 & (1 << 64) - 1):
             if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
                 return 12 if stack else 13
         if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst

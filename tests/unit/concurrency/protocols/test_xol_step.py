@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sampling import sampled
 
 from verify.concurrency.explorer import distinct, explore
 from verify.concurrency.instance.instance import instantiate
@@ -12,6 +13,9 @@ from verify.concurrency.results.exploration import Limits, Refuted
 
 XOL = protocol("xol-step")
 VARIANTS = ["", *(variant.name for variant in XOL.variants)]
+
+
+LIVENESS = ["cyclic", "weakly-fair-slots", "signal-in-slot", "no-read-lock"]
 
 
 @pytest.mark.parametrize("engine", ["python", "numpy", "bdd"])
@@ -70,8 +74,8 @@ def test_distinct_counterexamples_differ_in_their_actions() -> None:
     assert lengths[0] == 6
 
 
-@pytest.mark.parametrize("variant", ["cyclic", "weakly-fair-slots", "signal-in-slot", "no-read-lock"])
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize(("threads", "variant"), sampled(
+    [(n, v) for n in (2, 3) for v in LIVENESS], 0, always=[(2, v) for v in LIVENESS]))  # fmt: skip
 def test_components_and_diagrams_judge_liveness_alike(variant: str, threads: int) -> None:
     model = instantiate(XOL.with_variant(variant), threads)
     by_components, by_diagrams = lasso.judge(model, Limits()), emerson_lei.judge(model, Limits())
@@ -79,6 +83,7 @@ def test_components_and_diagrams_judge_liveness_alike(variant: str, threads: int
     assert len(by_components) == 2
 
 
+@pytest.mark.whole
 def test_six_threads_are_decided_in_the_default_run() -> None:
     found = explore(XOL, 6)
     assert found.decided

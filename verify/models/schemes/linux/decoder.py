@@ -128,6 +128,20 @@ def variant_of(last: int) -> int:
 _NO_PREFIXES: Final[tuple[tuple[int, ...], int, int]] = ((), 0, 0)
 
 
+SIB_WITH_DISPLACEMENT: Final = b"\x25"  # no base, disp32
+
+
+def takes_a_sib_byte_from_behind(instruction: bytes) -> bool:
+    """Whether the decoder takes the byte behind the instruction for its SIB byte: MOV of control and debug registers.
+
+    The processor ignores ModRM's mod there (SDM vol. 2, MOV), the kernel's decoder does not.
+    """
+    *_, at = legacy_prefixes(instruction, 0, len(instruction))
+    at += instruction[at : at + 1] != b"" and instruction[at] & 0xF0 == 0x40
+    opcode = instruction[at:]
+    return len(opcode) == 3 and opcode[0] == 0x0F and 0x20 <= opcode[1] <= 0x23 and opcode[2] & 0xC7 == 4
+
+
 def legacy_prefixes(data: bytes, at: int, limit: int) -> tuple[tuple[int, ...], int, int]:
     """The distinct legacy prefixes from offset `at`, the last prefix byte, and how many bytes they are."""
     distinct: list[int] = []

@@ -15,8 +15,16 @@ from typing import Final
 
 from verify.models.schemes.linux import opcode_map_3_15
 from verify.models.schemes.linux.attributes import attributes, opcodes
-from verify.models.schemes.linux.decoder import Features, KernelDecoded, KernelDecoder, legacy_prefixes
+from verify.models.schemes.linux.decoder import (
+    SIB_WITH_DISPLACEMENT,
+    Features,
+    KernelDecoded,
+    KernelDecoder,
+    legacy_prefixes,
+    takes_a_sib_byte_from_behind,
+)
 from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
+from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.plan import (
     Emulate,
     Field,
@@ -159,11 +167,18 @@ def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Ste
     return Step(tuple(slot), length, fixups, Scratch(scratch, Field(modrm_at + 1, 4)), removed=4)
 
 
+def continuations(instruction: bytes) -> tuple[bytes, ...]:
+    """What may stand behind the instruction and give it another plan: what the decoder takes for a SIB byte."""
+    return (SIB_WITH_DISPLACEMENT,) if takes_a_sib_byte_from_behind(instruction) else ()
+
+
 SCHEME: Final = Scheme(
     name="linux-uprobes-3.15",
     summary="int3, then a single step of a copy in a slot; scratch register RAX or RCX without displacement",
     source="Linux 3.15, arch/x86/kernel/uprobes.c, arch/x86/lib/insn.c; opcode map of 3.7 with MPX",
     plan=plan,
+    continuations=continuations,
     entries=ENTRIES_3_15,
     holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
+    live=LiveJudge(LINUX, "3.15"),
 )

@@ -19,9 +19,17 @@ from typing import Final
 
 from verify.models.schemes.linux import opcode_map
 from verify.models.schemes.linux.attributes import attributes, opcodes
-from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, Features, KernelDecoded, KernelDecoder
+from verify.models.schemes.linux.decoder import (
+    EMULATE_PREFIXES,
+    SIB_WITH_DISPLACEMENT,
+    Features,
+    KernelDecoded,
+    KernelDecoder,
+    takes_a_sib_byte_from_behind,
+)
 from verify.models.schemes.linux.decoder_32 import decoded_in_32_bits
 from verify.models.schemes.linux.uprobes_entries import ENTRIES
+from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.plan import (
     Call,
     Effect,
@@ -289,16 +297,10 @@ def continuations(instruction: bytes) -> tuple[bytes, ...]:
     The decoder looks behind an instruction in two cases: where it is the beginning of an emulate prefix, as UD2 is, and
     where it takes a SIB byte, of base 5 with a displacement, that the processor does not.
     """
-    if _takes_a_sib_byte_from_behind(instruction):
-        return (b"\x25",)
+    if takes_a_sib_byte_from_behind(instruction):
+        return (SIB_WITH_DISPLACEMENT,)
     rests = [p[len(instruction) :] for p in EMULATE_PREFIXES if p.startswith(instruction)]
     return tuple(rest + follower for follower in _FOLLOWERS for rest in rests)
-
-
-def _takes_a_sib_byte_from_behind(instruction: bytes) -> bool:
-    """MOV to and from control and debug registers ignore ModRM's mod (SDM vol. 2, MOV), the kernel's decoder does
-    not."""
-    return instruction[-3:-2] == b"\x0f" and 0x20 <= instruction[-2] <= 0x23 and instruction[-1] & 0xC7 == 4
 
 
 SCHEME: Final = Scheme(
@@ -310,4 +312,5 @@ SCHEME: Final = Scheme(
     continuations=continuations,
     otherwise=(("analysed-as-64-bit", plan_in_32_bits),),
     entries=ENTRIES,
+    live=LiveJudge(LINUX, "6.18"),
 )

@@ -24,6 +24,7 @@ def _sum(computed: Computed, carried: bool = False) -> Semantics:
 
 
 def cmp(run: Run) -> None:
+    """The flags of a subtraction whose result is thrown away (SDM vol. 2, CMP)."""
     a, b = operands.read(run, 0), operands.read(run, 1)
     flags.subtracted(run, a, b)
 
@@ -39,6 +40,7 @@ def _step(computed: Computed) -> Semantics:
 
 
 def neg(run: Run) -> None:
+    """0 - operand, with its flags (SDM vol. 2, NEG)."""
     a = operands.read(run, 0)
     operands.write(run, 0, flags.subtracted(run, const(0, a.width), a))
 
@@ -70,6 +72,7 @@ def _set_product_flags(run: Run, lost: Term, a: Term, b: Term) -> None:
 
 
 def mul(run: Run) -> None:
+    """rDX:rAX := rAX * operand, unsigned; CF and OF where the high half is not 0 (SDM vol. 2, MUL)."""
     b = operands.read(run, 0)
     a, wide = run.gpr(RAX, b.width), 2 * b.width
     product = terms.mul(terms.zext(a, wide), terms.zext(b, wide))

@@ -125,6 +125,7 @@ def _count(count_of: Unary) -> Semantics:
 
 
 def popcnt(run: Run) -> None:
+    """The number of ones; every flag but ZF is cleared (SDM vol. 2, POPCNT)."""
     value = operands.read(run, 1)
     flags.clear(run, "of", "sf", "af", "cf", "pf")
     run.set("zf", flags.is_zero(value))
@@ -183,6 +184,7 @@ _UNARY: Final[Mapping[str, tuple[Unary, Unary]]] = {  # result and cf
 
 
 def andn(run: Run) -> None:
+    """not operand 1 and operand 2 (SDM vol. 2, ANDN)."""
     a, b = operands.read(run, 1), operands.read(run, 2)
     result = terms.and_(terms.not_(a), b)
     _set_bmi_flags(run, result, FALSE, a, b)
@@ -207,6 +209,7 @@ def bextr(run: Run) -> None:
 
 
 def bzhi(run: Run) -> None:
+    """The bits below the index, bits 7 to 0 of operand 2; CF where that is beyond them all (SDM vol. 2, BZHI)."""
     value, index = operands.read(run, 1), operands.read(run, 2)
     count = terms.extract(index, 7, 0)
     result = terms.and_(value, _below(count, value.width))

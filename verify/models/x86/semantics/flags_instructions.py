@@ -22,6 +22,7 @@ def _setting(flag: str, value: Term) -> Semantics:
 
 
 def cmc(run: Run) -> None:
+    """CF := not CF (SDM vol. 2, CMC)."""
     run.set("cf", terms.not_(run.get("cf")))
 
 

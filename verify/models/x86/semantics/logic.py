@@ -30,6 +30,7 @@ def _logic(result_of: Callable[[Term, Term], Term]) -> Semantics:
 
 
 def test(run: Run) -> None:
+    """The flags of AND, whose result is thrown away (SDM vol. 2, TEST)."""
     a, b = operands.read(run, 0), operands.read(run, 1)
     _set_logic_flags(run, a, b, terms.and_(a, b))
 

@@ -32,6 +32,7 @@ def copy(run: Run) -> None:
 
 
 def mov(run: Run) -> None:
+    """Operand 0 := operand 1; segment registers are loaded and stored by their own rules (SDM vol. 2, MOV)."""
     kinds = run.insn.opcode.op_kinds
     if kinds[0] == "seg_reg":
         number = run.insn.fields.reg
@@ -147,6 +148,7 @@ def bswap(run: Run) -> None:
 
 
 def movbe(run: Run) -> None:
+    """Operand 0 := operand 1 with its bytes in reverse order (SDM vol. 2, MOVBE)."""
     operands.write(run, 0, swapped(operands.read(run, 1)))
 
 

@@ -1,0 +1,117 @@
+"""Every output for programs is a document of a published schema, held against it by a library that shares no code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from verify.cli import status
+from verify.cli.confirm import MODES
+from verify.models.x86.isa import capstone_check
+from verify.models.x86.isa.forms import form
+from verify.report.records import Document, decoded, from_fields, schema_name
+from verify.report.schemas import DOCUMENTS, FOLDER, file_name, text, write
+from verify.report.surveys import ClassifiedEncoding
+
+#: command line -> the schema of its output; {ledger}, {file} and {folder} are made
+OUTPUTS = {
+    ("opcode-range", "9c", "cc", "--jobs", "1", "--ledger", "{ledger}"): "opcode-range",
+    ("insn", "9c"): "insn", ("insn", "54"): "insn", ("insn", "cc"): "insn", ("insn", "c5f877"): "insn",
+    ("insn", "d54001c8"): "insn", ("insn", "0f0b", "--followed-by", "78656e90"): "insn", ("insn", "0f0b"): "insn",
+    ("insn", "90", "--scheme", "linux-uprobes-3.15", "--confirm"): "insn",
+    ("classify", "{file}"): "classify",
+    ("forms", "90-9f"): "forms", ("forms", "a0", "--disagreements"): "disagreements",
+    ("schemes",): "schemes", ("schemes", "linux-uprobes-6.18", "identity"): "schemes", ("protocols",): "protocols",
+    ("interleavings", "xol-step", "--threads", "2"): "interleavings",
+    ("interleavings", "xol-step", "--threads", "2", "--variant", "no-read-lock"): "interleavings",
+    ("interleavings", "inline-step", "--threads", "any", "--variant", "others-run"): "interleavings-any",
+}  # fmt: skip
+LINES = b"9c\n4889d8\nf4\n0f04\nzz\n0f0b\nc5f877\nd54001c8\n9c90\n"
+
+
+def published(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / file_name(name)).read_text())
+    return found
+
+
+def validated(line: str, name: str) -> None:
+    """One document: by the published schema, and by the type it was made from."""
+    found = json.loads(line)
+    assert found["schema"] == f"ubp-verify/{name}/1"
+    jsonschema.Draft202012Validator(published(found["schema"])).validate(found)
+    decoded(line, DOCUMENTS[found["schema"]])
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS, ids=" ".join)
+def test_an_output_is_of_its_schema(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capstone_check, "all_forms", lambda: [form("MOV_AL_MOFFS8/none")])
+    file = tmp_path / "encodings"
+    file.write_bytes(LINES)
+    given = [a.format(ledger=tmp_path / "ledger", file=file) for a in arguments]
+    try:
+        ended: object = status([*given, "--format", "json"])
+    except SystemExit as end:
+        ended = end.code
+    assert ended in {0, 2, 64 if arguments[0] == "classify" else 0}
+    out = capsys.readouterr().out
+    lines = [out] if arguments[0] == "insn" else out.splitlines()
+    assert lines
+    for line in lines:
+        validated(line, OUTPUTS[arguments])
+
+
+def test_every_schema_is_held_by_some_output() -> None:
+    """Those of `confirm` are made and read back in tests/unit/confirm/test_results.py."""
+    confirmed = {f"confirm-{mode}" for mode in MODES} | {"kernel-survey"}
+    assert {f"ubp-verify/{name}/1" for name in {*OUTPUTS.values(), *confirmed}} == set(DOCUMENTS)
+
+
+def test_published_schemas_are_current() -> None:
+    """`make schema` writes them."""
+    assert {path.name for path in FOLDER.iterdir()} == {file_name(name) for name in DOCUMENTS}
+    for name, kind in DOCUMENTS.items():
+        assert published(name) == json.loads(text(kind)), f"{name}: run make schema"
+
+
+def test_a_schema_that_is_gone_or_changed_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "gone-1.json").write_text("{}")
+    write(tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {p.name: p.read_text() for p in FOLDER.iterdir()}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS.values(), ids=schema_name)
+def test_every_document_says_which_it_is_in_one_style(kind: type[Document]) -> None:
+    assert re.fullmatch(r"ubp-verify/[a-z-]+/[1-9][0-9]*", schema_name(kind))
+    schema = published(schema_name(kind))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    main = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    assert "schema" in main["required"] and main["properties"]["schema"]["enum"] == [schema_name(kind)]
+
+
+GOOD = {"bytes": "90", "verdict": "proved", "observables": [], "reason": ""}
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    ({"verdict": "maybe"}, "maybe"), ({"bytes": 90}, "str"), ({"extra": 1}, "extra"),
+    ({"observables": "trap"}, "array"),
+])  # fmt: skip
+def test_what_is_not_of_the_schema_is_refused_by_both(change: dict[str, object], named: str) -> None:
+    assert from_fields(GOOD, ClassifiedEncoding).verdict == "proved"
+    with pytest.raises(ValueError, match=named):
+        from_fields(GOOD | change, ClassifiedEncoding)
+    schema = schema_name(ClassifiedEncoding)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(published(schema)).validate({"schema": schema, **GOOD, **change})
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_field_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        from_fields({key: value for key, value in GOOD.items() if key != name}, ClassifiedEncoding)

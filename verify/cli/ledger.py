@@ -1,0 +1,69 @@
+"""`ubp-verify ledger`: what is kept between runs, how much of it there is, and what may go."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from verify.ledger.folder import Folder
+from verify.ledger.places import brought_directory, cache_directory, checkout_directory
+from verify.ledger.store import Layers, Size
+from verify.models.schemes.registry import SCHEMES
+from verify.survey.settings import is_current
+
+SCHEMA: Final = "ubp-verify/ledger-sizes/1"
+UNIT: Final = 1_000_000  # bytes of an MB
+
+
+@click.command("ledger")
+@click.option("--size", is_flag=True, help="What is kept, by place, scheme and setting (the default).")
+@click.option("--prune", is_flag=True, help="Remove from the cache, or DIR, what is of no use now.")
+@click.option("--ledger", "folder", metavar="DIR", help="Another ledger than the cache and what is recorded.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def ledger(size: bool, prune: bool, folder: str | None, style: str) -> int:
+    """What is kept of verdicts, its size by scheme and setting; with --prune, without what is of no use any more."""
+    store = _store(folder)
+    removed = store.prune(lambda found: is_current(found, SCHEMES)) if prune else []
+    sizes = store.sizes() if size or not prune else []
+    if style == "json":
+        click.echo(json.dumps({"schema": SCHEMA, "tables": _rows(sizes), "removed": _rows(removed)}))
+        return 0
+    for line in _lines(_rows(sizes)):
+        click.echo(line)
+    if prune:
+        click.echo(f"{len(removed)} files removed, {sum(r.bytes for r in removed) / UNIT:.1f} MB")
+    return 0
+
+
+def _store(given: str | None) -> Layers:
+    """What is asked about; the top layer is what may be pruned."""
+    if given is not None:
+        if not Path(given).is_dir():
+            raise click.UsageError(f"there is no ledger {given!r}")
+        return Layers(Folder(Path(given)), [])
+    recorded = dict.fromkeys(place for place in (checkout_directory(), brought_directory()) if place)
+    return Layers(Folder(cache_directory()), [Folder(place, writable=False) for place in recorded])
+
+
+def _rows(sizes: Iterable[Size]) -> list[dict[str, Any]]:
+    return [
+        {"path": str(s.path), "setting": s.table.setting, "scheme": s.table.scheme, "kind": s.table.kind,
+         "current": is_current(s, SCHEMES), "rows": s.rows, "bytes": s.bytes}
+        for s in sizes
+    ]  # fmt: skip
+
+
+def _lines(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """A line for the tables of one place, setting and scheme that are alike."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        state = "current" if row["current"] else "not used"
+        groups[str(Path(row["path"]).parent), row["scheme"], state].append(row)
+    for (place, scheme, state), found in groups.items():
+        kinds = ", ".join(f"{row['kind']} {row['rows']:,}" for row in found)
+        yield f"{place}  {scheme}  {state}  {sum(row['bytes'] for row in found) / UNIT:.1f} MB  ({kinds})"

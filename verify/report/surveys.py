@@ -1,0 +1,172 @@
+"""What is said of instructions: forms, encodings, schemes, and what disagrees about their bytes.
+
+Verdicts are proved, refuted, refused, vacuous and unknown; an encoding may be invalid, no instruction.  Bytes and
+values are hex; values have their width (0x0000000000000000 is 64 bits).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from verify.report.records import Document, Record, Verdict
+
+EncodingVerdict = Literal["proved", "refuted", "refused", "vacuous", "unknown", "invalid"]
+Names = tuple[str, ...]
+
+
+class CounterexampleRow(Record, frozen=True, kw_only=True):
+    """A state from which the probed instruction differs; `followed_by`: what stands behind it, where that matters."""
+
+    bytes: str
+    followed_by: str = ""
+    observable: str
+    vendor: str
+    origin: str
+    slot: str
+    initial: dict[str, str]
+    in_place: dict[str, str]
+    displaced: dict[str, str]
+    first_difference: str
+    also_refuted: Names
+
+
+class FormRow(Record, frozen=True, kw_only=True):
+    """The verdict of a form.
+
+    `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
+    some encodings of an accepted form are refused; `over_cautious`: refused, though an unchanged copy would be proved;
+    `looks_behind`: what stands behind an encoding changes its plan; `undefined_without`: processor features.
+    """
+
+    form: str
+    opcode: str
+    mnemonic: str
+    addressing: str
+    verdict: Verdict
+    observables: dict[str, Verdict]
+    irregular: Verdict | None
+    reason: str
+    refused_with: Names
+    over_cautious: bool
+    obligations: int
+    rests_on: Names
+    looks_behind: bool = False
+    undefined_without: Names = ()
+    counterexample: CounterexampleRow | None = None
+
+
+class SharedDeviation(Record, frozen=True, kw_only=True):
+    """A deviation that forms of a scheme share; `left_out`: an assumption keeps it out of their verdicts."""
+
+    name: str
+    sees: str
+    rule: str
+    witness: str
+    loses: str
+    instead: str
+    left_out: bool
+
+
+class Obligations(Record, frozen=True, kw_only=True):
+    """How many there are, and how many of them neither sharing nor identity of terms settles."""
+
+    total: int
+    distinct: int
+
+
+class Survey(Document, frozen=True, kw_only=True, tag="ubp-verify/opcode-range/1"):
+    """What `opcode-range` says: every form of the ranges; `rests_on`: forms by assumption; `totals`: by verdict."""
+
+    version: str
+    scheme: str
+    cpu: str
+    assumptions: Names
+    rests_on: dict[str, int]
+    deviations: tuple[SharedDeviation, ...]
+    totals: dict[Verdict, int]
+    obligations: Obligations
+    seconds: float
+    forms: tuple[FormRow, ...]
+
+
+class ClassifiedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/classify/1"):
+    """What `classify` says of a line of its input."""
+
+    bytes: str
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+    looks_behind: bool = False
+    undefined_without: Names = ()
+
+
+class ExplainedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/insn/1"):
+    """What `insn` says of an encoding.
+
+    `length`: bytes, 0 where nothing decodes it; `observables`: the refuted ones, `verdicts`: of all; `rests_on`: the
+    assumptions without which something proved falls; `undefined`: why it is #UD in place;
+    `kernel`: what the running kernel says, where it was asked; `reproducer`: the files of one, likewise.
+    """
+
+    bytes: str
+    verdict: Verdict
+    observables: Names
+    reason: str
+    length: int
+    scheme: str
+    plan: str
+    verdicts: dict[str, Verdict]
+    assumptions: Names
+    rests_on: Names
+    undefined_without: Names = ()
+    text: str = ""
+    form: str = ""
+    memory_styles: Names | None = None
+    undefined: str | None = None
+    looks_behind: bool = False
+    instruction: str = ""
+    followed_by: str = ""
+    counterexample: CounterexampleRow | None = None
+    kernel: str = ""
+    reproducer: Names | None = None
+    reproducer_state: str = ""
+
+
+class DescribedForm(Document, frozen=True, kw_only=True, tag="ubp-verify/forms/1"):
+    """What `forms` says of a form."""
+
+    form: str
+    opcode: str
+    mnemonic: str
+    addressing: str
+    encoding: str
+    operands: Names
+
+
+class DecoderDisagreement(Document, frozen=True, kw_only=True, tag="ubp-verify/disagreements/1"):
+    """An encoding that the second decoder reads otherwise; `known`: why, none where nobody knows."""
+
+    form: str
+    bytes: str
+    difference: str
+    known: str | None
+
+
+class AssumptionRow(Record, frozen=True, kw_only=True):
+    """An assumption: what it says, and what falls without it."""
+
+    name: str
+    says: str
+    without: str
+    by_default: bool
+
+
+class DescribedScheme(Document, frozen=True, kw_only=True, tag="ubp-verify/schemes/1"):
+    """What `schemes` says of a scheme; its deviations and the assumptions where it is named."""
+
+    scheme: str
+    default: bool
+    summary: str
+    source: str
+    deviations: tuple[SharedDeviation, ...] | None = None
+    assumptions: tuple[AssumptionRow, ...] | None = None
