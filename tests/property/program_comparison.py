@@ -11,7 +11,7 @@ from functools import cache
 from unittest import mock
 
 from verify.claim.conditions import verification_condition
-from verify.claim.obligations import compared, sides
+from verify.claim.obligations import compared, obligation, sides
 from verify.claim.probes import Probe, is_vendor_specific, probe_of
 from verify.models.schemes import meaning as meanings
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -42,6 +42,7 @@ class Compared:
     observable: str
     dropped: frozenset[str]  # assumptions
     grade: str
+    verdict: bool  # both are refuted or neither is, where the grade is weaker than equality
 
     @property
     def kind(self) -> str:
@@ -104,7 +105,9 @@ def compared_goals(
         if name not in names:
             continue
         grade = graded(old[name], goal, unfollowed, special)
-        yield Compared(p.data.hex(), p.plan, name, ASSUMPTIONS - assumptions, grade)
+        asked = (obligation(name, g, material, material.setup.assumptions) for g in (old[name], goal))
+        same = grade in {IDENTICAL, EQUAL} or len({satisfiable(o.roots).status for o in asked}) == 1
+        yield Compared(p.data.hex(), p.plan, name, ASSUMPTIONS - assumptions, grade, same)
 
 
 def graded(old: Term, new: Term, unfollowed: Term, special: tuple[str, tuple[Term, ...]] | None) -> str:
@@ -154,7 +157,7 @@ def premises_differ(p: Probe, assumptions: frozenset[str]) -> bool:
 def total(
     scheme: Scheme, forms: tuple[Form, ...], sets: Iterable[frozenset[str]], irregular: bool = False
 ) -> tuple[Counter[str], list[Compared]]:
-    """How many plans and goals there are, by grade; and the goals that are different."""
+    """How many plans and goals there are, by grade; and the goals that are different, or differ in their verdict."""
     counted, different = Counter[str](), list[Compared]()
     for p in probes(scheme, forms, irregular):
         counted["plans"] += 1
@@ -162,7 +165,7 @@ def total(
             counted["premises different"] += premises_differ(p, assumptions)
             for one in compared_goals(p, assumptions):
                 counted[one.grade] += 1
-                different += [one] if one.grade == DIFFERENT else []
+                different += [one] if one.grade == DIFFERENT or not one.verdict else []
     return counted, different
 
 
