@@ -35,6 +35,7 @@ REASONS = {  # file -> what it is about, which is no module's alone
     "models/x86/semantics/test_integer_semantics.py": "several families in memory, special registers and at faults",
     "test_ci.py": "the gate, .ci/run",
     "test_other_machines.py": "every module, on a machine that is none of x86-64",
+    "test_wheel.py": "the installed package: what it brings besides code",
 }
 
 
