@@ -70,9 +70,10 @@ def unkeyed(form: Form) -> set[str]:
     return wrong
 
 
-def test_semantics_reads_nothing_that_a_class_leaves_free() -> None:
+@pytest.mark.parametrize("part", sampled(range(4), 1))
+def test_semantics_reads_nothing_that_a_class_leaves_free(part: int) -> None:
     one_each = {(f.opcode.mnemonic, f.opcode.operand_size, f.addressing): f for f in all_forms()}
-    gaps = {f.name: w for f in one_each.values() if (w := unkeyed(f))}
+    gaps = {f.name: w for f in [*one_each.values()][part::4] if (w := unkeyed(f))}
     assert gaps == {}
 
 

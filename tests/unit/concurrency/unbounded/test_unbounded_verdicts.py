@@ -74,6 +74,7 @@ def test_a_premise_that_no_number_meets_is_vacuous() -> None:
         assert "never met" in verdict.reason
 
 
+@pytest.mark.whole
 def test_what_an_incomplete_exploration_refutes_is_refuted() -> None:
     wide = XOL.with_variant("no-read-lock").with_parameters(R=10**9, M=10**9)
     found = prove_any(wide, limits=Limits(work=1_000_000, memory=20_000_000))
