@@ -28,6 +28,7 @@ def checkout(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "verify" / "smt").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("verify.survey.settings.brought_directory", lambda: None)  # what is recorded here is no matter
     return tmp_path
 
 
