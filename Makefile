@@ -27,7 +27,7 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
 
-mutants:  ## faults seeded into protocols, semantics, overlay and scheme: at least 99 % are told (twenty minutes)
+mutants:  ## faults seeded into protocols, semantics, corrections and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py
 	$(PYTHON) tests/mutants/semantics_score.py
 

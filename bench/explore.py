@@ -36,9 +36,9 @@ ENGINE = """
 import sys, time
 from verify.concurrency import explorer
 from verify.concurrency.results.exploration import Limits
-from verify.concurrency.instance.instance import ground
+from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.protocols import protocol
-model = ground(protocol("xol-step"), {threads})
+model = instantiate(protocol("xol-step"), {threads})
 began = time.process_time()
 found = explorer.search(model, {engine!r}, {symmetric}, Limits())
 print(found.states, found.stored, time.process_time() - began, found.bytes)

@@ -10,15 +10,11 @@ PROOFS: Final = Path(__file__).parents[1] / "proofs"
 
 
 def recorded(kind: str) -> list[Path]:
-    """The files of a kind, one a scheme: a store's tables, or the JSON documents of a former format."""
-    return sorted(PROOFS.glob(f"{kind}-*.tsv")) or sorted(PROOFS.glob(f"{kind}-*.json"))
+    """The files of a kind, one a scheme."""
+    return sorted(PROOFS.glob(f"{kind}-*.tsv"))
 
 
 def form_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of forms in a file."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        rows: list[dict[str, Any]] = json.loads(text)["rows"]
-        return rows
-    lines = (line.split("\t") for line in text.splitlines()[1:])
+    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:])
     return [json.loads(fields[2]) for fields in lines if fields[0] != "#"]

@@ -33,6 +33,7 @@ REASONS = {  # file -> what it is about, which is no module's alone
     "models/x86/semantics/executed.py": "what tests of semantics share",
     "models/x86/semantics/test_families_total.py": "every form of every family",
     "models/x86/semantics/test_integer_semantics.py": "several families in memory, special registers and at faults",
+    "test_bench.py": "the benchmarks, which no test runs",
     "test_ci.py": "the gate, .ci/run",
     "test_other_machines.py": "every module, on a machine that is none of x86-64",
     "test_wheel.py": "the installed package: what it brings besides code",

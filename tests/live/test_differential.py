@@ -61,7 +61,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch, mnemonic: str, semantics: Callable
 
 
 def without_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Routed instructions read no component of the overlay; what they write stays."""
+    """Routed instructions read no component of the corrections; what they write stays."""
     real, components = routed._inputs, routed._components
 
     def inputs(run: Run) -> tuple[Term, ...]:

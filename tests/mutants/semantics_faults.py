@@ -1,8 +1,8 @@
-"""Faults seeded mechanically into the semantics, the overlay and the scheme's model, applied in the process.
+"""Faults seeded mechanically into the semantics, the corrections and the scheme's model, applied in the process.
 
 A fault is one change of one syntax node of one function (a constant, an operator, a flag's name, a statement left out,
-a condition turned round) or one word of a row of the overlay.  It is applied by giving the live functions the changed
-code, and undone the same way.  Decides nothing about who tells it: `semantics_score`.
+a condition turned round) or one word of a row of the corrections.  It is applied by giving the live functions the
+changed code, and undone the same way.  Decides nothing about who tells it: `semantics_score`.
 """
 
 from __future__ import annotations
@@ -232,14 +232,14 @@ def _swap(functions: list[FunctionType], code: CodeType) -> Callable[[], None]:
 
 
 def overlay_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
-    """Each word of each row of the overlay left out, in a random order; with the mnemonics concerned."""
+    """Each word of each row of the corrections left out, in a random order; with the mnemonics concerned."""
     sides = [(i, side) for i in range(len(corrections.ROWS)) for side in ("reads", "writes")]
     words = [(i, side, w) for i, side in sides for w in getattr(corrections.ROWS[i], side).split()]
     for i, side, word in Random(seed).sample(words, len(words)):
         row = corrections.ROWS[i]
         rest = " ".join(w for w in getattr(row, side).split() if w != word)
         rows = (*corrections.ROWS[:i], row._replace(**{side: rest}), *corrections.ROWS[i + 1 :])
-        text = f"overlay of {row.mnemonics}: {side} no {word}"
+        text = f"corrections of {row.mnemonics}: {side} no {word}"
         yield Fault(text, frozenset(), functools.partial(_rows, rows)), frozenset(row.mnemonics.split())
 
 

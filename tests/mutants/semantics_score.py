@@ -1,4 +1,4 @@
-"""How many faults of the semantics, the overlay and the scheme are told, by what: `make mutants`.
+"""How many faults of the semantics, the corrections and the scheme are told, by what: `make mutants`.
 
 A panel of encodings of every form's class says which lines each runs through.  A fault is put to the encodings that run
 through its lines: it is told by a verdict that changes, by an exception, by the processor (the differential run), by
@@ -181,7 +181,7 @@ def on_shadow_stack(row: Row) -> bool:
 
 
 def seeds(number: int, seed: int, rows: list[Row]) -> Iterator[tuple[Fault, list[Row]]]:
-    """Faults with the rows of the panel that they concern: of functions, and a tenth of the overlay."""
+    """Faults with the rows of the panel that they concern: of functions, and a tenth of the corrections."""
     several = faults(SEMANTICS, 4 * number, seed), faults(SCHEME, number, seed)
     shares = (7 * number // 10, 2 * number // 10)
     for kind, share in zip(several, shares, strict=True):

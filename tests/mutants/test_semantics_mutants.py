@@ -1,4 +1,4 @@
-"""Faults seeded into semantics, overlay and scheme are put in, told and taken out again: a few; 300: `make mutants`."""
+"""Faults seeded into semantics, corrections and scheme are put in, told and taken out again; 300: `make mutants`."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import os
 
 import click
 
-from verify.cli.options import assumptions_without, ledger_of, opcode_ranges, scheme_named
-from verify.cli.request import Request, answering, forms_in, refuse_part, timed, unavailable
+from verify.cli.options import assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
+from verify.cli.request import Request, answering, refuse_part, timed, unavailable
 from verify.confirm.agreement import Agreement
 from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared

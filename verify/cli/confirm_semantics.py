@@ -11,7 +11,8 @@ from typing import Final
 
 import click
 
-from verify.cli.request import Request, answering, forms_in, refuse_part, seeded, timed, unavailable
+from verify.cli.options import forms_in
+from verify.cli.request import Request, answering, refuse_part, seeded, timed, unavailable
 from verify.confirm.semantics import SemanticsResult, mismatch_lines
 from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential.run import Settings, available, survey

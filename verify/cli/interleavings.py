@@ -48,7 +48,7 @@ MOST: Final = 256  # threads of one run; `any` is for more
 @click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 @click.option(
-    "--graph", type=click.Path(path_type=Path), help="Writes the quotient graph (.graphml, .dot); of several, each."
+    "--graph", type=click.Path(path_type=Path), help="Writes the projected graph (.graphml, .dot); of several, each."
 )
 @click.option("--traces", type=click.Path(path_type=Path), help="Writes each trace here as Mermaid, SVG and ITF.")
 @click.option("--export", "exported", type=click.Choice(FORMATS), help="Prints the model for SPIN or Murphi instead.")

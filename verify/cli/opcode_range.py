@@ -13,9 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, scheme_named
+from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
-from verify.models.x86.isa.forms import all_forms
 from verify.report.records import encoded
 from verify.report.surveys import FormRow, Survey
 from verify.survey.ledger import Ledger
@@ -40,16 +39,12 @@ def opcode_range(
     jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
-    wanted = opcode_ranges(ranges)
+    names = [f.name for f in forms_in(ranges, cpu)]
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
     mark = forms_mark(scheme.name, cpu, assumptions)
     begun = time.monotonic()
-    every = [f for f in all_forms() if _exists(f, cpu)]
-    names = [f.name for f in every if any(f in r for r in wanted)]
-    if not names:
-        raise click.UsageError(f"no form lies in {' '.join(ranges)}{f' on {cpu} processors' * (cpu != 'any')}")
-    part = mark if len(names) < len(every) else ""
+    part = mark if len(names) < len(forms_of(cpu)) else ""
     ledger = ledger_of(folder, scheme.name, cpu, assumptions, part)
     survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark, names), fresh)
     try:
@@ -63,11 +58,6 @@ def opcode_range(
     if check and counts["refuted"]:
         return REFUTED
     return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
-
-
-def _exists(form: Any, cpu: str) -> bool:
-    """Whether a processor that is asked for has the form: 52 are AMD's alone, 19 Intel's."""
-    return {"intel": form.opcode.is_intel, "amd": form.opcode.is_amd}[cpu] if cpu != "any" else True
 
 
 class _Survey:

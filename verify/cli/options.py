@@ -12,6 +12,7 @@ from verify.cli.status import WRONG_PLACE
 from verify.models.schemes.plan import Scheme
 
 if TYPE_CHECKING:
+    from verify.models.x86.isa.forms import Form
     from verify.models.x86.isa.ranges import OpcodeRange
     from verify.survey.ledger import Ledger
 
@@ -95,6 +96,24 @@ def opcode_ranges(texts: Sequence[str]) -> tuple[OpcodeRange, ...]:
         return tuple(parsed(t) for t in texts or ("all",))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def forms_of(cpu: str) -> list[Form]:
+    """The forms that some processor has (any), or one vendor's: 52 are AMD's alone, 19 Intel's."""
+    from verify.models.x86.isa.forms import all_forms  # noqa: PLC0415  start-up time
+
+    if cpu == "any":
+        return list(all_forms())
+    return [f for f in all_forms() if (f.opcode.is_intel if cpu == "intel" else f.opcode.is_amd)]
+
+
+def forms_in(ranges: Sequence[str], cpu: str = "any") -> list[Form]:
+    """The forms of the processors that lie in the ranges.  A usage error where there is none."""
+    wanted = opcode_ranges(ranges)
+    found = [f for f in forms_of(cpu) if any(f in r for r in wanted)]
+    if not found:
+        raise click.UsageError(f"no form lies in {' '.join(ranges)}{f' on {cpu} processors' * (cpu != 'any')}")
+    return found
 
 
 def parsed_hex(text: str, where: str) -> bytes:

@@ -102,15 +102,3 @@ def chosen(what: str, names: Sequence[str], known: Sequence[Named]) -> tuple[Nam
         if name not in by_name:
             raise click.UsageError(f"there is no {what} {name!r}; there are {', '.join(by_name)}")
     return tuple(by_name[name] for name in names) or tuple(known)
-
-
-def forms_in(ranges: tuple[str, ...]) -> list[Any]:
-    """The forms that lie in the ranges.  A usage error where there is none."""
-    from verify.cli.options import opcode_ranges  # noqa: PLC0415  start-up time
-    from verify.models.x86.isa.forms import all_forms  # noqa: PLC0415
-
-    wanted = opcode_ranges(ranges)
-    forms = [f for f in all_forms() if any(f in r for r in wanted)]
-    if not forms:
-        raise click.UsageError(f"no form lies in {' '.join(ranges)}")
-    return forms

@@ -59,8 +59,9 @@ are called, with the shared state, a thread or a value as arguments. Whatever is
 unbounded is a `ProtocolError` when the module is imported; a value outside its domain is a `DomainOverflow` that names
 step, variable and value when it is reached. `first=` gives one thread, any one, another start than the rest.
 
-    explore(PROTOCOL.with_variant("no-sync"), threads=3)        ->  Explored: counts, verdicts, shortest traces
+    explore(PROTOCOL.with_variant("no-sync"), threads=3)        ->  Exploration: counts, verdicts, shortest traces
 
-`language` is what a protocol imports; `terms` is what it becomes; `ground` makes it concrete; `parts` splits steps for
-proofs about any number; `explorer.explore` picks an engine; `manifest` records and compares what was found.
+`language.protocol` is what a protocol imports; `language.terms` is what it becomes; `instance` makes it concrete;
+`language.guarded_commands` splits steps for proofs about any number; `explorer.explore` picks an engine;
+`results.manifest` records and compares what was found.
 """

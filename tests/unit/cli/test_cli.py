@@ -8,7 +8,7 @@ import pytest
 
 from verify import __version__
 from verify.cli import status
-from verify.cli.opcode_range import _exists
+from verify.cli.options import forms_of
 from verify.models.x86.isa.forms import form as form_named
 from verify.models.x86.machine import OBSERVABLES
 
@@ -325,4 +325,4 @@ def test_a_form_that_the_processor_lacks_is_not_asked_for(run, tmp_path):
     ("JO_REL8_16/none", ["amd", "any"]), ("JMP_M1664/mem", ["any", "intel"]), ("NOPD/none", ["amd", "any", "intel"]),
 ])  # fmt: skip
 def test_the_processors_that_have_a_form(name, processors):
-    assert [cpu for cpu in ("amd", "any", "intel") if _exists(form_named(name), cpu)] == processors
+    assert [cpu for cpu in ("amd", "any", "intel") if form_named(name) in forms_of(cpu)] == processors

@@ -89,8 +89,8 @@ class GuardedCommand:
         return tuple(write for write in self.writes if write.broadcast)
 
 
-def parts(step: StepTerm) -> GuardedCommand:
-    """The parts of a step. Raises ProtocolError for a loop whose rounds read what earlier rounds wrote."""
+def guarded_command(step: StepTerm) -> GuardedCommand:
+    """The step as a guarded command. Raises ProtocolError for a loop whose rounds read what earlier rounds wrote."""
     values: dict[str, Term] = {}
     for let in step.lets:
         values[let.name] = substitute(let.value, values)

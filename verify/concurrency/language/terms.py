@@ -1,7 +1,7 @@
 """Terms: what a step or a property says, for any number of threads and any parameters.
 
-`reading` makes these from Python functions; `ground` turns them into dags for given numbers; `parts` splits them
-for proofs about any number. Nothing here evaluates.
+`frontend` makes these from Python functions; `instance` turns them into expression DAGs for given numbers;
+`guarded_commands` splits them for proofs about any number. Nothing here evaluates.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import z3
 
 from verify.concurrency.instance.dag import Dag, Node, evaluate
 from verify.concurrency.instance.instantiation import Scope, Transition
-from verify.concurrency.language.guarded_commands import parts
+from verify.concurrency.language.guarded_commands import guarded_command
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import PropertyTerm, Quantified, StepTerm, Term
 from verify.concurrency.results.exploration import Limits
@@ -266,7 +266,7 @@ def _question(scope: Scope, term: Quantified, env: Mapping[str, Node], count: in
 
 def _bodies(step: StepTerm) -> dict[str, Quantified]:
     """The quantifiers over threads of a step, about the state before it."""
-    split = parts(step)
+    split = guarded_command(step)
     terms: list[Term] = [conjunct.term for conjunct in split.guard]
     terms += [term for write in split.writes for term in (write.condition, write.value)]
     found: dict[str, Quantified] = {}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import z3
 
 from verify.concurrency.language.domains import INT, THREAD
-from verify.concurrency.language.guarded_commands import GuardedCommand, parts
+from verify.concurrency.language.guarded_commands import GuardedCommand, guarded_command
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import Term
 from verify.concurrency.language.terms import enabled as possibility
@@ -127,7 +127,7 @@ class Conditions:
         self.without = [negation(selector) for selector in self.selectors]
         self.numbers = {selector.get_id(): index for index, selector in enumerate(self.selectors)}
         self.initial = self._initial()
-        self.steps = [self._step(parts(step)) for step in protocol.steps]
+        self.steps = [self._step(guarded_command(step)) for step in protocol.steps]
         self.stuck: _Condition | None = None
 
     # --- making ----------------------------------------------------------------------------------------------------

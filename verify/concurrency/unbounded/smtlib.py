@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
-from verify.concurrency.language.guarded_commands import GuardedCommand, Write, parts
+from verify.concurrency.language.guarded_commands import GuardedCommand, Write, guarded_command
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -269,7 +269,7 @@ class SmtQuery:
 
 def problems(protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False) -> list[SmtQuery]:
     """The initial condition, one for each step, and with `deadlock` that one. Raises NotCovered."""
-    steps = (_consecution(protocol, clauses, parts(step)) for step in protocol.steps)
+    steps = (_consecution(protocol, clauses, guarded_command(step)) for step in protocol.steps)
     return [_initial(protocol, clauses), *steps, *([_stuck(protocol, clauses)] if deadlock else [])]
 
 

@@ -28,7 +28,7 @@ SKIPPED: Final = (
 )
 SYSTEM_CALL: Final = b"\xcd\x80"  # int 80h, which enters the kernel with random arguments
 HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdir64b", "enqcmd", "enqcmds", "xlatb"})
-# Answers that change from run to run, by the overlay's names, and mnemonics whose answer the kernel may change.
+# Answers that change from run to run, by the names in corrections, and mnemonics whose answer the kernel may change.
 UNREPEATABLE: Final = frozenset({"tsc", "random", "pmc", "cpuid", "tsc_aux"})
 UNREPEATABLE_MNEMONICS: Final = frozenset({"rdpru"})
 SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an interrupt at the latest, or intercepted

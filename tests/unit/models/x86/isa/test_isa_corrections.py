@@ -1,4 +1,4 @@
-"""The overlay table: every mnemonic in it exists, and whole families have what the manual gives them."""
+"""The table of corrections: every mnemonic in it exists, and whole families have what the manual gives them."""
 
 from __future__ import annotations
 
