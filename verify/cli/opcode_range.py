@@ -39,11 +39,11 @@ def opcode_range(
     jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
+    begun = time.monotonic()
     names = [f.name for f in forms_in(ranges, cpu)]
     scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
     mark = forms_mark(scheme.name, cpu, assumptions)
-    begun = time.monotonic()
     part = mark if len(names) < len(forms_of(cpu)) else ""
     ledger = ledger_of(folder, scheme.name, cpu, assumptions, part)
     survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark, names), fresh)
