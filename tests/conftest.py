@@ -1,11 +1,17 @@
-"""Has pytest-xdist keep groups of tests together (`groups`)."""
+"""Has pytest-xdist keep groups of tests together (`groups`), and Ctrl-C mean the same wherever the suite is started."""
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
 from groups import group
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts behind `&` ignore SIGINT, and programs that are started from there as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
