@@ -67,7 +67,8 @@ ATTRIBUTES: Final = attributes(
     opcode_map.PLAIN_GROUPS,
     {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
 )
-DECODER: Final = KernelDecoder(ATTRIBUTES, Features())
+FEATURES: Final = Features()
+DECODER: Final = KernelDecoder(ATTRIBUTES, FEATURES)
 
 # good_insns_64 and good_2byte_insns.  0f is in the first, so the second decides nothing.
 GOOD_ONE_BYTE: Final = frozenset(
@@ -95,8 +96,8 @@ KERNEL_NOPS: Final = (
     bytes.fromhex("0f1f840000000000"),
 )
 
-_UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
-_BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
+UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
+BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
 _BAD_PREFIX: Final = Refuse("ES, CS, SS, DS or LOCK prefix", ENOTSUPP)
 _MASKING: Final = Refuse("opcode 1f, or 8e with modrm.reg 2 (exceptions masked)", ENOTSUPP)
 _BAD_OPCODE: Final = Refuse("the opcode is in neither table of good instructions", ENOTSUPP)
@@ -114,10 +115,10 @@ def plan(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
+        return BREAKPOINT
     decoded = DECODER.decode(data)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded) or emulation(data, decoded) or step(data, decoded)
 
 
@@ -130,10 +131,10 @@ def plan_in_32_bits(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
-    decoded = decoded_in_32_bits(data, ATTRIBUTES)
+        return BREAKPOINT
+    decoded = decoded_in_32_bits(data, ATTRIBUTES, FEATURES)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded, GOOD_ONE_BYTE_32) or emulation(data, decoded, False) or step(data, decoded, False)
 
 
@@ -232,7 +233,7 @@ def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Step:
 def unrestricted(data: bytes) -> Plan:
     """What stepping a copy would do where `plan` refuses by prefix or opcode: shows what is refused without need."""
     decoded = DECODER.decode(data)
-    return _UNDECODABLE if decoded is None else step(data, decoded)
+    return UNDECODABLE if decoded is None else step(data, decoded)
 
 
 Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
