@@ -46,9 +46,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.smt": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.environment", "verify.claim"),
     "verify.judge": ("verify.terms", "verify.models", "verify.claim", "verify.smt"),
     "verify.ledger": (),
+    "verify.elf": (),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers", "verify.report",
+        "verify.workers", "verify.report", "verify.elf",
     ),
     "verify.report": (),
     # protocols
@@ -64,12 +65,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
-    "iced_x86": ("verify.models.x86.isa.decode", "verify.models.x86.isa.metadata"),
+    "iced_x86": (
+        "verify.models.x86.isa.decode", "verify.models.x86.isa.metadata", "verify.models.x86.isa.sweep",
+    ),
     "capstone": ("verify.models.x86.isa.capstone_check",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
     "filelock": ("verify.ledger.files",),
     "msgspec": ("verify.report",),
+    "elftools": ("verify.elf",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}
