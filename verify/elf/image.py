@@ -6,13 +6,14 @@ Decides nothing about instructions.  Source: System V ABI, gABI 4.1, chapters 4 
 from __future__ import annotations
 
 import bisect
+import mmap
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final, cast
 
 from elftools.elf.elffile import ELFFile
 
@@ -130,38 +131,37 @@ def _number(text: str) -> int | None:
 
 def read(path: str | Path) -> Image:
     """The image of a file.  Raises NotAnImage, and OSError where the file cannot be opened."""
-    size = _regular(path)
+    if not _is_regular(path):  # a pipe has no end that one could wait for, a directory no bytes
+        raise NotAnImage(f"{path}: not a regular file")
     with open(path, "rb") as file:
         try:
-            return _image(str(path), ELFFile(file), file, size)
-        except (NotAnImage, OSError):
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _image(str(path), data)
+        except NotAnImage:
             raise
         except Exception as error:  # the library's own errors, and whatever else wrong bytes make it raise
             said = " ".join(str(error).split()) or type(error).__name__
             raise NotAnImage(f"{path}: not an ELF file that can be read: {said}") from error
 
 
-def _regular(path: str | Path) -> int:
-    """The size in bytes of a regular file: a pipe has no end that one could wait for, a directory no bytes."""
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):
-        raise NotAnImage(f"{path}: not a regular file")
-    return found.st_size
+def _is_regular(path: str | Path) -> bool:
+    return stat.S_ISREG(os.stat(path).st_mode)
 
 
-def _image(path: str, elf: Any, file: BinaryIO, size: int) -> Image:
+def _image(path: str, data: mmap.mmap) -> Image:
+    elf: Any = ELFFile(cast("IO[bytes]", data))  # it reads, seeks and tells
     if elf["e_machine"] != "EM_X86_64" or elf.elfclass != 64:
         raise NotAnImage(f"{path}: not for 64-bit x86: {elf['e_machine']}, {elf.elfclass} bits")
     kind = elf["e_type"]
     if kind not in KINDS:
         raise NotAnImage(f"{path}: {kind} has no code that is probed")
-    sections = _sections(path, elf, file, size) or _segments(path, elf, file, size)
+    sections = _sections(path, elf, data) or _segments(path, elf, data)
     if not sections:
         raise NotAnImage(f"{path}: no executable section and no executable segment")
     return Image(path, KINDS[kind], kind == "ET_REL", sections)
 
 
-def _sections(path: str, elf: Any, file: BinaryIO, size: int) -> tuple[Section, ...]:
+def _sections(path: str, elf: Any, data: mmap.mmap) -> tuple[Section, ...]:
     """The executable sections of a file that has section headers."""
     found = {
         number: (s.name or f"section {number}", s["sh_addr"], s["sh_offset"], s["sh_size"])
@@ -170,16 +170,16 @@ def _sections(path: str, elf: Any, file: BinaryIO, size: int) -> tuple[Section, 
     }
     symbols = _symbols(elf, {n: (0 if elf["e_type"] == "ET_REL" else row[1], row[3]) for n, row in found.items()})
     return tuple(
-        Section(name, address, offset, _bytes(path, file, offset, length, size), symbols.get(number, ()))
+        Section(name, address, offset, _bytes(path, data, offset, length), symbols.get(number, ()))
         for number, (name, address, offset, length) in found.items()
     )
 
 
-def _segments(path: str, elf: Any, file: BinaryIO, size: int) -> tuple[Section, ...]:
+def _segments(path: str, elf: Any, data: mmap.mmap) -> tuple[Section, ...]:
     """The executable segments, where section headers are stripped."""
     rows = [(s["p_vaddr"], s["p_offset"], s["p_filesz"]) for s in elf.iter_segments() if _is_code(s)]
     return tuple(
-        Section(f"segment {n}", address, offset, _bytes(path, file, offset, length, size))
+        Section(f"segment {n}", address, offset, _bytes(path, data, offset, length))
         for n, (address, offset, length) in enumerate(rows)
     )
 
@@ -188,11 +188,10 @@ def _is_code(segment: Any) -> bool:
     return segment["p_type"] == "PT_LOAD" and bool(segment["p_flags"] & PF_X) and segment["p_filesz"] > 0
 
 
-def _bytes(path: str, file: BinaryIO, offset: int, length: int, size: int) -> bytes:
-    if offset + length > size:
-        raise NotAnImage(f"{path}: {length:#x} bytes of code at {offset:#x}, and the file has {size:#x}")
-    file.seek(offset)
-    return file.read(length)
+def _bytes(path: str, data: mmap.mmap, offset: int, length: int) -> bytes:
+    if offset + length > len(data):
+        raise NotAnImage(f"{path}: {length:#x} bytes of code at {offset:#x}, and the file has {len(data):#x}")
+    return data[offset : offset + length]
 
 
 def _symbols(elf: Any, extents: dict[int, tuple[int, int]]) -> dict[int, tuple[Symbol, ...]]:
