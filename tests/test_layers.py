@@ -198,7 +198,7 @@ def is_of_a_mode(node: ast.AST) -> bool:
         case ast.BinOp(left=left, op=ast.LShift() | ast.RShift(), right=right):
             return is_number(right, 47) or (is_number(right, 48) and is_number(left, 1))
         case ast.Call(func=function, args=args, keywords=keywords):
-            called = ast.unparse(function).rpartition(".")[2]
+            called = getattr(function, "attr", None) or getattr(function, "id", None)
             by_width = called in {"Decoder", "_Decoder"} and bool(args) and is_number(args[0])
             bounds = called in {"extract", "sext"} and any(is_number(a, 47) for a in args)
             return by_width or bounds or any(names_cpl(k) and is_number(k.value) for k in keywords)

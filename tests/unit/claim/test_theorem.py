@@ -38,8 +38,8 @@ def behaviour(**changes) -> Behaviour:
 
 ENV = {name: 0 for name in ("tf", *FLAG_BITS)} | {
     "fs_base": 0, "gs_base": 0, "selectors": 0, "mxcsr": 0, "x87": 0, "fip": 0, "fdp": 0, "fop": 0, "opaque": 0,
-    "ssp": 0, "cet": 0, "interrupts": 0, "iopl": 0, "gprs": (0,) * 16, "vectors": (0,) * 32, "masks": (0,) * 8, "memory": Memory(),
-    "other_memory": Memory(seed=9),
+    "ssp": 0, "cet": 0, "interrupts": 0, "iopl": 0, "gprs": (0,) * 16, "vectors": (0,) * 32, "masks": (0,) * 8,
+    "memory": Memory(), "other_memory": Memory(seed=9),
 }  # fmt: skip
 
 
