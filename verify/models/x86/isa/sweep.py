@@ -8,6 +8,7 @@ from typing import Any, Final
 import iced_x86
 
 from verify.models.x86.isa.rows import Cpu
+from verify.models.x86.mode import USER_64
 
 iced: Any = iced_x86  # its stubs type plain integers as enumerations
 _INVALID: Final = iced.Code.INVALID
@@ -16,7 +17,7 @@ _OPTIONS: Final = {Cpu.AMD: iced.DecoderOptions.AMD, Cpu.INTEL: iced.DecoderOpti
 
 def swept(code: bytes, cpu: Cpu) -> Iterator[tuple[int, int]]:
     """Offset and length in bytes of each instruction; length 0 where none begins, and the next byte is tried."""
-    decoder = iced.Decoder(64, code, _OPTIONS[cpu])
+    decoder = iced.Decoder(USER_64.bits, code, _OPTIONS[cpu])
     decode, invalid, end, at = decoder.decode, _INVALID, len(code), 0
     while at < end:
         found = decode()
