@@ -13,7 +13,7 @@ FUNCTION_LINES, MODULE_LINES = 50, 400
 
 MEANING = (  # what plans mean
     "verify.terms", "verify.models.x86", "verify.models.schemes.assumptions", "verify.models.schemes.behaviour",
-    "verify.models.schemes.emulation", "verify.models.schemes.plan", "verify.models.schemes.traps",
+    "verify.models.schemes.vocabulary", "verify.models.schemes.code", "verify.models.schemes.traps",
     "verify.models.schemes.log", "verify.models.schemes.ways", "verify.models.schemes.program",
     "verify.models.schemes.shown",
 )
@@ -33,14 +33,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.models.x86.semantics": ("verify.terms", "verify.models.x86.isa", "verify.models.x86.machine"),
     # the implementation's view of the bytes shares no code with the processor's: only what a plan means reads both
     "verify.models.schemes": ("verify.terms", "verify.models.x86.machine"),
-    "verify.models.schemes.handling": MEANING,
     "verify.models.schemes.behaviour": MEANING,
-    "verify.models.schemes.emulation": MEANING,
     "verify.models.schemes.log": MEANING,
     "verify.models.schemes.ways": MEANING,
     "verify.models.schemes.meaning": MEANING,
     "verify.models.schemes.shown": MEANING,
-    "verify.models.schemes.translation": ("verify.terms", "verify.models.schemes"),
     # what is claimed, how it is decided, what becomes of an encoding and of a form
     "verify.claim": ("verify.terms", "verify.models"),
     "verify.smt": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.environment", "verify.claim"),
@@ -185,7 +182,7 @@ SEEDED = {  # rule, file, source: each must be found
     "by a plain import": ("imports", "models/x.py", "import verify.judge.encoding"),
     "inside a function": ("imports", "models/x.py", "def f():\n    from verify.judge import encoding"),
     "isa imports semantics": ("imports", "models/x86/isa/x.py", "from verify.models.x86.semantics import run"),
-    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes.plan import Step"),
+    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes.program import Step"),
     "smt imports live": ("imports", "smt/x.py", "from verify import live"),
     "live imports smt": ("imports", "live/x.py", "from verify.judge import encoding"),
     "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),

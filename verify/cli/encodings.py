@@ -25,7 +25,7 @@ from verify.report.surveys import (
 
 if TYPE_CHECKING:
     from verify.judge.encoding import Judge, Judgement
-    from verify.models.schemes.plan import Scheme
+    from verify.models.schemes.scheme import Scheme
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
