@@ -151,7 +151,8 @@ def _print_insn(row: ExplainedEncoding) -> None:
                  "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
         value = getattr(row, name)
         if value:
-            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, tuple) else value}")
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value).replace("\n", f"\n{'':<15}")
+            click.echo(f"{name.replace('_', ' '):<14} {shown}")
     click.echo(f"{'assumptions':<14} {', '.join(row.assumptions) or 'none'}")
     click.echo(f"{'rests on':<14} {', '.join(row.rests_on) or 'none of them'}")
     for observable, verdict in row.verdicts.items():

@@ -23,7 +23,7 @@ from verify.models.schemes.manner import Manner as Planned
 from verify.models.schemes.manner import manners as planned
 from verify.models.schemes.program import Run
 from verify.models.schemes.program_text import text
-from verify.models.schemes.scheme import Plan, Refuse, Scheme
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange, parsed

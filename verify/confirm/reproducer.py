@@ -160,5 +160,5 @@ def _told(judgement: Judgement, assumptions: frozenset[str], account: Account, c
     return replace(
         account, reason=reason, state=chosen.text, observable=chosen.observable, undefined=undefined,
         null_selectors="null-selectors" not in assumptions,
-        plan="; ".join(p for p in (account.plan, rule) if p),
+        plan="\n".join(p for p in (account.plan, rule) if p),
     )  # fmt: skip

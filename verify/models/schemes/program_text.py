@@ -15,7 +15,7 @@ from typing import Final
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Actions, Program, Run, Set, Store, actions_of
 from verify.models.schemes.scheme import Plan, Refuse
-from verify.models.schemes.vocabulary import LENGTH, NOW, field_of, variables
+from verify.models.schemes.vocabulary import LENGTH, field_of, variables
 from verify.terms import Term, postorder
 
 INDENT: Final = "  "

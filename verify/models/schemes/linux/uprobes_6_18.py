@@ -224,7 +224,7 @@ def _nop(length: int, is_optimised: bool) -> Program:
 
 @cache
 def _stepped_nop(length: int) -> Program:
-    return replace(_step(length, IP, None), later=_by_trampoline(length))
+    return replace(step_by(length, IP, None), later=_by_trampoline(length))
 
 
 def _by_trampoline(length: int) -> Program:
@@ -249,16 +249,16 @@ def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Program
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
-        return _step(decoded.length, Fixups(ip=True, keeps_tf=True), None)
+        return step_by(decoded.length, Fixups(ip=True, keeps_tf=True), None)
     if opcode in {0xC2, 0xC3, 0xCA, 0xCB, 0xEA}:
-        return _step(decoded.length, NOTHING, None)
+        return step_by(decoded.length, NOTHING, None)
     if opcode == 0x9A:
-        return _step(decoded.length, CALL, None)
+        return step_by(decoded.length, CALL, None)
     fixups = IP
     if opcode == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
         fixups = CALL if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
-    return _step(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
+    return step_by(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
 
 
 def unrestricted(data: bytes) -> Plan:
@@ -290,7 +290,7 @@ def relative(data: bytes, decoded: KernelDecoded) -> Rewrite | None:
 
 
 @cache
-def _step(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
+def step_by(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
     if rewrite is None:
         return stepped(ORIGINAL, length, fixups.actions, keeps_tf=fixups.keeps_tf)
     return stepped(_rewritten(rewrite), length, fixups.actions, *held(rewrite[4], NEXT))
