@@ -182,7 +182,7 @@ SEEDED = {  # rule, file, source: each must be found
     "by a plain import": ("imports", "models/x.py", "import verify.judge.encoding"),
     "inside a function": ("imports", "models/x.py", "def f():\n    from verify.judge import encoding"),
     "isa imports semantics": ("imports", "models/x86/isa/x.py", "from verify.models.x86.semantics import run"),
-    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes.program import Step"),
+    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes import program"),
     "smt imports live": ("imports", "smt/x.py", "from verify import live"),
     "live imports smt": ("imports", "live/x.py", "from verify.judge import encoding"),
     "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),

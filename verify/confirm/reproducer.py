@@ -29,10 +29,10 @@ from verify.models.x86.isa.decode import Decoded
 
 NOT_SHOWN: Final = "cannot be shown here: "
 RULES: Final = {  # how a hit is handled -> what the kernel does, by which of its functions (Linux 6.18)
-    Manner.APPLIED: "the kernel emulates: branch_setup_xol_ops and push_setup_xol_ops, arch/x86/kernel/uprobes.c, go by the "
-             "opcode byte and the prefixes",
-    Manner.STEPPED: "a copy runs in a slot with TF set: arch_uprobe_pre_xol and arch_uprobe_post_xol, arch/x86/kernel/uprobes.c, "
-          "mend ip, stack and scratch register afterwards",
+    Manner.APPLIED: "the kernel emulates: branch_setup_xol_ops and push_setup_xol_ops, arch/x86/kernel/uprobes.c, go "
+                    "by the opcode byte and the prefixes",
+    Manner.STEPPED: "a copy runs in a slot with TF set: arch_uprobe_pre_xol and arch_uprobe_post_xol, "
+                    "arch/x86/kernel/uprobes.c, mend ip, stack and scratch register afterwards",
     Manner.REFUSED: "the kernel refuses the probe",
     Manner.IN_PLACE: "runs in place",
 }  # fmt: skip

@@ -31,7 +31,7 @@ def text(plan: Plan, shown: Callable[[Code], str] = _own_text) -> str:
     """The whole plan, code as it is shown; no line end behind the last line."""
     if isinstance(plan, Refuse):
         return f"refused: {plan.reason} (errno {plan.errno})"
-    length = f", {plan.length} bytes long" if plan.length else ""
+    length = f", length {plan.length}" if plan.length else ""
     return f"entered by {plan.entry.value}{length}" + "".join(f"\n{line}" for line in _body(plan, shown))
 
 
