@@ -18,6 +18,7 @@ from typing import ClassVar, Final
 from verify.models.schemes.code import ORIGINAL, Code, Word
 from verify.models.schemes.expression_text import REGISTERS, expression
 from verify.models.schemes.vocabulary import FAULT_TARGETS, ORIGIN, SLOT, WHOLE, check, sort_of, variables
+from verify.models.x86.mode import LEVELS, USER_64
 from verify.terms import Sort, Term
 
 CodeText = Callable[[Code], str]
@@ -230,13 +231,13 @@ class Context:
     """How a run ends and in which surroundings it takes place."""
 
     end: End
-    cpl: int = 3  # 0..3
+    cpl: int = USER_64.cpl  # 0..3
     fs_base: Agent = Agent.PROGRAM  # whose
     gs_base: Agent = Agent.PROGRAM
     instructions: int = 1  # that may run at most
 
     def __post_init__(self) -> None:
-        if self.cpl not in range(4) or self.instructions < 1:
+        if self.cpl not in LEVELS or self.instructions < 1:
             raise ValueError(f"CPL is 0..3 and an instruction runs at least, got {self}")
 
     @property
