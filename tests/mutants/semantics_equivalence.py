@@ -25,7 +25,7 @@ from verify.models.x86.semantics.run import SMALL_ADDRESS
 from verify.smt.decisions import InMemory, decided
 from verify.terms import Term, postorder, substitute, var
 
-STRUCTURE = ("inhibits_trap", "kernel_completes")
+STRUCTURE = ("inhibits_trap", "kernel_completes", "interrupts")
 
 
 def behaviour(data: bytes, cpu: Cpu) -> Behaviour:

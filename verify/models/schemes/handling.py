@@ -15,7 +15,7 @@ from verify.models.schemes.emulation import effect, trampoline_stores
 from verify.models.schemes.log import beyond, place_in, with_bytes
 from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Step
 from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
-from verify.models.schemes.traps import after_the_hit, at_the_hit
+from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
 from verify.models.x86.machine import NO_FAULT, Access, Outcome, State, component_sort
 from verify.models.x86.semantics.run import RSP, access_fault
 from verify.terms import FALSE, TRUE, Term, const
@@ -65,8 +65,9 @@ def _stepped(plan: Step, setup: Setup, state: State) -> Behaviour:
 def _stepped_once(plan: Step, setup: Setup, state: State) -> tuple[Behaviour, Term]:
     """One hit, and one bit: the instruction is restarted at the origin, in the state that is given, probe and all."""
     prepared, own = _prepared(plan, setup, state)
-    o = _copy_outcome(setup, prepared)
+    o, stays = taken_by_the_host(_copy_outcome(setup, prepared))
     after, accesses, failed = _fixed_up(plan, setup, state, o)
+    after = either(stays, o.state, after)
     restarts = failed if Fixup.CALL in plan.fixups else FALSE
     signalled = terms.and_(terms.bit(Fixup.RETURN_ADDRESS in plan.fixups), failed)
     quiet = terms.eq(o.fault_vector, const(NO_FAULT, 8))
@@ -78,7 +79,8 @@ def _stepped_once(plan: Step, setup: Setup, state: State) -> tuple[Behaviour, Te
         reported=terms.ite(o.fault_at_ip, setup.origin, o.fault_address), trapno=vector,
         fault_state=_aborted(plan, setup, state, o), attempted=(*own, *reads_up_to_the_fault(o)),
         fault_hits=const(plan.hits_on_fault, 8), trap=terms.and_(state.tf, terms.not_(restarts)), trap_delayed=late,
-        tf_seen=o.tf_seen, hits=terms.add(const(1, 8), again), contained=terms.bit(not late),
+        tf_seen=o.tf_seen, hits=terms.add(const(1, 8), again),
+        contained=terms.and_(terms.or_(terms.bit(not late), terms.not_(quiet)), terms.not_(stays)),
     )  # fmt: skip
     return there, terms.and_(restarts, quiet)
 
