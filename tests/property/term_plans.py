@@ -104,6 +104,8 @@ class Grower:
         if old.op == "write" and self.rng.random() < 0.5:
             address = old.args[1]
             width = old.args[2].sort if self.rng.random() < 0.5 else width
+        if self.rng.random() < 0.1:
+            return Plan("write", (old, address, Plan("load", (old, address), (width // 8,), width)), (), MEMORY)
         return Plan("write", (old, address, self.plan(width, depth - 1)), (), MEMORY)
 
     def size(self) -> int:
