@@ -98,7 +98,7 @@ def compared_goals(
         alone = goals() if isinstance(p.plan, Emulate) else new
     special: tuple[str, tuple[Term, ...]] | None = None
     if len(program(p.plan).hits) > 1:
-        special = QUIET_PUSHES, tuple(not_(refused(a)) for a in there.accesses)
+        special = QUIET_PUSHES, tuple(not_(refused(a, material.setup.mode)) for a in there.accesses)
     elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
         special = LEFT_IN_SLOT, (there.contained,)
     for name, goal, unfollowed in zip(OBSERVABLES, new, alone, strict=True):
