@@ -209,13 +209,14 @@ class States:
 def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:
     """Whether everything seen is predicted, or follows from it.
 
-    What follows: anything from a fault on one side, from code that ran elsewhere, from going on elsewhere, from a trap
-    before or after the code behind; and where the datapath may raise an exception of its own.
+    What follows: anything from a fault on one side, or that is found where it is delivered on both; from code that ran
+    elsewhere, from going on elsewhere, from a trap before or after the code behind; and where the datapath may raise an
+    exception of its own.
     """
-    one_side = "fault" in said and bool({"fault", "trap"} & seen)
+    faulted = "fault" in said and (shown.end == "fault" or bool({"fault", "trap"} & seen))
     if shown.placement.tail and "trap" in said & seen:
         return True
-    if one_side or "containment" in said or "next-ip" in said & seen:
+    if faulted or "containment" in said or "next-ip" in said & seen:
         return True
     return bool(said) if said and _may_raise(shown.state) else seen <= said
 

@@ -44,6 +44,7 @@ RSP: Final = 4
 SYSTEM_CALLS: Final = frozenset({"syscall", "sysenter", "int"})
 NO_SYSTEM_CALL: Final = 0xFFFF  # a number that the kernel answers with ENOSYS
 VECTORS: Final = frozenset({16, 32, 64})  # bytes of operands that some instructions want aligned
+SELECTORS_ANSWERED: Final = ("selector_fault", "stack_selector.")  # what the descriptor tables say of data selectors
 TRIES: Final = 400
 SEED: Final = 1
 
@@ -120,10 +121,11 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     decoded = p.decoded
     assert isinstance(decoded, Decoded)
     shown = [t for b in both for _, t in shown_rows(b, deviation.observable)]
+    tables = tuple(n for n in _functions([b.vector for b in both]) if n.startswith(SELECTORS_ANSWERED))
     return _Case(
         deviation, accesses, len(both[0].accesses), stepwise(program(roots)), env, frozenset(names),
         decoded.layout.segment,
-        decoded.form.opcode.mnemonic in SYSTEM_CALLS, _functions(shown),
+        decoded.form.opcode.mnemonic in SYSTEM_CALLS, tuple(dict.fromkeys((*_functions(shown), *tables))),
     )  # fmt: skip
 
 

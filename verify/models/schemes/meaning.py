@@ -32,7 +32,7 @@ from verify.models.schemes.program import (
     actions_of,
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
-from verify.models.schemes.traps import after_the_hit, at_the_hit
+from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
 from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, field_of, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
@@ -210,6 +210,7 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     at = _value(action.at, m, setup)
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
     o = executed(setup.instruction(action.code), start, setup.assumptions)
+    o, stays = taken_by_the_host(o) if isinstance(end, TrapFlag) else (o, FALSE)
     finished = replace(
         m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
         tf_seen=(*m.tf_seen, *o.tf_seen), is_back=False, fault=Fault(), is_faulted=False,
@@ -219,6 +220,7 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
     ended = _ended(action, rest, finished, o, start, setup)
+    ended = chosen(stays, end_of(replace(finished, contained=FALSE)), ended)
     return run_of(o.fault_vector, ended, _from(action.on_fault, faulted, setup))
 
 
