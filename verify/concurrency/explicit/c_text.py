@@ -10,7 +10,7 @@ from typing import Final
 from verify.concurrency.explicit.c_search import HEAD, LOOP, MEMORY, TABLE
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model, Transition
-from verify.concurrency.instance.program_text import C_WITHOUT_BRANCHES, C, Group, Writer, grouped, outcomes, shared
+from verify.concurrency.instance.program_text import C_WITHOUT_BRANCHES, Group, Writer, c_dialect, grouped, outcomes, shared
 from verify.concurrency.instance.vectors import sorting_network
 
 LEAST = 24  # bits of a word: the table has 2^12 lines at least
@@ -24,7 +24,7 @@ static uint64_t orbit_size(state n) { (void)n; return 1; }"""
 
 def source(model: Model, symmetric: bool) -> str:
     """The C program of one model."""
-    word, writer = ("uint64_t" if model.bits < 64 else "unsigned __int128"), Writer(model, C)
+    word, writer = ("uint64_t" if model.bits < 64 else "unsigned __int128"), Writer(model, c_dialect(model))
     bits = max(LEAST, model.bits)
     starts = ", ".join(writer.wide(state) for state in model.initial)
     definitions = [

@@ -1,6 +1,7 @@
 """Expression DAGs: shared, simplified integer expressions over the cells of one concrete state.
 
-A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Dag` are one object.
+A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Dag` are one object. Every
+value fits a signed word of `WORD` bits with one bit to spare, so that engines may compute in words of 64 bits.
 """
 
 from __future__ import annotations
@@ -8,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 Interval = tuple[int, int]
+WORD = 63
+
+
+class TooWide(ValueError):
+    """A value that does not fit `WORD` bits."""
 
 
 class Node:
@@ -40,10 +46,17 @@ class Dag:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    @property
+    def span(self) -> Interval:
+        """The least and the greatest value of all nodes."""
+        return min(node.lo for node in self._nodes.values()), max(node.hi for node in self._nodes.values())
+
     def _node(self, op: str, args: tuple[Node, ...], value: tuple[int, ...], lo: int, hi: int) -> Node:
         key = (op, tuple(arg.number for arg in args), value)
         found = self._nodes.get(key)
         if found is None:
+            if lo < -(1 << WORD - 1) or hi >= 1 << WORD - 1:
+                raise TooWide(f"a value of {lo}..{hi} needs {signed_bits(lo, hi)} bits, expected {WORD} or fewer")
             found = self._nodes[key] = Node(op, args, value, (lo, hi), len(self._nodes))
         return found
 
@@ -164,6 +177,11 @@ class Dag:
                 )
         low, high = min(then.lo, otherwise.lo), max(then.hi, otherwise.hi)
         return self._node("ite", (condition, then, otherwise), (), low, high)
+
+
+def signed_bits(lo: int, hi: int) -> int:
+    """The bits of a signed word that holds lo..hi."""
+    return max((lo if lo >= 0 else ~lo).bit_length(), (hi if hi >= 0 else ~hi).bit_length()) + 1
 
 
 def conjuncts(node: Node) -> tuple[Node, ...]:

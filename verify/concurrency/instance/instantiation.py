@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from verify.concurrency.instance.dag import Dag, Node, bounds, conjuncts, interval
+from verify.concurrency.instance.dag import Dag, Node, TooWide, bounds, conjuncts, interval
 from verify.concurrency.language.domains import ProtocolError, Scalar, TooLarge, shown
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
@@ -24,6 +24,7 @@ from verify.concurrency.language.terms import (
     ParameterRef,
     PropertyTerm,
     Quantified,
+    Range,
     Statement,
     StepTerm,
     Term,
@@ -95,6 +96,21 @@ class Transition:
         others = [f"thread {thread}" for thread in self.threads[1:]] + [str(choice) for choice in self.choices]
         return self.step.name + (f" ({', '.join(others)})" if others else "")
 
+    @property
+    def fair_threads(self) -> tuple[int, ...]:
+        """The threads for each of which the step is fair by itself."""
+        return tuple(t for name, t in zip(self.step.threads, self.threads, strict=True) if self._fair_over(name))
+
+    @property
+    def fair_instance(self) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+        """What a run is fair to, where the step is fair: its name, and the threads and choices it is fair over."""
+        names = (name for name, _ in self.step.choices)
+        chosen = tuple(c for name, c in zip(names, self.choices, strict=True) if self._fair_over(name))
+        return self.step.name, self.fair_threads, chosen
+
+    def _fair_over(self, name: str) -> bool:
+        return self.step.fair_over is None or name in self.step.fair_over
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -106,6 +122,11 @@ class Observation:
 
 
 _Env = Mapping[str, Node]
+
+
+def _at(place: str) -> str:
+    """A place before a message, where there is one."""
+    return f"{place}: " if place else ""
 
 
 class Room:
@@ -134,7 +155,13 @@ class Scope:
         for slot in slots:
             start, count = self.first.get((slot.variable, slot.thread), (slot.number, 0))
             self.first[slot.variable, slot.thread] = (start, count + 1)
-        self.reads = {slot.number: dag.read(slot.number, slot.lo, slot.hi) for slot in slots}
+        self.reads = {slot.number: self._whole(slot) for slot in slots}
+
+    def _whole(self, slot: Slot) -> Node:
+        try:
+            return self.dag.read(slot.number, slot.lo, slot.hi)
+        except TooWide as error:
+            raise ProtocolError(f"variable {slot.name}: {error}") from error
 
     def choices_of(self, names: tuple[str, ...]) -> list[tuple[tuple[int, ...], dict[str, Node]]]:
         """Every way to give distinct threads to names."""
@@ -143,8 +170,16 @@ class Scope:
 
     def observed(self, prop: PropertyTerm) -> list[Observation]:
         """What must be watched of each state for a property."""
+        try:
+            return self._observed(prop)
+        except TooWide as error:
+            raise ProtocolError(f"{_at(prop.place)}property {prop.name}: {error}") from error
+
+    def _observed(self, prop: PropertyTerm) -> list[Observation]:
         dag = self.dag
         if prop.kind not in ("always", "sometimes"):
+            for _, env in self.choices_of(prop.threads):
+                self.term(prop.premise, env), self.term(prop.claim, env)  # values too wide are told of before a search
             return []
         ways = [env for _, env in self.choices_of(prop.threads)]
         claims = [self.term(prop.claim, env) for env in ways]
@@ -161,20 +196,28 @@ class Scope:
 
     def instances(self, step: StepTerm, start: int) -> list[Transition]:
         """The transitions of a step, without those whose guard is false for this size."""
-        ranges = []
-        for _, over in step.choices:
-            ranges.append(self._range(self._number(over.lo), self._number(over.hi)))
+        ranges = [self._values(step, name, over) for name, over in step.choices]
         found: list[Transition] = []
         for threads, env in self.choices_of(step.threads):
             for chosen in itertools.product(*ranges):
                 names = [name for name, _ in step.choices]
                 full = {**env, **{n: self.dag.const(c) for n, c in zip(names, chosen, strict=True)}}
                 before = len(self.dag)
-                one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                try:
+                    one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                except TooWide as error:
+                    raise ProtocolError(f"{_at(step.place)}step {step.name}: {error}") from error
                 self.room.take(1 + len(self.dag) - before, f"nodes of step {step.name}")
                 if one.guard is not self.dag.false:
                     found.append(one)
         return found
+
+    def _values(self, step: StepTerm, name: str, over: Range) -> range:
+        """The values of a choice. Raises ProtocolError where there are none."""
+        lo, hi = self._number(over.lo), self._number(over.hi)
+        if hi <= lo:
+            raise ProtocolError(f"step {step.name}: choice {name} has no values: expected 1 or more, got {hi - lo}")
+        return self._range(lo, hi)
 
     def _number(self, term: Term) -> int:
         value = self.term(term, {}).constant

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from verify.concurrency.instance.dag import Node, conjuncts
+from verify.concurrency.instance.dag import Node, conjuncts, signed_bits
 from verify.concurrency.instance.instance import Model, Slot, Transition
 
 
@@ -26,8 +26,10 @@ class Dialect:
     word: str  # pattern that narrows a state-wide value to an ordinary integer
 
 
+INT_BITS = 31  # one to spare
 PYTHON = Dialect(" and ", " or ", "not {0}", "({1} if {0} else {2})", "{0}", "{0}")
 C = Dialect(" && ", " || ", "!{0}", "({0} ? {1} : {2})", "((state){0}u)", "((int)({0}))")
+C_WIDE = replace(C, word="((number)({0}))")  # where values need more than 32 bits
 C_WITHOUT_BRANCHES = replace(
     C, conjunction=" & ", disjunction=" | "
 )  # every part is evaluated: best where all are rare
@@ -79,7 +81,7 @@ class Writer:
             return value
         return self.dialect.choice.format(f"(0 <= {index}{self.dialect.conjunction}{index} < {count})"
                                           if self.dialect is PYTHON
-                                          else f"((unsigned){index} < {count}u)", value, str(default))  # fmt: skip
+                                          else f"(({_unsigned(node.args[0])}){index} < {count}u)", value, str(default))  # fmt: skip
 
     def successor(self, transition: Transition, names: dict[int, str]) -> str:
         """The packed state after a transition from `n`."""
@@ -104,6 +106,16 @@ class Writer:
         if self.dialect is not PYTHON and value >= 1 << 64:
             return f"(((state){value >> 64}ull << 64) | {value & ((1 << 64) - 1)}ull)"
         return str(value) if self.dialect is PYTHON else f"{value}ull"
+
+
+def c_dialect(model: Model) -> Dialect:
+    """How C computes with the values of a model: in `int`, or where these do not fit in `number`."""
+    return C if signed_bits(*model.dag.span) <= INT_BITS else C_WIDE
+
+
+def _unsigned(index: Node) -> str:
+    """The type that turns a negative index into a large one, and keeps every other."""
+    return "unsigned" if signed_bits(index.lo, index.hi) <= INT_BITS else "uint64_t"
 
 
 def shared(nodes: Iterable[Node]) -> list[Node]:

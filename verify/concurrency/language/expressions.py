@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -45,6 +46,13 @@ threads: Any = object()
 """Stands for every thread, in `for u in threads`."""
 
 
+def in_order(all_threads: Any) -> Any:
+    """`for u in in_order(threads)`: the threads one after the other by their numbers, where that order matters.
+
+    Threads can then not be exchanged: every one is observed, and nothing is proved for any number of them.
+    """
+
+
 def implies(premise: Any, claim: Any) -> Any:
     """A claim that is asked where the premise holds; a premise that no reachable state satisfies makes it vacuous."""
 
@@ -54,12 +62,24 @@ def leads_to(premise: Any, claim: Any) -> Any:
 
 
 def definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str]:
-    """Syntax tree and text of a function."""
-    text = textwrap.dedent(inspect.getsource(function))
+    """Syntax tree, with the line numbers of its file, and text of a function."""
+    if not inspect.isfunction(function):
+        raise ProtocolError(f"expected a function, got {function!r}")
+    try:
+        lines, first = inspect.getsourcelines(function)
+    except OSError as error:
+        raise ProtocolError(f"the text of {function.__name__} cannot be read: {error}") from error
+    text = textwrap.dedent("".join(lines))
     tree = ast.parse(text).body[0]
     if not isinstance(tree, ast.FunctionDef):
-        raise ProtocolError(f"{function!r} is not a function definition")
-    return tree, text
+        raise ProtocolError(f"{function.__name__} is not a function definition")
+    return ast.increment_lineno(tree, first - 1), text
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The file of a function: from the working directory where it is below that, and in the package by its name."""
+    path = inspect.unwrap(function).__code__.co_filename
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def environment(function: Callable[..., Any]) -> dict[str, Any]:
@@ -107,14 +127,20 @@ class Declarations:
 class Expressions:
     """Names in force while one function is read."""
 
-    def __init__(self, reader: Declarations, where: str, outer: Mapping[str, Any]) -> None:
-        self.reader, self.where, self.outer = reader, where, outer
+    def __init__(self, reader: Declarations, where: str, function: Callable[..., Any]) -> None:
+        self.reader, self.where, self.function = reader, where, function
+        self.outer, self.file = environment(function), place_of(function)
+        self.line = function.__code__.co_firstlineno
         self.names: dict[str, Name] = {}
 
+    def place(self, node: ast.AST | None = None) -> str:
+        """`file:line` of a node, or of the function."""
+        return f"{self.file}:{getattr(node, 'lineno', self.line)}"
+
     def error(self, what: str, node: ast.AST | None = None) -> ProtocolError:
-        """An error that names the step, and quotes the text."""
-        quoted = f": {ast.unparse(node)}" if node is not None else ""
-        return ProtocolError(f"{self.where}: {what}{quoted}")
+        """An error that names place and step, and quotes the text."""
+        quoted = f": {ast.unparse(node)}" if isinstance(node, ast.expr | ast.stmt) else ""
+        return ProtocolError(f"{self.place(node)}: {self.where}: {what}{quoted}")
 
     def boolean(self, node: ast.expr) -> Term:
         """An expression that must be a truth value."""
@@ -178,7 +204,7 @@ class Expressions:
             return self.reader.parameter(value)
         if isinstance(value, bool | int):
             return Const(int(value), BOOL if isinstance(value, bool) else INT)
-        raise self.error(f"undeclared name {node.id}")
+        raise self.error(f"undeclared name {node.id}", node)
 
     def cell(self, node: ast.expr) -> Cell:
         """A variable, or one cell of an array."""
@@ -195,7 +221,7 @@ class Expressions:
                 return Cell(node.attr, self.reader.shared[node.attr].type)
         elif isinstance(owner, Bound) and owner.type == THREAD and node.attr in self.reader.local:
             return Cell(node.attr, self.reader.local[node.attr].type, owner.name)
-        raise self.error(f"undeclared name {ast.unparse(node)}")
+        raise self.error(f"undeclared name {ast.unparse(node)}", node)
 
     def _domain(self, cell: Cell) -> Domain:
         return (self.reader.shared if cell.thread is None else self.reader.local)[cell.variable]
@@ -281,7 +307,7 @@ class Expressions:
         names = [arg.arg for arg in tree.args.args]
         if call.keywords or len(names) != len(call.args):
             raise self.error(f"{function.__name__} takes {len(names)} positional arguments", call)
-        inner = type(self)(self.reader, f"{self.where}, in {function.__name__}", environment(function))
+        inner = type(self)(self.reader, f"{self.where}, in {function.__name__}", function)
         for name, arg in zip(names, call.args, strict=True):
             inner.names[name] = self._argument(arg)
         return inner, tree
@@ -301,6 +327,11 @@ class Expressions:
                 raise self.error("unbounded: a range needs constants or parameters", node)
             return Range(Const(0, INT) if len(bounds) == 1 else bounds[0], bounds[-1]), INT
         raise self.error("loops and quantifiers go over `threads` or range(constant)", node)
+
+    def in_order(self, node: ast.expr) -> bool:
+        """Whether a loop goes over `in_order(threads)`."""
+        inner = node.args if isinstance(node, ast.Call) and self._outer(node.func) is in_order else ()
+        return len(inner) == 1 and self._outer(inner[0]) is threads
 
     def definitions(self, tree: ast.FunctionDef) -> ast.Return:
         """Takes in the temporaries of an expression function; its return statement."""

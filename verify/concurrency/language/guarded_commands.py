@@ -29,6 +29,7 @@ from verify.concurrency.language.terms import (
     conjuncts,
     negation,
     substitute,
+    walk,
 )
 
 
@@ -119,23 +120,6 @@ def kind(term: Term) -> str:
 def cells(term: Term) -> tuple[Cell, ...]:
     """Every variable that a term reads."""
     return tuple(inner for inner in walk(term) if isinstance(inner, Cell))
-
-
-def walk(term: Term) -> list[Term]:
-    """The term and every term in it."""
-    found: list[Term] = [term]
-    children: tuple[Term, ...] = ()
-    if isinstance(term, Op):
-        children = term.args
-    elif isinstance(term, Find):
-        children = (term.array, term.value)
-    elif isinstance(term, Quantified):
-        children = (term.body, *((term.over.lo, term.over.hi) if isinstance(term.over, Range) else ()))
-    elif isinstance(term, Cell) and term.index is not None:
-        children = (term.index,)
-    for child in children:
-        found += walk(child)
-    return found
 
 
 class _Execution:

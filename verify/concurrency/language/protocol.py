@@ -21,13 +21,13 @@ from verify.concurrency.language.domains import (
     Size,
     ThreadId,
 )
-from verify.concurrency.language.expressions import implies, leads_to, threads
+from verify.concurrency.language.expressions import implies, in_order, leads_to, threads
 from verify.concurrency.language.frontend import Reader
 from verify.concurrency.language.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
 
 __all__ = [
     "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
-    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "leads_to", "threads",
+    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "in_order", "leads_to", "threads",
 ]  # fmt: skip
 
 Shared = Any
@@ -168,14 +168,18 @@ class VariantDescription:
         actor: str = "thread",
         fair: str | None = "weak",
         choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Replaces the named step, or adds a new one under the function's name."""
+        _name(replaces, "replaces", "a step's name")
+        _name(actor, "actor", "who acts")
+        _fair(fair)
 
         def register(function: _Function) -> _Function:
             if replaces is not None and replaces not in {step.name for step in self.description.steps}:
                 raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
             name = replaces or function.__name__
-            self.steps.append(self.reader.step(function, name, actor, _fair(fair), choose or {}))
+            self.steps.append(self.reader.step(function, name, actor, fair, choose or {}, fair_over))
             return function
 
         return register
@@ -206,17 +210,26 @@ class Description:
         self.variants: list[VariantDescription] = []
 
     def step(
-        self, actor: str = "thread", fair: str | None = "weak", choose: Mapping[str, Any] | None = None
+        self,
+        actor: str = "thread",
+        fair: str | None = "weak",
+        choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Decorates a step `f(shared, thread.., choice..)`.
 
-        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `fair` is "weak" (continuously enabled:
-        taken), "strong" (again and again enabled: taken) or None (may never be taken), for each thread by itself.
-        `choose` maps a parameter to its number of values; every value is a transition of its own.
+        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `choose` maps a parameter to its number
+        of values; every value is a transition of its own. `fair` is "weak" (continuously enabled: taken), "strong"
+        (again and again enabled: taken) or None (may never be taken), for each thread and each choice by itself.
+        `fair_over` names the parameters for each of whose values it is fair by itself, whatever the others are: () is
+        the step as a whole.
         """
+        _name(actor, "actor", "who acts")
+        _fair(fair)
 
         def register(function: _Function) -> _Function:
-            self.steps.append(self.reader.step(function, function.__name__, actor, _fair(fair), choose or {}))
+            found = self.reader.step(function, function.__name__, actor, fair, choose or {}, fair_over)
+            self.steps.append(found)
             return function
 
         return register
@@ -230,12 +243,15 @@ class Description:
 
         Vacuous where the step is never taken.
         """
+        named = getattr(step, "__name__", repr(step))
+        if named not in {known.name for known in self.steps}:
+            raise ProtocolError(f"a precondition is of a step of the protocol, got {named}")
 
         def register(function: _Function) -> _Function:
             found = self.reader.property(function, function.__name__, "always")
-            if step.__name__ not in {known.name for known in self.steps} or found.premise != TRUE:
+            if found.premise != TRUE:
                 raise ProtocolError(f"property {function.__name__}: a precondition of a step, without a premise")
-            self.properties.append(replace(found, step=step.__name__))
+            self.properties.append(replace(found, step=named))
             return function
 
         return register
@@ -330,10 +346,18 @@ class Description:
         return function
 
 
-def _fair(fair: str | None) -> str | None:
+def _fair(fair: str | None) -> None:
     if fair not in ("weak", "strong", None):
         raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
-    return fair
+
+
+def _name(value: object, option: str, meaning: str) -> None:
+    """Raises ProtocolError for an option that is no text; the function where the decorator has no parentheses."""
+    if callable(value):
+        name = getattr(value, "__name__", "a function")
+        raise ProtocolError(f"step {name}: the decorator needs parentheses: `.step()`")
+    if value is not None and not isinstance(value, str):
+        raise ProtocolError(f"{option} is {meaning}, a string; got {value!r}")
 
 
 def _check_variable(name: str, domain: Domain, shared: bool) -> None:

@@ -6,9 +6,12 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from verify.concurrency.instance.instance import Model, Transition
+
+
+FEWER: Final = "there are fewer threads than it is about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,8 @@ def safety(model: Model, search: Search) -> dict[str, Verdict | Discovery]:
     roles = {(item.property, item.role): index for index, item in enumerate(model.observations)}
     for prop in model.protocol.properties:
         match prop.kind:
+            case "always" | "sometimes" if len(prop.threads) > model.threads:
+                found[prop.name] = Vacuous(FEWER)
             case "always":
                 bad = search.seen.get(roles[prop.name, "bad"])
                 premise = roles.get((prop.name, "premise"))
