@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 State = tuple[Any, ...]
+RUNS = 40  # of functions a state, beyond which a graph counts as large
 Who = tuple[str, tuple[int, ...], tuple[int, ...]]
 """A step with the threads and choices that took it."""
 
@@ -158,7 +159,8 @@ class Memory:
     def load(self, state: State) -> None:
         """Takes in a state."""
         for key, value in zip(self.keys, state, strict=True):
-            self.values[key] = [self._shown(v) for v in value] if isinstance(value, list | tuple) else self._shown(value)
+            shown = self._shown
+            self.values[key] = [shown(v) for v in value] if isinstance(value, tuple) else shown(value)
 
     def _shown(self, value: Any) -> Any:
         return self.threads[value.number] if isinstance(value, Named) else value
@@ -249,7 +251,7 @@ class Description:
             guard.body.insert(0, mark)
         else:
             definition.body.insert(rest[0], mark)
-        names = {**function.__globals__, "_taken": lambda: self.taken()}
+        names = {**function.__globals__, "_taken": lambda: self.taken()}  # noqa: PLW0108 - it changes
         exec(compile(ast.fix_missing_locations(tree), f"<{function.__name__}>", "exec"), names)
         found: Callable[..., Any] = names[function.__name__]
         return found
@@ -285,7 +287,7 @@ class Description:
 
 def _temporary(item: ast.stmt) -> bool:
     docstring = isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
-    return docstring or isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
+    return docstring or (isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name))
 
 
 # --- what a protocol does --------------------------------------------------------------------------------------------
@@ -301,11 +303,13 @@ class Graph:
 class Oracle:
     """A protocol file, run for some number of threads."""
 
-    def __init__(self, text: str, threads: int, parameters: dict[str, int], source: str, backwards: bool = False) -> None:
-        self.count, self.backwards = threads, backwards
+    def __init__(
+        self, text: str, threads: int, parameters: dict[str, int], source: str, backwards: bool = False
+    ) -> None:
+        self.count, self.backwards, self.runs = threads, backwards, 0
         words: dict[str, Any] = {
             "Array": Array, "Bool": Bool, "Bounded": Bounded, "Enum": Enum, "ThreadId": ThreadId,
-            "Description": Description, "Parameter": lambda name, default: parameters.get(name, default),
+            "Description": Description, "Parameter": parameters.get,
             "implies": Implication, "leads_to": lambda premise, claim: (bool(premise), bool(claim)),
             "in_order": lambda _: _Ordered(self), "threads": _Any(self), "Shared": Any, "Thread": Any, "Claim": Any,
         }  # fmt: skip
@@ -335,6 +339,7 @@ class Oracle:
 
     def taken(self, state: State, step: Step, who: Who) -> State | None:
         """The state after a step, None where its guard does not hold. Raises OutsideDomain."""
+        self.runs += 1
         self.memory.load(state)
         marks: list[bool] = []
         self.described.taken = lambda: marks.append(True)
@@ -357,7 +362,7 @@ class Oracle:
                 if after not in found.depth:
                     found.depth[after] = found.depth[state] + 1
                     queue.append(after)
-            if len(found.depth) > most:
+            if len(found.depth) > most or self.runs > RUNS * most:
                 return None
         return found
 

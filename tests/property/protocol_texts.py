@@ -80,7 +80,8 @@ class Writer:
             case 2:
                 return f"s.slot.find({self.thread(names)})"
             case 3:
-                return f"sum({self.one('1', 'v.m')} for v in threads if {self.truth(Names([*names.threads, 'v'], names.numbers), 0)})"
+                condition = self.truth(Names([*names.threads, "v"], names.numbers), 0)
+                return f"sum({self.one('1', 'v.m')} for v in threads if {condition})"
             case 4:
                 return f"({inner()} {self.one('+', '-', '*')} {inner()})"
             case 5:
@@ -109,17 +110,20 @@ class Writer:
             case 3 if t:
                 return f"{t}.flag"
             case 4:
-                return f"{self.number(names, 0)} {self.one('<', '<=', '>', '>=', '==', '!=')} {self.number(names, depth)}"
+                sign = self.one("<", "<=", ">", ">=", "==", "!=")
+                return f"{self.number(names, 0)} {sign} {self.number(names, depth)}"
             case 5:
                 return f"s.owner {self.one('==', '!=')} {self.thread(names)}"
             case 6 if self.edge:
-                return f"s.big * {self.one('s.big', '3', 'L', 's.n')} {self.one('>', '<')} {r.choice((5, 1 << 20, 1 << 32))}"
+                factor = self.one("s.big", "3", "L", "s.n")
+                return f"s.big * {factor} {self.one('>', '<')} {r.choice((5, 1 << 20, 1 << 32))}"
             case 7:
                 inner = Names([*names.threads, "v"], names.numbers)
                 return f"{self.one('all', 'any')}({self.truth(inner, 0)} for v in threads)"
             case 8:
                 inner = Names(names.threads, [*names.numbers, "q"])
-                body = self.one(f"s.level[q] {self.one('<', '==')} {self.number(inner, 0)}", f"s.slot[q] == {self.thread(inner)}")
+                level = f"s.level[q] {self.one('<', '==')} {self.number(inner, 0)}"
+                body = self.one(level, f"s.slot[q] == {self.thread(inner)}")
                 return f"{self.one('all', 'any')}({body} for q in range({self.one('K', '2')}))"
             case 9:
                 return f"({self.truth(names, 0)} {self.one('and', 'or')} {self.truth(names, depth - 1)})"
@@ -172,7 +176,7 @@ class Writer:
                 self.fresh += 1
                 lines.append(f"x{self.fresh} = {self.number(names)}")
                 names.numbers.append(f"x{self.fresh}")
-            elif kind == 5 or kind == 6:
+            elif kind in (5, 6):
                 lines.append(f"if {self.truth(names)}:")
                 lines += self.indented(self.block(names, 1, depth - 1))
                 if self.chance(0.5):
@@ -184,7 +188,8 @@ class Writer:
                 self.fresh += 1
                 inner = Names(names.threads, [*names.numbers, f"q{self.fresh}"])
                 lines.append(f"for q{self.fresh} in range({self.one('K', '2')}):")
-                place = self.one(f"q{self.fresh}", f"q{self.fresh}", f"{self.clipped(self.number(inner, 0), '0', 'K - 1')}")
+                other = self.clipped(self.number(inner, 0), "0", "K - 1")
+                place = self.one(f"q{self.fresh}", f"q{self.fresh}", other)
                 lines += self.indented([f"s.level[{place}] = {self.clipped(self.number(inner), '0', '2')}"])
             else:
                 lines.append(self.assignment(names))
@@ -247,7 +252,8 @@ class Writer:
         texts = [
             ("@p.always", "safe(s, t)", f"implies({self.truth(one)}, {self.truth(one)})"),
             ("@p.always", "plain(s)", self.truth(Names([]))),
-            ("@p.always", "apart(s, t, u)", self.one(self.truth(two), f"implies({self.truth(two)}, {self.truth(two)})")),
+            ("@p.always", "apart(s, t, u)", self.truth(two)),
+            ("@p.always", "beside(s, t, u)", f"implies({self.truth(two)}, {self.truth(two)})"),
             ("@p.precondition(s0)", "before(s{})", self.truth(one)),
             ("@p.sometimes", "goal(s, t)", self.truth(one)),
             ("@p.eventually", "later(s, t)", f"leads_to({self.truth(one)}, {self.truth(one)})"),

@@ -1,13 +1,14 @@
 """Engines, liveness and proofs for any number agree with an oracle that runs a protocol's functions as plain Python.
 
-Random protocol files over all features (`protocol_texts`): here a few, 2,000 of them under `make oracle`.
+Random protocol files over all features (`protocol_texts`): here a few, 2,000 of them under `make oracle`
+(`compare_protocols`).
 """
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,6 @@ from verify.concurrency.unbounded import prove_any
 
 MOST = 300  # states of a protocol that is compared
 ORDER = re.compile(r":(\d+): step \w+: two rounds of")
-NEEDS_C = pytest.mark.skipif(c_engine.compiler() is None, reason="no C compiler on this machine")
 
 
 @dataclass
@@ -109,6 +109,8 @@ class Comparison:
             if (error.step, error.value) not in self.graph.overflows:
                 self.wrong.append(f"{label}: {error}")
             return
+        if name == "bdd" and found.reason.endswith("too many for diagrams"):
+            return
         if self.graph.overflows:
             self.wrong.append(f"{label}: no overflow, expected one of {self.graph.overflows}")
             return
@@ -131,7 +133,7 @@ class Comparison:
     def trace(self, label: str, trace: Trace, length: int | None) -> None:
         """A trace is a way of the oracle's, as short as its shortest, and a loop of it is closed and fair."""
         states = [state_of(self.model, state) for state in trace.states]
-        ways = all(b in {after for _, after in self.graph.moves[a]} for a, b in zip(states, states[1:], strict=False))
+        ways = all(b in {after for _, after in self.graph.moves[a]} for a, b in itertools.pairwise(states))
         if states[0] not in self.oracle.initial() or not ways:
             self.wrong.append(f"{label}: no interleaving")
         if length is not None and len(trace.events) != length:
@@ -139,14 +141,14 @@ class Comparison:
         if trace.loop is not None:
             stops = trace.loop == len(trace.events)
             round_ = states[trace.loop :]
-            if stops and self.oracle.able(self.graph, states[-1]) or not stops and round_[0] != round_[-1]:
+            if (stops and self.oracle.able(self.graph, states[-1])) or (not stops and round_[0] != round_[-1]):
                 self.wrong.append(f"{label}: the run need not stay there")
             elif not stops and not self.oracle.fair(self.graph, set(round_)):
                 self.wrong.append(f"{label}: the round is not fair")
 
     def diagrams(self) -> None:
         """Compares liveness on diagrams."""
-        if self.graph.overflows:
+        if self.graph.overflows or "big" in dict(self.case.protocol.shared):
             return
         expected = self.oracle.verdicts(self.graph)
         for prop, verdict in emerson_lei.judge(self.model, Limits()).items():
@@ -172,14 +174,21 @@ def comparison(seed: int, threads: int) -> Comparison | None:
     return Comparison(chosen, instantiate(chosen.protocol, threads), oracle, graph, [])
 
 
+def can(engine: str, model: Model, symmetric: bool) -> bool:
+    """Whether an engine has room for the states of a model."""
+    if engine == "c":
+        return not c_engine.unavailable(model, symmetric)
+    return engine != "numpy" or model.bits <= WIDTH
+
+
 def differences(seed: int, engines: tuple[str, ...]) -> list[str] | None:
     """Where engines differ from the oracle; None where the case is too large."""
     found = comparison(seed, 1 + seed % 3 if seed % 5 else 2)
     if found is None:
         return None
     for engine in engines:
-        if engine != "numpy" or found.model.bits <= WIDTH:
-            for symmetric in (False, True) if found.model.symmetric else (False,):
+        for symmetric in (False, True) if found.model.symmetric else (False,):
+            if can(engine, found.model, symmetric):
                 found.engine(engine, symmetric)
     if "bdd" in engines:
         found.diagrams()
@@ -219,20 +228,16 @@ def any_differences(seed: int, work: int) -> list[str]:
     return wrong
 
 
-if __name__ == "__main__":  # `make oracle`: python tests/property/test_protocol_oracle.py FIRST COUNT
-    first, count = int(sys.argv[1]), int(sys.argv[2])
-    compared, found = 0, list[str]()
-    for seed in range(first, first + count):
-        engines = ("python", "numpy", "bdd", *(("c",) if seed % 4 == 0 else ()))
-        one = differences(seed, engines)
-        compared += one is not None
-        for line in one or ():
-            print(line, flush=True)
-        found += one or []
-        if seed % 2 == 0:
-            more = any_differences(seed, 200_000)
-            for line in more:
-                print(line, flush=True)
-            found += more
-    print(f"{count} protocols, {compared} compared, {len(found)} differences")
-    sys.exit(1 if found else 0)
+# --- the tests --------------------------------------------------------------------------------------------------------
+FEW = range(24)
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_engines_agree_with_the_functions_run_as_python(seed: int) -> None:
+    assert not differences(seed, ("python", "numpy", *(("bdd",) if seed % 4 == 0 else ())))
+
+
+def test_most_of_them_are_compared_and_some_declare_an_order() -> None:
+    cases = [case(seed) for seed in FEW]
+    assert any(one.declared for one in cases)
+    assert sum(one.oracle(1).graph(MOST) is not None for one in cases) * 2 > len(cases)

@@ -111,7 +111,7 @@ class _Run:
 
     def all(self, chosen: list[Protocol], number: int | None, manifests: Manifests | None, record: bool) -> int:
         """Explores one after the other; the exit status."""
-        status = 0
+        status, seen = 0, list[tuple[Protocol, Exploration]]()
         for position, item in enumerate(chosen):
             try:
                 found = self.one(item, item.threads if number is None else number, position)
@@ -124,6 +124,8 @@ class _Run:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
                 return worse(status, UNDECIDED)
+            seen.append((item, found))
+        status = worse(status, _never_anywhere(seen))
         if manifests is not None:
             status = worse(status, _finished(manifests, {item.name: item for item in chosen}, record))
         return status
@@ -153,6 +155,23 @@ class _Run:
         if self.form == "text":
             head = f"{_stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
             click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
+
+
+def _never_anywhere(seen: list[tuple[Protocol, Exploration]]) -> int:
+    """Tells of steps that are taken neither in a protocol nor in a variant of it, of those whose every variant was
+    explored; the exit status."""
+    status = 0
+    for base in {item.name: item for item, _ in seen}.values():
+        runs = [(item, found) for item, found in seen if item.name == base.name]
+        every = {"", *(variant.name for variant in base.variants)} <= {item.variant for item, _ in runs}
+        if not (every and all(found.complete for _, found in runs)):
+            continue
+        here = [step.name for item, _ in runs for step in item.steps]
+        taken = {step.name for item, found in runs for step in item.steps if step.name not in found.never}
+        for name in dict.fromkeys(name for name in here if name not in taken):
+            click.echo(f"ubp-verify: {base.name}: step {name} is never taken, in no variant either", err=True)
+            status = UNDECIDED
+    return status
 
 
 def _any_number(

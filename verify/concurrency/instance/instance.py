@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from verify.concurrency.instance.dag import Dag, Node
-from verify.concurrency.instance.instantiation import DomainCheck, Observation, Room, Scope, Slot, Transition
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.transitions import DomainCheck, Observation, Room, Slot, Transition
 from verify.concurrency.language.domains import Array, Domain, ProtocolError, ThreadId, size, span, starts
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.rounds import ordered

@@ -79,9 +79,10 @@ class Writer:
         value = f"(({value}) + {slot.lo})" if slot.lo else f"({value})"
         if node.args[0].lo >= 0 and node.args[0].hi < count:
             return value
-        return self.dialect.choice.format(f"(0 <= {index}{self.dialect.conjunction}{index} < {count})"
-                                          if self.dialect is PYTHON
-                                          else f"(({_unsigned(node.args[0])}){index} < {count}u)", value, str(default))  # fmt: skip
+        within = f"(({_unsigned(node.args[0])}){index} < {count}u)"
+        if self.dialect is PYTHON:
+            within = f"(0 <= {index}{self.dialect.conjunction}{index} < {count})"
+        return self.dialect.choice.format(within, value, str(default))
 
     def successor(self, transition: Transition, names: dict[int, str]) -> str:
         """The packed state after a transition from `n`."""
@@ -167,6 +168,13 @@ def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
         for cell, cases in sorted(groups.items())
     )
     return found, tuple(rest)
+
+
+@functools.lru_cache(maxsize=4)
+def step_numbers(model: Model) -> dict[str, int]:
+    """A number for each step that a model has transitions of, by its name."""
+    names = dict.fromkeys(transition.step.name for transition in model.transitions)
+    return {name: number for number, name in enumerate(names)}
 
 
 def _test(node: Node) -> tuple[int, int] | None:

@@ -78,7 +78,7 @@ def definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str]:
 
 def place_of(function: Callable[..., Any]) -> str:
     """The file of a function: from the working directory where it is below that, and in the package by its name."""
-    path = inspect.unwrap(function).__code__.co_filename
+    path = str(inspect.unwrap(function).__code__.co_filename)
     return path.removeprefix(os.getcwd() + os.sep)
 
 
@@ -127,20 +127,27 @@ class Declarations:
 class Expressions:
     """Names in force while one function is read."""
 
-    def __init__(self, reader: Declarations, where: str, function: Callable[..., Any]) -> None:
-        self.reader, self.where, self.function = reader, where, function
-        self.outer, self.file = environment(function), place_of(function)
-        self.line = function.__code__.co_firstlineno
+    def __init__(
+        self, reader: Declarations, where: str, outer: Mapping[str, Any], file: str = "", line: int = 0
+    ) -> None:
+        self.reader, self.where, self.outer = reader, where, outer
+        self.file, self.line = file, line
         self.names: dict[str, Name] = {}
 
+    @classmethod
+    def of(cls, reader: Declarations, where: str, function: Callable[..., Any]) -> Self:
+        """The scope of a function, without its parameters."""
+        return cls(reader, where, environment(function), place_of(function), function.__code__.co_firstlineno)
+
     def place(self, node: ast.AST | None = None) -> str:
-        """`file:line` of a node, or of the function."""
-        return f"{self.file}:{getattr(node, 'lineno', self.line)}"
+        """`file:line` of a node, or of the function; nothing where there is no file."""
+        return f"{self.file}:{getattr(node, 'lineno', self.line)}" if self.file else ""
 
     def error(self, what: str, node: ast.AST | None = None) -> ProtocolError:
         """An error that names place and step, and quotes the text."""
         quoted = f": {ast.unparse(node)}" if isinstance(node, ast.expr | ast.stmt) else ""
-        return ProtocolError(f"{self.place(node)}: {self.where}: {what}{quoted}")
+        place = f"{self.place(node)}: " if self.file else ""
+        return ProtocolError(f"{place}{self.where}: {what}{quoted}")
 
     def boolean(self, node: ast.expr) -> Term:
         """An expression that must be a truth value."""
@@ -307,7 +314,7 @@ class Expressions:
         names = [arg.arg for arg in tree.args.args]
         if call.keywords or len(names) != len(call.args):
             raise self.error(f"{function.__name__} takes {len(names)} positional arguments", call)
-        inner = type(self)(self.reader, f"{self.where}, in {function.__name__}", function)
+        inner = type(self).of(self.reader, f"{self.where}, in {function.__name__}", function)
         for name, arg in zip(names, call.args, strict=True):
             inner.names[name] = self._argument(arg)
         return inner, tree

@@ -78,7 +78,7 @@ class Reader(Declarations):
     ) -> StepTerm:
         """The step that `function` describes."""
         tree, text = definition(function)
-        scope = _Scope(self, f"step {name}", function)
+        scope = _Scope.of(self, f"step {name}", function)
         threads_, choices = scope.parameters(tree, choose)
         over = scope.fair_over(fair_over, (*threads_, *choose))
         lets, guard, effect = scope.guarded(tree)
@@ -95,10 +95,10 @@ class Reader(Declarations):
     def property(self, function: Callable[..., Any], name: str, kind: str) -> PropertyTerm:
         """The property that `function` describes."""
         tree, text = definition(function)
-        scope = _Scope(self, f"property {name}", function)
+        scope = _Scope.of(self, f"property {name}", function)
         threads_, _ = scope.parameters(tree, {})
         if kind == "deadlock" and threads_:
-            raise scope.error(f"a terminal state is one of all threads: takes the shared state alone, not {threads_[0]}")
+            raise scope.error(f"is of all threads: takes the shared state alone, and not {threads_[0]} besides")
         returned = scope.returned(tree)
         premise: Term = TRUE
         if isinstance(returned, tuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from verify.concurrency.language.domains import (
+    BOOL,
     Array,
     Bool,
     Bounded,
@@ -45,11 +46,18 @@ DEADLOCK = "no_deadlock"
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A named assumption or axiom of a protocol, with its source."""
+    """A named assumption or axiom of a protocol, with its source; `flag`: it is in force where this flag is set."""
 
     name: str
     text: str
     source: str = ""
+    flag: str = ""
+
+    def under(self, flag: Parameter) -> Assumption:
+        """The same assumption, in force where a flag is set: a variant that turns the flag off does without it."""
+        if flag.type != BOOL:
+            raise ProtocolError(f"assumption {self.name}: {flag.name} is no flag")
+        return replace(self, flag=flag.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,8 @@ class Variant:
     """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
 
     `shared` and `local` are variables that only the variant has. `skipped` are properties that it does not ask, because
-    what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
-    (None: the protocol's).
+    what they are about cannot happen in it. `lifts` are assumptions that do not hold in it. `threads` is the number of
+    threads at which the expected verdicts hold (None: the protocol's).
     """
 
     name: str
@@ -72,6 +80,7 @@ class Variant:
     local: tuple[tuple[str, Domain], ...] = ()
     threads: int | None = None
     source: str = ""
+    lifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,12 @@ class Protocol:
         """Parameters by name."""
         return {name: int(value) for name, value in self.parameters}
 
+    @property
+    def in_force(self) -> tuple[Assumption, ...]:
+        """The assumptions that hold with the present flags."""
+        values = self.values
+        return tuple(item for item in self.assumptions if values.get(item.flag, 1))
+
     def expectation(self, name: str) -> str:
         """The verdict that is expected of the property: "proved" unless declared otherwise."""
         return dict(self.expected).get(name, "proved")
@@ -146,6 +161,7 @@ class Protocol:
             properties=tuple(asked),
             expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
             threads=found.threads or self.threads,
+            assumptions=tuple(item for item in self.assumptions if item.name not in found.lifts),
         )
 
     def property_named(self, name: str) -> PropertyTerm:
@@ -284,11 +300,15 @@ class Description:
         local: Mapping[str, Domain] | None = None,
         threads: int | None = None,
         source: str = "",
+        lifts: Sequence[str] = (),
     ) -> VariantDescription:
         """Declares a variant; decorate its changed steps with the result's `step`.
 
-        `refutes` names the properties that it refutes; `expected` gives other verdicts.
+        `refutes` names the properties that it refutes; `expected` gives other verdicts; `lifts` names the assumptions
+        that do not hold in it.
         """
+        if unknown := set(lifts) - {item.name for item in self.assumptions}:
+            raise ProtocolError(f"variant {name} lifts unknown assumptions {sorted(unknown)}")
         if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
         if unknown := set(skipped) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
@@ -296,7 +316,7 @@ class Description:
         verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
             name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(skipped),
-            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
+            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source, tuple(lifts),
         )  # fmt: skip
         self._check(record.shared, record.local)
         self.variants.append(VariantDescription(record, self, self.reader.beside(shared or {}, local or {})))

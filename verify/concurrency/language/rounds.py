@@ -157,7 +157,7 @@ class _Body:
         mine, its = self._own(one), self._own(other)
         if mine and its:
             return True
-        if mine and self._not_at(one, other.cell) or its and self._not_at(other, one.cell):
+        if (mine and self._not_at(one, other.cell)) or (its and self._not_at(other, one.cell)):
             return True
         return bool(self._pins(one) & self._pins(other))
 

@@ -85,7 +85,8 @@ def fairness(model: Model) -> Fairness:
                 strong.append(transition.step.fair == "strong")
             group[transition.number] = keys[key]
     counted = np.ones(len(strong), dtype=np.bool_)
-    return Fairness(group, np.array(strong, dtype=np.bool_), counted, tuple(f"{name} {who} {chosen}" for name, who, chosen in keys))
+    names = tuple(f"{name} {who} {chosen}" for name, who, chosen in keys)
+    return Fairness(group, np.array(strong, dtype=np.bool_), counted, names)
 
 
 def pending(

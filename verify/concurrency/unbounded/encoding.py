@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from verify.concurrency.instance.dag import Dag, Node
 from verify.concurrency.instance.instance import Model, instantiate
-from verify.concurrency.instance.instantiation import Observation, Scope, Slot, Transition
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.transitions import Observation, Slot, Transition
 from verify.concurrency.language.domains import ProtocolError, ThreadId, starts
-from verify.concurrency.language.guarded_commands import walk
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -32,6 +32,7 @@ from verify.concurrency.language.terms import (
     StepTerm,
     Term,
     conjuncts,
+    walk,
 )
 
 ROOM = 7  # highest code of a cell that names a thread: one width, so that shared states of all sizes compare
