@@ -26,6 +26,7 @@ class Dialect:
     word: str  # pattern that narrows a state-wide value to an ordinary integer
 
 
+GROUPED = 10  # bits of the cells by which states are sorted
 INT_BITS = 31  # one to spare
 PYTHON = Dialect(" and ", " or ", "not {0}", "({1} if {0} else {2})", "{0}", "{0}")
 C = Dialect(" && ", " || ", "!{0}", "({0} ? {1} : {2})", "((state){0}u)", "((int)({0}))")
@@ -152,7 +153,11 @@ class Group:
 @functools.lru_cache(maxsize=4)
 def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
     """Transitions by the enumeration that their guards test most often, per thread; and those that test none."""
-    tested = [(transition, dict(_tests(transition))) for transition in model.transitions]
+    narrow = {slot.number for slot in model.slots if slot.width <= GROUPED}
+    tested = [
+        (transition, {cell: value for cell, value in _tests(transition) if cell in narrow})
+        for transition in model.transitions
+    ]
     popularity = Counter(cell for _, tests in tested for cell in tests)
     groups: dict[int, dict[int, list[tuple[Transition, tuple[Node, ...]]]]] = {}
     rest: list[Transition] = []

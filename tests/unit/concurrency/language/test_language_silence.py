@@ -1,4 +1,4 @@
-"""Nothing of a protocol is dropped or bent in silence: steps, choices, fairness, wide values, properties, assumptions."""
+"""Nothing of a protocol is dropped or bent in silence: steps, choices, fairness, wide values, properties."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_file_is_proved_for_any_number(mine: Path) -> None:
 WRONG = [
     ("s.owner = t\n        t.pc = \"in\"\n\n\n@p.step()", "s.ower = t\n\n\n@p.step()", 13, "undeclared name s.ower"),
     ("@p.step()", "@p.step", 17, "the decorator needs parentheses"),
-    ('Enum("out", "in")', "Enum()", 5, "an enumeration needs distinct names"),
+    ('Enum("out", "in")', "Enum()", 6, "an enumeration needs distinct names"),
     ("PROTOCOL = p.protocol()", "", 1, "expected PROTOCOL = description.protocol(), there is none"),
     ("PROTOCOL = p.protocol()", "PROTOCOL = 3", 1, "got int"),
     ("N = Parameter", "N = 1 / 0 #", 4, "ZeroDivisionError: division by zero"),
