@@ -25,9 +25,11 @@ from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
+from verify.models.x86.mode import Mode, checked, in_own_half
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
+PAGE: Final = 4096
 LENGTH: Final = terms.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
 
@@ -42,7 +44,7 @@ class VerificationCondition:
 
 def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
-    assumptions |= p.scheme.holds
+    assumptions, mode = assumptions | p.scheme.holds, checked(p.scheme.mode)
     symbolic = p.key[0] != "concrete"
     original = _instruction(p.decoded, p, symbolic, {})
     copy: Instruction | None = original
@@ -60,7 +62,7 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
         copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
     origin, slot = var("origin", 64), var("slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_user_address(origin), _user_address(slot)]
+    premises += [_code_address(origin, mode), _code_address(slot, mode)]
     length = _length(p, symbolic)
     setup = Setup(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
     if isinstance(p.plan, Emulate):
@@ -68,10 +70,10 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
 
 
-def _user_address(address: Term) -> Term:
-    """One bit: between the lowest mappable page and 4 KiB and 16 bytes below the end of user space (TASK_SIZE_MAX)."""
-    low = terms.not_(terms.ult(address, const(0x1000, 64)))
-    return terms.and_(low, terms.ult(address, const((1 << 47) - 4096 - 16, 64)))
+def _code_address(address: Term, mode: Mode) -> Term:
+    """One bit: in its half, above the lowest page, 4 KiB and 16 bytes below the end (of user space, TASK_SIZE_MAX)."""
+    low = terms.not_(terms.ult(address, const(PAGE, 64)))
+    return terms.and_(low, in_own_half(address, PAGE + 17, mode))
 
 
 def _length(p: Probe, symbolic: bool) -> Term:
@@ -99,7 +101,7 @@ def _instruction(
     decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
 ) -> Instruction:
     if not isinstance(decoded, Decoded):
-        return _undefined(decoded)
+        return _undefined(decoded, p.scheme.mode)
     d, parts = decoded, fields(decoded)
     length = const(d.layout.length, 64)
     undefined = d.faults_ud
@@ -121,7 +123,7 @@ def _instruction(
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
-        d.layout.lock, modrm, parts, undefined,
+        d.layout.lock, modrm, parts, undefined, p.scheme.mode,
     )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ def field_values(p: Probe) -> dict[str, int]:
     exact = fields(p.decoded)
     values = values_of(exact)
     layout = p.decoded.layout
-    values["small_address"] = int(layout.address_size == 4)
+    values["small_address"] = int(8 * layout.address_size != p.scheme.mode.address_widths[0])
     values["overridden"] = int(layout.segment is not None)
     if layout.segment is None:
         values["segment_base"] = 0
@@ -140,12 +142,12 @@ def field_values(p: Probe) -> dict[str, int]:
     return values
 
 
-def _undefined(answer: NotAnInstruction | NotModelled) -> Instruction:
+def _undefined(answer: NotAnInstruction | NotModelled, mode: Mode) -> Instruction:
     data = b"\x0f\x0b"
     ud2 = cast(Decoded, decode(data, Cpu.INTEL))
     return Instruction(
         opcode_named("UD2"), Addressing.NONE, Cpu.INTEL, const(2, 64), 8, None, None, False, None, fields(ud2),
-        answer.reason,
+        answer.reason, mode,
     )  # fmt: skip
 
 

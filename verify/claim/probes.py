@@ -19,6 +19,7 @@ from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
 from verify.models.x86.semantics import umip
 from verify.models.x86.semantics.signature import signature
+from verify.models.x86.semantics.supervisor import gap
 from verify.terms import Term
 
 FILLER: Final = b"\x90"  # what follows the instruction in 16 copied bytes, where nothing else is known
@@ -57,7 +58,7 @@ class Probe:
     @cached_property
     def copy(self) -> Decoded | NotAnInstruction | NotModelled:
         """What the slot's bytes are to the processor."""
-        return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded))
+        return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded), self.scheme.mode)
 
     @property
     def _is_unchanged(self) -> bool:
@@ -95,6 +96,14 @@ class Probe:
         return named, seen, bool(needed(opcode)), structure[1:], *self.key[1:]
 
 
+def not_modelled(p: Probe) -> str | None:
+    """Why nothing is said of the probe's instruction or of its copy at the scheme's privilege level, or None."""
+    if p.scheme.mode.is_user:
+        return None
+    found = [gap(d.form.opcode, p.scheme.mode) for d in (p.decoded, p.copy) if isinstance(d, Decoded)]
+    return next(filter(None, found), None)
+
+
 def undefined_without(p: Probe) -> tuple[str, ...]:
     """The features without which the processor raises #UD in place and the program runs on with the probe.
 
@@ -126,7 +135,7 @@ def padded(data: bytes) -> bytes:
 def probe(data: bytes, scheme: Scheme, cpu: Cpu, followed_by: bytes = b"") -> Probe:
     """The probe of an encoding with these bytes behind it, and `FILLER` behind them."""
     whole = padded(data + followed_by)
-    return Probe(scheme, whole, decode(data, cpu), scheme.plan(whole), followed_by)
+    return Probe(scheme, whole, decode(data, cpu, scheme.mode), scheme.plan(whole), followed_by)
 
 
 def probes(data: bytes, scheme: Scheme, cpus: tuple[Cpu, ...], followed_by: bytes = b"") -> list[Probe]:

@@ -81,8 +81,10 @@ def _encoded(text: str) -> bytes:
         return parsed_hex(text, "encoding")
     import keystone  # noqa: PLC0415  optional
 
+    from verify.models.x86.mode import USER_64  # noqa: PLC0415  start-up time
+
     try:
-        values, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
+        values, _ = keystone.Ks(keystone.KS_ARCH_X86, getattr(keystone, f"KS_MODE_{USER_64.bits}")).asm(text)
     except keystone.KsError:
         return parsed_hex(text, "encoding")  # no instruction either: names the first letter that is not hex
     return bytes(values or ())

@@ -28,6 +28,7 @@ from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
+from verify.models.x86.mode import USER_64
 from verify.terms.evaluation import Adaptive, Memory, program
 
 PAGE: Final = mmap.PAGESIZE
@@ -107,7 +108,7 @@ class _There(Environment):
 
     def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
         """The value of an uninterpreted function."""
-        if name == "access_fault":
+        if name == USER_64.access_fault:
             return self._fault(*args[:4])
         if name.endswith(MISALIGNED):
             return int(args[0] != 0 and not name.startswith(UNALIGNED[VENDORS.get(visible().vendor, Cpu.INTEL)]))
@@ -121,7 +122,7 @@ class _There(Environment):
 
     def _fault(self, address: int, size: int, write: int, stack: int) -> int:
         ends = [(address + k) & ((1 << 64) - 1) for k in (0, size - 1)]
-        if any(1 << 47 <= end < (1 << 64) - (1 << 47) for end in ends):
+        if not all(map(USER_64.has_canonical, ends)):
             return SS if stack else GP
         pages = self.writable if write else self.readable
         return NO_FAULT if all(end - end % PAGE in pages for end in ends) else PF

@@ -22,6 +22,7 @@ from verify.models.schemes.plan import Refuse
 from verify.models.x86.environment import DATAPATH, SOMETIMES, UNMAPPED_CODE, Environment
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import FLAG_BITS, PF, Access, symbolic_state
+from verify.models.x86.mode import USER_64
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
 from verify.terms import Opaque, Term, postorder
@@ -30,7 +31,7 @@ from verify.terms.evaluation import Evaluator, Memory, program, stepwise
 PAGE: Final = 4096
 CODE: Final = PAGE + 1  # bytes from the instruction on that are code: its page and the next
 LOWEST: Final = 0x1_0000  # what a program can map
-END: Final = (1 << 47) - 2 * PAGE
+END: Final = USER_64.half - 2 * PAGE
 SELECTORS: Final = 0x33 << 16 | 0x2B << 32
 ONE: Final = 0x3FFF_8000_0000_0000_0000
 HALF_FULL_X87: Final = sum(ONE << 48 + 80 * i for i in range(4)) | 0x00FF << 32 | 4 << 27 | 0x37F  # st0..st3 are 1.0
@@ -141,7 +142,7 @@ class _Real(Environment):
 
     def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
         """The value of an uninterpreted function."""
-        if name == "access_fault" and _pages([(args[0], args[1])]) & self.missing:
+        if name == USER_64.access_fault and _pages([(args[0], args[1])]) & self.missing:
             return PF
         return int(args[0] != 0) if name.endswith(".misaligned") else Environment.function(self, name, sort, args)
 
@@ -162,7 +163,7 @@ def _faulting(case: _Case) -> list[bool]:
     environment = _world(case, {f[:3]: f[3] for f in case.deviation.witness.faults})
     found = []
     for a, (address, made, stack) in zip(case.accesses, _addresses(case, case.env, environment), strict=True):
-        answer = environment.function("access_fault", 8, (address, a.size, int(a.kind == "w"), stack))
+        answer = environment.function(USER_64.access_fault, 8, (address, a.size, int(a.kind == "w"), stack))
         found.append(bool(made) and answer == PF)
     return found
 

@@ -16,7 +16,7 @@ from typing import Final
 from verify.claim.conditions import field_values
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, probe
+from verify.claim.probes import Probe, not_modelled, probe
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -356,6 +356,9 @@ def _without_obligations(p: Probe) -> Judgement | None:
         case NotModelled(reason=reason):
             return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {reason}")
         case Decoded(data=data):
+            gap = not_modelled(p)
+            if gap is not None:
+                return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {gap}")
             disputed = disagreement(data, p.decoded)
             if disputed is not None:
                 return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"the second decoder disagrees: {disputed}")

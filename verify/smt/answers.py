@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from verify.claim.verdicts import Witness
 from verify.models.x86.environment import Environment, answer_key
 from verify.models.x86.machine import NO_FAULT, PF
+from verify.models.x86.mode import ACCESS_FAULTS
 from verify.smt.canonical import Canonical
 from verify.smt.z3terms import CounterModel
 from verify.terms import Opaque, Term
@@ -61,7 +62,7 @@ class _Told:
         return operation(node.op, node.params, node.sort, sorts)(*args)
 
     def _answer(self, name: str, term: Term, args: tuple[Value, ...]) -> Value:
-        if name == "access_fault":
+        if name in ACCESS_FAULTS:
             vector = PF if self.model.answers[term] != NO_FAULT else NO_FAULT
             self.faults.setdefault((args[0], args[1], args[2]), vector)
             return Environment(self.faults, self.rules.seed).function(name, term.sort, args)

@@ -21,6 +21,7 @@ from verify.live.executor.layout import CHUNK, REGIONS
 from verify.models.schemes.identity import SCHEME
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM, Outcome, State, symbolic_state
+from verify.models.x86.mode import USER_64
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Array, Term, postorder
@@ -186,7 +187,7 @@ def faulting(address: int, size: int, write: int, lanes: int | None) -> int | No
         near = [r for r in _RANGES if address < r[1] and r[0] < last]
         if any(low <= address and last <= end and (writable or not write) for low, end, writable in near):
             return None
-        if not near and last <= 1 << 47:
+        if not near and last <= USER_64.half:
             return address
     made = [i for i in range(size) if lanes is None or lanes >> 8 * i & 0xFF]
     found = [byte for i in made if not mapped(byte := (address + i) & (1 << 64) - 1, write)]
@@ -194,8 +195,8 @@ def faulting(address: int, size: int, write: int, lanes: int | None) -> int | No
 
 
 def canonical(address: int) -> bool:
-    """Whether bits 63..47 are equal."""
-    return (address + (1 << 47)) & (1 << 64) - 1 < 1 << 48
+    """Whether a program's address is canonical."""
+    return USER_64.has_canonical(address)
 
 
 # Two environments tell every bit of a datapath; where a decision chooses between values, all combinations do.
@@ -273,7 +274,7 @@ def _predicted(instruction: Instruction) -> Prediction:
         environments=environments,
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.repeats is not bits.FALSE,
-        roams=any(t.op == "uf" and t.params[0] == "access_fault" and _is_in_parts(t) for t in terms),
+        roams=any(t.op == "uf" and t.params[0] == USER_64.access_fault and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
     )
 

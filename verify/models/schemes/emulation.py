@@ -12,7 +12,8 @@ from verify import terms
 from verify.models.schemes.behaviour import Setup
 from verify.models.schemes.plan import Call, Emulate, Field, Jump, JumpIf, Nop, Push
 from verify.models.x86.machine import Access, State
-from verify.models.x86.semantics.run import RSP, is_canonical
+from verify.models.x86.mode import is_canonical
+from verify.models.x86.semantics.run import RSP
 from verify.terms import TRUE, Term, const
 
 
@@ -22,7 +23,7 @@ def premises(plan: Emulate, setup: Setup) -> tuple[Term, ...]:
         return ()
     match plan.effect:
         case Jump(Field() as field) | JumpIf(_, Field() as field) | Call(Field() as field):
-            return (is_canonical(_moved(setup, terms.add(setup.origin, setup.length), field)),)
+            return (is_canonical(_moved(setup, terms.add(setup.origin, setup.length), field), setup.mode),)
     return ()
 
 

@@ -28,9 +28,10 @@ def displaced(plan: Emulate | Step | InPlace, setup: Setup, state: State) -> Beh
     before = state
     if "code-not-read" not in setup.assumptions:
         state = replace(state, memory=terms.uf("probed_memory", terms.MEMORY, state.memory))
-    hit = at_the_hit(state, setup.assumptions)
+    hit = at_the_hit(state, setup.assumptions, setup.mode)
     there = _handled(plan, setup, hit)
-    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions) for s in (there.state, there.fault_state))
+    found = there.state, there.fault_state
+    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
     for name, shown in SHOWN.items():
         if name not in setup.assumptions:
@@ -58,7 +59,7 @@ def _stepped(plan: Step, setup: Setup, state: State) -> Behaviour:
     there, restarted = _stepped_once(plan, setup, state)
     if restarted.value == 0:
         return there
-    second, _ = _stepped_once(plan, setup, at_the_hit(there.state, setup.assumptions))
+    second, _ = _stepped_once(plan, setup, at_the_hit(there.state, setup.assumptions, setup.mode))
     return _faults_again(there, second, restarted)
 
 
@@ -179,7 +180,7 @@ def _stored(
             for i, a in enumerate(accesses)
         )
         return log, failed, next((changed[i] for i, place in before.items() if place == 0), value)
-    return (*accesses, store), terms.or_(failed, terms.and_(condition, refused(store))), value
+    return (*accesses, store), terms.or_(failed, terms.and_(condition, refused(store, setup.mode))), value
 
 
 def _aborted(plan: Step, setup: Setup, state: State, o: Outcome) -> State:
@@ -192,7 +193,7 @@ def _aborted(plan: Step, setup: Setup, state: State, o: Outcome) -> State:
 def _emulated(plan: Emulate, setup: Setup, state: State) -> Behaviour:
     """The effect, by kernel code; a store that fails falls back to a step that raises the processor's own fault."""
     after, stores = effect(plan, setup, state)
-    failed = terms.any_of(terms.or_(refused(a), beyond(setup, a.address)) for a in stores)
+    failed = terms.any_of(terms.or_(refused(a, setup.mode), beyond(setup, a.address)) for a in stores)
     o = _copy_outcome(setup, replace(state, ip=setup.slot, tf=TRUE))
     succeeds = terms.and_(failed, _succeeds(setup, o, stores))
     vector = terms.ite(failed, o.fault_vector, const(NO_FAULT, 8))
@@ -204,7 +205,7 @@ def _emulated(plan: Emulate, setup: Setup, state: State) -> Behaviour:
         memory = after.memory
         for a in trampoline:
             memory = terms.write(memory, a.address, a.value)
-            vector = terms.ite(refused(a), access_fault("w", a.address, 8, TRUE)[0], vector)
+            vector = terms.ite(refused(a, setup.mode), access_fault("w", a.address, 8, TRUE, setup.mode)[0], vector)
         after, stores = replace(after, memory=memory), (*stores, *trampoline)
     return Behaviour(
         state=after, accesses=stores, shadow=(), vector=vector, error=o.fault_error,

@@ -43,7 +43,8 @@ from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
 from verify.models.schemes.traps import after_the_hit, at_the_hit
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
-from verify.models.x86.semantics.run import access_fault, is_canonical
+from verify.models.x86.mode import is_canonical
+from verify.models.x86.semantics.run import access_fault
 from verify.terms import FALSE, TRUE, Term, const
 
 SIGTRAP: Final = 5  # signal(7)
@@ -68,7 +69,7 @@ def address_premises(program: Program, setup: Setup) -> Iterator[Term]:
         if isinstance(action, Set) and action.target == "ip":
             names = variables(action.value)
             if any(map(field_of, names)) and not any(str(v.params[0]).startswith(("now.", "first.")) for v in names):
-                yield is_canonical(_closed(action.value, setup))
+                yield is_canonical(_closed(action.value, setup), setup.mode)
 
 
 def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:
@@ -83,7 +84,8 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     there = _hit(program, later, setup, hit)
     if program.entry is Entry.JUMP:
         return there
-    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions) for s in (there.state, there.fault_state))
+    found = there.state, there.fault_state
+    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
     for name in ("fault-frame", "no-transaction"):
         if name not in setup.assumptions:
@@ -92,7 +94,7 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:
-    return at_the_hit(state, setup.assumptions) if program.entry is Entry.KERNEL else state
+    return at_the_hit(state, setup.assumptions, setup.mode) if program.entry is Entry.KERNEL else state
 
 
 def _hit(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:
@@ -195,10 +197,10 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
     done = replace(done, made=(*m.made, own))
     if action.otherwise is None:
         return _from(rest, done, setup)
-    failed = FALSE if is_sure else refused(own)
+    failed = FALSE if is_sure else refused(own, setup.mode)
     if action.by is Agent.HOST:
         failed = terms.or_(failed, beyond(setup, address))
-    vector, error, place = access_fault(kind, address, action.size, stack)
+    vector, error, place = access_fault(kind, address, action.size, stack, setup.mode)
     is_program = action.by is Agent.PROGRAM
     told = Fault(vector if is_program else NONE, error, place, place)
     made = (*m.made, own) if is_program and kind == "r" else m.made  # as `reads_up_to_the_fault`
@@ -207,9 +209,11 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
-    """The processor runs one instruction of the code, at CPL 3 with the program's segment bases."""
+    """The processor runs one instruction of the code, at the program's CPL with its segment bases."""
     context, end = action.context, action.context.end
-    if (context.cpl, context.fs_base, context.gs_base) != (3, Agent.PROGRAM, Agent.PROGRAM) or context.instructions > 1:
+    if (context.cpl, context.fs_base, context.gs_base) != (setup.mode.cpl, Agent.PROGRAM, Agent.PROGRAM):
+        raise ValueError(f"runs of that kind are not modelled: {context}")
+    if context.instructions > 1:
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)

@@ -12,6 +12,7 @@ from enum import Enum
 
 from verify.models.schemes.assumptions import Entry
 from verify.models.schemes.live import LiveJudge
+from verify.models.x86.mode import USER_64, Mode, checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,11 @@ class Scheme:
     otherwise: tuple[tuple[str, Callable[[bytes], Plan]], ...] = ()  # the plan where an assumption is dropped
     holds: frozenset[str] = frozenset()  # assumptions that hold of every program, since the system has no such thing
     live: LiveJudge | None = None  # the running implementation that can judge it
+    mode: Mode = USER_64  # of the probed code
+
+    def __post_init__(self) -> None:
+        if not checked(self.mode).is_user and "user-half" not in self.holds:
+            raise ValueError(f"{self.name}: at CPL 0 `user-half` must be held, SMAP is not modelled; {self.holds}")
 
     def under(self, assumptions: frozenset[str]) -> Scheme:
         """The scheme as it plans under these assumptions."""

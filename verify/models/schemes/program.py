@@ -18,6 +18,7 @@ from typing import Final
 
 from verify import terms
 from verify.models.x86.machine import State, component_sort
+from verify.models.x86.mode import LEVELS, USER_64
 from verify.terms import Sort, Term, const, postorder, uf, var
 
 ORIGIN: Final = var("ORIGIN", 64)  # address of the probed instruction
@@ -28,8 +29,7 @@ NOW: Final = State(**{n: var(f"now.{n}", component_sort(n)) for n in COMPONENTS}
 FIRST: Final = State(**{n: var(f"first.{n}", component_sort(n)) for n in COMPONENTS})
 IP, TF = NOW.ip, NOW.tf
 # The fault that `on_fault` and the `otherwise` of an access made for the program find pending.
-VECTOR: Final = var("fault.vector", 8)
-ERROR: Final = var("fault.error", 32)
+VECTOR, ERROR = var("fault.vector", 8), var("fault.error", 32)
 FAULT_ADDRESS: Final = var("fault.address", 64)  # the data address, else 0
 AT_IP: Final = var("fault.at_ip", 1)  # the program is told the address of the instruction
 FAULT_TARGETS: Final = {"vector": 8, "error": 32, "reported": 64}  # bits; what the program is told of a fault
@@ -235,13 +235,13 @@ class Context:
     """How a run ends and in which surroundings it takes place."""
 
     end: End
-    cpl: int = 3  # 0..3
+    cpl: int = USER_64.cpl  # 0..3
     fs_base: Agent = Agent.PROGRAM  # whose
     gs_base: Agent = Agent.PROGRAM
     instructions: int = 1  # that may run at most
 
     def __post_init__(self) -> None:
-        if self.cpl not in range(4) or self.instructions < 1:
+        if self.cpl not in LEVELS or self.instructions < 1:
             raise ValueError(f"CPL is 0..3 and an instruction runs at least, got {self}")
 
 

@@ -60,7 +60,7 @@ def syscall(run: Run) -> None:
     system_call(run, "syscall")
     run.set_gpr(RCX, run.next_ip)
     run.tf_seen.append(run.get("tf"))
-    run.set_gpr(R11, flags_word(run.before, run.get("tf")))
+    run.set_gpr(R11, flags_word(run.before, run.get("tf"), run.mode))
     restored = terms.uf("sigreturn_ip", 64, run.before.gprs, run.before.memory)
     run.set("ip", terms.ite(terms.eq(number, const(RT_SIGRETURN, 32)), restored, run.next_ip))
 
