@@ -72,7 +72,7 @@ class Writer:
         r, t = self.random, self.random.choice(names.threads) if names.threads else ""
         plain = ["s.n", "K", "L", str(r.randint(-1, 3)), *names.numbers]
         plain += [f"{t}.m", f"{t}.place", f"{t}.m"] if t else []
-        kind = r.randint(0, 11) if depth else 0
+        kind = r.randint(0, 15) if depth else 0
         inner = lambda: self.number(names, depth - 1)  # noqa: E731
         match kind:
             case 1:
@@ -92,6 +92,12 @@ class Writer:
                 return f"others({t}, {inner()})"
             case 8:
                 return f"-{inner()}"
+            case 9:
+                return f"{self.one('min', 'max')}({inner()}, {inner()})"
+            case 10:
+                return f"({inner()} {self.one('//', '%')} {self.one('2', '3', 'K')})"
+            case 11:
+                return f"(s.owner.{self.one('m', 'place', 'stack[1]')} if s.owner is not None else {inner()})"
         return r.choice(plain)
 
     def thread(self, names: Names) -> str:
@@ -100,7 +106,7 @@ class Writer:
 
     def truth(self, names: Names, depth: int = 1) -> str:
         r, t = self.random, self.random.choice(names.threads) if names.threads else ""
-        kind = r.randint(0, 13) if depth else r.randint(0, 6)
+        kind = r.randint(0, 16) if depth else r.randint(0, 6)
         label = f'"{r.choice(LABELS)}"'
         match kind:
             case 0:
@@ -133,6 +139,12 @@ class Writer:
                 return f"free(s, {t})"
             case 12 if t:
                 return f't.pc in ("a", {label})'.replace("t.", f"{t}.")
+            case 14:
+                return f"(s.owner is not None and {self.one(f's.owner.pc == {label}', 's.owner.flag', 's.owner.m > 0')})"
+            case 15:
+                condition = self.truth(Names(["v", "w"], names.numbers), 0)
+                kind_, test = self.one("all", "any"), self.one("", " if v != w")
+                return f"{kind_}({condition} for v in threads for w in threads{test})"
             case 13:
                 return f"0 <= {self.number(names, 0)} < {self.number(names, 0)}"
         return self.one("s.on", "ON", "s.mode in ('a', 'b')")
@@ -184,6 +196,8 @@ class Writer:
                     lines += self.indented(self.block(names, 1, depth - 1))
             elif kind in (7, 8):
                 lines += self.loop(names, depth)
+            elif kind == 4 and depth:
+                lines += ["if s.owner is not None:", f"    s.owner.m = {self.clipped(self.number(names), '0', 'L')}"]
             elif kind == 9:
                 self.fresh += 1
                 inner = Names(names.threads, [*names.numbers, f"q{self.fresh}"])

@@ -17,7 +17,9 @@ class TooWide(ValueError):
 
 
 class Node:
-    """One operation: const, read (a cell), select (array cell by index), not, and, or, eq, lt, add, sub, mul, ite."""
+    """One operation: const, read (a cell), select (array cell by index), not, and, or, eq, lt, add, sub, mul, ite; div
+    and mod, by a positive constant, rounded down.
+    """
 
     __slots__ = ("args", "hi", "lo", "number", "op", "value")
 
@@ -154,6 +156,20 @@ class Dag:
         corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
         return self._node("mul", (a, b), (), min(corners), max(corners))
 
+    def divide(self, a: Node, by: int) -> Node:
+        """The quotient, rounded down; `by` is at least 1."""
+        if a.lo // by == a.hi // by:
+            return self.const(a.lo // by)
+        return a if by == 1 else self._node("div", (a, self.const(by)), (), a.lo // by, a.hi // by)
+
+    def remainder(self, a: Node, by: int) -> Node:
+        """What is left of the division, 0..by-1; `by` is at least 1."""
+        if a.constant is not None:
+            return self.const(a.constant % by)
+        if a.lo // by == a.hi // by:
+            return self.subtract(a, self.const(a.lo // by * by))
+        return self._node("mod", (a, self.const(by)), (), 0, by - 1)
+
     def choice(self, condition: Node, then: Node, otherwise: Node) -> Node:
         """`then` where the condition is 1, else `otherwise`."""
         if condition.constant is not None:
@@ -257,4 +273,24 @@ def evaluate(node: Node, cells: tuple[int, ...]) -> int:
         case "ite":
             return evaluate(args[1] if evaluate(args[0], cells) else args[2], cells)
     a, b = (evaluate(arg, cells) for arg in args)
-    return {"eq": int(a == b), "lt": int(a < b), "add": a + b, "sub": a - b, "mul": a * b}[node.op]
+    return computed(node.op, a, b)
+
+
+def computed(op: str, a: int, b: int) -> int:
+    """The value of an operation on two integers."""
+    match op:
+        case "eq":
+            return int(a == b)
+        case "lt":
+            return int(a < b)
+        case "add":
+            return a + b
+        case "sub":
+            return a - b
+        case "mul":
+            return a * b
+        case "div":
+            return a // b
+        case "mod":
+            return a % b
+    raise ValueError(f"not an operation on two integers: {op}")

@@ -199,6 +199,8 @@ class Scope:
 
     def _quantified(self, term: Quantified, env: _Env, state: Mapping[int, Node] | None) -> Node:
         members = self.members(term.over, env, state)
+        if term.kind == "pick":
+            return self._picked(term, members, env, state)
         parts = [self.term(term.body, {**env, term.variable: member}, state) for member in members]
         if term.kind == "sum":
             if len(parts) > DEEPEST:
@@ -208,6 +210,16 @@ class Scope:
                 total = self.dag.add(total, part)
             return total
         return self.dag.conjunction(parts) if term.kind == "all" else self.dag.disjunction(parts)
+
+    def _picked(self, term: Quantified, members: list[Node], env: _Env, state: Mapping[int, Node] | None) -> Node:
+        """Of the members for which the body's condition holds, of which there is at most one, the body's value."""
+        assert isinstance(term.body, Op)
+        test, value, otherwise = term.body.args
+        found = self.term(otherwise, env, state)
+        for member in members:
+            here = {**env, term.variable: member}
+            found = self.dag.choice(self.term(test, here, state), self.term(value, here, state), found)
+        return found
 
     def _operation(self, op: str, args: list[Node]) -> Node:
         dag = self.dag
@@ -236,6 +248,11 @@ class Scope:
                 return dag.subtract(args[0], args[1])
             case "*":
                 return dag.multiply(args[0], args[1])
+            case "//" | "%":
+                by = args[1].constant
+                if by is None or by < 1:
+                    raise ProtocolError(f"{op} needs a constant divisor of at least 1, got {by}")
+                return dag.divide(args[0], by) if op == "//" else dag.remainder(args[0], by)
             case "ite":
                 return dag.choice(args[0], args[1], args[2])
         raise ProtocolError(f"unknown operation {op}")

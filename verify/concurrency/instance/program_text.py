@@ -69,8 +69,18 @@ class Writer:
                 return "(" + d.disjunction.join(args) + ")"
             case "ite":
                 return d.choice.format(*args)
+        if node.op in ("div", "mod"):
+            return self._division(node, args[0])
         sign = {"eq": "==", "lt": "<", "add": "+", "sub": "-", "mul": "*"}[node.op]
         return f"({args[0]} {sign} {args[1]})"
+
+    def _division(self, node: Node, value: str) -> str:
+        by = node.args[1].value[0]
+        if self.dialect is PYTHON:
+            return f"({value} {'//' if node.op == 'div' else '%'} {by})"
+        more = shift(node)
+        raised = f"({value} + {more * by})" if more else value
+        return f"({raised} / {by} - {more})" if node.op == "div" else f"({raised} % {by})"
 
     def _select(self, node: Node, index: str) -> str:
         first, count, default = node.value
@@ -113,6 +123,11 @@ class Writer:
 def c_dialect(model: Model) -> Dialect:
     """How C computes with the values of a model: in `int`, or where these do not fit in `number`."""
     return C if signed_bits(*model.dag.span) <= INT_BITS else C_WIDE
+
+
+def shift(node: Node) -> int:
+    """How many divisors make what is divided not negative, for languages that round towards 0."""
+    return max(0, -(node.args[0].lo // node.args[1].value[0]))
 
 
 def _unsigned(index: Node) -> str:

@@ -23,18 +23,18 @@ from verify.concurrency.language.expressions import (
     SHARED,
     Declarations,
     Expressions,
-    definition,
     implies,
     leads_to,
-    statements,
     threads,
 )
 from verify.concurrency.language.rounds import Domains, dependent
+from verify.concurrency.language.sources import definition, statements
 from verify.concurrency.language.terms import (
     TRUE,
     AllThreads,
     Assign,
     Bound,
+    Cell,
     Const,
     For,
     If,
@@ -207,6 +207,15 @@ class _Scope(Expressions):
                 return ()
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 return (self.temporary(name, value),)
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript() as target], value=value) if (
+                named := self.of_named(target)
+            ):
+                return self.assigned(named, self.term(value, self.reader.local[named[1]].type), node)
+            case ast.AugAssign(target=ast.Attribute() | ast.Subscript() as target, op=op, value=value) if (
+                type(op) in ARITHMETIC and (named := self.of_named(target))
+            ):
+                changed = self.arithmetic(op, self.picked(*named), self.term(value, INT), node)
+                return self.assigned(named, changed, node)
             case ast.Assign(targets=[target], value=value):
                 cell = self.cell(target)
                 return (Assign(cell, self.term(value, cell.type), self.place(node)),)
@@ -214,7 +223,7 @@ class _Scope(Expressions):
                 cell = self.cell(target)
                 if cell.type != INT:
                     raise self.error("arithmetic on a variable that is not an integer", node)
-                changed = Op(ARITHMETIC[type(op)], (cell, self.term(value, INT)), INT)
+                changed = self.arithmetic(op, cell, self.term(value, INT), node)
                 return (Assign(cell, changed, self.place(node)),)
             case ast.If(test=test, body=then, orelse=otherwise):
                 return (If(self.boolean(test), self.block(then), self.block(otherwise), self.place(node)),)
@@ -224,6 +233,24 @@ class _Scope(Expressions):
                 return self.procedure(call)
         raise self.error("not in the language of effects", node)
 
+    def assigned(self, named: tuple[Term, str, Term | None], value: Term, node: ast.stmt) -> tuple[Statement, ...]:
+        """An assignment to a variable of the thread that a value names; of none: nothing."""
+        thread, variable, index = named
+        kind = self.reader.local[variable].type
+        if value.type != kind:
+            raise self.error("a value of another type", node)
+        lets: list[Statement] = []
+        fixed: list[Term] = []  # what the rounds must not change for each other
+        for term in (thread, value, *([] if index is None else [index])):
+            unique = self.reader.fresh("x")
+            lets.append(Let(unique, term, self.place(node)))
+            fixed.append(Bound(unique, term.type))
+        unique = self.reader.fresh("u")
+        target = Cell(variable, kind, unique, fixed[2] if index is not None else None)
+        here = Op("==", (Bound(unique, THREAD), fixed[0]))
+        body = If(here, (Assign(target, fixed[1], self.place(node)),), (), self.place(node))
+        return (*lets, For(unique, AllThreads(), (body,), False, self.place(node)))
+
     def temporary(self, name: str, value: ast.expr) -> Let:
         """A temporary, assigned once."""
         if name in self.names:
@@ -231,6 +258,7 @@ class _Scope(Expressions):
         term = self.term(value)
         unique = self.reader.fresh(name)
         self.names[name] = Bound(unique, term.type)
+        self.reader.temporaries.add(unique)
         return Let(unique, term, self.place(value))
 
     def loop(self, name: str, iterator: ast.expr, body: list[ast.stmt]) -> For:

@@ -108,7 +108,7 @@ def kind(term: Term) -> str:
     for inner in walk(core):
         if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads):
             universal = (inner.kind == "all") == (core is term)
-            return "universal" if universal and inner.kind != "sum" else "existential"
+            return "universal" if universal and inner.kind not in ("sum", "pick") else "existential"
     cells = [inner for inner in walk(term) if isinstance(inner, Cell)]
     own = any(cell.thread is not None for cell in cells)
     named = any(isinstance(inner, Bound) and inner.type == THREAD for inner in walk(term))

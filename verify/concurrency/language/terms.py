@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, ProtocolError, Type
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Bounded, Offset, ProtocolError, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """and, or (n-ary), not, ==, !=, <, <=, >, >=, +, -, * and ite (condition, then, else)."""
+    """and, or (n-ary), not, ==, !=, <, <=, >, >=, +, -, *, // and % (by a positive constant, rounded down) and ite
+    (condition, then, else)."""
 
     op: str
     args: tuple[Term, ...]
@@ -82,7 +83,8 @@ Over = AllThreads | Range
 
 @dataclass(frozen=True, slots=True)
 class Quantified:
-    """`kind` "all", "any" or "sum" of `body` over `over`."""
+    """`kind` "all", "any" or "sum" of `body` over `over`; or "pick": the body is an ite whose condition holds for at
+    most one of them, of which it is the second value, and else the third."""
 
     kind: str
     variable: str
@@ -248,3 +250,11 @@ def enabled(step: StepTerm | None, threads: tuple[str, ...]) -> Term:
     for name, over in step.choices:
         guard = Quantified("any", name, over, guard)
     return guard
+
+
+def lowest(domain: Bounded) -> Term:
+    """The first value of a domain of integers."""
+    if isinstance(domain.lo, int):
+        return Const(domain.lo, INT)
+    base = ParameterRef(domain.lo.origin.name, INT)
+    return Op("+", (base, Const(domain.lo.offset, INT)), INT) if isinstance(domain.lo, Offset) else base

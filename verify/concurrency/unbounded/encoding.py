@@ -206,8 +206,8 @@ def check_terms(terms: Iterable[Term]) -> None:
             case Quantified():
                 if thread_quantifiers(inner.body):
                     raise NotCovered("a quantifier over threads inside another quantifier")
-                if inner.kind == "sum" and isinstance(inner.over, AllThreads):
-                    raise NotCovered("a sum over threads")
+                if inner.kind in ("sum", "pick") and isinstance(inner.over, AllThreads):
+                    raise NotCovered("a sum over threads, or a variable of a thread that another one names")
             case Op(op="==" | "!=", args=(Cell(type="thread"), Cell(type="thread"))):
                 raise NotCovered("two variables that name threads are compared")
             case Find(value=Cell(type="thread")):
