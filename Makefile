@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses replays schema
+.PHONY: store litmus races reproducers accesses replays schema oracle
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -26,6 +26,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --variant all --check
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
+
+oracle:  ## 2,000 random protocols, in every engine and for any number, against their functions run as Python (an hour)
+	$(PYTHON) tests/property/compare_protocols.py 0 2000
 
 mutants:  ## faults seeded into protocols, semantics, corrections and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py
