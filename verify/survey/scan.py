@@ -18,7 +18,7 @@ from verify import __version__
 from verify.claim.verdicts import Verdict
 from verify.elf import Image, Place, Section
 from verify.judge.encoding import Judge
-from verify.models.schemes.plan import Refuse, Scheme
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, decode, text
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.sweep import swept

@@ -22,12 +22,13 @@ from verify.models.schemes.linux.uprobes_6_18 import (
     UNDECODABLE,
     continuations,
     emulation,
+    nop,
     refusal,
     step,
 )
 from verify.models.schemes.linux.uprobes_entries import entries_of
 from verify.models.schemes.live import LINUX, LiveJudge
-from verify.models.schemes.plan import Emulate, Nop, Plan, Refuse, Scheme
+from verify.models.schemes.scheme import Plan, Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,10 @@ def _plan(data: bytes, decoded: KernelDecoded | None, is_64_bit: bool) -> Plan:
     return refusal(decoded, good) or emulated(data, decoded, is_64_bit) or step(data, decoded, is_64_bit)
 
 
-def emulated(data: bytes, decoded: KernelDecoded, is_64_bit: bool) -> Refuse | Emulate | None:
+def emulated(data: bytes, decoded: KernelDecoded, is_64_bit: bool) -> Plan | None:
     """branch_setup_xol_ops, then push_setup_xol_ops: of nops, opcode 90 alone."""
     if decoded.opcode1 == 0x90:
-        return Emulate(Nop(), decoded.length)
+        return nop(decoded.length, False)
     if (decoded.opcode_size, decoded.opcode1, decoded.opcode2) == (2, 0x0F, 0x1F):
         return None
     return emulation(data, decoded, is_64_bit)
