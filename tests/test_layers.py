@@ -52,7 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "verify.report": (),
     # protocols
-    "verify.concurrency": (),
+    "verify.concurrency": ("verify.report.records", "verify.report.explorations", "verify.ledger.files"),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.terms", "verify.models", "verify.claim", "verify.workers"),
     "verify.confirm": (

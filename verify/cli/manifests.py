@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
 import click
 
-from verify.cli.status import REFUTED, UNDECIDED, USAGE
+from verify.cli.status import REFUTED, UNDECIDED
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results import manifest
 from verify.concurrency.results.exploration import Exploration
-
-__all__ = ["UNDECIDED", "USAGE", "Manifests", "label", "worse"]
-SEVERITY: Final = (0, UNDECIDED, REFUTED)
-
-
-def worse(status: int, other: int) -> int:
-    """The status that weighs more: refuted before undecided before done."""
-    return max(status, other, key=SEVERITY.index)
+from verify.report.explorations import RecordedRun
 
 
 def label(found: Exploration) -> str:
@@ -40,7 +32,7 @@ class Manifests:
     named: bool
     usual: bool
     complaints: list[str] = field(default_factory=list)
-    runs: dict[str, list[manifest.Run]] = field(default_factory=dict)
+    runs: dict[str, list[RecordedRun]] = field(default_factory=dict)
 
     def check(self, chosen: Protocol, found: Exploration) -> int:
         """The exit status of one run; what differs is printed on standard error."""
@@ -48,14 +40,14 @@ class Manifests:
         wrong = self._different(found, before) if found.complete else []
         undecided = not found.complete
         for name, verdict in found.properties:
-            declared = chosen.expectation(name) if before is None else before["properties"].get(name)
+            declared = chosen.expectation(name) if before is None else before.properties.get(name)
             if verdict.name == "refuted" and (self.named or declared != "refuted"):
                 wrong.append(f"{name} is refuted")
             undecided |= verdict.name in ("unknown", "vacuous") and verdict.name != declared
         self._complain(label(found), wrong)
         return REFUTED if wrong else UNDECIDED if undecided else 0
 
-    def _different(self, found: Exploration, before: manifest.Run | None) -> list[str]:
+    def _different(self, found: Exploration, before: RecordedRun | None) -> list[str]:
         if before is not None:
             return manifest.differences(before, manifest.run_of(found))
         if self.usual:
@@ -86,7 +78,7 @@ class Manifests:
     def write(self, protocols: dict[str, Protocol]) -> None:
         """Writes every manifest that has new runs. Raises OSError."""
         for name, new in self.runs.items():
-            old: list[Any] = list(manifest.read(self.directory, name).values())
+            old = manifest.read(self.directory, name).values()
             manifest.write(self.directory, name, manifest.kept(old, protocols[name], new))
 
     def _complain(self, name: str, wrong: list[str]) -> int:

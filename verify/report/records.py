@@ -6,6 +6,7 @@ The number changes when a field goes or changes its meaning; a new field that ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 Verdict = Literal["proved", "refuted", "refused", "vacuous", "unknown"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("proved", "refuted", "refused", "vacuous", "unknown")  # as reports list them
 VENDOR: Final = "ubp-verify/"
+NUMBER_ALONE: Final = re.compile(rb'"schema": 1(?!\d)')
 D = TypeVar("D", bound="Document")
 R = TypeVar("R", bound="Record")
 
@@ -46,6 +48,12 @@ def indented(document: Document) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
+def plain(document: Document) -> dict[str, object]:
+    """The document as dictionaries, lists, strings, numbers and None, `schema` first."""
+    found: dict[str, object] = msgspec.to_builtins(document)
+    return found
+
+
 def row_by_row(document: Document, rows: str) -> str:
     """The document as JSON with each item of the field `rows`, which comes last, on a line: what is kept in git."""
     fields = msgspec.to_builtins(document)
@@ -61,6 +69,12 @@ def decoded(text: str | bytes, kind: type[D]) -> D:
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"no {schema_name(kind)}: {error}") from error
+
+
+def stored(text: bytes, kind: type[D]) -> D:
+    """The document that a kept file is, also where it says its schema's number alone, as files of number 1 may."""
+    named = f'"schema": "{schema_name(kind)}"'.encode()
+    return decoded(NUMBER_ALONE.sub(named, text, count=1), kind)
 
 
 def from_fields(fields: Mapping[str, Any], kind: type[D]) -> D:

@@ -18,7 +18,7 @@ from verify.smt.decisions import InMemory
 from verify.survey.explanation import CPUS, brief_row
 from verify.survey.ledger import Ledger
 from verify.survey.rows import INTERNAL_FAULT
-from verify.workers.pool import TaskFailed, imap, pure
+from verify.workers.pool import TaskFailed, imap, nobody, pure
 
 Line = tuple[int, bytes]
 Row = Mapping[str, Any]
@@ -62,10 +62,6 @@ def _judging(
     yield lambda lines: [line_row(n, line, row) for n, line in lines]
 
 
-def _nobody(lines: Sequence[Line], reason: str) -> None:
-    """Is told of nothing."""
-
-
 def line_row(number: int, line: bytes, row: RowOf) -> Row:
     """The result of one input line; a malformed line has the verdict invalid and an `error`."""
     text = line[:80].decode("ascii", "replace").strip()
@@ -103,7 +99,7 @@ def _whole(row: dict[str, Any], data: bytes) -> Row:
 
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
-    known: KnownResults = NOTHING, lost: Lost = _nobody,
+    known: KnownResults = NOTHING, lost: Lost = nobody,
 ) -> Iterator[Row]:  # fmt: skip
     """One row a line, in order, while lines are still being read.
 

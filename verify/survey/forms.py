@@ -16,7 +16,7 @@ from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.forms import Cpu, form
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
-from verify.workers.pool import TaskFailed, imap, pure
+from verify.workers.pool import TaskFailed, imap, nobody, pure
 
 CHUNK = 48  # forms a task
 
@@ -89,10 +89,6 @@ def _judging(
     yield Worker(setting, known, classes).shard_result
 
 
-def _nobody(names: Sequence[str], reason: str) -> None:
-    """Is told of nothing."""
-
-
 def _failed(names: Sequence[str], reason: str) -> ShardResult:
     """Rows of forms whose process gave no answer: Unknown, with the reason."""
     return ShardResult([form_row(undecided(form(n), f"{INTERNAL_FAULT}{reason}")) for n in names], [], [])
@@ -114,7 +110,7 @@ def _kind(name: str) -> tuple[object, ...]:
 
 def judged_forms(
     names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome], jobs: int,
-    lost: Callable[[Sequence[str], str], None] = _nobody,
+    lost: Callable[[Sequence[str], str], None] = nobody,
 ) -> Generator[ShardResult, None, None]:  # fmt: skip
     """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next.
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import command_line
 import pytest
-from click.testing import CliRunner
 from sampling import sampled
 
-from verify.cli.interleavings import interleavings
 from verify.concurrency.language.domains import Bounded, ProtocolError
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import Op
@@ -182,7 +181,7 @@ def test_no_solver_is_no_check() -> None:
 
 def test_stored_text_reads_back_to_the_same_clauses() -> None:
     tried, clauses = stored("xol-step")
-    again = tuple(read(tried, clause.as_object()) for clause in clauses)
+    again = tuple(read(tried, clause.row()) for clause in clauses)
     assert [clause.canonical for clause in again] == [clause.canonical for clause in clauses]
 
 
@@ -190,7 +189,7 @@ def test_a_disjunction_that_begins_with_an_implication_keeps_its_place() -> None
     a, b, c, d = (read(XOL, {"name": "x", "holds": text}).body for text in (
         "s.registered", 's.byte == "int3"', 's.prober == "idle"', "s.rounds == R"))  # fmt: skip
     clause = Clause("x", (), (), Op("and", (Op("or", (implication(a, b), c)), d)))
-    assert read(XOL, clause.as_object()).canonical == clause.canonical
+    assert read(XOL, clause.row()).canonical == clause.canonical
 
 
 def test_a_clause_with_an_undeclared_name_is_an_error() -> None:
@@ -221,6 +220,5 @@ def test_a_stored_invariant_that_lost_a_clause_is_told_by_the_command(tmp_path: 
     changed.parent.mkdir(parents=True)
     changed.write_text(json.dumps(record))
     asked = ["inline-step", "--threads", "any", "--check", "--ledger", str(tmp_path)]
-    result = CliRunner().invoke(interleavings, asked)
-    assert result.exit_code == 1
-    assert "invariant of inline-step" in result.output
+    status, output = command_line.run("interleavings", *asked)
+    assert (status, "invariant of inline-step" in output) == (1, True)
