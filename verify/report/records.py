@@ -7,7 +7,7 @@ The number changes when a field goes or changes its meaning; a new field that ma
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -28,6 +28,11 @@ class Document(Record, frozen=True, kw_only=True, tag_field="schema"):
     """What is printed or kept by itself, under the name and the number of its schema."""
 
 
+def picked(record: Record, kind: type[R]) -> R:
+    """The record of another kind whose fields are among this one's."""
+    return msgspec.convert(record, kind, from_attributes=True)
+
+
 def replaced(record: R, **changes: object) -> R:
     """The record with other values of some fields."""
     return msgspec.structs.replace(record, **changes)
@@ -40,7 +45,20 @@ def schema_name(kind: type[Document]) -> str:
 
 def encoded(document: Document) -> str:
     """The document as JSON on one line, without the line's end."""
-    return msgspec.json.encode(document).decode()
+    return row_text(document)
+
+
+def row_text(row: object) -> str:
+    """A row of a table, a record or plain values, as JSON on one line without spaces."""
+    return msgspec.json.encode(row).decode()
+
+
+def rows_of(texts: Iterable[str], kind: type[R]) -> list[R]:
+    """The records that rows of a table are; ValueError as `decoded`."""
+    try:
+        return msgspec.json.decode(f"[{','.join(texts)}]", type=list[kind])  # type: ignore[valid-type]  # at once
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no {kind.__name__}: {error}") from error
 
 
 def indented(document: Document) -> str:

@@ -7,13 +7,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
 from verify.judge.form import form_result, undecided
 from verify.models.schemes.plan import Scheme
 from verify.models.x86.isa.forms import Cpu, form
+from verify.report.surveys import JudgedForm
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
 from verify.workers.pool import TaskFailed, imap, nobody, pure
@@ -34,7 +34,7 @@ class Setting:
 class ShardResult:
     """What a chunk of forms gave."""
 
-    rows: list[dict[str, Any]]
+    rows: list[JudgedForm]
     decisions: list[tuple[str, Decision]]
     classes: list[tuple[str, ClassOutcome]]  # by digest
 
@@ -73,7 +73,7 @@ class Worker:
         self.judge.newly_decided.clear()
         return learnt
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def _row(self, name: str) -> JudgedForm:
         """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
         try:
             return form_row(form_result(form(name), self.judge, self.setting.cpus, self.unrestricted))
