@@ -27,6 +27,7 @@ from verify.live.differential.prediction import (
     prediction,
 )
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import is_the_executors
 from verify.live.executor.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
@@ -62,7 +63,7 @@ class Result:
 class Comparison:
     """One batch of trials of a form: predictions, outcomes, findings; `like`: a batch of the same encodings."""
 
-    def __init__(self, executor: Any, trials: Trials, like: Comparison | None = None) -> None:
+    def __init__(self, executor: Executor, trials: Trials, like: Comparison | None = None) -> None:
         self.trials = trials
         self.input = Input(executor, trials)
         self.own: list[dict[str, int]] = like.own if like is not None else [field_values(p) for p in trials.probes]
@@ -242,7 +243,7 @@ class Comparison:
 
     def _component(self, i: int, name: str, values: list[Any]) -> None:
         """A component that is one word; PKRU is not seen where a signal ended the run."""
-        if name == "other" and self.seen.column("signal")[i]:
+        if name == "opaque" and self.seen.column("signal")[i]:
             return
         actual = self.seen.actual(i, name)
         if name == "x87":

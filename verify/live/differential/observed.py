@@ -5,7 +5,7 @@ Decides nothing about semantics.  Conversions are made for a batch at once, or f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.differential.prediction import POINTERS, Bytes, Given, VectorRow
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import CHUNK, REGIONS
 from verify.live.executor.records import chunks_by_trial
 from verify.live.executor.state import CpuState
@@ -24,7 +25,7 @@ PENDING: Final = 0x80  # of the x87 status word: ES
 NO_MASKS: Final = [0] * 8
 
 
-def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
+def vectors_of(area: NDArray[np.void]) -> NDArray[np.uint8]:
     """The 32 vector registers of XSAVE areas, 64 bytes each; absent parts are zero."""
     whole = np.zeros((len(area), 32, 8), dtype=np.uint64)
     whole[:, :16, 0:2] = area["xmm"]
@@ -36,7 +37,7 @@ def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
     return whole.view(np.uint8).reshape(len(area), 32, 64)
 
 
-def put_vectors(area: NDArray[Any], vectors: NDArray[np.uint8]) -> None:
+def put_vectors(area: NDArray[np.void], vectors: NDArray[np.uint8]) -> None:
     """The reverse of `vectors_of`."""
     whole = np.ascontiguousarray(vectors).view(np.uint64).reshape(len(area), 32, 8)
     area["xmm"] = whole[:, :16, 0:2]
@@ -47,7 +48,7 @@ def put_vectors(area: NDArray[Any], vectors: NDArray[np.uint8]) -> None:
         area["zmm_upper"] = whole[:, 16:]
 
 
-def x87_word(area: Any) -> int:
+def x87_word(area: np.void) -> int:
     """st7..st0, tag, status and control of one XSAVE area; the tag is 0 or 3 for each register."""
     value = 0
     for low, high in reversed(area["st"].tolist()):
@@ -61,7 +62,7 @@ def x87_word(area: Any) -> int:
 class Records:
     """Records of a batch, in or out, by component; lists are made once."""
 
-    def __init__(self, records: NDArray[Any]) -> None:
+    def __init__(self, records: NDArray[np.void]) -> None:
         self.rows, self.area = records, records["xsave"]
         self._lists: dict[str, list[Any]] = {}
 
@@ -101,7 +102,7 @@ class Records:
 class Input(Records):
     """The states of a batch in the semantics' terms."""
 
-    def __init__(self, executor: Any, trials: Trials) -> None:
+    def __init__(self, executor: Executor, trials: Trials) -> None:
         super().__init__(trials.states)
         self.origin, self.background = executor.origin, background(executor)
         self.only_pending = executor.capabilities.vendor == "AuthenticAMD"
@@ -127,7 +128,7 @@ class Input(Records):
 class Observed(Records):
     """The processor's outcomes of a batch, and what moved."""
 
-    def __init__(self, executor: Any, trials: Trials) -> None:
+    def __init__(self, executor: Executor, trials: Trials) -> None:
         codes = [trials.probes[i].decoded.data for i in trials.which.tolist()]
         batch = executor.run_batch(codes, trials.states, trials.memory)
         super().__init__(batch.outcomes)
@@ -174,7 +175,7 @@ class Moved:
         for name, rest in _changed_others(before, after).items():
             self._note(name, np.flatnonzero(rest).tolist())
 
-    def _note(self, name: str, trials: Any) -> None:
+    def _note(self, name: str, trials: Iterable[int]) -> None:
         for i in trials:
             self.components.setdefault(i, []).append(name)
 
@@ -208,7 +209,7 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
 
 
 @lru_cache(4)
-def background(executor: Any) -> Mapping[int, bytes]:
+def background(executor: Executor) -> Mapping[int, bytes]:
     """Chunk address -> 64 bytes of every region, the read-only ones included."""
     chunks = {}
     for region in REGIONS:

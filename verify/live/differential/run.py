@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -222,6 +222,6 @@ def available() -> dict[str, object]:
     return processor(caps)
 
 
-def processor(caps: Any) -> dict[str, object]:
+def processor(caps: Capabilities) -> dict[str, object]:
     """Vendor, family and model, as results name the judge."""
     return {"vendor": caps.vendor, "family": caps.family, "model": caps.model}

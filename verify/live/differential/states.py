@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,15 @@ from verify.live.capabilities import LOADED
 from verify.live.differential.errata import HARMLESS, is_system_call
 from verify.live.differential.prediction import probe_here
 from verify.live.differential.selectors import align_frames, put_selectors
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
 from verify.live.executor.records import LOG_DTYPE
 from verify.models.x86.free_fields import layout_has_modrm
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.encode import random_encoding
-from verify.models.x86.isa.fields import fields
+from verify.models.x86.isa.fields import Fields, fields
 from verify.models.x86.isa.forms import Addressing, Cpu, Form
+from verify.terms import Term
 
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
@@ -68,8 +70,8 @@ class Trials:
 
     probes: tuple[Probe, ...]
     which: NDArray[np.int64]
-    states: NDArray[Any]
-    memory: NDArray[Any]
+    states: NDArray[np.void]
+    memory: NDArray[np.void]
 
 
 def encodings(
@@ -117,7 +119,7 @@ def _on_another_segment(data: bytes, form: Form, rng: Random, cpu: Cpu) -> bytes
         if not isinstance(decoded, Decoded):
             continue
         parts = _fields(probe_here(decoded))
-        if parts.has_base and parts.based.value and int(parts.base.value) >> 1 == RSP_OR_RBP:
+        if parts.has_base and parts.based.value and _number(parts.base) >> 1 == RSP_OR_RBP:
             return _prefixed(rng.choice((b"\x64", b"\x65")), data, form, cpu)
     return data
 
@@ -161,11 +163,17 @@ def _aimed(decoded: Decoded, aim: Aim, origin: int) -> Decoded:
     return again if isinstance(again, Decoded) and again.form is form else decoded
 
 
-def _fields(probe: Probe) -> Any:
+def _fields(probe: Probe) -> Fields:
     return fields(cast(Decoded, probe.decoded))
 
 
-def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
+def _number(field: Term) -> int:
+    """A field of a given encoding, which is a constant."""
+    assert field.value is not None
+    return field.value
+
+
+def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
     """Fills the records with random and boundary values.
 
     `bases`: segment bases can be set, else they are 0; `keys`: there is a PKRU.
@@ -186,7 +194,7 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases
     _vector_state(states["xsave"], rng)
 
 
-def has_keys(executor: Any) -> bool:
+def has_keys(executor: Executor) -> bool:
     """Whether programs have a PKRU register here."""
     return "ospke" in executor.capabilities.features
 
@@ -216,7 +224,7 @@ def _related(words: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.
     return rows.astype(np.uint64)
 
 
-def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
+def _pointers(states: NDArray[np.void], form: Form, rng: np.random.Generator) -> None:
     """Pointers in the registers that implicit operands use, and small counters."""
     count = len(states)
     for register in (0, 1, 2, 3, 6, 7, 8):
@@ -229,7 +237,7 @@ def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> Non
         states["gprs"][:, 1] = rng.integers(0, 9, count, dtype=np.uint64)
 
 
-def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
+def _vector_state(area: NDArray[np.void], rng: np.random.Generator) -> None:
     count = len(area)
     names = [n for n in ("xmm", "ymm_high", "zmm_high", "zmm_upper", "masks") if n in (area.dtype.names or ())]
     for name in names:
@@ -260,7 +268,7 @@ def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
     area["xstate_bv"] |= np.uint64(LOADED & 0x3)
 
 
-def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator) -> None:
+def point(states: NDArray[np.void], probe: Probe, aim: Aim, rng: np.random.Generator) -> None:
     """Sets the address registers of one encoding's states so that the ModRM operand lies at the aim."""
     parts, decoded = _fields(probe), probe.decoded
     layout, form = decoded.layout, decoded.form  # type: ignore[union-attr]
@@ -269,28 +277,29 @@ def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator
     limited(states, form)
     if form.addressing is not Addressing.MEM or layout.modrm_offset is None:
         return
-    gprs, base = states["gprs"], np.uint64(aim.segment_base if layout.segment else 0)
+    gprs: NDArray[np.uint64] = states["gprs"]
+    base = np.uint64(aim.segment_base if layout.segment else 0)
     with np.errstate(over="ignore"):
-        rest: Any = np.uint64(aim.target) - base - np.uint64(int(parts.disp.value))
+        rest: NDArray[np.unsignedinteger] | np.unsignedinteger = np.uint64(aim.target) - base - np.uint64(_number(parts.disp))
         vector_index = form.opcode.is_vsib
         if parts.has_index and not vector_index:
-            index, scale = int(parts.index.value), 1 << int(parts.scale.value)
+            index, scale = _number(parts.index), 1 << _number(parts.scale)
             if not parts.has_base:
                 gprs[:, index] = rest // np.uint64(scale)
                 return
-            if index == int(parts.base.value):
+            if index == _number(parts.base):
                 gprs[:, index] = np.uint64(int(rest) * pow(scale + 1, -1, 1 << 64) % (1 << 64)) if scale > 1 else (
                     rest // np.uint64(2)
                 )  # fmt: skip
                 return
             rest = rest - gprs[:, index] * np.uint64(scale)
         if parts.has_base:
-            gprs[:, int(parts.base.value)] = rest
+            gprs[:, _number(parts.base)] = rest
     if vector_index:
-        _small_indices(states["xsave"], int(parts.index.value), rng)
+        _small_indices(states["xsave"], _number(parts.index), rng)
 
 
-def limited(states: NDArray[Any], form: Form) -> None:
+def limited(states: NDArray[np.void], form: Form) -> None:
     """Keeps protection keys and lengths of state images within what leaves the executor alive."""
     gprs = states["gprs"]
     if form.opcode.mnemonic.startswith(("xrstor", "xsave")):
@@ -307,7 +316,7 @@ def limited(states: NDArray[Any], form: Form) -> None:
         gprs[:, 4] = STACK.address + 0x800
 
 
-def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) -> None:
+def _small_indices(area: NDArray[np.void], number: int, rng: np.random.Generator) -> None:
     """Index elements within a few hundred bytes, both signs, of 32 or 64 bits each."""
     small = rng.integers(-100, 100, (len(area), 16)).astype(np.int32)
     wide = rng.integers(-100, 100, (len(area), 8)).astype(np.int64).view(np.int32)
@@ -323,7 +332,9 @@ def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) ->
         area["zmm_high"][:, number] = words[:, 4:]
 
 
-def memory_entries(states: NDArray[Any], targets: Sequence[int], form: Form, rng: np.random.Generator) -> NDArray[Any]:
+def memory_entries(
+    states: NDArray[np.void], targets: Sequence[int], form: Form, rng: np.random.Generator
+) -> NDArray[np.void]:
     """Random chunks around every trial's operand, stack top and implicit operands, as the executor takes them."""
     count = len(states)
     size = WIDE // 2 if form.opcode.is_save_restore else max(form.opcode.memory_size, 64)
@@ -357,7 +368,7 @@ def memory_entries(states: NDArray[Any], targets: Sequence[int], form: Form, rng
 
 
 def _expected_pairs(
-    entries: NDArray[Any], states: NDArray[Any], targets: Sequence[int], size: int, rng: np.random.Generator
+    entries: NDArray[np.void], states: NDArray[np.void], targets: Sequence[int], size: int, rng: np.random.Generator
 ) -> None:
     """In every second trial the operand holds what rdx:rax expects; in every fourth twice what rax holds."""
     trial = entries["trial"].astype(np.int64)
@@ -372,7 +383,7 @@ def _expected_pairs(
             entries["chunk"][rows, at] = (words >> np.uint64(8 * k)).astype(np.uint8)
 
 
-def _image_headers(entries: NDArray[Any], targets: Sequence[int], rng: np.random.Generator) -> None:
+def _image_headers(entries: NDArray[np.void], targets: Sequence[int], rng: np.random.Generator) -> None:
     """State images that may be loaded: masked control words, no reserved bits in MXCSR and in the header."""
     offset = entries["address"] - np.array(targets, dtype=np.uint64)[entries["trial"].astype(np.int64)]
     first = offset == 0
@@ -386,7 +397,7 @@ def _image_headers(entries: NDArray[Any], targets: Sequence[int], rng: np.random
 
 
 def trials(
-    executor: Any, chosen: Sequence[tuple[Probe, Aim]], form: Form, per_encoding: int, rng: np.random.Generator
+    executor: Executor, chosen: Sequence[tuple[Probe, Aim]], form: Form, per_encoding: int, rng: np.random.Generator
 ) -> Trials:
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding

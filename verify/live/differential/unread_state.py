@@ -20,6 +20,7 @@ from verify.live.differential.observed import FILES, Observed, put_vectors, vect
 from verify.live.differential.prediction import FLAGS, POINTERS, Bytes, Prediction
 from verify.live.differential.reads import FLAGS_GROUP
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import CHUNK
 from verify.models.x86.isa.forms import Form
 from verify.models.x86.machine import FLAG_BITS
@@ -81,7 +82,7 @@ def apart_components(comparison: Comparison) -> list[str]:
 
 
 def changed_trials(
-    comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator, without: str | None = None
+    comparison: Comparison, executor: Executor, form: Form, rng: np.random.Generator, without: str | None = None
 ) -> Trials:
     """The trials with everything changed that is not read, or that only the component `without` reads."""
     old, kept = comparison.trials, Kept(comparison, without)
@@ -110,7 +111,7 @@ def changed_trials(
     return Trials(old.probes, old.which, states, _changed_memory(old.memory, kept, rng))
 
 
-def _changed_memory(entries: NDArray[Any], kept: Kept, rng: np.random.Generator) -> NDArray[Any]:
+def _changed_memory(entries: NDArray[np.void], kept: Kept, rng: np.random.Generator) -> NDArray[np.void]:
     new = entries.copy()
     fresh = np.frombuffer(rng.bytes(CHUNK * len(entries)), dtype=np.uint8).reshape(-1, CHUNK)
     mask = np.zeros(fresh.shape, dtype=bool)
