@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +64,21 @@ class Records:
 
     def __init__(self, records: NDArray[np.void]) -> None:
         self.rows, self.area = records, records["xsave"]
-        self._lists: dict[str, list[Any]] = {}
+        self._columns: dict[str, list[int]] = {}
+        self._tables: dict[str, list[list[int]]] = {}
 
-    def column(self, name: str) -> list[Any]:
-        """A field of all trials as a list."""
-        found = self._lists.get(name)
+    def column(self, name: str) -> list[int]:
+        """A field of all trials that is one number."""
+        found = self._columns.get(name)
         if found is None:
-            area = name in {"masks", "mxcsr"}
-            found = self._lists[name] = (self.area if area else self.rows)[name].tolist()
+            found = self._columns[name] = (self.area if name == "mxcsr" else self.rows)[name].tolist()
+        return found
+
+    def table(self, name: str) -> list[list[int]]:
+        """A field of all trials that is several numbers."""
+        found = self._tables.get(name)
+        if found is None:
+            found = self._tables[name] = (self.area if name == "masks" else self.rows)[name].tolist()
         return found
 
     @cached_property
@@ -95,8 +102,7 @@ class Records:
             return VectorRow(self._vector_bytes[size * i : size * i + size])
         if name == "masks" and not self.has_masks:
             return NO_MASKS
-        found: list[int] = self.column(name)[i]
-        return found
+        return self.table(name)[i]
 
 
 class Input(Records):
@@ -129,15 +135,13 @@ class Observed(Records):
     """The processor's outcomes of a batch, and what moved."""
 
     def __init__(self, executor: Executor, trials: Trials) -> None:
-        codes = [trials.probes[i].decoded.data for i in trials.which.tolist()]
+        codes = [trials.decoded(i).data for i in trials.which.tolist()]
         batch = executor.run_batch(codes, trials.states, trials.memory)
         super().__init__(batch.outcomes)
         self.memory = chunks_by_trial(batch.memory)
 
-    def actual(self, i: int, name: str) -> Any:
-        """A component afterwards, as the semantics count it."""
-        if name in FILES:
-            return self.file(i, name)
+    def word(self, i: int, name: str) -> int:
+        """A component that is one word afterwards, as the semantics count it."""
         if name == "x87":
             return x87_word(self.area[i])
         if name in POINTERS:
@@ -145,8 +149,8 @@ class Observed(Records):
         if name == "opaque":
             return self.column("pkru")[i]
         if name == "selectors":
-            es, ds, fs, gs = self.column("selectors")[i]
-            cs, ss = self.column("code_stack")[i]
+            es, ds, fs, gs = self.table("selectors")[i]
+            cs, ss = self.table("code_stack")[i]
             return es | cs << 16 | ss << 32 | ds << 48 | fs << 64 | gs << 80
         return self.column(name)[i]
 
@@ -157,7 +161,7 @@ class Observed(Records):
         """
         if self.column("signal")[i]:
             return 0, 0, 0
-        environment = self.column("environment")[i]
+        environment = self.table("environment")[i]
         return environment[3], environment[5], environment[4] >> 16 & 0x7FF
 
 

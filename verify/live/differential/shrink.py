@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +141,7 @@ def _plainer(one: Trials) -> Iterator[Change]:
         yield lambda t, row=row: t.memory["chunk"].__setitem__(row, 0)  # type: ignore[misc]
 
 
-def _set_vector(trials: Trials, number: int, value: Any) -> None:
+def _set_vector(trials: Trials, number: int, value: NDArray[np.uint8]) -> None:
     vectors = vectors_of(trials.states["xsave"])
     vectors[0, number] = value
     put_vectors(trials.states["xsave"], vectors)
