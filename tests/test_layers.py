@@ -13,7 +13,7 @@ FUNCTION_LINES, MODULE_LINES = 50, 400
 
 MEANING = (  # what plans mean
     "verify.terms", "verify.models.x86", "verify.models.schemes.assumptions", "verify.models.schemes.behaviour",
-    "verify.models.schemes.emulation", "verify.models.schemes.plan", "verify.models.schemes.traps",
+    "verify.models.schemes.vocabulary", "verify.models.schemes.code", "verify.models.schemes.traps",
     "verify.models.schemes.log", "verify.models.schemes.ways", "verify.models.schemes.program",
     "verify.models.schemes.shown",
 )
@@ -26,24 +26,27 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.workers": (),
     # the machine and its instructions
     "verify.models": (),
-    "verify.models.x86.machine": ("verify.terms",),
-    "verify.models.x86.environment": ("verify.terms", "verify.models.x86.machine"),
-    "verify.models.x86.isa": ("verify.terms",),
+    "verify.models.x86.mode": ("verify.terms",),
+    "verify.models.x86.machine": ("verify.terms", "verify.models.x86.mode"),
+    "verify.models.x86.environment": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.mode"),
+    "verify.models.x86.isa": ("verify.terms", "verify.models.x86.mode"),
     "verify.models.x86.free_fields": ("verify.terms", "verify.models.x86.isa"),
-    "verify.models.x86.semantics": ("verify.terms", "verify.models.x86.isa", "verify.models.x86.machine"),
+    "verify.models.x86.semantics": (
+        "verify.terms", "verify.models.x86.isa", "verify.models.x86.machine", "verify.models.x86.mode",
+    ),
     # the implementation's view of the bytes shares no code with the processor's: only what a plan means reads both
-    "verify.models.schemes": ("verify.terms", "verify.models.x86.machine"),
-    "verify.models.schemes.handling": MEANING,
+    "verify.models.schemes": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.mode"),
     "verify.models.schemes.behaviour": MEANING,
-    "verify.models.schemes.emulation": MEANING,
     "verify.models.schemes.log": MEANING,
     "verify.models.schemes.ways": MEANING,
     "verify.models.schemes.meaning": MEANING,
     "verify.models.schemes.shown": MEANING,
-    "verify.models.schemes.translation": ("verify.terms", "verify.models.schemes"),
     # what is claimed, how it is decided, what becomes of an encoding and of a form
     "verify.claim": ("verify.terms", "verify.models"),
-    "verify.smt": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.environment", "verify.claim"),
+    "verify.smt": (
+        "verify.terms", "verify.models.x86.machine", "verify.models.x86.environment", "verify.models.x86.mode",
+        "verify.claim",
+    ),
     "verify.judge": ("verify.terms", "verify.models", "verify.claim", "verify.smt"),
     "verify.ledger": (),
     "verify.survey": (
@@ -172,7 +175,56 @@ def size_faults(found: dict[str, ast.Module]) -> list[str]:
     return faults
 
 
-RULES = {"imports": import_faults, "solvers": solver_faults, "output": output_faults, "size": size_faults}
+MODE, NOT_OF_A_MODE = "verify.models.x86.mode", ("verify.concurrency", "verify.terms")
+HALF = 1 << 47  # of 48-bit canonical addresses
+MODE_NUMBERS = {HALF, HALF - 1, (1 << 64) - HALF, HALF - 0x1000, 0x1FFFF}
+MODE_NAMES = {"CS_MODE_64", "CS_MODE_32", "KS_MODE_64", "KS_MODE_32", "CODE64", "CODE32", "mode64", "mode32"}
+
+
+def is_number(node: ast.AST | None, *values: int) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int and (not values or node.value in values)
+
+
+def names_cpl(node: ast.AST | None) -> bool:
+    return (getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)) == "cpl"
+
+
+def is_of_a_mode(node: ast.AST) -> bool:
+    """Whether a node is a number of a mode: canonical bits, a decoder's width, a privilege level."""
+    match node:
+        case ast.BinOp(left=left, op=ast.LShift() | ast.RShift(), right=right):
+            return is_number(right, 47) or (is_number(right, 48) and is_number(left, 1))
+        case ast.Call(func=function, args=args, keywords=keywords):
+            called = getattr(function, "attr", None) or getattr(function, "id", None)
+            by_width = called in {"Decoder", "_Decoder"} and bool(args) and is_number(args[0])
+            bounds = called in {"extract", "sext"} and any(is_number(a, 47) for a in args)
+            return by_width or bounds or any(names_cpl(k) and is_number(k.value) for k in keywords)
+        case ast.Compare(left=left, comparators=others):
+            return any(map(names_cpl, (left, *others))) and any(map(is_number, (left, *others)))
+        case ast.AnnAssign(target=target, value=value):
+            return names_cpl(target) and is_number(value)
+        case ast.Constant():
+            return is_number(node, *MODE_NUMBERS)
+        case ast.Attribute(attr=name):
+            return name in MODE_NAMES
+    return False
+
+
+def mode_faults(found: dict[str, ast.Module]) -> list[str]:
+    """Numbers of the mode in any module but the mode's own."""
+    return [
+        f"{module}:{getattr(node, 'lineno', 0)} {ast.unparse(node)}"
+        for module, tree in found.items()
+        if module != MODE and not any(within(module, other) for other in NOT_OF_A_MODE)
+        for node in ast.walk(tree)
+        if is_of_a_mode(node)
+    ]
+
+
+RULES = {
+    "imports": import_faults, "solvers": solver_faults, "output": output_faults, "size": size_faults,
+    "mode": mode_faults,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -185,7 +237,7 @@ SEEDED = {  # rule, file, source: each must be found
     "by a plain import": ("imports", "models/x.py", "import verify.judge.encoding"),
     "inside a function": ("imports", "models/x.py", "def f():\n    from verify.judge import encoding"),
     "isa imports semantics": ("imports", "models/x86/isa/x.py", "from verify.models.x86.semantics import run"),
-    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes.plan import Step"),
+    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes import program"),
     "smt imports live": ("imports", "smt/x.py", "from verify import live"),
     "live imports smt": ("imports", "live/x.py", "from verify.judge import encoding"),
     "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),
@@ -222,6 +274,16 @@ SEEDED = {  # rule, file, source: each must be found
     "a solver by name": ("solvers", "concurrency/unbounded/x.py", "from z3 import Fixedpoint"),
     "print": ("output", "smt/x.py", "print(1)"),
     "exit": ("output", "report/x.py", "import sys\nsys.exit(1)"),
+    "the end of user space": ("mode", "smt/x.py", "END = 1 << 47"),
+    "a test of canonical bits": ("mode", "models/x.py", "def f(a): return a >> 47"),
+    "a mask of canonical bits": ("mode", "live/x.py", "MASK = 0x7FFF_FFFF_FFFF"),
+    "canonical bits of a term": ("mode", "claim/x.py", "def f(a): return extract(a, 47, 0)"),
+    "all canonical addresses": ("mode", "claim/x.py", "BOTH = 1 << 48"),
+    "a decoder's width": ("mode", "models/x86/isa/x.py", "def f(d): return _Decoder(64, d, 0)"),
+    "the second decoder's width": ("mode", "live/x.py", "def f(c): return c.CS_MODE_64"),
+    "a privilege level compared": ("mode", "judge/x.py", "def f(m): return m.cpl == 3"),
+    "a privilege level given": ("mode", "models/x.py", "c = Context(cpl=0)"),
+    "a privilege level by default": ("mode", "models/x.py", "class C:\n    cpl: int = 3"),
     "a long function": ("size", "smt/x.py", "def f():\n" + "    pass\n" * 50),
     "a long module": ("size", "smt/x.py", "x = 1\n" * 401),
 }

@@ -4,30 +4,35 @@ values."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from verify import terms
+from verify.claim.copies import Relation
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
     is_plain,
+    names_by_opcode,
     nesting_level,
     operand_numbers,
     place,
-    uses_length,
 )
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Setup
-from verify.models.schemes.emulation import premises as address_premises
-from verify.models.schemes.plan import Call, Emulate, Field, Push, Step
+from verify.models.schemes.code import Code
+from verify.models.schemes.meaning import address_premises
+from verify.models.schemes.program import Program
+from verify.models.schemes.program_text import shape
 from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
+from verify.models.x86.mode import Mode, checked, in_own_half
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
+PAGE: Final = 4096
 LENGTH: Final = terms.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
 
@@ -42,70 +47,76 @@ class VerificationCondition:
 
 def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
-    assumptions |= p.scheme.holds
-    symbolic = p.key[0] != "concrete"
+    assumptions, mode = assumptions | p.scheme.holds, checked(p.scheme.mode)
+    symbolic = not p.is_concrete
     original = _instruction(p.decoded, p, symbolic, {})
-    copy: Instruction | None = original
-    distinct: list[tuple[Term, Term]] = []
-    if isinstance(p.plan, Step) and p.copy is not p.decoded:
-        copy = _copy(p, symbolic)
-        if symbolic and p.plan.scratch:
-            numbers = operand_numbers(cast(Decoded, p.decoded), original.fields)
-            scratch = const(p.plan.scratch.register, 4)
-            distinct = [(n, scratch) for n in numbers]
-    elif not isinstance(p.copy, Decoded):
-        copy = None
-    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
-        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
-        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
+    relations: tuple[Relation | None, ...] = (p.relations or ()) if symbolic else (None,) * len(p.codes)
+    copies = {c: _copy(c, p, r, original) for c, r in zip(p.codes, relations, strict=True)}
+    bases = [const(r.base, 4) for r in relations if r is not None and r.base is not None]
+    numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
+    distinct = [(n, base) for base in bases for n in numbers]
     origin, slot = var("origin", 64), var("slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_user_address(origin), _user_address(slot)]
-    length = _length(p, symbolic)
-    setup = Setup(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    if isinstance(p.plan, Emulate):
+    premises += [_code_address(origin, mode), _code_address(slot, mode)]
+    displacement = _displacement(p, original, symbolic)
+    setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
+    if isinstance(p.plan, Program):
         premises += address_premises(p.plan, setup)
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
 
 
-def _user_address(address: Term) -> Term:
-    """One bit: between the lowest mappable page and 4 KiB and 16 bytes below the end of user space (TASK_SIZE_MAX)."""
-    low = terms.not_(terms.ult(address, const(0x1000, 64)))
-    return terms.and_(low, terms.ult(address, const((1 << 47) - 4096 - 16, 64)))
+def _code_address(address: Term, mode: Mode) -> Term:
+    """One bit: in its half, above the lowest page, 4 KiB and 16 bytes below the end (of user space, TASK_SIZE_MAX)."""
+    low = terms.not_(terms.ult(address, const(PAGE, 64)))
+    return terms.and_(low, in_own_half(address, PAGE + 17, mode))
 
 
 def _length(p: Probe, symbolic: bool) -> Term:
     """Bytes of the instruction as the scheme's decoder sees it."""
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
-    return LENGTH if symbolic and _is_measured(p) else const(getattr(p.plan, "length", real), 64)
+    seen = p.plan.length if isinstance(p.plan, Program) else 0
+    return LENGTH if symbolic and _is_measured(p) else const(seen or real, 64)
 
 
 def _is_measured(p: Probe) -> bool:
     """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees."""
-    real = cast(Decoded, p.decoded).layout.length
-    return getattr(p.plan, "length", real) == real or not uses_length(p.plan)
+    if not isinstance(p.plan, Program) or not shape(p.plan).uses_length:
+        return True
+    return p.plan.length == cast(Decoded, p.decoded).layout.length
 
 
-def _copy(p: Probe, symbolic: bool) -> Instruction | None:
-    if not isinstance(p.copy, Decoded):
-        return None
-    pinned: dict[str, object] = {}
-    if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
-        pinned |= {"base": const(p.plan.scratch.register, 4), "based": terms.TRUE, "indexed": terms.FALSE}
-    return _instruction(p.copy, p, symbolic, pinned)
+def _copy(code: Code, p: Probe, relation: Relation | None, original: Instruction) -> Instruction:
+    """What code is to the processor, where it has this relation to the original; None: with every byte concrete."""
+    read = p.read(code)
+    if relation is None:
+        if read is p.decoded:
+            return original
+        if not isinstance(read, Decoded):
+            return replace(original, undefined="the slot's bytes are not an instruction")
+        return _instruction(read, p, False, {})
+    if relation.base is not None:
+        base = {"base": const(relation.base, 4), "based": terms.TRUE, "indexed": terms.FALSE}
+        return _instruction(read, p, True, base)
+    if not relation.fixed:
+        return original
+    fixed = dict(relation.fixed)
+    immediates = enumerate(original.fields.immediates)
+    return _instruction(
+        p.decoded, p, True, {"immediates": tuple(const(fixed[i], t.width) if i in fixed else t for i, t in immediates)}
+    )
 
 
 def _instruction(
     decoded: Decoded | NotAnInstruction | NotModelled, p: Probe, symbolic: bool, pinned: Mapping[str, object]
 ) -> Instruction:
     if not isinstance(decoded, Decoded):
-        return _undefined(decoded)
+        return _undefined(decoded, p.scheme.mode)
     d, parts = decoded, fields(decoded)
     length = const(d.layout.length, 64)
     undefined = d.faults_ud
     if symbolic:
         keep = dict(pinned)
-        if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
+        if isinstance(p.plan, Program) and shape(p.plan).names_registers and names_by_opcode(d.form.opcode):
             keep["opcode_reg"] = parts.opcode_reg
         if "seg_reg" in d.form.opcode.op_kinds:  # which segment register decides what happens
             keep["reg"] = parts.reg
@@ -121,18 +132,18 @@ def _instruction(
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
-        d.layout.lock, modrm, parts, undefined,
+        d.layout.lock, modrm, parts, undefined, p.scheme.mode,
     )  # fmt: skip
 
 
 def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
-    if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
+    if p.is_concrete or not isinstance(p.decoded, Decoded):
         return {}
     exact = fields(p.decoded)
     values = values_of(exact)
     layout = p.decoded.layout
-    values["small_address"] = int(layout.address_size == 4)
+    values["small_address"] = int(8 * layout.address_size != p.scheme.mode.address_widths[0])
     values["overridden"] = int(layout.segment is not None)
     if layout.segment is None:
         values["segment_base"] = 0
@@ -140,26 +151,25 @@ def field_values(p: Probe) -> dict[str, int]:
     return values
 
 
-def _undefined(answer: NotAnInstruction | NotModelled) -> Instruction:
+def _undefined(answer: NotAnInstruction | NotModelled, mode: Mode) -> Instruction:
     data = b"\x0f\x0b"
     ud2 = cast(Decoded, decode(data, Cpu.INTEL))
     return Instruction(
         opcode_named("UD2"), Addressing.NONE, Cpu.INTEL, const(2, 64), 8, None, None, False, None, fields(ud2),
-        answer.reason,
+        answer.reason, mode,
     )  # fmt: skip
 
 
-def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[Field], Term]:
-    def constant(field: Field) -> Term:
-        raw = p.data[field.offset : field.offset + field.size]
-        return const(int.from_bytes(raw, "little", signed=True), 64)
+def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[int, int], Term]:
+    def constant(offset: int, size: int) -> Term:
+        return const(int.from_bytes(p.data[offset : offset + size], "little", signed=True), 64)
 
-    def own(field: Field) -> Term:
-        found = place(cast(Decoded, p.decoded), field)
+    def own(offset: int, size: int) -> Term:
+        found = place(cast(Decoded, p.decoded), offset, size)
         if found == "disp":
             return original.fields.disp
         if found is None:
-            raise ValueError(f"{p.data.hex()}: {field} is no field of the instruction")
+            raise ValueError(f"{p.data.hex()}: the {size} bytes at {offset} are no field of the instruction")
         return terms.sext(original.fields.immediates[int(found[3:])], 64)
 
     return own if symbolic else constant

@@ -6,20 +6,18 @@ An assumption about every address or every state is given for the addresses and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from verify.models.x86.machine import NO_FAULT
-from verify.models.x86.semantics.run import is_canonical
+from verify.models.x86.mode import ACCESS_FAULTS, Mode, in_own_half, is_canonical
 from verify.models.x86.semantics.transactions import ACTIVE
-from verify.terms import Term, add, and_, const, eq, not_, or_, postorder, ult
-
-USER_END: Final = 1 << 47  # of addresses with bit 63 clear: what lies above is not canonical
+from verify.terms import Term, add, and_, const, eq, not_, or_, postorder
 
 
 def instances(goal: Term, assumptions: frozenset[str]) -> Iterator[Term]:
     """One-bit terms that hold of what occurs in the goal; none where it is a constant.
 
-    What is accessed without a fault lies at a canonical address (SDM vol. 1, 3.3.7.1), under `user-half` below 2^47.
+    What is accessed without a fault lies at a canonical address (SDM vol. 1, 3.3.7.1), under `user-half` in the half of
+    the addresses that code of its privilege level has.
     Under `no-transaction` none is active.
     """
     if goal.value is not None:
@@ -27,21 +25,22 @@ def instances(goal: Term, assumptions: frozenset[str]) -> Iterator[Term]:
     for t in postorder((goal,)):
         if t.op != "uf":
             continue
-        if t.params[0] == "access_fault":
-            yield or_(not_(eq(t, const(NO_FAULT, 8))), _accessible(t.args[0], t.args[1], assumptions))
-        elif t.params[0] == ACTIVE and "no-transaction" in assumptions:
+        name = str(t.params[0])
+        if name in ACCESS_FAULTS:
+            accessible = _accessible(t.args[0], t.args[1], assumptions, ACCESS_FAULTS[name])
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), accessible)
+        elif name == ACTIVE and "no-transaction" in assumptions:
             yield not_(t)
 
 
-def _accessible(address: Term, size: Term, assumptions: frozenset[str]) -> Term:
+def _accessible(address: Term, size: Term, assumptions: frozenset[str], mode: Mode) -> Term:
     """One bit: the program can have a page there."""
-    bytes_ = size.value or 1
     if "user-half" in assumptions:
-        return ult(address, const(USER_END - bytes_ + 1, 64))
-    return ends_are_canonical(address, size)
+        return in_own_half(address, size.value or 1, mode)
+    return ends_are_canonical(address, size, mode)
 
 
-def ends_are_canonical(address: Term, size: Term) -> Term:
+def ends_are_canonical(address: Term, size: Term, mode: Mode) -> Term:
     """One bit: the first and the last byte of an access are at canonical addresses (SDM vol. 1, 3.3.7.1)."""
     last = add(address, const((size.value or 1) - 1, 64))
-    return and_(is_canonical(address), is_canonical(last))
+    return and_(is_canonical(address, mode), is_canonical(last, mode))

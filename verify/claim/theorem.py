@@ -13,7 +13,7 @@ from verify.models.schemes.behaviour import Behaviour
 from verify.models.x86.machine import NO_FAULT, Access, ShadowEvent, State
 from verify.terms import FALSE, Term, all_of, and_, bit, const, eq, not_, or_
 
-FLAGS = ("cf", "pf", "af", "zf", "sf", "df", "of", "nt", "ac", "id")
+FLAGS = ("cf", "pf", "af", "zf", "sf", "df", "of", "nt", "ac", "id", "interrupts", "iopl")
 SEGMENTS = ("fs_base", "gs_base", "selectors")
 VECTOR = ("vectors", "masks", "mxcsr", "opaque")
 POINTERS = ("fip", "fdp", "fop")

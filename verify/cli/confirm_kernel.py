@@ -17,7 +17,7 @@ from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared
 from verify.judge.encoding import Judge
 from verify.live.uprobe import missing
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.survey.encodings import NOTHING, known_of
 from verify.survey.settings import ANY_CPU
 

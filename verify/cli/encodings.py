@@ -25,7 +25,7 @@ from verify.report.surveys import (
 
 if TYPE_CHECKING:
     from verify.judge.encoding import Judge, Judgement
-    from verify.models.schemes.plan import Scheme
+    from verify.models.schemes.scheme import Scheme
     from verify.models.x86.isa.ranges import OpcodeRange
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
@@ -82,8 +82,10 @@ def _encoded(text: str) -> bytes:
         return parsed_hex(text, "encoding")
     import keystone  # noqa: PLC0415  optional
 
+    from verify.models.x86.mode import USER_64  # noqa: PLC0415  start-up time
+
     try:
-        values, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
+        values, _ = keystone.Ks(keystone.KS_ARCH_X86, getattr(keystone, f"KS_MODE_{USER_64.bits}")).asm(text)
     except keystone.KsError:
         return parsed_hex(text, "encoding")  # no instruction either: names the first letter that is not hex
     return bytes(values or ())
@@ -152,7 +154,8 @@ def _print_insn(row: ExplainedEncoding) -> None:
                  "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
         value = getattr(row, name)
         if value:
-            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, tuple) else value}")
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value).replace("\n", f"\n{'':<15}")
+            click.echo(f"{name.replace('_', ' '):<14} {shown}")
     click.echo(f"{'assumptions':<14} {', '.join(row.assumptions) or 'none'}")
     click.echo(f"{'rests on':<14} {', '.join(row.rests_on) or 'none of them'}")
     for observable, verdict in row.verdicts.items():

@@ -22,7 +22,7 @@ from verify.survey.rows import document, is_lasting
 from verify.survey.settings import forms_mark
 
 if TYPE_CHECKING:
-    from verify.models.schemes.plan import Scheme
+    from verify.models.schemes.scheme import Scheme
     from verify.survey.class_ledger import ClassLedger
     from verify.survey.forms import ShardResult
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from verify.cli.status import WRONG_PLACE
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from verify.models.x86.isa.forms import Form

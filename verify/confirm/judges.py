@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from verify.models.schemes.live import LINUX
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 
 RELEASES: Final[Mapping[str, Callable[[], str]]] = {  # judge -> the release that runs here, empty where it does not run
     LINUX: lambda: platform.release() if platform.system() == "Linux" else "",

@@ -14,14 +14,14 @@ from random import Random
 from typing import Final
 
 from verify.claim.conditions import field_values, verification_condition
-from verify.judge.counterexample import shown_rows
+from verify.claim.obligations import sides
+from verify.judge.counterexample import shown_hit, shown_rows
 from verify.judge.encoding import Deviation, Judgement
-from verify.models.schemes.behaviour import in_place, initial
-from verify.models.schemes.handling import displaced
-from verify.models.schemes.plan import Refuse
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.environment import DATAPATH, SOMETIMES, UNMAPPED_CODE, Environment
 from verify.models.x86.isa.decode import Decoded
-from verify.models.x86.machine import FLAG_BITS, PF, Access, symbolic_state
+from verify.models.x86.machine import FLAG_BITS, PF, Access
+from verify.models.x86.mode import USER_64
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
 from verify.terms import Opaque, Sort, Term, postorder
@@ -30,7 +30,7 @@ from verify.terms.evaluation import Evaluator, Memory, Value, bytes_of, number, 
 PAGE: Final = 4096
 CODE: Final = PAGE + 1  # bytes from the instruction on that are code: its page and the next
 LOWEST: Final = 0x1_0000  # what a program can map
-END: Final = (1 << 47) - 2 * PAGE
+END: Final = USER_64.half - 2 * PAGE
 SELECTORS: Final = 0x33 << 16 | 0x2B << 32
 ONE: Final = 0x3FFF_8000_0000_0000_0000
 HALF_FULL_X87: Final = sum(ONE << 48 + 80 * i for i in range(4)) | 0x00FF << 32 | 4 << 27 | 0x37F  # st0..st3 are 1.0
@@ -44,6 +44,7 @@ RSP: Final = 4
 SYSTEM_CALLS: Final = frozenset({"syscall", "sysenter", "int"})
 NO_SYSTEM_CALL: Final = 0xFFFF  # a number that the kernel answers with ENOSYS
 VECTORS: Final = frozenset({16, 32, 64})  # bytes of operands that some instructions want aligned
+SELECTORS_ANSWERED: Final = ("selector_fault", "stack_selector.")  # what the descriptor tables say of data selectors
 TRIES: Final = 400
 SEED: Final = 1
 
@@ -104,9 +105,9 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
     material = verification_condition(p, assumptions)
-    state = initial(material.setup, symbolic_state(material.setup.origin))
-    sides = in_place(material.setup, state), displaced(p.plan, material.setup, state)
-    accesses = tuple(a for b in sides for a in b.accesses)
+    pair = sides(p, material)[1]
+    both = pair.here, shown_hit(material, pair, deviation, field_values(p))
+    accesses = tuple(a for b in both for a in b.accesses)
     roots: list[Term] = [t for a in accesses for t in (a.address, a.condition, a.stack)]
     own = field_values(p)
     names = deviation.query.text.names
@@ -119,11 +120,12 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
             env[name] = own.get(name, PLAIN.get(name, plain))
     decoded = p.decoded
     assert isinstance(decoded, Decoded)
-    shown = [t for b in sides for _, t in shown_rows(b, deviation.observable)]
+    shown = [t for b in both for _, t in shown_rows(b, deviation.observable)]
+    tables = tuple(n for n in _functions([b.vector for b in both]) if n.startswith(SELECTORS_ANSWERED))
     return _Case(
-        deviation, accesses, len(sides[0].accesses), stepwise(program(roots)), env, frozenset(names),
+        deviation, accesses, len(both[0].accesses), stepwise(program(roots)), env, frozenset(names),
         decoded.layout.segment,
-        decoded.form.opcode.mnemonic in SYSTEM_CALLS, _functions(shown),
+        decoded.form.opcode.mnemonic in SYSTEM_CALLS, tuple(dict.fromkeys((*_functions(shown), *tables))),
     )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ class _Real(Environment):
 
     def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
-        if name == "access_fault" and _pages([(number(args[0]), number(args[1]))]) & self.missing:
+        if name == USER_64.access_fault and _pages([(number(args[0]), number(args[1]))]) & self.missing:
             return PF
         return int(args[0] != 0) if name.endswith(".misaligned") else Environment.function(self, name, sort, args)
 
@@ -162,7 +164,7 @@ def _faulting(case: _Case) -> list[bool]:
     environment = _world(case, {f[:3]: f[3] for f in case.deviation.witness.faults})
     found = []
     for a, (address, made, stack) in zip(case.accesses, _addresses(case, case.env, environment), strict=True):
-        answer = environment.function("access_fault", 8, (address, a.size, int(a.kind == "w"), stack))
+        answer = environment.function(USER_64.access_fault, 8, (address, a.size, int(a.kind == "w"), stack))
         found.append(bool(made) and answer == PF)
     return found
 

@@ -16,11 +16,11 @@ from typing import Final
 from verify.claim.conditions import field_values
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, probe
+from verify.claim.probes import Probe, not_modelled, probe
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Refuse, Scheme
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.capstone_check import disagreement
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.x86.isa.forms import Cpu
@@ -356,6 +356,9 @@ def _without_obligations(p: Probe) -> Judgement | None:
         case NotModelled(reason=reason):
             return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {reason}")
         case Decoded(data=data):
+            gap = not_modelled(p)
+            if gap is not None:
+                return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {gap}")
             disputed = disagreement(data, p.decoded)
             if disputed is not None:
                 return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"the second decoder disagrees: {disputed}")

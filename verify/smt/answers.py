@@ -14,6 +14,7 @@ from typing import Final, cast
 from verify.claim.verdicts import Witness
 from verify.models.x86.environment import Environment, answer_key
 from verify.models.x86.machine import NO_FAULT, PF
+from verify.models.x86.mode import ACCESS_FAULTS
 from verify.smt.canonical import Canonical
 from verify.smt.z3terms import CounterModel
 from verify.terms import Opaque, Sort, Term
@@ -67,7 +68,7 @@ class _Answers:
         return operation(node.op, node.params, node.sort, sorts)(*args)
 
     def _answer(self, name: str, term: Term, args: tuple[Value, ...]) -> Value:
-        if name == "access_fault":
+        if name in ACCESS_FAULTS:
             vector = PF if self.model.answers[term] != NO_FAULT else NO_FAULT
             self.faults.setdefault((number(args[0]), number(args[1]), number(args[2])), vector)
             return Environment(self.faults, self.rules.seed).function(name, term.sort, args)

@@ -14,10 +14,12 @@ from typing import Final
 from verify.claim.verdicts import SEED, Plain, Witness
 from verify.models.x86.environment import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
 from verify.models.x86.machine import GP, XM
+from verify.models.x86.mode import USER_64
 from verify.smt.canonical import TYPICAL, Canonical
 from verify.terms import GPRS, VECTORS, Array, Opaque, Sort
 
 ROOMY: Final = 1 << 40
+MAPPED: Final = USER_64.half // 2 - 1  # addresses of the lower half of user space
 NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector
 SEEDS: Final = (SEED, 1, 2)  # of what is uninterpreted: one of them selects an element, say
 
@@ -86,7 +88,7 @@ def _sorted(values: Mapping[str, Plain]) -> tuple[tuple[str, Plain], ...]:
 def _in_user_space(values: Mapping[str, Plain]) -> dict[str, Plain]:
     """General registers moved into user space, so that an address made of one of them can be mapped."""
     return {
-        n: tuple(x & 0x3FFFFFFFFFFF for x in v) if isinstance(v, tuple) and len(v) == 16 else v
+        n: tuple(x & MAPPED for x in v) if isinstance(v, tuple) and len(v) == 16 else v
         for n, v in values.items()
     }
 

@@ -18,6 +18,7 @@ from verify.claim.premises import ends_are_canonical
 from verify.claim.verdicts import SEED, Decision, Verdict, Witness
 from verify.models.x86.environment import IS_32_BIT, PLAIN_ANSWER, USER32_CS, Environment
 from verify.models.x86.machine import NO_FAULT
+from verify.models.x86.mode import ACCESS_FAULTS, in_own_half
 from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
@@ -27,7 +28,7 @@ from verify.terms.evaluation import Adaptive, Memory, Value
 if TYPE_CHECKING:
     from verify.smt.z3terms import Answer
 
-USER_SPACE: Final = (1 << 47) - (1 << 16)  # addresses below it are user addresses, whatever an access's size
+WIDEST: Final = 1 << 16  # bytes; no access is as wide
 EASY_TRIES: Final = 20  # states tried before the solver is asked
 TRIES: Final = 60  # states tried where the solver's own does not replay
 MODEL_SEEDS: Final = 256  # datapaths tried with the solver's state: eight choices of one bit are met by one of them
@@ -264,17 +265,17 @@ def _shown_restricted(asked: Query, roots: Sequence[Term]) -> Iterator[Witness |
 
 
 def user_accesses(roots: Sequence[Term]) -> Iterator[Term]:
-    """One-bit terms: accesses without fault are in user space."""
+    """One-bit terms: accesses without fault are in user space, those of the kernel in the upper half."""
     for t in postorder(roots):
-        if t.op == "uf" and t.params[0] == "access_fault":
-            yield or_(not_(eq(t, const(NO_FAULT, 8))), ult(t.args[0], const(USER_SPACE, 64)))
+        if t.op == "uf" and (mode := ACCESS_FAULTS.get(str(t.params[0]))) is not None:
+            yield or_(not_(eq(t, const(NO_FAULT, 8))), in_own_half(t.args[0], WIDEST + 1, mode))
 
 
 def canonical_accesses(roots: Sequence[Term]) -> Iterator[Term]:
     """One-bit terms: accesses whose ends are not canonical addresses fault, as evaluation has it."""
     for t in postorder(roots):
-        if t.op == "uf" and t.params[0] == "access_fault":
-            yield or_(ends_are_canonical(t.args[0], t.args[1]), not_(eq(t, const(NO_FAULT, 8))))
+        if t.op == "uf" and (mode := ACCESS_FAULTS.get(str(t.params[0]))) is not None:
+            yield or_(ends_are_canonical(t.args[0], t.args[1], mode), not_(eq(t, const(NO_FAULT, 8))))
 
 
 def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:
@@ -283,7 +284,7 @@ def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:
         if t.op != "uf":
             continue
         name = str(t.params[0])
-        if name == "access_fault" and t.args[1].value:
+        if name in ACCESS_FAULTS and t.args[1].value:
             last = add(t.args[0], const(t.args[1].value - 1, 64))
             yield or_(not_(eq(t, const(NO_FAULT, 8))), not_(ult(last, t.args[0])))
         elif name.endswith(PLAIN_ANSWER):

@@ -15,6 +15,7 @@ import z3
 
 from verify.claim.verdicts import SEED
 from verify.models.x86.environment import DATAPATH, UNMAPPED_CODE
+from verify.models.x86.mode import ACCESS_FAULTS
 from verify.terms import Array, Opaque, Sort, Term, postorder
 
 sys.set_int_max_str_digits(0)  # Z3 passes numbers as decimals, and a state-save area has 65,536 bits
@@ -167,7 +168,7 @@ def _model(model: Any, roots: Sequence[Term], done: dict[Term, Any]) -> CounterM
             values[str(t.params[0])] = _value(model, t.sort, done[t])
         if t.op in {"uf", "load"} and not isinstance(t.sort, Opaque):
             answers[t] = _value(model, t.sort, done[t])
-        if t.op == "uf" and t.params[0] == "access_fault":
+        if t.op == "uf" and t.params[0] in ACCESS_FAULTS:
             address, size, write = (number(a) for a in t.args[:3])
             faults.append((address, size, write, number(t)))
         elif t.op == "uf" and (key := _fault_key(str(t.params[0]))) is not None:

@@ -12,6 +12,7 @@ from verify.models.x86.machine import (
     FLAG_BITS,
     NO_FAULT,
     OBSERVABLES,
+    SYSTEM_FLAGS,
     Access,
     ShadowEvent,
     State,
@@ -37,8 +38,8 @@ def behaviour(**changes) -> Behaviour:
 
 ENV = {name: 0 for name in ("tf", *FLAG_BITS)} | {
     "fs_base": 0, "gs_base": 0, "selectors": 0, "mxcsr": 0, "x87": 0, "fip": 0, "fdp": 0, "fop": 0, "opaque": 0,
-    "ssp": 0, "cet": 0, "gprs": (0,) * 16, "vectors": (0,) * 32, "masks": (0,) * 8, "memory": Memory(),
-    "other_memory": Memory(seed=9),
+    "ssp": 0, "cet": 0, "interrupts": 0, "iopl": 0, "gprs": (0,) * 16, "vectors": (0,) * 32, "masks": (0,) * 8,
+    "memory": Memory(), "other_memory": Memory(seed=9),
 }  # fmt: skip
 
 
@@ -64,6 +65,7 @@ DIFFERENCES = {
     "ip": (with_state(ip=const(0x401006, 64)), {"next-ip"}),
     "register": (with_state(gprs=store(STATE.gprs, const(3, 4), const(9, 64))), {"gprs"}),
     **{name: (with_state(**{name: TRUE}), {"flags"}) for name in FLAG_BITS if name != "tf"},
+    **{name: (with_state(**{name: one(name)}), {"flags"}) for name in SYSTEM_FLAGS},
     "tf": (with_state(tf=TRUE), {"trap"}),
     **{name: (with_state(**{name: one(name)}), {"segment-bases"}) for name in ("fs_base", "gs_base", "selectors")},
     **{name: (with_state(**{name: one(name)}), {"x87-pointers"}) for name in ("fip", "fdp", "fop")},
@@ -123,6 +125,7 @@ DETAILS = {
     **{name: at_fault(**{name: TRUE}) for name in FLAG_BITS},
     **{name: at_fault(**{name: one(name)}) for name in (
         "fs_base", "gs_base", "selectors", "mxcsr", "x87", "fip", "fdp", "fop", "opaque", "ssp",
+        *SYSTEM_FLAGS,
     )},
     "vector register": at_fault(vectors=store(STATE.vectors, const(9, 5), const(1, 512))),
     "mask register": at_fault(masks=store(STATE.masks, const(1, 3), const(1, 64))),

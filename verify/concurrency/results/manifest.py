@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from verify.concurrency.language.protocol import Protocol
@@ -39,9 +40,14 @@ def key(run: RecordedRun) -> Key:
     return run.variant, run.threads, json.dumps(run.parameters, sort_keys=True)
 
 
+def path_of(place: Path, protocol: str) -> Path:
+    """Where the manifest of a protocol is: a file of its own, or its file in a directory."""
+    return place if place.suffix == ".json" else place / f"{protocol}.json"
+
+
 def read(directory: Path, protocol: str) -> dict[Key, RecordedRun]:
     """The recorded runs of a protocol; none where there is no manifest. Raises ValueError for another format."""
-    path = directory / f"{protocol}.json"
+    path = path_of(directory, protocol)
     if not path.exists():
         return {}
     try:
@@ -55,9 +61,9 @@ def read(directory: Path, protocol: str) -> dict[Key, RecordedRun]:
 
 def write(directory: Path, protocol: str, runs: Iterable[RecordedRun]) -> None:
     """Writes the manifest of a protocol; a reader sees the old one or the new one. Raises OSError."""
-    document = Manifest(protocol=protocol, runs=tuple(sorted(runs, key=key)))
-    with locked(directory):
-        replace(directory / f"{protocol}.json", text(document).encode())
+    document, path = Manifest(protocol=protocol, runs=tuple(sorted(runs, key=key))), path_of(directory, protocol)
+    with locked(path.parent) if path.parent == directory else nullcontext():  # a file of one's own lies anywhere
+        replace(path, text(document).encode())
 
 
 def text(document: Manifest) -> str:

@@ -167,6 +167,7 @@ def explored_document(found: Exploration, traces: Sequence[Trace]) -> Explored:
         transitions=found.transitions, stored=found.stored, depth=found.depth if found.depth >= 0 else None,
         complete=found.complete, reason=found.reason,
         properties={name: verdict.name for name, verdict in found.properties},
+        never_taken=found.never,
         reasons={name: v.reason for name, v in found.properties if isinstance(v, Vacuous | Unknown) and v.reason},
         traces=tuple(map(trace_row, traces)), seconds=round(found.seconds, 3), bytes=found.bytes,
     )  # fmt: skip
@@ -187,8 +188,10 @@ def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) 
     for prop, verdict in found.properties:
         reason = f" ({verdict.reason})" if isinstance(verdict, Unknown | Vacuous) else ""
         lines.append(f"  {verdict.name:8} {prop}{reason}")
+    if found.never:
+        lines.append(f"  never    taken: {', '.join(found.never)}")
     for trace in shown:
         lines += ["", f"  {trace.property} is violated in {len(trace.events)} steps:"]
         lines += ["    " + line for line in table(trace).splitlines()]
-    assumed = ", ".join(item.name for item in chosen.assumptions)
+    assumed = ", ".join(item.name for item in chosen.in_force)
     return "\n".join([*lines, f"  assumptions: {assumed or 'none'}", ""])

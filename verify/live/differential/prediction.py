@@ -21,6 +21,7 @@ from verify.live.executor.layout import CHUNK, REGIONS
 from verify.models.schemes.identity import SCHEME
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM, Outcome, State, symbolic_state
+from verify.models.x86.mode import USER_64
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Array, Sort, Term, postorder
@@ -43,6 +44,7 @@ DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "selector_fault": descriptors.refuses_data,
     "selector_not_present": lambda register, selector: False,
     "data_selector.refuses": lambda selector: descriptors.refuses_data(FS, selector),
+    "has_ldt": descriptors.has_local_table,
 }
 
 
@@ -210,7 +212,7 @@ def faulting(address: int, size: int, write: int, lanes: int | None) -> int | No
         near = [r for r in _RANGES if address < r[1] and r[0] < last]
         if any(low <= address and last <= end and (writable or not write) for low, end, writable in near):
             return None
-        if not near and last <= 1 << 47:
+        if not near and last <= USER_64.half:
             return address
     made = [i for i in range(size) if lanes is None or lanes >> 8 * i & 0xFF]
     found = [byte for i in made if not mapped(byte := (address + i) & (1 << 64) - 1, write)]
@@ -218,8 +220,8 @@ def faulting(address: int, size: int, write: int, lanes: int | None) -> int | No
 
 
 def canonical(address: int) -> bool:
-    """Whether bits 63..47 are equal."""
-    return (address + (1 << 47)) & (1 << 64) - 1 < 1 << 48
+    """Whether a program's address is canonical."""
+    return USER_64.has_canonical(address)
 
 
 # Two environments tell every bit of a datapath; where a decision chooses between values, all combinations do.
@@ -245,6 +247,7 @@ class Prediction:
     repeats: bool
     roams: bool  # an access that is made piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
+    shown: str | None = None  # the flag that shows the one decision of a datapath that there is
 
     def values(self, env: Mapping[str, Value], environment: int = 0) -> tuple[Value, ...]:
         """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
@@ -297,8 +300,9 @@ def _predicted(instruction: Instruction) -> Prediction:
         environments=environments,
         excepts=any(n.endswith((".datapath_fault", KERNEL)) and n not in DESCRIPTORS for n in functions),
         repeats=result.repeats is not bits.FALSE,
-        roams=any(t.op == "uf" and t.params[0] == "access_fault" and _is_in_parts(t) for t in terms),
+        roams=any(t.op == "uf" and t.params[0] == USER_64.access_fault and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
+        shown=_shown([t for t in terms if t.op == "uf"], result.state),
     )
 
 
@@ -330,6 +334,12 @@ def _worlds(functions: Sequence[Term]) -> int:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
     return 4 if any(n.rpartition(".")[2] not in FLAG_BITS for n in decisions) else 2
+
+
+def _shown(functions: Sequence[Term], after: State) -> str | None:
+    """The flag that is the one decision that a datapath makes; None where there are several, or none is seen."""
+    decisions = [t for t in functions if t.sort == 1 and str(t.params[0]) not in DESCRIPTORS]
+    return next((n for n in FLAGS if [getattr(after, n)] == decisions), None)
 
 
 def _always(result: Outcome) -> tuple[Term, ...]:

@@ -27,11 +27,12 @@ from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.encode import random_encoding
 from verify.models.x86.isa.fields import Fields, fields
 from verify.models.x86.isa.forms import Addressing, Cpu, Form
+from verify.models.x86.mode import USER_64
 from verify.terms import Term
 
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
-     (1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 2, 0x8000000080000000, 0x7FFFFFFFFFFF, 0x800000000000,
+     (1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 2, 0x8000000080000000, USER_64.half - 1, USER_64.half,
      31, 32, 33, 63, 64, 65, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555, 0x23, 0x2B, 0x78],
     dtype=np.uint64,
 )  # fmt: skip
@@ -142,7 +143,7 @@ def _target(form: Form, rng: Random) -> int:
         return DATA.address + rng.choice((0, 0, -1, -size))
     if how < 0.95:
         return READ_ONLY.address + 64 * rng.randrange(60)
-    return rng.choice((SECOND.address, SECOND.end - size, 1 << 47, rng.getrandbits(64)))
+    return rng.choice((SECOND.address, SECOND.end - size, USER_64.half, rng.getrandbits(64)))
 
 
 def _aimed(decoded: Decoded, aim: Aim, origin: int) -> Decoded:

@@ -7,6 +7,8 @@ here, so that every stray access of an instruction under test faults.
 from dataclasses import dataclass, field
 from typing import Final
 
+from verify.models.x86.mode import USER_64
+
 PAGE: Final = 4096
 CHUNK: Final = 64  # bytes; memory is compared and logged in chunks of this size
 CODE_BASE: Final = 0x7A00_0000  # below 2 GiB: reachable by disp32, moffs32 and 32-bit addressing
@@ -20,7 +22,7 @@ CONTROL_SIZE: Final = 4 * PAGE  # the control block, and above it the stub's own
 SIGNAL_STACK_BASE: Final = 0x7902_0000
 SIGNAL_STACK_SIZE: Final = 16 * PAGE
 ARENA_BASE: Final = 0x2000_0000_0000
-TASK_END: Final = 0x7FFF_FFFF_F000
+TASK_END: Final = USER_64.half - PAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from verify.live.ptrace import (
     map_at,
     trace_request,
 )
+from verify.models.x86.mode import USER_64
 from verify.workers.parent import die_with_parent
 
 CODE: Final = 0x2000_0000
@@ -60,7 +61,7 @@ CLONE_FLAGS: Final = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000      # VM, FS, FIL
 HANDLED: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
 #: SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_NODEFER (without it a fault in the handler would take the handler away)
 HANDLER_FLAGS: Final = 0x4 | 0x0400_0000 | 0x0800_0000 | 0x4000_0000
-END_OF_USER_SPACE: Final = 0x7FFF_FFFF_F000
+END_OF_USER_SPACE: Final = USER_64.half - mmap.PAGESIZE
 
 XSTATE_ROOM: Final = 16384
 SYS_MMAP, SYS_MUNMAP, SYS_MPROTECT, SYS_RSEQ = 9, 11, 10, 334

@@ -24,6 +24,7 @@ from verify.live.kernel.state import (
     standard_states,
 )
 from verify.live.ptrace import REGISTERS, RIP
+from verify.models.x86.mode import USER_64
 
 Family = tuple[KernelState, ...]
 GENERAL: Final = tuple(n for n in REGISTERS[:RIP] if n not in ("orig_rax", "rcx"))     # rcx is index and count
@@ -39,7 +40,7 @@ BELOW_START: Final = (1, 2, 3, 4, 7, 8, 16, 32)
 #: addresses that no program has mapped: not canonical, at the end of user space, in the kernel half. The low half of
 #: each is no number of a system call, which the encoding may be
 BEYOND: Final = {
-    "low": 0x0000_8000_2800_1000, "crossing": (1 << 47) - 4, "middle": 0x8000_0000_2800_1000,
+    "low": 0x0000_8000_2800_1000, "crossing": USER_64.half - 4, "middle": 0x8000_0000_2800_1000,
     "high": 0xFFFF_7FFF_2800_1000, "kernel": 0xFFFF_8000_2800_1000, "top": (1 << 64) - 4,
 }
 CODE_32_SELECTOR: Final = CODE_32 << 3 | 3

@@ -1,6 +1,6 @@
 """What is observed of one execution of the probed instruction, and what the assumptions make of the state before it.
 
-`in_place` is the instruction without a probe; `verify.models.schemes.handling` gives the same type for a plan.
+`in_place` is the instruction without a probe; `verify.models.schemes.meaning` gives the same type for a plan.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from verify import terms
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Field
+from verify.models.schemes.code import Code
 from verify.models.schemes.traps import returned_by_iret
 from verify.models.x86.isa.features import needed
 from verify.models.x86.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
+from verify.models.x86.mode import Mode
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction, access_fault
 from verify.terms import FALSE, TRUE, Term, const, var
@@ -50,20 +51,25 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A probed instruction: original and slot copy, the addresses, and the fields as the scheme's decoder sees them."""
+    """A probed instruction: original and copies, the addresses, and the fields as the scheme's decoder sees them."""
 
     original: Instruction
-    copy: Instruction | None  # what the slot's bytes are to the processor; None: not an instruction
+    instruction: Callable[[Code], Instruction]  # what code of the plan is to the processor
     origin: Term  # 64
     slot: Term  # 64
     length: Term  # 64, bytes, as the scheme's decoder sees it
-    displacement: Callable[[Field], Term]  # 64 bits, sign-extended
+    displacement: Callable[[int, int], Term]  # the field at an offset of a size, in bytes: 64 bits, sign-extended
     assumptions: frozenset[str] = ASSUMPTIONS
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of the probed code."""
+        return self.original.mode
 
 
 def initial(setup: Setup, state: State) -> State:
     """The state as the assumptions restrict it; nothing else of it is known."""
-    if "no-alignment-check" in setup.assumptions:
+    if "no-alignment-check" in setup.assumptions and setup.mode.is_user:  # at CPL 0 AC is SMAP's: SDM vol. 3, 4.6.1
         state = replace(state, ac=FALSE)
     if "no-shadow-stack" in setup.assumptions:
         state = replace(state, cet=FALSE)
@@ -74,7 +80,7 @@ def in_place(setup: Setup, state: State) -> Behaviour:
     """The instruction run where it stands, without a probe; state.ip is the origin."""
     here = _observed(executed(setup.original, state, setup.assumptions), state)
     if "null-selectors" not in setup.assumptions:
-        here = replace(here, fault_state=returned_by_iret(here.fault_state))  # a handler is entered by iret
+        here = replace(here, fault_state=returned_by_iret(here.fault_state, setup.mode))  # a handler is entered by iret
     if "not-restartable" not in setup.assumptions:
         here = restartable(here, state)
     return here if "code-mapped" in setup.assumptions else fetched(here, setup, state)
@@ -153,6 +159,6 @@ def reads_up_to_the_fault(o: Outcome) -> tuple[Access, ...]:
     )
 
 
-def refused(a: Access) -> Term:
-    """One bit: the access faults."""
-    return terms.not_(terms.eq(access_fault(a.kind, a.address, a.size, a.stack)[0], const(NO_FAULT, 8)))
+def refused(a: Access, mode: Mode) -> Term:
+    """One bit: the access faults, made with the rights of code in that mode."""
+    return terms.not_(terms.eq(access_fault(a.kind, a.address, a.size, a.stack, mode)[0], const(NO_FAULT, 8)))

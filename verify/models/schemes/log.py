@@ -27,7 +27,7 @@ def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, .
 
 def beyond(setup: Setup, address: Term) -> Term:
     """One bit: the host refuses to access there for the program (access_ok), whatever the page tables say."""
-    return FALSE if "user-half" in setup.assumptions else terms.extract(address, 63, 63)
+    return FALSE if "user-half" in setup.assumptions or not setup.mode.is_user else terms.extract(address, 63, 63)
 
 
 def place_in(a: Access, store: Access) -> int | None:

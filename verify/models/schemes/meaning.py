@@ -14,18 +14,12 @@ from typing import Any, Final, assert_never
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.log import beyond, stored
-from verify.models.schemes.plan import Field
 from verify.models.schemes.program import (
-    FAULT_TARGETS,
-    LENGTH,
-    ORIGIN,
-    ORIGINAL,
-    SLOT,
+    UNPROBED,
     Action,
     Actions,
     Agent,
     Check,
-    Context,
     Entry,
     Leaves,
     Load,
@@ -36,19 +30,18 @@ from verify.models.schemes.program import (
     Store,
     TrapFlag,
     actions_of,
-    field_of,
-    variables,
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
-from verify.models.schemes.traps import after_the_hit, at_the_hit
+from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
+from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, field_of, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
-from verify.models.x86.semantics.run import access_fault, is_canonical
+from verify.models.x86.mode import is_canonical
+from verify.models.x86.semantics.run import access_fault
 from verify.terms import FALSE, TRUE, Term, const
 
 SIGTRAP: Final = 5  # signal(7)
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
-UNPROBED: Final = (Run(ORIGINAL, ORIGIN, Context(Leaves())),)
 
 
 def behaviours(program: Program, setup: Setup, state: State) -> tuple[Behaviour, ...]:
@@ -68,12 +61,12 @@ def address_premises(program: Program, setup: Setup) -> Iterator[Term]:
         if isinstance(action, Set) and action.target == "ip":
             names = variables(action.value)
             if any(map(field_of, names)) and not any(str(v.params[0]).startswith(("now.", "first.")) for v in names):
-                yield is_canonical(_closed(action.value, setup))
+                yield is_canonical(_closed(action.value, setup), setup.mode)
 
 
 def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:
     if program.entry is Entry.NONE:
-        if program.actions != UNPROBED:
+        if program.actions != UNPROBED.actions:
             raise ValueError("without a probe nothing but the original code at the origin is modelled")
         return in_place(setup, state)
     before = state
@@ -83,16 +76,17 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     there = _hit(program, later, setup, hit)
     if program.entry is Entry.JUMP:
         return there
-    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions) for s in (there.state, there.fault_state))
+    found = there.state, there.fault_state
+    after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
-    for name in ("fault-frame", "no-transaction"):
+    for name, shown in SHOWN.items():
         if name not in setup.assumptions:
-            there = SHOWN[name](there, before)
+            there = shown(there, before)
     return there
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:
-    return at_the_hit(state, setup.assumptions) if program.entry is Entry.KERNEL else state
+    return at_the_hit(state, setup.assumptions, setup.mode) if program.entry is Entry.KERNEL else state
 
 
 def _hit(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:
@@ -195,10 +189,10 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
     done = replace(done, made=(*m.made, own))
     if action.otherwise is None:
         return _from(rest, done, setup)
-    failed = FALSE if is_sure else refused(own)
+    failed = FALSE if is_sure else refused(own, setup.mode)
     if action.by is Agent.HOST:
         failed = terms.or_(failed, beyond(setup, address))
-    vector, error, place = access_fault(kind, address, action.size, stack)
+    vector, error, place = access_fault(kind, address, action.size, stack, setup.mode)
     is_program = action.by is Agent.PROGRAM
     told = Fault(vector if is_program else NONE, error, place, place)
     made = (*m.made, own) if is_program and kind == "r" else m.made  # as `reads_up_to_the_fault`
@@ -207,13 +201,16 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
-    """The processor runs one instruction of the code, at CPL 3 with the program's segment bases."""
+    """The processor runs one instruction of the code, at the program's CPL with its segment bases."""
     context, end = action.context, action.context.end
-    if (context.cpl, context.fs_base, context.gs_base) != (3, Agent.PROGRAM, Agent.PROGRAM) or context.instructions > 1:
+    if (context.cpl, context.fs_base, context.gs_base) != (setup.mode.cpl, Agent.PROGRAM, Agent.PROGRAM):
+        raise ValueError(f"runs of that kind are not modelled: {context}")
+    if context.instructions > 1:
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
-    o = _outcome(setup, start)
+    o = executed(setup.instruction(action.code), start, setup.assumptions)
+    o, stays = taken_by_the_host(o) if isinstance(end, TrapFlag) else (o, FALSE)
     finished = replace(
         m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
         tf_seen=(*m.tf_seen, *o.tf_seen), is_back=False, fault=Fault(), is_faulted=False,
@@ -223,6 +220,7 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
     ended = _ended(action, rest, finished, o, start, setup)
+    ended = chosen(stays, end_of(replace(finished, contained=FALSE)), ended)
     return run_of(o.fault_vector, ended, _from(action.on_fault, faulted, setup))
 
 
@@ -256,11 +254,6 @@ def _located(action: Run, ip: Term, setup: Setup) -> Term:
     return found
 
 
-def _outcome(setup: Setup, state: State) -> Outcome:
-    copy = setup.copy or replace(setup.original, undefined="the slot's bytes are not an instruction")
-    return executed(copy, state, setup.assumptions)
-
-
 def _value(expression: Term, m: Moment, setup: Setup) -> Term:
     """The expression's value at a moment."""
     bindings = {v: _variable(v, m, setup) for v in variables(expression)}
@@ -291,5 +284,5 @@ def _variable(variable: Term, m: Moment, setup: Setup) -> Term:
 def _constant(variable: Term, setup: Setup) -> Term:
     spot = field_of(variable)
     if spot is not None:
-        return setup.displacement(Field(*spot))
+        return setup.displacement(*spot)
     return {ORIGIN: setup.origin, SLOT: setup.slot, LENGTH: setup.length}[variable]

@@ -8,7 +8,7 @@ from typing import Final
 
 from verify.models.schemes import identity
 from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 
 SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
     {s.name: s for s in (uprobes_6_18.SCHEME, uprobes_3_15.SCHEME, identity.SCHEME)}

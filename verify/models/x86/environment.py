@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from verify.models.x86.machine import NO_FAULT
+from verify.models.x86.machine import GP, NO_FAULT, PF, SS
+from verify.models.x86.mode import ACCESS_FAULTS, USER_64, Mode
 from verify.terms import Array, Sort
 from verify.terms.evaluation import Memory, Value, number, pseudo_random, register_file
 
@@ -44,8 +45,8 @@ class Environment:
 
     def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
-        if name == "access_fault":
-            return self._access_fault(*map(number, args[:4]))
+        if name in ACCESS_FAULTS:
+            return self._access_fault(ACCESS_FAULTS[name], *map(number, args[:4]))
         if self.answers and (known := self.answers.get(answer_key(name, sort, args))) is not None:
             return known if isinstance(sort, int | Array) else self._memory(name, args, register_file(known))
         if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
@@ -58,7 +59,7 @@ class Environment:
         if name in REFUSALS:
             return 0
         if name == "vsib_address":
-            return pseudo_random(46, name, (self.seed, *args))
+            return pseudo_random(USER_64.canonical_bits - 2, name, (self.seed, *args))
         if name == "access_address":
             return args[0]
         if name.endswith(PLAIN_ANSWER):
@@ -79,16 +80,16 @@ class Environment:
         seed = 1 + pseudo_random(32, name, (self.seed, *(a for a in args if isinstance(a, int))))
         return Memory(seed, dict(zip(told[::2], told[1::2], strict=True)))
 
-    def _access_fault(self, address: int, size: int, write: int, stack: int) -> int:
-        for end in (address, address + size - 1 & (1 << 64) - 1):
-            if not (end < 1 << 47 or end >> 47 == 0x1FFFF):
-                return 12 if stack else 13
-        if address >> 63:  # no page of the program: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
-            return self.faults.get((address, size, write), 14)
+    def _access_fault(self, mode: Mode, address: int, size: int, write: int, stack: int) -> int:
+        ends = (address, address + size - 1 & (1 << 64) - 1)
+        if not all(map(mode.has_canonical, ends)):
+            return SS if stack else GP
+        if not all(map(mode.owns, ends)):  # a page of the other half: Linux 6.18, Documentation/arch/x86/x86_64/mm.rst
+            return self.faults.get((address, size, write), PF)
         if NOWHERE in self.faults:
             return self.faults[NOWHERE]
         if WIDE_STORES in self.faults and write and size == 8:
             return self.faults[WIDE_STORES]
         if EVERYWHERE in self.faults:
-            return 14 if pseudo_random(1, "page", (self.seed, address >> 12)) else NO_FAULT
+            return PF if pseudo_random(1, "page", (self.seed, address >> 12)) else NO_FAULT
         return self.faults.get((address, size, write), NO_FAULT)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from verify import terms
+from verify.models.x86.mode import Mode
 from verify.terms import TRUE, Term, const, var
 
 NO_FAULT: Final = 0xFF  # fault vector of an outcome without a fault
@@ -19,6 +20,9 @@ FLAG_BITS: Final = {
     "cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "tf": 8, "df": 10, "of": 11, "nt": 14, "ac": 18, "id": 21,
 }  # fmt: skip
 STATUS: Final = ("cf", "pf", "af", "zf", "sf", "of")
+SYSTEM_FLAGS: Final = {"interrupts": (9, 1), "iopl": (12, 2)}  # lowest bit and width; SDM vol. 1, 3.4.3.3
+USER_WORD: Final = 0x202  # IF and reserved bit 1: what a program has of the other flags under Linux
+RESERVED_WORD: Final = 0x2  # reserved bit 1; SDM vol. 1, figure 3-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class State:
     nt: Term
     ac: Term
     id: Term
+    interrupts: Term  # IF, which only CPL 0 changes
+    iopl: Term  # 2, likewise
     fs_base: Term  # 64
     gs_base: Term  # 64
     selectors: Term  # 96: gs fs ds ss cs es, es lowest
@@ -57,7 +63,7 @@ class State:
 _WIDTHS: Final[dict[str, terms.Sort]] = {
     "ip": 64, "gprs": terms.GPRS, "fs_base": 64, "gs_base": 64, "selectors": 96, "vectors": terms.VECTORS,
     "masks": terms.MASKS, "mxcsr": 32, "x87": 688, "fip": 64, "fdp": 64, "fop": 11, "opaque": 64, "ssp": 64,
-    "memory": terms.MEMORY,
+    "memory": terms.MEMORY, "iopl": 2,
 }  # fmt: skip
 
 
@@ -110,6 +116,7 @@ class Outcome:
     inhibits_trap: bool  # an interrupt shadow: the debug trap comes one instruction later
     kernel_completes: bool  # system calls and what the kernel finishes by moving ip: likewise
     attempted: tuple[Term, ...] = ()  # 1 each, of every access: no fault came before it
+    interrupts: bool = False  # INT n, INT3, INT1: #BP and #DB are what the instruction asks for
 
 
 OBSERVABLES: Final = (
@@ -118,10 +125,12 @@ OBSERVABLES: Final = (
 )  # fmt: skip
 
 
-def flags_word(state: State, tf: Term) -> Term:
-    """RFLAGS as pushf stores it, 64 bits: IF and reserved bit 1 set, RF, VM and IOPL 0 (SDM vol. 2, PUSHF)."""
-    word = const(0x202, 64)
+def flags_word(state: State, tf: Term, mode: Mode) -> Term:
+    """RFLAGS as pushf stores it, 64 bits: RF and VM 0 (SDM vol. 2, PUSHF); at CPL 3 IF is set and IOPL 0."""
+    word = const(USER_WORD if mode.is_user else RESERVED_WORD, 64)
     for name, position in FLAG_BITS.items():
         value = tf if name == "tf" else getattr(state, name)
         word = terms.or_(word, terms.shl(terms.zext(value, 64), const(position, 64)))
+    for name, (position, _) in () if mode.is_user else SYSTEM_FLAGS.items():
+        word = terms.or_(word, terms.shl(terms.zext(getattr(state, name), 64), const(position, 64)))
     return word

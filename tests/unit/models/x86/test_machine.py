@@ -6,6 +6,7 @@ import pytest
 
 from verify.models.x86.environment import Environment
 from verify.models.x86.machine import FLAG_BITS, State, component_sort, flags_word, symbolic_state
+from verify.models.x86.mode import USER_64
 from verify.terms import FALSE, TRUE, const
 from verify.terms.evaluation import Memory, evaluate
 
@@ -16,17 +17,17 @@ POSITIONS = {  # SDM vol. 1, figure 3-8
 
 
 def test_a_cleared_flags_word_has_if_and_the_reserved_bit():
-    assert flags_word(CLEAR, FALSE).value == 0x202
+    assert flags_word(CLEAR, FALSE, USER_64).value == 0x202
 
 
 @pytest.mark.parametrize("name", POSITIONS)
 def test_each_flag_has_its_position(name):
     state = replace(CLEAR, **{name: TRUE})
-    assert flags_word(state, state.tf).value == 0x202 | 1 << POSITIONS[name]
+    assert flags_word(state, state.tf, USER_64).value == 0x202 | 1 << POSITIONS[name]
 
 
 def test_tf_is_the_given_one_and_not_the_states():
-    assert flags_word(replace(CLEAR, tf=TRUE), FALSE).value == 0x202
+    assert flags_word(replace(CLEAR, tf=TRUE), FALSE, USER_64).value == 0x202
 
 
 def test_a_symbolic_state_has_a_variable_of_its_own_for_every_component_but_ip():
@@ -50,7 +51,7 @@ def test_a_world_faults_where_an_address_is_not_canonical():
     from verify.models.x86.semantics.run import access_fault
 
     def vector(address: int, stack: int) -> int:
-        terms = access_fault("r", const(address, 64), 8, const(stack, 1))[:1]
+        terms = access_fault("r", const(address, 64), 8, const(stack, 1), USER_64)[:1]
         return evaluate(terms, {}, Environment())[0]
 
     assert vector(0x7FFFFFFFF000, 0) == 0xFF

@@ -20,6 +20,7 @@ from verify.models.x86.isa.encode import random_encoding
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Form, all_forms
 from verify.models.x86.isa.rows import Cpu, Opcode
+from verify.models.x86.mode import USER_64
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ KNOWN: Final = (
 
 @cache
 def _engine() -> Any:
-    return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    return capstone.Cs(capstone.CS_ARCH_X86, getattr(capstone, f"CS_MODE_{USER_64.bits}"))
 
 
 def _said(data: bytes) -> Iterator[tuple[int, str]]:

@@ -15,6 +15,7 @@ from verify.models.x86.isa import layout as walker
 from verify.models.x86.isa.forms import form_of
 from verify.models.x86.isa.layout import Layout
 from verify.models.x86.isa.rows import Addressing, Cpu, Form
+from verify.models.x86.mode import USER_64, Mode, refusal
 
 iced: Any = iced_x86  # its stubs type plain integers as enumerations
 
@@ -22,6 +23,7 @@ MAX_LENGTH: Final = 15  # bytes; SDM vol. 3, section 2.3.11 of vol. 2: longer on
 _AMD: Final = iced.DecoderOptions.AMD
 _NO_MORE_BYTES: Final = iced.DecoderError.NO_MORE_BYTES
 _Decoder: Final = iced.Decoder
+_BITS: Final = USER_64.bits  # of every mode that is modelled
 # The library reads F3 REX.B 90 as PAUSE; processors exchange r8 and rax (SDM vol. 2B, XCHG; measured on Zen 4).
 _PAUSE: Final = iced.Code.PAUSE
 
@@ -61,10 +63,15 @@ _VEX_BYTES: Final = frozenset({0xC4, 0xC5, 0x62, 0x8F})
 LOCK_FAULT: Final = "LOCK is not allowed here"
 
 
-def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
-    """The instruction that starts at the first byte; bytes after the fifteenth are never looked at.  Never raises."""
+def decode(data: bytes, cpu: Cpu, mode: Mode = USER_64) -> Decoded | NotAnInstruction | NotModelled:
+    """The instruction that starts at the first byte; bytes after the fifteenth are never looked at.  Never raises.
+
+    The privilege level changes nothing; of modes of other sizes nothing is said.
+    """
+    if mode is not USER_64 and (why := refusal(mode)) is not None:
+        return NotModelled(why)
     window = data[:MAX_LENGTH]
-    decoder = _Decoder(64, window, _AMD if cpu is Cpu.AMD else 0)
+    decoder = _Decoder(_BITS, window, _AMD if cpu is Cpu.AMD else 0)
     instruction = decoder.decode()
     code = instruction.code
     if code == 0:
@@ -76,13 +83,13 @@ def decode(data: bytes, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
 
 def library_reads(data: bytes, cpu: Cpu) -> tuple[int, int]:
     """The library's code and length in bytes of what starts at the first byte; code 0 where it is no instruction."""
-    instruction = _Decoder(64, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
+    instruction = _Decoder(_BITS, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
     return instruction.code, instruction.len
 
 
 def placed_as(form: Form, data: bytes, cpu: Cpu, known: Layout | None) -> Decoded | None:
     """What the whole of data decodes to where it is this form, else None; `known`: the layout that it has then."""
-    instruction = _Decoder(64, data, _AMD if cpu is Cpu.AMD else 0).decode()
+    instruction = _Decoder(_BITS, data, _AMD if cpu is Cpu.AMD else 0).decode()
     code = instruction.code
     if code in {0, _PAUSE} or len(data) > MAX_LENGTH:
         found = decode(data, cpu)
@@ -101,7 +108,7 @@ def readings(data: bytes, cpus: tuple[Cpu, ...]) -> list[Decoded | NotAnInstruct
     for cpu in cpus[1:]:
         first = found[0]
         if isinstance(first, Decoded):
-            again = _Decoder(64, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
+            again = _Decoder(_BITS, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
             if again.code == first.form.opcode.code and again.len == first.layout.length:
                 form, undefined = _form_on(again.code, first.form.addressing, cpu)
                 found.append(Decoded(form, first.data, first.layout, cpu, undefined))
@@ -126,7 +133,7 @@ def _form_on(code: int, addressing: Addressing, cpu: Cpu) -> tuple[Form, str | N
 
 
 def _needs_more(data: bytes) -> bool:
-    decoder = _Decoder(64, data, 0)
+    decoder = _Decoder(_BITS, data, 0)
     decoder.decode()
     return bool(decoder.last_error == _NO_MORE_BYTES)
 
@@ -189,13 +196,13 @@ def _null_prefixes(data: bytes, values: bytes) -> bytes:
 
 
 def _code(data: bytes, cpu: Cpu) -> int:
-    return int(_Decoder(64, data, _AMD if cpu is Cpu.AMD else 0).decode().code)
+    return int(_Decoder(_BITS, data, _AMD if cpu is Cpu.AMD else 0).decode().code)
 
 
 def _without_lock(window: bytes, cpu: Cpu) -> Decoded | None:
     """The instruction that LOCK makes undefined, decoded without it."""
     bare = _null_prefixes(window, b"\xf0")
-    instruction = _Decoder(64, bare, _AMD if cpu is Cpu.AMD else 0).decode()
+    instruction = _Decoder(_BITS, bare, _AMD if cpu is Cpu.AMD else 0).decode()
     if instruction.code == 0:
         return None
     found = decode(bare[: instruction.len], cpu)
@@ -227,5 +234,5 @@ def text(decoded: Decoded) -> str:
         bare, lock = _null_prefixes(bare, b"\xf0"), "lock "
     if decoded.form.opcode.mnemonic == "xchg":
         bare = _null_prefixes(bare, b"\xf2\xf3")
-    instruction = _Decoder(64, bare, _AMD if decoded.cpu is Cpu.AMD else 0).decode()
+    instruction = _Decoder(_BITS, bare, _AMD if decoded.cpu is Cpu.AMD else 0).decode()
     return lock + str(iced.Formatter(iced.FormatterSyntax.INTEL).format(instruction))

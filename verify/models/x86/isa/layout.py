@@ -11,10 +11,13 @@ from typing import Final, NamedTuple
 
 from verify.models.x86.isa import metadata
 from verify.models.x86.isa.rows import Addressing, Opcode, addressings
+from verify.models.x86.mode import USER_64
 
 LEGACY_PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 _NULL_SEGMENTS: Final = b"\x26\x2e\x36\x3e"
 _OPCODE_BYTES: Final = {"NORMAL": 0, "0F": 1, "0F38": 2, "0F3A": 2}  # escape bytes before the main opcode byte
+_WIDE, _NARROW = (width // 8 for width in USER_64.address_widths)  # bytes, the same in every mode that is modelled
+_SEGMENT_PREFIXES: Final = tuple((n, {"fs": 0x64, "gs": 0x65}[n]) for n in USER_64.linear_segments)
 _REX_BYTES: Final = bytes(range(0x40, 0x50))
 _VEX: Final = {0xC5: ("vex2", 2), 0xC4: ("vex3", 3), 0x8F: ("xop", 3), 0x62: ("evex", 4)}  # kind, bytes of prefix
 _IMMEDIATES: Final = {
@@ -128,7 +131,7 @@ def walk(data: bytes, code: int) -> tuple[Layout, Addressing]:
                 if disp_size == 1 and vex == "evex":
                     disp_scale = form.broadcast_scale if data[start + 3] & 0x10 else form.scale
     elif form.moffs:
-        disp_offset, disp_size = pos, 4 if small_address else 8
+        disp_offset, disp_size = pos, _NARROW if small_address else _WIDE
         pos += disp_size
     immediates = []
     for size in form.immediates:
@@ -141,7 +144,7 @@ def walk(data: bytes, code: int) -> tuple[Layout, Addressing]:
     fixed = (
         pos, prefixes, rex, start - 1 if rex else None, start - len(prefixes) - (rex != 0), vex, vex_offset,
         opcode_offset, modrm_offset, sib_offset, disp_offset, disp_size, disp_scale, tuple(immediates), suffix_offset,
-        4 if small_address else 8,
+        _NARROW if small_address else _WIDE,
     )  # fmt: skip
     return Layout(*fixed, *_prefix_fields(prefixes, form)), addressing
 
@@ -176,8 +179,12 @@ def _memory(data: bytes, pos: int, modrm: int) -> tuple[Addressing, int | None, 
 
 def _segment(prefixes: bytes) -> str | None:
     """The last of 64 and 65; 26, 2E, 36 and 3E never cancel it."""
-    fs, gs = prefixes.rfind(0x64), prefixes.rfind(0x65)
-    return None if fs == gs else ("fs" if fs > gs else "gs")
+    last, found = -1, None
+    for name, prefix in _SEGMENT_PREFIXES:
+        at = prefixes.rfind(prefix)
+        if at > last:
+            last, found = at, name
+    return found
 
 
 def _repeat(prefixes: bytes) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import iced_x86
 
 from verify.models.x86.isa.rows import VSIB_KINDS, Flags, ImplicitMemory, Opcode
+from verify.models.x86.mode import USER_64
 
 iced: Any = iced_x86  # its stubs type plain integers as enumerations
 
@@ -95,7 +96,7 @@ def _in_space(code: int) -> bool:
     mvex = iced.EncodingKind.MVEX
     return (
         info.is_instruction
-        and info.mode64
+        and getattr(info, f"mode{USER_64.bits}")
         and info.encoding != mvex
         and info.decoder_option == iced.DecoderOptions.NONE
         and not info.fwait
@@ -163,7 +164,7 @@ def _set_memory(instruction: Any, position: int, kind: str) -> None:
 def _instruction(code: int, memory: bool, immediate: int) -> Any:
     instruction = iced.Instruction()
     instruction.code = code
-    instruction.code_size = iced.CodeSize.CODE64
+    instruction.code_size = getattr(iced.CodeSize, f"CODE{USER_64.bits}")
     for position, kind in enumerate(op_kinds(code)):
         _set_operand(instruction, position, kind, memory, immediate)
     return instruction

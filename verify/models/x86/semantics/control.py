@@ -91,7 +91,7 @@ def call(run: Run) -> None:
     target, amd = near_target(run), run.insn.cpu is Cpu.AMD
     if not amd:
         run.jump(target)
-    run.push(terms.extract(run.next_ip, 15 if is_short(run) else 63, 0))
+    run.push(terms.extract(run.next_ip, 15 if is_short(run) else run.mode.stack_width - 1, 0))
     if amd:
         run.jump(target)
     if is_relative(run):
@@ -109,7 +109,7 @@ def shadow_push_unless_zero(run: Run, displacement: Term) -> None:
 
 def ret(run: Run) -> None:
     """RET near: the popped target is checked, then compared with the shadow stack, then imm16 is released."""
-    target = terms.zext(run.pop(2 if is_short(run) else 8), 64)
+    target = terms.zext(run.pop(2 if is_short(run) else run.mode.stack_bytes), 64)
     run.jump(target)
     run.shadow_pop(target)
     if run.insn.fields.immediates:

@@ -1,7 +1,7 @@
 """One entry to all semantics: what an instruction does to a state.
 
-Order: #UD that the prefixes or fields force, the family's function, #GP of what only the kernel may run, and for
-everything else the routed semantics.
+Order: #UD that the prefixes or fields force, #GP of what only CPL 0 may run, what is different at CPL 0, the family's
+function, and for everything else the routed semantics.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-from verify.models.x86.machine import GP, UD, Outcome, State
+from verify.models.x86.isa.forms import Opcode
+from verify.models.x86.machine import UD, Outcome, State
+from verify.models.x86.mode import Mode, checked
+from verify.models.x86.semantics import supervisor
+from verify.models.x86.semantics.kernel_entry import privileged
 from verify.models.x86.semantics.registry import Semantics
 from verify.models.x86.semantics.routed import routed
 from verify.models.x86.semantics.run import Instruction, Run
@@ -44,13 +48,25 @@ def is_exact(mnemonic: str) -> bool:
     return mnemonic in exact()
 
 
+def semantics_of(opcode: Opcode, mode: Mode) -> Semantics:
+    """What an opcode does in a mode.  Raises ValueError, naming both, where that is not modelled."""
+    name = opcode.mnemonic
+    if checked(mode).is_user:
+        only_cpl0 = opcode.must_be_cpl0 and name not in UNDEFINED_AT_CPL3
+        return privileged if only_cpl0 else exact().get(name, routed)
+    if (why := supervisor.gap(opcode, mode)) is not None:
+        raise ValueError(f"not modelled: {why}")
+    return supervisor.SEMANTICS.get(name) or exact().get(name, routed)
+
+
 def execute(instruction: Instruction, state: State) -> Outcome:
-    """The outcome of one instruction (one iteration of a repeated one) from a state whose ip is the instruction's."""
+    """The outcome of one instruction (one iteration of a repeated one) from a state whose ip is the instruction's.
+
+    Raises ValueError where nothing is said of the mode, or of the opcode in it.
+    """
     run = Run(instruction, state)
     if instruction.undefined is not None:
         run.fault(TRUE, UD, at_ip=True)
-    elif instruction.opcode.must_be_cpl0 and instruction.opcode.mnemonic not in UNDEFINED_AT_CPL3:
-        run.fault(TRUE, GP)
     else:
-        exact().get(instruction.opcode.mnemonic, routed)(run)
+        semantics_of(instruction.opcode, instruction.mode)(run)
     return run.outcome()

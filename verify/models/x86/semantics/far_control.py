@@ -41,7 +41,7 @@ def enter_code_segment(run: Run, new: Term, target: Term) -> None:
     error = terms.ite(beyond, const(0, 32), selector_error(new))
     run.fault(terms.uf("code_selector.refuses", 1, new, target), GP, error)
     run.jump(target)
-    set_selector(run, "cs", terms.or_(new, const(3, 16)))
+    set_selector(run, "cs", terms.or_(new, const(run.mode.cpl, 16)))
     run.set_gpr(RSP, stack_pointer(new, run.gpr(RSP)))
 
 
@@ -84,9 +84,9 @@ def shadow_return(run: Run, cs: Term, target: Term) -> None:
     run.set("ssp", terms.ite(run.get("cet"), saved, run.before.ssp))
 
 
-def is_of_another_level(cs: Term) -> Term:
-    """One bit: the RPL of a code selector is not 3."""
-    return terms.not_(terms.eq(terms.extract(cs, 1, 0), const(3, 2)))
+def is_of_another_level(run: Run, cs: Term) -> Term:
+    """One bit: the RPL of a code selector is not the CPL."""
+    return terms.not_(terms.eq(terms.extract(cs, 1, 0), const(run.mode.cpl, 2)))
 
 
 def retf(run: Run) -> None:
@@ -97,7 +97,7 @@ def retf(run: Run) -> None:
     released = run.gpr(RSP)
     if run.insn.fields.immediates:
         released = terms.add(released, terms.zext(run.insn.fields.immediates[0], 64))
-    other_level = is_of_another_level(cs)
+    other_level = is_of_another_level(run, cs)
     if run.insn.cpu is Cpu.AMD:
         read_outer_stack(run, released, size, other_level)
     run.fault(other_level, GP, selector_error(cs))
@@ -121,7 +121,7 @@ def iret(run: Run) -> None:
     run.fault(run.get("nt"), GP)
     target, cs, image, rsp, ss = (run.pop(size) for _ in range(5))
     new_cs, new_ss = terms.extract(cs, 15, 0), terms.extract(ss, 15, 0)
-    run.fault(is_of_another_level(new_cs), GP, selector_error(new_cs))
+    run.fault(is_of_another_level(run, new_cs), GP, selector_error(new_cs))
     enter_code_segment(run, new_cs, terms.zext(target, 64))
     run.fault(terms.uf("stack_selector.refuses", 1, new_ss), GP, selector_error(new_ss))
     shadow_return(run, new_cs, terms.zext(target, 64))

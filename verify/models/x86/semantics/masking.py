@@ -15,7 +15,7 @@ from verify.models.x86.isa.fields import operand_register
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import GP, NO_FAULT, Access
 from verify.models.x86.semantics import operands
-from verify.models.x86.semantics.run import Run, is_misaligned
+from verify.models.x86.semantics.run import Run, access_fault, is_misaligned
 from verify.terms import FALSE, Term, const
 
 MISALIGNED_MODE: Final = 17  # MXCSR.MM
@@ -115,10 +115,9 @@ def record(run: Run, kind: str, address: Term, value: Term, made: Term, *selecti
     """Notes an access that is made where the one-bit `made` is 1; its fault is a function of what selects its bytes."""
     stack = run.uses_stack_segment()
     size = value.width // 8
-    how = (address, const(size, 16), terms.bit(kind == "w"), stack, *selection)
-    vector = terms.ite(made, terms.uf("access_fault", 8, *how), const(NO_FAULT, 8))
+    vector, error, where = access_fault(kind, address, size, stack, run.mode, *selection)
     run.note(Access(kind, address, size, value, stack, made))
-    run.faults.append((vector, terms.uf("access_error", 32, *how), terms.uf("access_address", 64, *how), FALSE))
+    run.faults.append((terms.ite(made, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
 
 def source(run: Run, index: int, element: int, width: int, chosen: Selection) -> Term:

@@ -14,6 +14,7 @@ from verify import terms
 from verify.models.x86.isa.fields import Fields
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
 from verify.models.x86.machine import AC, CP, GP, NO_FAULT, Access, Outcome, ShadowEvent, State
+from verify.models.x86.mode import USER_64, Mode, is_canonical
 from verify.terms import FALSE, TRUE, Term, const, var
 
 SMALL_ADDRESS: Final = var("small_address", 1)  # the address size is 4 bytes
@@ -37,6 +38,7 @@ class Instruction:
     modrm: int | None  # the ModRM byte as encoded; exact where x87 shows it in FOP
     fields: Fields
     undefined: str | None = None  # why the processor raises #UD, where it does
+    mode: Mode = USER_64
 
 
 class Run:
@@ -44,6 +46,7 @@ class Run:
 
     def __init__(self, instruction: Instruction, state: State) -> None:
         self.insn = instruction
+        self.mode = instruction.mode
         self.before = state
         self.now: dict[str, Term] = {}
         self.accesses: list[Access] = []
@@ -54,6 +57,7 @@ class Run:
         self.shadow: list[ShadowEvent] = []
         self.inhibits_trap = False
         self.kernel_completes = False
+        self.interrupts = False
         self.fault_state: State | None = None
         self.now["ip"] = terms.add(state.ip, instruction.length)
 
@@ -124,24 +128,24 @@ class Run:
 
     def truncated(self, offset: Term) -> Term:
         """An offset cut to the address size, 64 bits."""
-        size = self.insn.address_size
-        if size == 8:
+        size, (wide, narrow) = self.insn.address_size, self.mode.address_widths
+        if 8 * size == wide:
             return offset
-        small = terms.zext(terms.extract(offset, 31, 0), 64)
-        return small if size == 4 else terms.ite(SMALL_ADDRESS, small, offset)
+        small = terms.zext(terms.extract(offset, narrow - 1, 0), 64)
+        return small if 8 * size == narrow else terms.ite(SMALL_ADDRESS, small, offset)
 
     def uses_stack_segment(self) -> Term:
         """One bit: the ModRM operand's default segment is SS (base rsp or rbp, no fs/gs override)."""
         f = self.insn.fields
         segment = self.insn.segment
-        if segment in {"fs", "gs"} or not f.has_base or self.insn.addressing is Addressing.RIP:
+        if segment in self.mode.linear_segments or not f.has_base or self.insn.addressing is Addressing.RIP:
             return FALSE
         named = terms.and_(f.based, terms.eq(terms.extract(f.base, 3, 1), const(2, 3)))
         return terms.and_(named, terms.not_(OVERRIDDEN)) if segment == "any" else named
 
     def linear(self, offset: Term, segment: str | None) -> Term:
-        """offset plus the base of fs or gs; every other segment has base 0."""
-        if segment is None:
+        """offset plus the base of a segment that has one; every other segment has base 0."""
+        if segment != "any" and segment not in self.mode.linear_segments:
             return offset
         return terms.add(offset, SEGMENT_BASE if segment == "any" else self.get(f"{segment}_base"))
 
@@ -168,9 +172,10 @@ class Run:
 
     def _access(self, kind: str, address: Term, size: int, value: Term, stack: Term, condition: Term) -> None:
         self.note(Access(kind, address, size, value, stack, condition))
-        vector, error, where = access_fault(kind, address, size, stack)
-        unaligned = terms.and_(self.before.ac, is_misaligned(address, size))
-        vector = terms.ite(unaligned, const(AC, 8), vector)
+        vector, error, where = access_fault(kind, address, size, stack, self.mode)
+        if self.mode.is_user:  # SDM vol. 3, 6.15, interrupt 17: at CPL 3 only
+            unaligned = terms.and_(self.before.ac, is_misaligned(address, size))
+            vector = terms.ite(unaligned, const(AC, 8), vector)
         self.faults.append((terms.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     def fault(self, condition: Term, vector: int, error: Term | None = None, at_ip: bool = False) -> None:
@@ -184,7 +189,7 @@ class Run:
 
     def touch(self, kind: str, address: Term, size: int, stack: Term = FALSE, condition: Term = TRUE) -> None:
         """The fault of an access that is checked and not made."""
-        vector, error, where = access_fault(kind, address, size, stack)
+        vector, error, where = access_fault(kind, address, size, stack, self.mode)
         self.faults.append((terms.ite(condition, vector, const(NO_FAULT, 8)), error, where, FALSE))
 
     # the stack
@@ -221,7 +226,7 @@ class Run:
 
     def jump(self, target: Term, condition: Term = TRUE) -> None:
         """ip := target where the condition holds; a non-canonical target raises #GP(0) before anything is written."""
-        bad = terms.and_(condition, terms.not_(is_canonical(target)))
+        bad = terms.and_(condition, terms.not_(is_canonical(target, self.mode)))
         self.fault(bad, GP)
         self.set("ip", terms.ite(condition, target, self.get("ip")))
 
@@ -247,6 +252,7 @@ class Run:
             inhibits_trap=self.inhibits_trap,
             kernel_completes=self.kernel_completes,
             attempted=tuple(self._attempted()),
+            interrupts=self.interrupts,
         )
 
     def _attempted(self) -> Iterator[Term]:
@@ -259,11 +265,6 @@ class Run:
             yield quiet
 
 
-def is_canonical(address: Term) -> Term:
-    """One bit: bits 63..47 are equal (48-bit linear addresses; SDM vol. 1, 3.3.7.1)."""
-    return terms.eq(terms.sext(terms.extract(address, 47, 0), 64), address)
-
-
 def is_misaligned(address: Term, size: int) -> Term:
     """One bit: an access of a power of two bytes is not a multiple of its size away from 0; 0 for other sizes."""
     if size < 2 or size & (size - 1):
@@ -272,14 +273,17 @@ def is_misaligned(address: Term, size: int) -> Term:
     return terms.not_(terms.eq(terms.extract(address, low, 0), const(0, low + 1)))
 
 
-def access_fault(kind: str, address: Term, size: int, stack: Term) -> tuple[Term, Term, Term]:
+def access_fault(
+    kind: str, address: Term, size: int, stack: Term, mode: Mode, *selection: Term
+) -> tuple[Term, Term, Term]:
     """Vector (NO_FAULT where there is none), error code and cr2 of an access: functions of where and how alone.
 
-    Uninterpreted in a proof: whatever the page tables say, both runs see the same ones.
+    Uninterpreted in a proof: whatever the page tables say of code of this privilege level, both runs see the same.
+    `selection`: what selects the bytes that are accessed, where not all are.
     """
-    how = (address, const(size, 16), terms.bit(kind == "w"), stack)
+    how = (address, const(size, 16), terms.bit(kind == "w"), stack, *selection)
     return (
-        terms.uf("access_fault", 8, *how),
+        terms.uf(mode.access_fault, 8, *how),
         terms.uf("access_error", 32, *how),
         terms.uf("access_address", 64, *how),
     )

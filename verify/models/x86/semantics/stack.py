@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Final
 
 from verify import terms
-from verify.models.x86.machine import FLAG_BITS, GP, flags_word
+from verify.models.x86.machine import FLAG_BITS, GP, SYSTEM_FLAGS, flags_word
 from verify.models.x86.semantics import operands
 from verify.models.x86.semantics.registry import Semantics
 from verify.models.x86.semantics.run import RBP, RSP, Run
 from verify.terms import MEMORY, TRUE, Term, const
 
 SELECTOR: Final = {"es": 0, "cs": 16, "ss": 32, "ds": 48, "fs": 64, "gs": 80}  # lowest bit in State.selectors
-IMAGE_16: Final = ("cf", "pf", "af", "zf", "sf", "tf", "df", "of", "nt")  # SDM vol. 2, POPF, table 4-16, CPL 3
+IMAGE_16: Final = ("cf", "pf", "af", "zf", "sf", "tf", "df", "of", "nt")  # SDM vol. 2, POPF, table 4-16
 IMAGE_32: Final = (*IMAGE_16, "ac", "id")
 
 
@@ -53,7 +53,7 @@ def load_segment(run: Run, name: str, value: Term) -> None:
 
 def operand_size(run: Run) -> int:
     """Bytes that one push or pop of this instruction moves: 2 or 8 (SDM vol. 2, PUSH: 64-bit mode has no 4)."""
-    return 2 if run.insn.opcode.operand_size == 16 else 8
+    return 2 if run.insn.opcode.operand_size == 16 else run.mode.stack_bytes
 
 
 def push(run: Run) -> None:
@@ -77,13 +77,18 @@ def pop(run: Run) -> None:
 def pushf(run: Run) -> None:
     """PUSHF, PUSHFQ: the image has the TF of this moment (SDM vol. 2, PUSHF)."""
     run.tf_seen.append(run.get("tf"))
-    run.push(terms.extract(flags_word(run.before, run.get("tf")), 8 * operand_size(run) - 1, 0))
+    run.push(terms.extract(flags_word(run.before, run.get("tf"), run.mode), 8 * operand_size(run) - 1, 0))
 
 
 def load_flags(run: Run, image: Term) -> None:
-    """Loads the flags that CPL 3 with IOPL 0 may change from an image of 16, 32 or 64 bits; IF and IOPL stay."""
+    """Loads the flags that this CPL may change from an image of 16, 32 or 64 bits (SDM vol. 2, POPF, table 4-16).
+
+    CPL 3 with IOPL 0 leaves IF and IOPL alone; CPL 0 loads both.
+    """
     for name in IMAGE_16 if image.width == 16 else IMAGE_32:
         run.set(name, terms.extract(image, FLAG_BITS[name], FLAG_BITS[name]))
+    for name, (low, width) in () if run.mode.is_user else SYSTEM_FLAGS.items():
+        run.set(name, terms.extract(image, low + width - 1, low))
 
 
 def popf(run: Run) -> None:

@@ -12,13 +12,15 @@ from typing import Final
 from verify import terms
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import GP, STATUS, UD
+from verify.models.x86.mode import is_canonical
 from verify.models.x86.semantics import flags, operands
 from verify.models.x86.semantics.kernel_entry import privileged, undefined
 from verify.models.x86.semantics.registry import Semantics
-from verify.models.x86.semantics.run import RAX, RBX, RCX, RDX, Run, is_canonical
+from verify.models.x86.semantics.run import RAX, RBX, RCX, RDX, Run
 from verify.terms import Term, const
 
 R8: Final = const(8, 4)
+AT_EVERY_LEVEL: Final = frozenset({"pkru", "rdpmc"})  # CR4.PKE; no such counter: SDM vol. 2, RDPKRU, RDPMC
 PKRU: Final = 31  # State.other, bits 31..0: the protection keys' rights
 
 
@@ -38,9 +40,15 @@ def answered(name: str, inputs: tuple[Term, ...], outputs: tuple[Term, ...]) -> 
 
 
 def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
-    """The semantics, behind a fault where the kernel has not opened the instruction to programs."""
+    """The semantics, behind a fault where the kernel has not opened the instruction to programs.
+
+    CPUID faulting, CR4.TSD and CR4.PCE concern programs alone (SDM vol. 2, CPUID, RDTSC, RDPMC; APM vol. 3, RDPRU).
+    """
 
     def checked(run: Run) -> None:
+        if not run.mode.is_user and name not in AT_EVERY_LEVEL:
+            semantics(run)
+            return
         run.fault(terms.uf(f"{name}.refuses", 1), vector, at_ip=vector == UD)
         semantics(run)
 
@@ -75,7 +83,7 @@ def write_base(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         value = terms.zext(operands.read(run, 0), 64)
-        run.fault(terms.not_(is_canonical(value)), GP)
+        run.fault(terms.not_(is_canonical(value, run.mode)), GP)
         run.set(name, value)
 
     return semantics
@@ -233,7 +241,8 @@ def enclu(run: Run) -> None:
     enters = terms.eq(leaf, const(2, 32))
     run.set_gpr(RCX, terms.ite(enters, run.next_ip, run.gpr(RCX)))
     moves = terms.and_(terms.not_(terms.ult(leaf, const(2, 32))), terms.ult(leaf, const(5, 32)))
-    run.set("ip", terms.ite(moves, terms.zext(terms.uf("enclu_ip", 46, gprs), 64), run.next_ip))
+    inside = terms.uf("enclu_ip", run.mode.canonical_bits - 2, gprs)
+    run.set("ip", terms.ite(moves, terms.zext(inside, 64), run.next_ip))
 
 
 NO_OPERATION: Final = (

@@ -14,10 +14,11 @@ from typing import Final
 from verify import terms
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import GP, STATUS, State
+from verify.models.x86.mode import is_canonical
 from verify.models.x86.semantics import flags
 from verify.models.x86.semantics.kernel_entry import undefined
 from verify.models.x86.semantics.registry import Semantics
-from verify.models.x86.semantics.run import RAX, Run, is_canonical
+from verify.models.x86.semantics.run import RAX, Run
 from verify.terms import TRUE, Term, const
 
 ACTIVE: Final = "in_transaction"  # the function of `other` that says whether a transaction is under way
@@ -62,7 +63,7 @@ def xbegin(run: Run) -> None:
     The displacement is never cut to 16 bits in 64-bit mode (SDM vol. 2, XBEGIN).
     """
     fallback = terms.add(run.next_ip, terms.sext(run.insn.fields.immediates[0], 64))
-    run.fault(terms.not_(is_canonical(fallback)), GP)
+    run.fault(terms.not_(is_canonical(fallback, run.mode)), GP)
     tf, other = run.get("tf"), run.before.opaque
     aborts = terms.or_(tf, terms.uf("xbegin_aborts", 1, other))
     status = terms.ite(tf, const(STATUS_DEBUG, 32), terms.uf("xbegin_status", 32, other))

@@ -81,7 +81,7 @@ def _store(run: Run, value: Term) -> None:
     """
     address, stack, size = run.operand_address(), run.uses_stack_segment(), value.width // 8
     run.fault(terms.eq(address, const(-1, 64)), GP)
-    made = terms.eq(access_fault("w", address, size, stack)[0], const(NO_FAULT, 8))
+    made = terms.eq(access_fault("w", address, size, stack, run.mode)[0], const(NO_FAULT, 8))
     partial = terms.uf("umip_partial", MEMORY, run.before.memory, address, const(size, 16))
     run.fault_state = replace(run.before, memory=partial)
     run.note(Access("w", address, size, value, stack, TRUE))

@@ -11,6 +11,7 @@ from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.fields import fields as parts
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import State, component_sort, symbolic_state
+from verify.models.x86.mode import USER_64, Mode
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Array, Term, const, var
@@ -62,7 +63,7 @@ class Executed:
         return self.values[name]
 
 
-def instruction(text: str, cpu: Cpu = Cpu.AMD) -> Instruction:
+def instruction(text: str, cpu: Cpu = Cpu.AMD, mode: Mode = USER_64) -> Instruction:
     """The bytes as an instruction; ValueError where they are none."""
     d = decode(bytes.fromhex(text), cpu)
     if not isinstance(d, Decoded):
@@ -70,7 +71,7 @@ def instruction(text: str, cpu: Cpu = Cpu.AMD) -> Instruction:
     where = d.layout.modrm_offset
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, const(d.layout.length, 64), d.layout.address_size, d.layout.segment,
-        d.layout.rep, d.layout.lock, None if where is None else d.data[where], parts(d), d.faults_ud,
+        d.layout.rep, d.layout.lock, None if where is None else d.data[where], parts(d), d.faults_ud, mode,
     )  # fmt: skip
 
 
@@ -96,11 +97,11 @@ def initial(memory: Mapping[int, int], given: Mapping[str, Any]) -> dict[str, An
 
 def executed(
     text: str, cpu: Cpu = Cpu.AMD, *, memory: Mapping[int, int] | None = None, answers: Mapping[str, int] | None = None,
-    faults: Mapping[tuple[int, int, int], int] | None = None, **given: Any,
+    faults: Mapping[tuple[int, int, int], int] | None = None, mode: Mode = USER_64, **given: Any,
 ) -> Executed:  # fmt: skip
     """The bytes executed at `ip` (default ORIGIN) in a state of zeros, but for what is given."""
     values = initial(memory or {}, {"ip": ORIGIN, **given})
-    out = execute(instruction(text, cpu), symbolic_state(var("ip", 64)))
+    out = execute(instruction(text, cpu, mode), symbolic_state(var("ip", 64)))
     names = [f.name for f in fields(State)]
     extra: list[Term] = [out.fault_vector, out.fault_error, out.fault_state.ip, out.fault_at_ip, out.repeats]
     flat = [t for a in out.accesses for t in (a.condition, a.address, a.value)]
