@@ -49,13 +49,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "verify.judge": ("verify.terms", "verify.models", "verify.claim", "verify.smt"),
     "verify.ledger": (),
+    "verify.elf": (),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers", "verify.report",
+        "verify.workers", "verify.report", "verify.elf",
     ),
     "verify.report": (),
     # protocols
-    "verify.concurrency": ("verify.report.records", "verify.report.explorations", "verify.ledger.files"),
+    "verify.concurrency": (
+        "verify.workers", "verify.report.records", "verify.report.explorations", "verify.ledger.files",
+    ),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.terms", "verify.models", "verify.claim", "verify.workers"),
     "verify.confirm": (
@@ -67,12 +70,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
-    "iced_x86": ("verify.models.x86.isa.decode", "verify.models.x86.isa.metadata"),
+    "iced_x86": (
+        "verify.models.x86.isa.decode", "verify.models.x86.isa.metadata", "verify.models.x86.isa.sweep",
+    ),
     "capstone": ("verify.models.x86.isa.capstone_check",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
     "filelock": ("verify.ledger.files",),
     "msgspec": ("verify.report",),
+    "elftools": ("verify.elf",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}

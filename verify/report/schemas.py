@@ -20,9 +20,9 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
     schema_name(kind): kind
     for kind in (
         surveys.Survey, surveys.ExplainedEncoding, surveys.ClassifiedEncoding, surveys.DescribedForm,
-        surveys.DecoderDisagreement, surveys.DescribedScheme, explorations.Explored, explorations.ExploredForAny,
-        explorations.DescribedProtocol, explorations.Manifest, explorations.StoredInvariant,
-        confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
+        surveys.DecoderDisagreement, surveys.DescribedScheme, surveys.Scan, surveys.ExplainedPlace,
+        explorations.Explored, explorations.ExploredForAny, explorations.DescribedProtocol, explorations.Manifest,
+        explorations.StoredInvariant, confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
         confirmations.CostConfirmation, ledgers.LedgerSizes,
     )

@@ -68,7 +68,8 @@ ATTRIBUTES: Final = attributes(
     opcode_map.PLAIN_GROUPS,
     {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
 )
-DECODER: Final = KernelDecoder(ATTRIBUTES, Features())
+FEATURES: Final = Features()
+DECODER: Final = KernelDecoder(ATTRIBUTES, FEATURES)
 
 # good_insns_64 and good_2byte_insns.  0f is in the first, so the second decides nothing.
 GOOD_ONE_BYTE: Final = frozenset(
@@ -96,8 +97,8 @@ KERNEL_NOPS: Final = (
     bytes.fromhex("0f1f840000000000"),
 )
 
-_UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
-_BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
+UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
+BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
 _BAD_PREFIX: Final = Refuse("ES, CS, SS, DS or LOCK prefix", ENOTSUPP)
 _MASKING: Final = Refuse("opcode 1f, or 8e with modrm.reg 2 (exceptions masked)", ENOTSUPP)
 _BAD_OPCODE: Final = Refuse("the opcode is in neither table of good instructions", ENOTSUPP)
@@ -129,10 +130,10 @@ def plan(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
+        return BREAKPOINT
     decoded = DECODER.decode(data)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded) or emulation(data, decoded) or step(data, decoded)
 
 
@@ -145,10 +146,10 @@ def plan_in_32_bits(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
-    decoded = decoded_in_32_bits(data, ATTRIBUTES)
+        return BREAKPOINT
+    decoded = decoded_in_32_bits(data, ATTRIBUTES, FEATURES)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded, GOOD_ONE_BYTE_32) or emulation(data, decoded, False) or step(data, decoded, False)
 
 
@@ -189,7 +190,7 @@ def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Pl
     length = decoded.length
     opcode = decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
-        return _nop(length, is_64_bit and optimised(decoded))
+        return nop(length, is_64_bit and optimised(decoded))
     if opcode == 0x0F and is_64_bit and optimised(decoded):
         return _stepped_nop(length)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
@@ -218,7 +219,8 @@ def _emulated_push(number: int, length: int) -> Program:
 
 
 @cache
-def _nop(length: int, is_optimised: bool) -> Program:
+def nop(length: int, is_optimised: bool) -> Program:
+    """An emulated nop of that many bytes; optimised: a call to a trampoline from the second hit on."""
     return Program(gone(NEXT), length=length, later=_by_trampoline(length) if is_optimised else None)
 
 
@@ -264,7 +266,7 @@ def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Program
 def unrestricted(data: bytes) -> Plan:
     """What stepping a copy would do where `plan` refuses by prefix or opcode: shows what is refused without need."""
     decoded = DECODER.decode(data)
-    return _UNDECODABLE if decoded is None else step(data, decoded)
+    return UNDECODABLE if decoded is None else step(data, decoded)
 
 
 Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
