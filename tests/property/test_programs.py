@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[str, Wrong, str, str, SETS, set[str], set[str]]] = {
                                          set(), {"memory-addresses"}),
     "no trap is sent": ("_signalled", lambda _, action, m, setup: m, "90", LINUX, NONE, set(), {"trap"}),
     "the kernel stores anywhere": ("beyond", lambda *_: FALSE, "e810000000", LINUX, USER_HALF, {"hits"}, {"hits"}),
-    "null selectors stay": ("at_the_hit", lambda _, s, a: s, "8cd8", LINUX, SETS({"null-selectors"}), {"gprs"},
+    "null selectors stay": ("at_the_hit", lambda _, s, *a: s, "8cd8", LINUX, SETS({"null-selectors"}), {"gprs"},
                             {"gprs"}),
     "the first hit alone": ("behaviours", lambda real, *g: real(*g)[:1], "0f1f440000", LINUX, NONE, {"trap"},
                             {"trap"}),
