@@ -61,7 +61,10 @@ class Bool:
 
 
 class ThreadId:
-    default = initial = first = None
+    default = None
+
+    def __init__(self, initial: str | None = None) -> None:
+        self.initial = self.first = initial
 
     def holds(self, value: Any) -> bool:
         return value is None or isinstance(value, OneThread)
@@ -311,6 +314,7 @@ class Oracle:
             "Array": Array, "Bool": Bool, "Bounded": Bounded, "Enum": Enum, "ThreadId": ThreadId,
             "Description": Description, "Parameter": parameters.get,
             "implies": Implication, "leads_to": lambda premise, claim: (bool(premise), bool(claim)),
+            "ANY": "ANY", "NUMBER": "NUMBER", "NEXT": "NEXT", "PREVIOUS": "PREVIOUS",
             "in_order": lambda _: _Ordered(self), "threads": _Any(self), "Shared": Any, "Thread": Any, "Claim": Any,
         }  # fmt: skip
         exec(compile(_without_imports(text), source, "exec"), words)
@@ -320,16 +324,27 @@ class Oracle:
     # --- states and moves -------------------------------------------------------------------------------------------
     def initial(self) -> list[State]:
         """Every initial state."""
-        return sorted({self._start(first) for first in range(self.count)}, key=repr)
+        return sorted({state for first in range(self.count) for state in self._starts(first)}, key=repr)
 
-    def _start(self, first: int) -> State:
-        values = []
+    def _starts(self, first: int) -> Iterator[State]:
+        ways: list[list[Any]] = []
         for owner, name in self.memory.keys:
             domain = self.memory.domain(owner, name)
             element = domain.element if isinstance(domain, Array) else domain
-            value = element.first if owner == first else element.initial
-            values.append((value,) * domain.length if isinstance(domain, Array) else value)
-        return tuple(values)
+            one = self._values(element, owner, first)
+            ways.append(list(itertools.product(one, repeat=domain.length)) if isinstance(domain, Array) else one)
+        yield from itertools.product(*ways)
+
+    def _values(self, element: Any, owner: int | None, first: int) -> list[Any]:
+        """What a cell of a thread may start with."""
+        if element.initial == "ANY":
+            whole = range(element.lo, element.hi + 1) if isinstance(element, Bounded) else (False, True)
+            return list(element.labels if isinstance(element, Enum) else whole)
+        if owner is not None and element.initial == "NUMBER":
+            return [owner]
+        if owner is not None and element.initial in ("NEXT", "PREVIOUS"):
+            return [Named((owner + (1 if element.initial == "NEXT" else -1)) % self.count)]
+        return [element.first if owner == first else element.initial]
 
     def ways(self, step: Step) -> Iterator[Who]:
         """Every choice of distinct threads and of values."""
