@@ -197,6 +197,7 @@ class Step:
     choices: tuple[tuple[str, int], ...]
     fair: str | None
     fair_over: tuple[str, ...] | None
+    order: tuple[str, ...]  # of its parameters, the shared state left out
 
     def instance(self, who: Who) -> tuple[Any, ...]:
         """What a run is fair to."""
@@ -236,7 +237,7 @@ class Description:
             threads = tuple(name for name in names if name not in (choose or {}))
             choices = tuple((name, (choose or {})[name]) for name in names if name in (choose or {}))
             over = None if fair_over is None else tuple(fair_over)
-            self.steps.append(Step(function.__name__, self.marked(function), threads, choices, fair, over))
+            self.steps.append(Step(function.__name__, self.marked(function), threads, choices, fair, over, tuple(names)))
             return function
 
         return register
@@ -359,10 +360,9 @@ class Oracle:
         marks: list[bool] = []
         self.described.taken = lambda: marks.append(True)
         threads = [self.memory.threads[i] for i in who[1]]
-        order = [name for name in inspect.signature(step.function).parameters][1:]
         given = {**dict(zip(step.threads, threads, strict=True)),
                  **dict(zip((name for name, _ in step.choices), who[2], strict=True))}  # fmt: skip
-        step.function(self.memory.shared, *(given[name] for name in order))
+        step.function(self.memory.shared, *(given[name] for name in step.order))
         return self.memory.store() if marks else None
 
     def graph(self, most: int) -> Graph | None:
