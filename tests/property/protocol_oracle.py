@@ -237,7 +237,8 @@ class Description:
             threads = tuple(name for name in names if name not in (choose or {}))
             choices = tuple((name, (choose or {})[name]) for name in names if name in (choose or {}))
             over = None if fair_over is None else tuple(fair_over)
-            self.steps.append(Step(function.__name__, self.marked(function), threads, choices, fair, over, tuple(names)))
+            marked, order = self.marked(function), tuple(names)
+            self.steps.append(Step(function.__name__, marked, threads, choices, fair, over, order))
             return function
 
         return register
