@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from verify.concurrency.language.protocol import Protocol, Variant
-from verify.concurrency.protocols import names, protocol
+from verify.concurrency.language.protocol import Protocol, ProtocolError, Variant
+from verify.concurrency.protocols import installed, names, protocol
 from verify.report.explorations import PROPERTY_VERDICTS, DescribedProtocol, VariantRow
 from verify.report.records import encoded
 
@@ -14,8 +14,12 @@ from verify.report.records import encoded
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 def protocols(form: str) -> None:
     """Lists the protocols, their questions and variants."""
-    for name in names():
-        item = protocol(name)
+    for name in (*names(), *installed()):
+        try:
+            item = protocol(name)
+        except ProtocolError as error:  # of a package that is installed, and broken
+            click.echo(f"ubp-verify: {error}", err=True)
+            continue
         if form == "json":
             click.echo(encoded(_described(item)))
             continue
