@@ -28,7 +28,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "property"))
 
 from access_log import outside_the_log
 from register_access import open_differences
-from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
+from semantics_equivalence import (
+    behaviour,
+    is_equivalent,
+    is_more_defined,
+    is_more_general,
+    states_of_the_executor,
+)
 from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
 from semantics_panel import Line, Row, executed, here, instruction, outcome, plan, stored_panel
 
@@ -43,6 +49,7 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.machine import Outcome
 from verify.models.x86.semantics.run import Instruction
 from verify.smt.decisions import InMemory
+from verify.terms import Term
 
 SETTINGS: Final = Settings(states=192, encodings=24)
 JUDGED: Final = 4  # forms of a fault that are put to the processor, encodings that are put to the prover
@@ -50,7 +57,7 @@ LONGER: Final = 10  # times as many forms, where the first ones tell nothing
 ENOUGH: Final = 12  # rows that a fault changes, where it need not be known of all
 VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL = "verdict", "exception", "processor", "decoder library", "kernel"
 LOG = "log of accesses"
-NOT_HERE = "the processor here does not run it"
+NOT_HERE = "the processor here does not run it"  # the instruction, or a state in which the fault makes a difference
 OPEN = "what is undefined, as the processor here does it"
 SAME, PROVED, GENERAL = "proved: the same terms", "proved: no difference", "says less, no verdict changes"
 ABSENT, UNTOLD = "not run by the panel", "UNTOLD"
@@ -116,7 +123,9 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
         found = _told_of_outcomes(fault, outcomes, executor, LONGER * JUDGED)
     if found not in {UNTOLD, NOT_HERE}:
         return found
-    return OPEN if generality == "less" and answer == UNTOLD else answer
+    if answer == UNTOLD and generality == "less":
+        return OPEN
+    return NOT_HERE if _is_equivalent(fault, outcomes, states_of_the_executor()) else answer
 
 
 def _changed(fault: Fault, rows: list[Row], enough: int) -> tuple[list[Row], list[Row]]:
@@ -159,13 +168,13 @@ def _generality(fault: Fault, changed: list[Row]) -> str:
     return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"
 
 
-def _is_equivalent(fault: Fault, changed: list[Row]) -> bool:
+def _is_equivalent(fault: Fault, changed: list[Row], premises: tuple[Term, ...] = ()) -> bool:
     before = [behaviour(r.data, here()) for r in changed]
     with seeded(fault):
         after = [behaviour(r.data, here()) for r in changed]
     known = InMemory()
     pairs = zip(changed, before, after, strict=True)
-    return all(is_equivalent(r.data, here(), a, b, known) for r, a, b in pairs)
+    return all(is_equivalent(r.data, here(), a, b, known, premises) for r, a, b in pairs)
 
 
 def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int) -> str:

@@ -172,7 +172,7 @@ static void start(void)
     read_image(image, &image_size);
 }
 
-/* The child's xsave image with the state's values; components lie where CPUID leaf 0Dh says. */
+/* The child's xsave image with the state's values; components lie where CPUID leaf 0Dh says, 0 at the start. */
 static void fill_image(void)
 {
     unsigned offset[64] = { 0 }, size[64] = { 0 }, a, c, d;

@@ -70,7 +70,7 @@ $pages};
 static const struct { word at, count, value; } words[] = {      /* of their memory, by address: count equal words */
 $words};
 static const unsigned mxcsr = $mxcsr;
-static const unsigned char components[] = { $components };      /* of the xsave image, SDM vol. 1, 13.4; 0 is always there */
+static const unsigned char components[] = { $components };      /* of the xsave image, SDM vol. 1, 13.4 */
 static const struct { int component, offset; word value; } image_words[] = {   /* component 0: x87 and XMM */
 $image};
 
