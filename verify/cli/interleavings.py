@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from verify.cli.manifests import UNDECIDED, USAGE, Manifests, worse
-from verify.cli.status import WRONG_PLACE
+from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest, worse
+from verify.cli.status import UNDECIDED, USAGE, WRONG_PLACE
 from verify.concurrency.explorer import ENGINES, distinct, explore
 from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import ProtocolError
@@ -58,12 +58,20 @@ MOST: Final = 256  # threads of one run; `any` is for more
 )
 @click.option(
     "--check",
-    is_flag=True,
+    is_flag=False,
+    flag_value=USUAL,
+    metavar="[FILE.json]",
     help="End with status 1 where counts or verdicts differ from the manifest, or a property is refuted (of a "
     "known-wrong variant under `--variant all`: another one than declared). With `--threads any` the stored invariant "
-    "is judged by the independent check.",
+    "is judged by the independent check. FILE is the manifest of a protocol of one's own.",
 )
-@click.option("--record", is_flag=True, help="Write counts and verdicts into the manifest; or the invariant.")
+@click.option(
+    "--record",
+    is_flag=False,
+    flag_value=USUAL,
+    metavar="[FILE.json]",
+    help="Write counts and verdicts into the manifest; or the invariant.",
+)
 @click.option("--ledger", metavar="DIR", help="Where proofs are kept (default: proofs/ of the checkout).")
 def interleavings(
     protocols: tuple[str, ...],
@@ -77,25 +85,29 @@ def interleavings(
     exported: str | None,
     memory: int | None,
     count: int,
-    check: bool,
-    record: bool,
+    check: str | None,
+    record: str | None,
     ledger: str | None,
 ) -> None:
-    """Explores every interleaving of the protocols (default: all)."""
+    """Explores every interleaving of the protocols (default: all); a file `mine.py` has one's own."""
+    protocols, check, file = manifest_option(protocols, check)
+    protocols, record, other = manifest_option(protocols, record)
     chosen = _chosen(protocols, variant, parameter)
     limits = Limits(memory=memory and memory * MEGABYTE)
+    place = own_manifest(protocols, file or other, bool(check or record), threads == "any")
     if threads == "any":
         _nothing_else(engine=engine != "auto", graph=graph, export=exported, k=count > 1)
-        stored = _invariants(ledger, check, record, variant is None and not parameter)
-        sys.exit(_any_number(chosen, form, limits, check, traces, stored))
+        stored = _invariants(ledger, bool(check), bool(record), variant is None and not parameter)
+        sys.exit(_any_number(chosen, form, limits, bool(check), traces, stored))
     number = _threads(threads)
     if exported is not None:
         _nothing_else(graph=graph, traces=traces, check=check, record=record)
         click.echo(_exported(chosen, number, exported), nl=False)
         return
-    manifests = _manifests(ledger, variant, check, record, number is None and not parameter)
+    usual = number is None and not parameter
+    manifests = _manifests(ledger, variant, bool(check), bool(record), usual, place)
     run = _Run(engine, form, limits, count, _graphs(graph, chosen), _folder(traces))
-    sys.exit(run.all(chosen, number, manifests, record))
+    sys.exit(run.all(chosen, number, manifests, bool(record)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ class _Run:
 
     def all(self, chosen: list[Protocol], number: int | None, manifests: Manifests | None, record: bool) -> int:
         """Explores one after the other; the exit status."""
-        status = 0
+        status, seen = 0, list[tuple[Protocol, Exploration]]()
         for position, item in enumerate(chosen):
             try:
                 found = self.one(item, item.threads if number is None else number, position)
@@ -124,6 +136,8 @@ class _Run:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
                 return worse(status, UNDECIDED)
+            seen.append((item, found))
+        status = worse(status, never_anywhere(seen))
         if manifests is not None:
             status = worse(status, _finished(manifests, {item.name: item for item in chosen}, record))
         return status
@@ -135,8 +149,10 @@ class _Run:
         except ValueError as error:
             raise _usage(f"{_stem(chosen)}: {error}") from error
         shown = _traces(chosen, found, self.count)
-        as_json = self.form == "json"
-        click.echo(_json(found, shown) if as_json else explored_text(chosen, found, shown))
+        if self.form == "json":
+            click.echo(encoded(from_fields(explored_object(found, shown), Explored)))
+        else:
+            click.echo(explored_text(chosen, found, shown))
         try:
             if self.graphs:
                 projection.write(
@@ -297,15 +313,18 @@ def _exported(chosen: list[Protocol], number: int | None, form: str) -> str:
         raise _usage(f"{_stem(chosen[0])}: {error}") from error
 
 
-def _manifests(ledger: str | None, variant: str | None, check: bool, record: bool, usual: bool) -> Manifests | None:
-    """Where to compare or record; None where neither is asked for."""
+def _manifests(
+    ledger: str | None, variant: str | None, check: bool, record: bool, usual: bool, place: Path | None
+) -> Manifests | None:
+    """Where to compare or record, `place` for a protocol of one's own; None where neither is asked for."""
     if not (check or record):
         return None
     from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
 
     if check and record:
         raise _usage("--check compares and --record rewrites: one of the two")
-    return Manifests(ledger_directory(ledger, not record) / "protocols", variant not in (None, "all"), usual)
+    directory = place or ledger_directory(ledger, not record) / "protocols"
+    return Manifests(directory, variant not in (None, "all"), usual)
 
 
 def _judged(manifests: Manifests, chosen: Protocol, found: Exploration, record: bool) -> int:
@@ -361,10 +380,6 @@ def _traces(chosen: Protocol, found: Exploration, count: int) -> tuple[Trace, ..
     if count == 1:
         return found.traces
     return tuple(trace for name, _ in found.properties for trace in distinct(chosen, found, name, count))
-
-
-def _json(found: Exploration, shown: tuple[Trace, ...]) -> str:
-    return encoded(from_fields(explored_object(found, shown), Explored))
 
 
 def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:

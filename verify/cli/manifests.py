@@ -10,16 +10,65 @@ import click
 
 from verify.cli.status import REFUTED, UNDECIDED, USAGE
 from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.protocols import own
 from verify.concurrency.results import manifest
 from verify.concurrency.results.exploration import Exploration
 
-__all__ = ["UNDECIDED", "USAGE", "Manifests", "label", "worse"]
+__all__ = [
+    "UNDECIDED", "USAGE", "USUAL", "Manifests", "label", "manifest_option", "never_anywhere", "own_manifest", "worse",
+]  # fmt: skip
+USUAL: Final = "usual"
+"""The value of `--check` and `--record` without a file: the manifests of the ledger."""
 SEVERITY: Final = (0, UNDECIDED, REFUTED)
 
 
 def worse(status: int, other: int) -> int:
     """The status that weighs more: refuted before undecided before done."""
     return max(status, other, key=SEVERITY.index)
+
+
+class _Usage(click.UsageError):
+    """Wrong usage."""
+
+    exit_code = USAGE
+
+
+def manifest_option(protocols: tuple[str, ...], value: str | None) -> tuple[tuple[str, ...], str | None, Path | None]:
+    """The protocols, the option, and the file of `--check [FILE.json]`: another value is the name of a protocol."""
+    if value is None or value == USUAL:
+        return protocols, value, None
+    if value.endswith(".json"):
+        return protocols, value, Path(value)
+    return (*protocols, value), USUAL, None
+
+
+def own_manifest(protocols: tuple[str, ...], file: Path | None, wanted: bool, for_any: bool) -> Path | None:
+    """The file in which a protocol of one's own is compared or recorded. Raises UsageError."""
+    others = [name for name in protocols if own(name)]
+    if wanted and others and for_any:
+        raise _Usage(f"--check and --record with --threads any are not for a protocol of one's own, got {others[0]}")
+    if file is not None and (len(protocols) != 1 or for_any):
+        raise _Usage(f"{file} is the manifest of one protocol, explored for a number of threads")
+    if wanted and others and file is None:
+        raise _Usage(f"{others[0]} is no protocol of the ledger: --check FILE.json or --record FILE.json")
+    return file
+
+
+def never_anywhere(seen: list[tuple[Protocol, Exploration]]) -> int:
+    """Tells of steps that are taken neither in a protocol nor in a variant of it, of those whose every variant was
+    explored; the exit status."""
+    status = 0
+    for base in {item.name: item for item, _ in seen}.values():
+        runs = [(item, found) for item, found in seen if item.name == base.name]
+        every = {"", *(variant.name for variant in base.variants)} <= {item.variant for item, _ in runs}
+        if not (every and all(found.complete for _, found in runs)):
+            continue
+        here = [step.name for item, _ in runs for step in item.steps]
+        taken = {step.name for item, found in runs for step in item.steps if step.name not in found.never}
+        for name in dict.fromkeys(name for name in here if name not in taken):
+            click.echo(f"ubp-verify: {base.name}: step {name} is never taken, in no variant either", err=True)
+            status = UNDECIDED
+    return status
 
 
 def label(found: Exploration) -> str:
@@ -32,8 +81,9 @@ def label(found: Exploration) -> str:
 class Manifests:
     """Compares or records runs.
 
-    directory: where manifests lie. named: the variant was asked for by its name, so that a refutation is a failure
-    even where it is declared. usual: threads and parameters are the protocol's own, so that a run must be recorded.
+    directory: where manifests lie, or the file of one. named: the variant was asked for by its name, so that a
+    refutation is a failure even where it is declared. usual: threads and parameters are the protocol's own, so
+    that a run must be recorded.
     """
 
     directory: Path
@@ -59,7 +109,8 @@ class Manifests:
         if before is not None:
             return manifest.differences(before, manifest.run_of(found))
         if self.usual:
-            return [f"not recorded in {self.directory / found.protocol}.json (`--record` records it)"]
+            place = manifest.path_of(self.directory, found.protocol)
+            return [f"not recorded in {place} (`--record` records it)"]
         click.echo(f"ubp-verify: {label(found)}: not recorded; only its verdicts are checked", err=True)
         return []
 

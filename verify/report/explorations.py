@@ -43,7 +43,8 @@ class Explored(Document, frozen=True, kw_only=True, tag="ubp-verify/interleaving
     """What `interleavings` says of a protocol for a number of threads.
 
     `states`, `transitions`: of the whole graph; `stored`: orbits where it is symmetric; `depth`: none where the engine
-    does not measure it; `complete`: false where a bound was hit (`reason`); `bytes`: memory for states.
+    does not measure it; `complete`: false where a bound was hit (`reason`); `never_taken`: the steps that no reachable
+    state takes; `bytes`: memory for states.
     """
 
     protocol: str
@@ -59,6 +60,7 @@ class Explored(Document, frozen=True, kw_only=True, tag="ubp-verify/interleaving
     complete: bool
     reason: str
     properties: dict[str, PropertyVerdict]
+    never_taken: tuple[str, ...]
     reasons: dict[str, str]
     traces: tuple[TraceRow, ...]
     seconds: float

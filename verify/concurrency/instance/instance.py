@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from verify.concurrency.instance.dag import Dag, Node
-from verify.concurrency.instance.instantiation import DomainCheck, Observation, Room, Scope, Slot, Transition
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.transitions import DomainCheck, Observation, Room, Slot, Transition
 from verify.concurrency.language.domains import Array, Domain, ProtocolError, ThreadId, size, span, starts
 from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.rounds import ordered
 
 __all__ = ["DomainCheck", "Model", "Observation", "Slot", "Transition", "instantiate"]
 
@@ -39,9 +41,16 @@ class Model:
         return tuple(slot for slot in self.slots if slot.thread is None and isinstance(slot.domain, ThreadId))
 
     @property
+    def exchangeable(self) -> bool:
+        """Whether threads may be renamed: no step goes through them in a declared order."""
+        return not any(ordered(step) for step in self.protocol.steps)
+
+    @property
     def symmetric(self) -> bool:
-        """Whether thread symmetry can be reduced exactly: no per-thread variable names a thread."""
-        return not any(slot.thread is not None and isinstance(slot.domain, ThreadId) for slot in self.slots)
+        """Whether thread symmetry can be reduced exactly: threads may be renamed, and no per-thread variable names a
+        thread."""
+        named = any(slot.thread is not None and isinstance(slot.domain, ThreadId) for slot in self.slots)
+        return self.exchangeable and not named
 
     def cells(self, state: int) -> tuple[int, ...]:
         """The values of a packed state."""

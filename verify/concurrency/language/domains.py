@@ -41,6 +41,9 @@ class Parameter:
     name: str
     default: int | bool
 
+    def __repr__(self) -> str:
+        return self.name
+
     def __add__(self, other: int) -> Offset:
         return Offset(self, other)
 
@@ -71,6 +74,9 @@ class Offset:
 
     origin: Parameter
     offset: int
+
+    def __repr__(self) -> str:
+        return f"{self.origin} {'+' if self.offset >= 0 else '-'} {abs(self.offset)}"
 
     def __index__(self) -> int:
         return int(self.origin.default) + self.offset

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from verify.concurrency.language.domains import (
+    BOOL,
     Array,
     Bool,
     Bounded,
@@ -21,13 +22,13 @@ from verify.concurrency.language.domains import (
     Size,
     ThreadId,
 )
-from verify.concurrency.language.expressions import implies, leads_to, threads
+from verify.concurrency.language.expressions import implies, in_order, leads_to, threads
 from verify.concurrency.language.frontend import Reader
 from verify.concurrency.language.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
 
 __all__ = [
     "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
-    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "leads_to", "threads",
+    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "in_order", "leads_to", "threads",
 ]  # fmt: skip
 
 Shared = Any
@@ -45,11 +46,18 @@ DEADLOCK = "no_deadlock"
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A named assumption or axiom of a protocol, with its source."""
+    """A named assumption or axiom of a protocol, with its source; `flag`: it is in force where this flag is set."""
 
     name: str
     text: str
     source: str = ""
+    flag: str = ""
+
+    def under(self, flag: Parameter) -> Assumption:
+        """The same assumption, in force where a flag is set: a variant that turns the flag off does without it."""
+        if flag.type != BOOL:
+            raise ProtocolError(f"assumption {self.name}: {flag.name} is no flag")
+        return replace(self, flag=flag.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,8 @@ class Variant:
     """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
 
     `shared` and `local` are variables that only the variant has. `skipped` are properties that it does not ask, because
-    what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
-    (None: the protocol's).
+    what they are about cannot happen in it. `lifts` are assumptions that do not hold in it. `threads` is the number of
+    threads at which the expected verdicts hold (None: the protocol's).
     """
 
     name: str
@@ -72,6 +80,7 @@ class Variant:
     local: tuple[tuple[str, Domain], ...] = ()
     threads: int | None = None
     source: str = ""
+    lifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,12 @@ class Protocol:
         """Parameters by name."""
         return {name: int(value) for name, value in self.parameters}
 
+    @property
+    def in_force(self) -> tuple[Assumption, ...]:
+        """The assumptions that hold with the present flags."""
+        values = self.values
+        return tuple(item for item in self.assumptions if values.get(item.flag, 1))
+
     def expectation(self, name: str) -> str:
         """The verdict that is expected of the property: "proved" unless declared otherwise."""
         return dict(self.expected).get(name, "proved")
@@ -146,6 +161,7 @@ class Protocol:
             properties=tuple(asked),
             expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
             threads=found.threads or self.threads,
+            assumptions=tuple(item for item in self.assumptions if item.name not in found.lifts),
         )
 
     def property_named(self, name: str) -> PropertyTerm:
@@ -168,14 +184,18 @@ class VariantDescription:
         actor: str = "thread",
         fair: str | None = "weak",
         choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Replaces the named step, or adds a new one under the function's name."""
+        _name(replaces, "replaces", "a step's name")
+        _name(actor, "actor", "who acts")
+        _fair(fair)
 
         def register(function: _Function) -> _Function:
             if replaces is not None and replaces not in {step.name for step in self.description.steps}:
                 raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
             name = replaces or function.__name__
-            self.steps.append(self.reader.step(function, name, actor, _fair(fair), choose or {}))
+            self.steps.append(self.reader.step(function, name, actor, fair, choose or {}, fair_over))
             return function
 
         return register
@@ -206,17 +226,26 @@ class Description:
         self.variants: list[VariantDescription] = []
 
     def step(
-        self, actor: str = "thread", fair: str | None = "weak", choose: Mapping[str, Any] | None = None
+        self,
+        actor: str = "thread",
+        fair: str | None = "weak",
+        choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Decorates a step `f(shared, thread.., choice..)`.
 
-        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `fair` is "weak" (continuously enabled:
-        taken), "strong" (again and again enabled: taken) or None (may never be taken), for each thread by itself.
-        `choose` maps a parameter to its number of values; every value is a transition of its own.
+        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `choose` maps a parameter to its number
+        of values; every value is a transition of its own. `fair` is "weak" (continuously enabled: taken), "strong"
+        (again and again enabled: taken) or None (may never be taken), for each thread and each choice by itself.
+        `fair_over` names the parameters for each of whose values it is fair by itself, whatever the others are: () is
+        the step as a whole.
         """
+        _name(actor, "actor", "who acts")
+        _fair(fair)
 
         def register(function: _Function) -> _Function:
-            self.steps.append(self.reader.step(function, function.__name__, actor, _fair(fair), choose or {}))
+            found = self.reader.step(function, function.__name__, actor, fair, choose or {}, fair_over)
+            self.steps.append(found)
             return function
 
         return register
@@ -230,12 +259,15 @@ class Description:
 
         Vacuous where the step is never taken.
         """
+        named = getattr(step, "__name__", repr(step))
+        if named not in {known.name for known in self.steps}:
+            raise ProtocolError(f"a precondition is of a step of the protocol, got {named}")
 
         def register(function: _Function) -> _Function:
             found = self.reader.property(function, function.__name__, "always")
-            if step.__name__ not in {known.name for known in self.steps} or found.premise != TRUE:
+            if found.premise != TRUE:
                 raise ProtocolError(f"property {function.__name__}: a precondition of a step, without a premise")
-            self.properties.append(replace(found, step=step.__name__))
+            self.properties.append(replace(found, step=named))
             return function
 
         return register
@@ -268,11 +300,15 @@ class Description:
         local: Mapping[str, Domain] | None = None,
         threads: int | None = None,
         source: str = "",
+        lifts: Sequence[str] = (),
     ) -> VariantDescription:
         """Declares a variant; decorate its changed steps with the result's `step`.
 
-        `refutes` names the properties that it refutes; `expected` gives other verdicts.
+        `refutes` names the properties that it refutes; `expected` gives other verdicts; `lifts` names the assumptions
+        that do not hold in it.
         """
+        if unknown := set(lifts) - {item.name for item in self.assumptions}:
+            raise ProtocolError(f"variant {name} lifts unknown assumptions {sorted(unknown)}")
         if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
         if unknown := set(skipped) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
@@ -280,7 +316,7 @@ class Description:
         verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
             name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(skipped),
-            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
+            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source, tuple(lifts),
         )  # fmt: skip
         self._check(record.shared, record.local)
         self.variants.append(VariantDescription(record, self, self.reader.beside(shared or {}, local or {})))
@@ -330,10 +366,18 @@ class Description:
         return function
 
 
-def _fair(fair: str | None) -> str | None:
+def _fair(fair: str | None) -> None:
     if fair not in ("weak", "strong", None):
         raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
-    return fair
+
+
+def _name(value: object, option: str, meaning: str) -> None:
+    """Raises ProtocolError for an option that is no text; the function where the decorator has no parentheses."""
+    if callable(value):
+        name = getattr(value, "__name__", "a function")
+        raise ProtocolError(f"step {name}: the decorator needs parentheses: `.step()`")
+    if value is not None and not isinstance(value, str):
+        raise ProtocolError(f"{option} is {meaning}, a string; got {value!r}")
 
 
 def _check_variable(name: str, domain: Domain, shared: bool) -> None:

@@ -44,9 +44,14 @@ def key(run: Run) -> Key:
     return run["variant"], run["threads"], json.dumps(run["parameters"], sort_keys=True)
 
 
+def path_of(place: Path, protocol: str) -> Path:
+    """Where the manifest of a protocol is: a file of its own, or its file in a directory."""
+    return place if place.suffix == ".json" else place / f"{protocol}.json"
+
+
 def read(directory: Path, protocol: str) -> dict[Key, Run]:
     """The recorded runs of a protocol; none where there is no manifest. Raises ValueError for another format."""
-    path = directory / f"{protocol}.json"
+    path = path_of(directory, protocol)
     if not path.exists():
         return {}
     try:
@@ -60,10 +65,11 @@ def read(directory: Path, protocol: str) -> dict[Key, Run]:
 
 def write(directory: Path, protocol: str, runs: Iterable[Run]) -> None:
     """Writes the manifest of a protocol. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
+    path = path_of(directory, protocol)
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows = sorted((dict(run) for run in runs), key=key)
     text = json.dumps({"schema": SCHEMA, "protocol": protocol, "runs": rows}, indent=1, sort_keys=True)
-    (directory / f"{protocol}.json").write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def recorded(directory: Path, found: Exploration) -> Run | None:

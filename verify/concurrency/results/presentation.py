@@ -177,6 +177,7 @@ def explored_object(found: Exploration, traces: Sequence[Trace]) -> Json:
         "complete": found.complete,
         "reason": found.reason,
         "properties": {name: verdict.name for name, verdict in found.properties},
+        "never_taken": list(found.never),
         "reasons": {name: reason for name, v in found.properties if (reason := getattr(v, "reason", ""))},
         "traces": [trace_object(trace) for trace in traces],
         "seconds": round(found.seconds, 3),
@@ -199,8 +200,10 @@ def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) 
     for prop, verdict in found.properties:
         reason = f" ({verdict.reason})" if isinstance(verdict, Unknown | Vacuous) else ""
         lines.append(f"  {verdict.name:8} {prop}{reason}")
+    if found.never:
+        lines.append(f"  never    taken: {', '.join(found.never)}")
     for trace in shown:
         lines += ["", f"  {trace.property} is violated in {len(trace.events)} steps:"]
         lines += ["    " + line for line in table(trace).splitlines()]
-    assumed = ", ".join(item.name for item in chosen.assumptions)
+    assumed = ", ".join(item.name for item in chosen.in_force)
     return "\n".join([*lines, f"  assumptions: {assumed or 'none'}", ""])

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
 from verify.concurrency.language.expressions import SHARED, Declarations, Expressions, implies, threads
-from verify.concurrency.language.guarded_commands import walk
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
     TRUE,
@@ -28,6 +27,7 @@ from verify.concurrency.language.terms import (
     Range,
     Term,
     substitute,
+    walk,
 )
 
 

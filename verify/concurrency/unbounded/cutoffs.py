@@ -124,4 +124,8 @@ def _folded(term: Op) -> Term:
             return Const(a - b, INT)
         case Op(op="*", args=(Const(value=a), Const(value=b))):
             return Const(a * b, INT)
+        case Op(op="//", args=(Const(value=a), Const(value=b))) if b > 0:
+            return Const(a // b, INT)
+        case Op(op="%", args=(Const(value=a), Const(value=b))) if b > 0:
+            return Const(a % b, INT)
     return term

@@ -36,6 +36,9 @@ Names = Mapping[str, str]
 NEXT = ".next"
 
 
+SMT_NAMES = {"==": "=", "//": "div", "%": "mod"}  # rounded down, by a positive divisor
+
+
 @dataclass(slots=True)
 class Text:
     """Writes the problems of one protocol."""
@@ -161,7 +164,7 @@ class Text:
 
     def quantified(self, term: Quantified, names: Names, when: str) -> str:
         """A quantifier, its variable kept inside what it ranges over."""
-        if term.kind == "sum":
+        if term.kind in ("sum", "pick"):
             return self.sum(term, names, when)
         name = f"|q.{term.variable}|"
         body = self.term(term.body, {**names, term.variable: name}, when)
@@ -174,7 +177,7 @@ class Text:
         """A sum over a range of known length."""
         over = term.over
         if not (isinstance(over, Range) and isinstance(over.lo, Const) and isinstance(over.hi, Const)):
-            raise NotCovered("a sum over threads, or over a range of any length")
+            raise NotCovered("a sum over threads, or over a range of any length; or a variable of a named thread")
         values = range(over.lo.value, over.hi.value)
         return f"(+ 0 0 {' '.join(self.term(term.body, {**names, term.variable: str(i)}, when) for i in values)})"
 
@@ -189,12 +192,12 @@ class Text:
         return f"(and (<= {self.term(over.lo, names)} {name}) (< {name} {self.term(over.hi, names)}))"
 
     def operation(self, op: str, args: list[str]) -> str:
-        """An operation; its names are SMT-LIB's but for == and !=."""
+        """An operation; its names are SMT-LIB's but for `SMT_NAMES` and !=."""
         if op == "!=":
             return f"(not (= {' '.join(args)}))"
         if op in ("and", "or") and len(args) == 1:
             return args[0]
-        return f"({'=' if op == '==' else op} {' '.join(args)})"
+        return f"({SMT_NAMES.get(op, op)} {' '.join(args)})"
 
     # --- clauses and states ----------------------------------------------------------------------------------------
     def clause(self, clause: Clause, when: str = "") -> str:

@@ -268,7 +268,7 @@ class Symbols(Constants):
         return found
 
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
-        if term.kind == "sum" or (isinstance(term.over, Range) and self._short(term.over)):
+        if term.kind in ("sum", "pick") or (isinstance(term.over, Range) and self._short(term.over)):
             return self._expanded(term, env, read)
         if read != self.before:
             return self._opened(term, env, read)
@@ -306,7 +306,7 @@ class Symbols(Constants):
 
     def _expanded(self, term: Quantified, env: Env, read: Read) -> Expr:
         if isinstance(term.over, AllThreads):
-            raise NotCovered("a sum over threads")
+            raise NotCovered("a sum over threads, or a variable of a thread that another one names")
         values = self._written_out(term.over)
         bodies = [self.term(term.body, {**env, term.variable: self.number(value)}, read) for value in values]
         if term.kind == "sum":

@@ -22,8 +22,8 @@ MOV_SS, SGDT = "41418e5424f8", "0f0103"  # a step under them ends one instructio
 def displaced(text: str) -> tuple[Behaviour, tuple[Term, ...]]:
     p = probe(bytes.fromhex(text), SCHEMES[DEFAULT], Cpu.AMD)
     material = verification_condition(p)
-    _, (_, there) = sides(p, material)
-    return there, material.premises
+    _, pair = sides(p, material)
+    return pair.there[0], material.premises
 
 
 @pytest.mark.parametrize(("text", "observables"), [
