@@ -31,7 +31,7 @@ def state_of_the_models() -> list[object]:
 
 def test_a_fault_changes_what_runs_through_it_and_leaves_nothing_behind() -> None:
     before, changed = state_of_the_models(), 0
-    for fault in islice(faults((flags, *SCHEME), 12, 4), 12):
+    for fault in islice(faults((flags, *SCHEME), 16, 4), 16):
         try:
             with seeded(fault):
                 changed += state_of_the_models() != before
