@@ -4,7 +4,8 @@
                                              trace), Vacuous or Unknown (reason)
 
 `views` is view abstraction (`encoding`), `houdini` finds quantified invariants (`candidates`, `symbols`), `check`
-judges a stored one independently (`clauses`, `smtlib`), `counters` counts threads with Spacer, `verdicts` puts them together.
+judges a stored one independently (`clauses`, `smtlib`), `counters` counts threads with Spacer, `verdicts` puts them
+together.
 `solvers` makes every solver.
 """
 
