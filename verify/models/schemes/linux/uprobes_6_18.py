@@ -293,6 +293,7 @@ def relative(data: bytes, decoded: KernelDecoded) -> Rewrite | None:
 
 @cache
 def step_by(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
+    """The plan of a step of `length` bytes (1 to 15), the copy rewritten where its operand is rip-relative."""
     if rewrite is None:
         return stepped(ORIGINAL, length, fixups.actions, keeps_tf=fixups.keeps_tf)
     return stepped(_rewritten(rewrite), length, fixups.actions, *held(rewrite[4], NEXT))
