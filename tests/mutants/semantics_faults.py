@@ -241,7 +241,7 @@ def _swap(functions: list[FunctionType], code: CodeType) -> Callable[[], None]:
     return undo
 
 
-def overlay_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
+def correction_faults(seed: int) -> Iterator[tuple[Fault, frozenset[str]]]:
     """Each word of each row of the corrections left out, in a random order; with the mnemonics concerned."""
     sides = [(i, side) for i in range(len(corrections.ROWS)) for side in ("reads", "writes")]
     words = [(i, side, w) for i, side in sides for w in getattr(corrections.ROWS[i], side).split()]

@@ -35,7 +35,7 @@ from semantics_equivalence import (
     is_more_general,
     states_of_the_executor,
 )
-from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
+from semantics_faults import SCHEME, SEMANTICS, Fault, correction_faults, faults, seeded
 from semantics_panel import Line, Row, executed, here, instruction, outcome, plan, stored_panel
 
 from verify.claim.verdicts import Verdict
@@ -75,7 +75,7 @@ def verdicts(rows: list[Row]) -> list[tuple[object, tuple[str, ...]]]:
     return [(f.verdict, tuple(d.observable for d in f.deviations)) for f in found]
 
 
-def told(fault: Fault, rows: list[Row], executor: Any) -> str:
+def killed_by(fault: Fault, rows: list[Row], executor: Any) -> str:
     """By what a fault is told, of the encodings that run through its lines."""
     if not rows:
         return ABSENT
@@ -83,7 +83,7 @@ def told(fault: Fault, rows: list[Row], executor: Any) -> str:
         plans, outcomes = _changed(fault, rows, ENOUGH)
         if not plans and not outcomes:
             return SAME
-        answer = _told(fault, plans, outcomes, executor)
+        answer = _killed_by(fault, plans, outcomes, executor)
         return answer if answer not in {UNTOLD, NOT_HERE} else _longer(fault, rows, executor, answer)
     except (OSError, ExecutorUnavailable):  # of the judges, not of the models
         raise
@@ -91,14 +91,14 @@ def told(fault: Fault, rows: list[Row], executor: Any) -> str:
         return RAISES
 
 
-def _told(fault: Fault, plans: list[Row], outcomes: list[Row], executor: Any) -> str:
+def _killed_by(fault: Fault, plans: list[Row], outcomes: list[Row], executor: Any) -> str:
     chosen = (plans or outcomes)[:JUDGED]
     before = verdicts(chosen)
     with seeded(fault):
         if verdicts(chosen) != before:
             return VERDICT
         if not plans:
-            return _told_of_outcomes(fault, outcomes, executor, 2 * JUDGED)
+            return _killed_by_outcomes(fault, outcomes, executor, 2 * JUDGED)
         return KERNEL if _kernel_differs(plans) else UNTOLD
 
 
@@ -120,7 +120,7 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
     if _is_equivalent(fault, outcomes):
         return PROVED
     with seeded(fault):
-        found = _told_of_outcomes(fault, outcomes, executor, LONGER * JUDGED)
+        found = _killed_by_outcomes(fault, outcomes, executor, LONGER * JUDGED)
     if found not in {UNTOLD, NOT_HERE}:
         return found
     if answer == UNTOLD and generality == "less":
@@ -177,7 +177,7 @@ def _is_equivalent(fault: Fault, changed: list[Row], premises: tuple[Term, ...] 
     return all(is_equivalent(r.data, here(), a, b, known, premises) for r, a, b in pairs)
 
 
-def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int) -> str:
+def _killed_by_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int) -> str:
     runs = [r for r in changed if not executor.capabilities.absent(r.form.opcode.cpuid) and not on_shadow_stack(r)]
     if any(outside_the_log(outcome(row.data)) for row in _apart(changed, most)):
         return LOG
@@ -213,7 +213,7 @@ def seeds(number: int, seed: int, rows: list[Row]) -> Iterator[tuple[Fault, list
     for kind, share in zip(several, shares, strict=True):
         concerned = ((f, [rows[i] for i in sorted({i for n in f.lines for i in through.get(n, ())})]) for f in kind)
         yield from islice(((f, found) for f, found in concerned if found), share)
-    concerned = ((f, [r for r in rows if r.form.opcode.mnemonic in names]) for f, names in overlay_faults(seed))
+    concerned = ((f, [r for r in rows if r.form.opcode.mnemonic in names]) for f, names in correction_faults(seed))
     yield from islice(((f, found) for f, found in concerned if found), number - sum(shares))
 
 
@@ -265,7 +265,7 @@ def answers(jobs: int) -> Iterator[tuple[str, float]]:
 
 def _answer(number: int) -> tuple[str, float]:
     begun = time.monotonic()
-    return told(*_CASES[number], _executor()), time.monotonic() - begun
+    return killed_by(*_CASES[number], _executor()), time.monotonic() - begun
 
 
 @cache

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
-from semantics_faults import SCHEME, faults, overlay_faults, seeded
+from semantics_faults import SCHEME, correction_faults, faults, seeded
 from semantics_panel import Row, outcome, plan
-from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, told
+from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, killed_by
 
 from verify.live.available import missing
 from verify.live.executor.executor import Executor
@@ -41,10 +41,10 @@ def test_a_fault_changes_what_runs_through_it_and_leaves_nothing_behind() -> Non
     assert changed >= 4
 
 
-def test_a_word_of_the_overlay_is_left_out_and_put_back() -> None:
+def test_a_word_of_the_corrections_is_left_out_and_put_back() -> None:
     from verify.models.x86.isa.corrections import corrections
 
-    fault, names = next(iter(overlay_faults(1)))
+    fault, names = next(iter(correction_faults(1)))
     opcode = next(f.opcode for f in map(form, ("RDTSC/none", "STMXCSR_M32/mem")))
     before = corrections(opcode)
     with seeded(fault):
@@ -61,7 +61,7 @@ def test_faults_of_flags_are_told(name: str, encoding: str, seed: int) -> None:
     with Executor() as executor:
         for fault in islice(faults((flags,), 5, seed), 5):
             rows = [Row(form(name), bytes.fromhex(encoding), frozenset())]
-            assert told(fault, rows, executor) in TOLD, fault.text
+            assert killed_by(fault, rows, executor) in TOLD, fault.text
 
 
 def test_equivalent_is_what_no_program_can_tell() -> None:

@@ -31,12 +31,7 @@ class CounterexampleRow(Record, frozen=True, kw_only=True):
 
 
 class _FormVerdict(Record, frozen=True, kw_only=True):
-    """The verdict of a form.
-
-    `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
-    some encodings of an accepted form are refused; `over_cautious`: refused, though an unchanged copy would be proved;
-    `looks_behind`: what stands behind an encoding changes its plan; `undefined_without`: processor features.
-    """
+    """What the shown and the kept row of a form begin with."""
 
     form: str
     opcode: str
@@ -52,7 +47,12 @@ class _FormVerdict(Record, frozen=True, kw_only=True):
 
 
 class FormRow(_FormVerdict, frozen=True, kw_only=True):
-    """The verdict of a form, as it is shown."""
+    """The verdict of a form.
+
+    `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
+    some encodings of an accepted form are refused; `over_cautious`: refused, though an unchanged copy would be proved;
+    `looks_behind`: what stands behind an encoding changes its plan; `undefined_without`: processor features.
+    """
 
     rests_on: Names
     looks_behind: bool = False
@@ -61,7 +61,7 @@ class FormRow(_FormVerdict, frozen=True, kw_only=True):
 
 
 class JudgedForm(_FormVerdict, frozen=True, kw_only=True):
-    """The verdict of a form, as the ledger keeps it; `queries`: digests of obligations that terms do not settle."""
+    """A `FormRow` as the ledger keeps it; `queries`: digests of obligations that identity of terms does not settle."""
 
     queries: Names
     rests_on: Names

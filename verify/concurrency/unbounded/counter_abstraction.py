@@ -26,11 +26,11 @@ from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.encoding import (
     NotCovered,
     Sight,
+    abstraction,
     answers,
     check_step,
     check_terms,
     thread_quantifiers,
-    tracked,
 )
 from verify.concurrency.unbounded.solvers import Constants, Expr, horn, junction, negation
 from verify.concurrency.unbounded.views import ConfigurationSpace, Entry, Key, Reached
@@ -111,7 +111,7 @@ class System:
     def space(self, threads: int) -> tuple[ConfigurationSpace, Sight]:
         """The layout for some tracked threads, and a scope in which quantifiers are answered."""
         if threads not in self.spaces:
-            model = tracked(self.protocol, threads, ()).model
+            model = abstraction(self.protocol, threads, ()).model
             scope = Sight(self.protocol, threads, model.slots, Dag())
             scope.total = True
             self.spaces[threads] = ConfigurationSpace.of(self.protocol, threads, ()), scope

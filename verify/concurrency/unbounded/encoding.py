@@ -47,7 +47,7 @@ class UsedUp(NotCovered):
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class Abstraction:
     """`model` with `model.threads` tracked threads; a shared cell that names another thread holds `other`."""
 
     model: Model
@@ -76,7 +76,7 @@ class Sight(Scope):
         return join((seen, others))
 
 
-def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Tracked:
+def abstraction(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Abstraction:
     """The model of some `steps` with `threads` tracked threads. Raises NotCovered."""
     if threads >= ROOM:
         raise NotCovered(f"at most {ROOM - 1} threads can be tracked, got {threads}")
@@ -95,7 +95,7 @@ def tracked(protocol: Protocol, threads: int, steps: Iterable[StepTerm]) -> Trac
         exact, dag=scope.dag, slots=slots, transitions=tuple(transitions), observations=observations,
         terminal=scope.dag.true, bits=bits,
     )  # fmt: skip
-    return Tracked(model)
+    return Abstraction(model)
 
 
 def widened(model: Model) -> tuple[tuple[Slot, ...], int]:

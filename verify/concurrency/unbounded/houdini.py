@@ -151,7 +151,7 @@ class Conditions:
         """The solver of a condition, its axioms included."""
         self.budget.look()
         made = solver(self.symbols.context)
-        made.add(*facts, *self.symbols.sized(), *self.symbols.settle())
+        made.add(*facts, *self.symbols.size_assumptions(), *self.symbols.settle())
         made.add(*instances)
         marks = [self.symbols.truth(f"violated.{name}.{index}") for index in range(len(violations))]
         for mark, violation in zip(marks, violations, strict=True):

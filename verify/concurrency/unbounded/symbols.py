@@ -90,7 +90,7 @@ class Symbols(Constants):
         """A parameter: a flag has its value, a size is any integer."""
         return self.boolean(self.flags[name]) if name in self.flags else self.integer(f"parameter.{name}")
 
-    def sized(self) -> list[Expr]:
+    def size_assumptions(self) -> list[Expr]:
         """What is assumed of parameters."""
         return [self.parameter(name) >= 1 for name in self.sizes]
 

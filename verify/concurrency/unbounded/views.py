@@ -20,7 +20,7 @@ from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import DomainOverflow
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results.exploration import Limits
-from verify.concurrency.unbounded.encoding import NotCovered, initial_records, tracked
+from verify.concurrency.unbounded.encoding import NotCovered, abstraction, initial_records
 
 Entry = int
 """The record of a thread, and below it one bit for each shared cell that names it."""
@@ -85,7 +85,7 @@ class ConfigurationSpace:
     def of(protocol: Protocol, threads: int, steps: tuple[str, ...]) -> ConfigurationSpace:
         """The space of a protocol's steps with so many tracked threads."""
         chosen = [step for step in protocol.steps if step.name in steps]
-        model = tracked(protocol, threads, chosen).model
+        model = abstraction(protocol, threads, chosen).model
         return ConfigurationSpace(model, program(model), threads)
 
     def packed(self, key: Key, entries: Entries) -> int:

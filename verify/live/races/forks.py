@@ -1,6 +1,6 @@
 """Race scenarios of forks: fork, vfork, clone with shared memory, and exec, while threads step out of line.
 
-Each row names the properties that predict its outcome; `races_steps` says what a steady prober is.
+Each row names the properties that predict its outcome; `steps` says what a steady prober is.
 """
 
 from __future__ import annotations

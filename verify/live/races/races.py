@@ -1,8 +1,8 @@
 """Race scenarios on the running kernel: what a scenario is, and the stage on which one is run.
 
 Decides whether what was seen is what a scenario predicts. Which property of which protocol predicts it is named here by
-its name only; `confirm_races` holds the names against the protocols. The scenarios are in `races_steps` and
-`races_sites`. Probes and children are gone when a stage ends, whatever happens.
+its name only; `verify.confirm.races` holds the names against the protocols. The scenarios are in `steps` and
+`sites`. Probes and children are gone when a stage ends, whatever happens.
 """
 
 from __future__ import annotations

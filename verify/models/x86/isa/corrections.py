@@ -185,7 +185,7 @@ def _segment_load(row: Opcode) -> bool:
 
 @cache
 def corrections(opcode: Opcode) -> Corrections:
-    """The overlay of an opcode; empty sets where the decoder library tells all."""
+    """The corrections of an opcode; empty sets where the decoder library tells all."""
     reads: set[str] = set()
     writes: set[str] = set()
     row = _by_mnemonic().get(opcode.mnemonic)

@@ -34,7 +34,7 @@ NAMED_GPRS: Final = {  # register name -> number, width; the low-byte, word, dou
     for name, width in zip(row.split(), (8, 16, 32, 64), strict=True)
 }  # fmt: skip
 FAULTING: Final = frozenset({"mxcsr", "x87_control", "x87_status", "tiles"})  # what reads these may raise on values
-COMPONENTS: Final = {  # overlay name -> state component
+COMPONENTS: Final = {  # name in the corrections -> state component
     "mxcsr": "mxcsr", "fip": "fip", "fdp": "fdp", "fop": "fop", "fs_base": "fs_base", "gs_base": "gs_base",
     "x87_status": "x87", "x87_control": "x87", "x87_tag": "x87", "x87_stack": "x87", "ssp": "ssp",
 }  # fmt: skip

@@ -94,7 +94,7 @@ def test_single_entries(name: str, reads: set[str], writes: set[str]) -> None:
     assert writes <= found.writes
 
 
-def test_plain_instructions_have_no_overlay() -> None:
+def test_plain_instructions_have_no_corrections() -> None:
     for name in ("ADD_RM32_R32", "LEA_R64_M", "MOV_R64_RM64", "PADDD_XMM_XMMM128", "NOPD", "PUSH_R64", "MOVSB_M8_M8"):
         found = corrections(opcode_named(name))
         assert not found.reads | found.writes
