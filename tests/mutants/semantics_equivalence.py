@@ -3,7 +3,8 @@
 `is_equivalent`: the theorem's own goals between the two outcomes, each decided for all states under the default
 assumptions.  `is_more_general`: the changed outcome leaves to a datapath of its own what the right one says, so that
 whatever is proved of it holds of the right one too; the datapath's arguments show everything that the right value is
-made of.  Neither looks at processors.
+made of.  `is_more_defined`: it gives a value to what the right one leaves undefined, and says nothing else otherwise.
+None looks at processors.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from verify.models.x86.semantics.run import SMALL_ADDRESS
 from verify.smt.decisions import InMemory, decided
 from verify.terms import Term, postorder, substitute, var
 
-STRUCTURE = ("inhibits_trap", "kernel_completes")
+UNDEFINED = "undefined_"  # NOTE(undefined-flags)
+STRUCTURE = ("inhibits_trap", "kernel_completes", "interrupts")
 
 
 def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
@@ -59,6 +61,25 @@ def is_more_general(right: Outcome, changed: Outcome) -> bool:
     ours = {_name(t) for t in postorder([a for a, _ in pairs]) if t.op == "uf"}
     meanings: dict[Term, Term] = {}
     return all(_covers(a, b, ours, meanings) for a, b in pairs) and _once(meanings)
+
+
+def is_more_defined(right: Outcome, changed: Outcome) -> bool:
+    """Whether the changed outcome is the right one with a value for what that leaves undefined."""
+    values: dict[Term, Term] = {}
+    pairs = list(_pairs(right, changed))
+    return all(a is b or (a is not None and b is not None and _gives_values(a, b, values)) for a, b in pairs)
+
+
+def _gives_values(right: Term, changed: Term, values: dict[Term, Term]) -> bool:
+    if right is changed:
+        return True
+    if right.op == "uf" and str(right.params[0]).startswith(UNDEFINED) and right.sort == changed.sort:
+        return values.setdefault(right, changed) is changed
+    if right.op == "ite" and not (changed.op == "ite" and changed.args[0] is right.args[0]):
+        return all(_gives_values(arm, changed, values) for arm in right.args[1:])
+    alike = (right.op, right.params, right.sort, len(right.args)) == (
+        changed.op, changed.params, changed.sort, len(changed.args))
+    return alike and all(_gives_values(a, b, values) for a, b in zip(right.args, changed.args, strict=True))
 
 
 def _with_same_arguments(pairs: list[tuple[Term, Term]]) -> list[tuple[Term, Term]]:

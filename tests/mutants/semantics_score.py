@@ -2,10 +2,10 @@
 
 A panel of encodings of every form's class says which lines each runs through.  A fault is put to the encodings that run
 through its lines: it is told by a verdict that changes, by an exception, by the processor (the differential run), by
-the decoder library's registers, or by the kernel's own plan.  It is proved harmless where every class has the same
-term, where the theorem decides for all states that no program sees a difference, or where the fault says less than the
-right semantics (`semantics_equivalence`).  What nothing tells is
-printed, with seconds, counts and the seed.
+the decoder library's registers, by an access outside the log, or by the kernel's own plan.  It is proved harmless where
+every class has the same term, where the theorem decides for all states that no program sees a difference, or where the
+fault says less than the right semantics (`semantics_equivalence`).  What only gives a value to what is undefined, the
+one that the processor here has, is counted apart.  What nothing tells is printed, with seconds, counts and the seed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "property"))
 
+from access_log import outside_the_log
 from register_access import open_differences
-from semantics_equivalence import behaviour, is_equivalent, is_more_general
+from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
 from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
 from semantics_panel import Row, here, outcome, plan, stored_panel
 
@@ -46,11 +47,13 @@ JUDGED: Final = 4  # forms of a fault that are put to the processor, encodings t
 LONGER: Final = 10  # times as many forms, where the first ones tell nothing
 ENOUGH: Final = 12  # rows that a fault changes, where it need not be known of all
 VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL = "verdict", "exception", "processor", "decoder library", "kernel"
+LOG = "log of accesses"
 NOT_HERE = "the processor here does not run it"
+OPEN = "what is undefined, as the processor here does it"
 SAME, PROVED, GENERAL = "proved: the same terms", "proved: no difference", "says less, no verdict changes"
 ABSENT, UNTOLD = "not run by the panel", "UNTOLD"
-CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL, SAME, PROVED, GENERAL, UNTOLD, NOT_HERE, ABSENT)
-APART: Final = (NOT_HERE, ABSENT)  # neither told nor untold
+APART: Final = (NOT_HERE, OPEN, ABSENT)  # neither told nor untold
+CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, LOG, KERNEL, SAME, PROVED, GENERAL, UNTOLD, *APART)
 Case = tuple[Fault, list[Row]]  # with the encodings of the panel that it concerns
 _BEFORE: dict[bytes, tuple[object, object]] = {}  # plans and outcomes without a fault
 _CASES: list[Case] = []  # what is asked; forked processes know them by number
@@ -109,7 +112,9 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
         return PROVED
     with seeded(fault):
         found = _told_of_outcomes(fault, outcomes, executor, LONGER * JUDGED)
-    return found if found not in {UNTOLD, NOT_HERE} else answer
+    if found not in {UNTOLD, NOT_HERE}:
+        return found
+    return OPEN if generality == "less" and answer == UNTOLD else answer
 
 
 def _changed(fault: Fault, rows: list[Row], enough: int) -> tuple[list[Row], list[Row]]:
@@ -139,12 +144,15 @@ def _kernel_differs(changed: list[Row]) -> bool:
 
 
 def _generality(fault: Fault, changed: list[Row]) -> str:
-    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words."""
+    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words.
+
+    "less": they alone say something of values that the right ones leave undefined.
+    """
     with seeded(fault):
         after = [outcome(r.data) for r in changed]
     pairs = [(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True)]
     if not all(is_more_general(a, b) for a, b in pairs):  # type: ignore[arg-type]
-        return ""
+        return "less" if all(is_more_defined(a, b) for a, b in pairs) else ""  # type: ignore[arg-type]
     return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"  # type: ignore[arg-type]
 
 
@@ -159,6 +167,8 @@ def _is_equivalent(fault: Fault, changed: list[Row]) -> bool:
 
 def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int) -> str:
     runs = [r for r in changed if not executor.capabilities.absent(r.form.opcode.cpuid) and not on_shadow_stack(r)]
+    if any(outside_the_log(outcome(row.data)) for row in _apart(changed, most)):
+        return LOG
     for row in _apart(runs, most):
         if any(m.explained is None for m in judged(executor, row.form, SETTINGS).mismatches):
             return PROCESSOR

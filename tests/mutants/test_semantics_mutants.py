@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from semantics_equivalence import behaviour, is_equivalent, is_more_general
+from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
 from semantics_faults import SCHEME, faults, overlay_faults, seeded
 from semantics_panel import Row, outcome, plan
 from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, told
@@ -79,6 +79,22 @@ def test_more_general_is_what_a_datapath_may_still_be() -> None:
     assert not is_more_general(right, replace(right, state=replace(right.state, x87=uf("fresh", 688, flag))))
     twice = replace(wider, fault_state=replace(right.fault_state, x87=uf("fresh", 688, x87, right.state.zf)))
     assert not is_more_general(right, twice)  # one function cannot mean both
+
+
+def test_more_defined_is_a_value_of_what_is_undefined_and_nothing_else() -> None:
+    right = outcome(bytes.fromhex("66d3e0"))  # shl ax, cl: cf is undefined where the count is 16 and more
+    cf, zf = right.state.cf, right.state.zf
+    (open_one,) = (t for t in postorder([cf]) if t.op == "uf")
+    kept = cf.args[1]  # where the count is 0
+
+    def with_cf(old: Term, new: Term) -> Outcome:
+        return replace(right, state=replace(right.state, cf=substitute([cf], {old: new})[0]))
+
+    said = with_cf(open_one, cf.args[2].args[1])
+    assert is_more_defined(right, said) and is_more_defined(right, with_cf(open_one, kept))
+    assert not is_more_defined(said, right)
+    assert not is_more_defined(right, with_cf(kept, zf))
+    assert not is_more_defined(right, replace(said, state=replace(said.state, pf=cf)))
 
 
 def with_address(right: Outcome, old: Term, new: Term) -> Outcome:

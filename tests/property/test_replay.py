@@ -40,6 +40,7 @@ def test_no_row_of_a_sample_does():
 
 @pytest.mark.parametrize(("dropped", "encodings"), [
     ("nothing", ENCODINGS), ("user-half", (*ENCODINGS[:1], "62f1fddc7a04a5ffffffff")), ("code-not-read", FAR),
+    ("no-transaction", ("4c832ce51771dd4b00",)),  # what is stored was there
 ])  # fmt: skip
 def test_no_encoding_of_a_sample_does(dropped, encodings):
     judge = Judge(SCHEMES[DEFAULT], ASSUMPTIONS - {dropped})

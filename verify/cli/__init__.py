@@ -32,6 +32,7 @@ COMMANDS: Final = {
         "verify.cli.encodings:classify",
         "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
     ),
+    "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",

@@ -9,21 +9,21 @@ import os
 
 import click
 
-from verify.cli.options import assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
+from verify.cli.options import SCHEME_HELP, assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
 from verify.cli.request import Request, answering, refuse_part, timed, unavailable
 from verify.confirm.agreement import Agreement
 from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared
 from verify.judge.encoding import Judge
 from verify.live.uprobe import missing
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.survey.encodings import NOTHING, known_of
 from verify.survey.settings import ANY_CPU
 
 
 @click.command()
 @click.argument("ranges", nargs=-1, metavar="[RANGE...]")
-@click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge; `schemes` lists them.")
+@click.option("--scheme", "scheme_name", metavar="NAME", help=SCHEME_HELP)
 @click.option("--although", is_flag=True, help="Compare although the scheme models another version than runs here.")
 @click.option("--step", type=click.FloatRange(1), default=2.35, show_default=True,
               help="Compare one in so many encodings of the corpus.")  # fmt: skip

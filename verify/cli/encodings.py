@@ -25,7 +25,7 @@ from verify.report.surveys import (
 
 if TYPE_CHECKING:
     from verify.judge.encoding import Judge, Judgement
-    from verify.models.schemes.plan import Scheme
+    from verify.models.schemes.scheme import Scheme
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
@@ -153,7 +153,8 @@ def _print_insn(row: ExplainedEncoding) -> None:
                  "reason", "kernel", "reproducer", "reproducer_state"):  # fmt: skip
         value = getattr(row, name)
         if value:
-            click.echo(f"{name.replace('_', ' '):<14} {', '.join(value) if isinstance(value, tuple) else value}")
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value).replace("\n", f"\n{'':<15}")
+            click.echo(f"{name.replace('_', ' '):<14} {shown}")
     click.echo(f"{'assumptions':<14} {', '.join(row.assumptions) or 'none'}")
     click.echo(f"{'rests on':<14} {', '.join(row.rests_on) or 'none of them'}")
     for observable, verdict in row.verdicts.items():

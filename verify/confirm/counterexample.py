@@ -16,6 +16,7 @@ from verify.confirm.kernel import UNSEEN, is_visible, predicted
 from verify.judge.concretise import PAGE, RSP, STACK, Concretised, concretised
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import processor
+from verify.live.descriptors import STACK_SELECTOR
 from verify.live.executor.outcomes import MXCSR_MASK
 from verify.live.executor.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
@@ -32,6 +33,8 @@ from verify.models.x86.machine import FLAG_BITS
 
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
 CODE_SEGMENT: Final = "code_selector."  # functions that say what the descriptor tables answer to a far pointer
+DATA_SELECTOR: Final = "selector_fault"  # what they answer to a selector of data
+TO_DATA: Final = ", a selector of data in memory"
 TO_32_BITS: Final = ", its far pointer to the 32-bit code segment, its stack below 4 GiB"
 LOW_STACK: Final = 0x3200_0000  # a page that nothing else of a state is in
 NEAR: Final = 0x100  # bytes from rsp that are taken for its stack
@@ -75,10 +78,14 @@ def _variants(judgement: Judgement, state: Concretised, places: Places) -> Itera
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows.
 
     Where the code segment decides, the far pointer leads to the 32-bit one first: a counterexample takes any segment.
+    Where a selector of data does, it is first one that every segment register takes.
     """
     text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     if any(name.startswith(CODE_SEGMENT) for name in state.rests_on):
         yield from _with_spare(judgement, _to_32_bits(state), places, text + TO_32_BITS)
+    if DATA_SELECTOR in state.rests_on:
+        memory, spare = (_with_selector(pieces, STACK_SELECTOR) for pieces in (state.memory, state.spare))
+        yield from _with_spare(judgement, replace(state, memory=memory, spare=spare), places, text + TO_DATA)
     yield from _with_spare(judgement, state, places, text)
 
 
@@ -87,16 +94,21 @@ def _to_32_bits(state: Concretised) -> Concretised:
 
     A far call to that segment pushes at the low half of rsp (SDM vol. 2, CALL).
     """
-    selector, gprs = CODE_32_SELECTOR.to_bytes(2, "little"), list(state.values["gprs"])
+    gprs = list(state.values["gprs"])
     rsp = gprs[RSP]
     gprs[RSP] = LOW_STACK + rsp % PAGE
 
     def chosen(pieces: Pieces) -> Pieces:
         moved = ((at - rsp + gprs[RSP] if abs(at - rsp) < NEAR else at, data) for at, data in pieces)
-        return tuple((at, selector if len(data) == len(selector) else data) for at, data in moved)
+        return _with_selector(tuple(moved), CODE_32_SELECTOR)
 
     values = {**state.values, "gprs": tuple(gprs)}
     return replace(state, values=values, memory=chosen(state.memory), spare=chosen(state.spare))
+
+
+def _with_selector(pieces: Pieces, selector: int) -> Pieces:
+    """The memory with every piece of 2 bytes made the selector."""
+    return tuple((at, selector.to_bytes(2, "little") if len(data) == 2 else data) for at, data in pieces)
 
 
 def _with_spare(judgement: Judgement, state: Concretised, places: Places, text: str) -> Iterator[Staged]:

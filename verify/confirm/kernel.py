@@ -28,7 +28,7 @@ from verify.live.kernel.judge import KernelComparison, KernelJudge, ObservedDevi
 from verify.live.kernel.placement import PLACEMENTS
 from verify.live.needs import absent, lacks
 from verify.live.results import processor
-from verify.models.schemes.plan import Emulate, Step
+from verify.models.schemes.program import Entry, Program
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange
@@ -105,8 +105,9 @@ class Predictor:
     def _one_by_one(self, judgement: Judgement, comparison: KernelComparison) -> tuple[int, tuple[Disagreement, ...]]:
         """The states that the assumptions allow, predicted each for itself where the model says something."""
         shown = [s for s in comparison.shown if not s.state.breaks]
-        if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
-            return 0, ()  # what is optimised deviates from the second hit on
+        plan = judgement.probe.plan
+        if predicted(judgement) is None or (isinstance(plan, Program) and plan.later is not None):
+            return 0, ()  # where later hits are handled otherwise they may deviate alone
         own = {comparison.encoding: judgement}
         for s in shown:
             if s.encoding not in own:  # where it stands elsewhere
@@ -150,7 +151,8 @@ def _is_predicted(d: ObservedDeviation, refuted: frozenset[str], together: froze
 
 def _wrong_frame(judgement: Judgement, comparison: KernelComparison) -> str:
     """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
-    stale = isinstance(judgement.probe.plan, Step | Emulate)
+    plan = judgement.probe.plan
+    stale = isinstance(plan, Program) and plan.entry is Entry.KERNEL
     for plain, probed in comparison.frames:
         if plain not in BEFORE and (plain != probed) != stale:
             return f"trap number {plain} without, {probed} with the probe, {'stale' if stale else 'its own'} expected"

@@ -23,7 +23,8 @@ from verify.live.kernel.placement import LAST_SLOT, ORDINARY
 from verify.live.kernel.runner import X87_POINTERS, Shown
 from verify.live.kernel.state import KernelState
 from verify.live.ptrace import REGISTERS
-from verify.models.schemes.plan import Emulate
+from verify.models.schemes.program import Program
+from verify.models.schemes.program_text import shape
 from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu
@@ -200,7 +201,7 @@ class States:
             _, pair = sides(p, material)
             refuted = {d.observable for d in judgement.deviations}
             goals = {name: goal for name, goal in compared(material, pair).items() if name in refuted}
-            files = (behaviour.state.gprs for behaviour in pair)
+            files = (behaviour.state.gprs for behaviour in (pair.here, pair.there[0]))
             self._classes[p.key] = tuple(goals), Adaptive(program((*goals.values(), *files)))
         return self._classes[p.key]
 
@@ -208,13 +209,14 @@ class States:
 def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:
     """Whether everything seen is predicted, or follows from it.
 
-    What follows: anything from a fault on one side, from code that ran elsewhere, from going on elsewhere, from a trap
-    before or after the code behind; and where the datapath may raise an exception of its own.
+    What follows: anything from a fault on one side, or that is found where it is delivered on both; from code that ran
+    elsewhere, from going on elsewhere, from a trap before or after the code behind; and where the datapath may raise an
+    exception of its own.
     """
-    one_side = "fault" in said and bool({"fault", "trap"} & seen)
+    faulted = "fault" in said and (shown.end == "fault" or bool({"fault", "trap"} & seen))
     if shown.placement.tail and "trap" in said & seen:
         return True
-    if one_side or "containment" in said or "next-ip" in said & seen:
+    if faulted or "containment" in said or "next-ip" in said & seen:
         return True
     return bool(said) if said and _may_raise(shown.state) else seen <= said
 
@@ -233,8 +235,9 @@ def must_show(shown: Shown, predicted: Predicted, judgement: Judgement) -> bool:
     instruction runs elsewhere, where it does the same there; registers that it overwrites; hits of further iterations,
     where the program's own trap ends the run; x87 pointers.
     """
-    emulated = isinstance(judgement.probe.plan, Emulate)            # the processor runs no copy
-    if emulated and "fault" in predicted.observables and shown.end == "fault":
+    plan = judgement.probe.plan
+    applied = isinstance(plan, Program) and shape(plan).applies     # the processor runs no copy
+    if applied and "fault" in predicted.observables and shown.end == "fault":
         return True
     if _may_raise(shown.state) or shown.end == "runaway":
         return False

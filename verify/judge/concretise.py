@@ -14,14 +14,13 @@ from random import Random
 from typing import Any, Final
 
 from verify.claim.conditions import field_values, verification_condition
-from verify.judge.counterexample import shown_rows
+from verify.claim.obligations import sides
+from verify.judge.counterexample import shown_hit, shown_rows
 from verify.judge.encoding import Deviation, Judgement
-from verify.models.schemes.behaviour import in_place, initial
-from verify.models.schemes.handling import displaced
-from verify.models.schemes.plan import Refuse
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.environment import DATAPATH, SOMETIMES, UNMAPPED_CODE, Environment
 from verify.models.x86.isa.decode import Decoded
-from verify.models.x86.machine import FLAG_BITS, PF, Access, symbolic_state
+from verify.models.x86.machine import FLAG_BITS, PF, Access
 from verify.models.x86.mode import USER_64
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
@@ -45,6 +44,7 @@ RSP: Final = 4
 SYSTEM_CALLS: Final = frozenset({"syscall", "sysenter", "int"})
 NO_SYSTEM_CALL: Final = 0xFFFF  # a number that the kernel answers with ENOSYS
 VECTORS: Final = frozenset({16, 32, 64})  # bytes of operands that some instructions want aligned
+SELECTORS_ANSWERED: Final = ("selector_fault", "stack_selector.")  # what the descriptor tables say of data selectors
 TRIES: Final = 400
 SEED: Final = 1
 
@@ -105,9 +105,9 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
     material = verification_condition(p, assumptions)
-    state = initial(material.setup, symbolic_state(material.setup.origin))
-    sides = in_place(material.setup, state), displaced(p.plan, material.setup, state)
-    accesses = tuple(a for b in sides for a in b.accesses)
+    pair = sides(p, material)[1]
+    both = pair.here, shown_hit(material, pair, deviation, field_values(p))
+    accesses = tuple(a for b in both for a in b.accesses)
     roots: list[Term] = [t for a in accesses for t in (a.address, a.condition, a.stack)]
     own = field_values(p)
     names = deviation.query.text.names
@@ -120,11 +120,12 @@ def _case(judgement: Judgement, deviation: Deviation, assumptions: frozenset[str
             env[name] = own.get(name, PLAIN.get(name, plain))
     decoded = p.decoded
     assert isinstance(decoded, Decoded)
-    shown = [t for b in sides for _, t in shown_rows(b, deviation.observable)]
+    shown = [t for b in both for _, t in shown_rows(b, deviation.observable)]
+    tables = tuple(n for n in _functions([b.vector for b in both]) if n.startswith(SELECTORS_ANSWERED))
     return _Case(
-        deviation, accesses, len(sides[0].accesses), stepwise(program(roots)), env, frozenset(names),
+        deviation, accesses, len(both[0].accesses), stepwise(program(roots)), env, frozenset(names),
         decoded.layout.segment,
-        decoded.form.opcode.mnemonic in SYSTEM_CALLS, _functions(shown),
+        decoded.form.opcode.mnemonic in SYSTEM_CALLS, tuple(dict.fromkeys((*_functions(shown), *tables))),
     )  # fmt: skip
 
 

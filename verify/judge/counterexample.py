@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verify.claim.conditions import field_values, verification_condition
+from verify.claim.conditions import VerificationCondition, field_values, verification_condition
+from verify.claim.obligations import Sides, compared_at, sides
 from verify.judge.encoding import Deviation, Judgement
-from verify.models.schemes.behaviour import Behaviour, in_place, initial
-from verify.models.schemes.handling import displaced
-from verify.models.schemes.plan import Refuse
-from verify.models.x86.machine import FLAG_BITS, State, symbolic_state
+from verify.models.schemes.behaviour import Behaviour
+from verify.models.schemes.scheme import Refuse
+from verify.models.x86.machine import FLAG_BITS, State
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value, environment_of
 from verify.terms import Array, Opaque, Term, postorder
@@ -47,8 +47,8 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
     if not judgement.deviations:
         raise ValueError(f"{judgement.probe.data.hex()} has no deviation")
     deviation = judgement.deviations[0]
-    sides, env = _sides(judgement, deviation, assumptions)
-    here, there = sides
+    shown, env = _sides(judgement, deviation, assumptions)
+    here, there = shown
     changed = [(n, a, b) for (n, a), (_, b) in zip(here, there, strict=True) if a != b]
     length = getattr(getattr(judgement.probe.decoded, "layout", None), "length", 16)
     cpu = getattr(judgement.probe.decoded, "cpu", None)
@@ -85,9 +85,9 @@ def _sides(
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
     material = verification_condition(p, assumptions)
-    state = initial(material.setup, symbolic_state(material.setup.origin))
-    pair = in_place(material.setup, state), displaced(p.plan, material.setup, state)
-    rows = [shown_rows(b, deviation.observable) for b in pair]
+    pair = sides(p, material)[1]
+    both = pair.here, shown_hit(material, pair, deviation, field_values(p))
+    rows = [shown_rows(b, deviation.observable) for b in both]
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
     env = _environment(roots, deviation, field_values(p))
@@ -102,6 +102,18 @@ def _sides(
             here.append((f"byte at {at:#x}{_suffix(name)}", _hex(a.byte(at), 8)))
             there.append((f"byte at {at:#x}{_suffix(name)}", _hex(b.byte(at), 8)))
     return _aligned(here, there), env
+
+
+def shown_hit(
+    material: VerificationCondition, pair: Sides, deviation: Deviation, own: Mapping[str, int]
+) -> Behaviour:
+    """The kind of hit at which the deviation shows: the first one whose goal does not hold in the witness's state."""
+    if len(pair.there) == 1:
+        return pair.there[0]
+    goals = [compared_at(material, pair.here, hit)[deviation.observable] for hit in pair.there]
+    env = _environment(goals, deviation, own)
+    holds = stepwise(program(goals))(env, environment_of(deviation.witness))
+    return next((hit for hit, value in zip(pair.there, holds, strict=True) if not value), pair.there[-1])
 
 
 def _differing(a: Memory, b: Memory) -> int:

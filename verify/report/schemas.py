@@ -20,7 +20,8 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
     schema_name(kind): kind
     for kind in (
         surveys.Survey, surveys.ExplainedEncoding, surveys.ClassifiedEncoding, surveys.DescribedForm,
-        surveys.DecoderDisagreement, surveys.DescribedScheme, explorations.Explored, explorations.ExploredForAny,
+        surveys.DecoderDisagreement, surveys.DescribedScheme, surveys.Scan, surveys.ExplainedPlace,
+        explorations.Explored, explorations.ExploredForAny,
         explorations.DescribedProtocol, confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
         confirmations.CostConfirmation,

@@ -170,3 +170,60 @@ class DescribedScheme(Document, frozen=True, kw_only=True, tag="ubp-verify/schem
     source: str
     deviations: tuple[SharedDeviation, ...] | None = None
     assumptions: tuple[AssumptionRow, ...] | None = None
+
+
+class ScannedPlace(Record, frozen=True, kw_only=True):
+    """An instruction of a file: `offset` is where uprobes are registered, both numbers in bytes."""
+
+    place: str
+    address: int
+    offset: int
+    bytes: str
+    text: str
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+
+
+class ScanFinding(Record, frozen=True, kw_only=True):
+    """Instructions of one verdict for one reason: how many there are, of how many different bytes, and some of them."""
+
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+    instructions: int
+    distinct: int
+    places: tuple[ScannedPlace, ...]
+
+
+class Scan(Document, frozen=True, kw_only=True, tag="ubp-verify/scan/1"):
+    """What `scan` says of a file; `totals`: instructions by verdict, `invalid`: bytes at which none begins.
+
+    `relocatable`: fields that the linker fills are judged as they stand. `findings`: all that is not proved.
+    """
+
+    version: str
+    file: str
+    kind: str
+    relocatable: bool
+    scheme: str
+    cpu: str
+    assumptions: Names
+    instructions: int
+    distinct: int
+    totals: dict[EncodingVerdict, int]
+    findings: tuple[ScanFinding, ...]
+
+
+class ExplainedPlace(Document, frozen=True, kw_only=True, tag="ubp-verify/scan-place/1"):
+    """What `scan --explain` says of a place: `inside`: the instruction of which it is not the first byte, and its text;
+    `answer`: what the implementation says to a probe there.
+    """
+
+    file: str
+    place: str
+    address: int
+    offset: int
+    inside: str = ""
+    answer: str
+    encoding: ExplainedEncoding | ClassifiedEncoding

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.hex_text import encoding_bytes
 from verify.smt.decisions import InMemory
 from verify.survey.explanation import CPUS, brief_row

@@ -8,7 +8,8 @@ from verify.claim.probes import Probe, probes, undefined_without
 from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judge, Judgement
-from verify.models.schemes.plan import Emulate, Refuse, Step
+from verify.models.schemes.manner import manners
+from verify.models.schemes.program_text import text as canonical_text
 from verify.models.x86.isa import memory_style
 from verify.models.x86.isa.decode import Decoded, text
 from verify.models.x86.isa.forms import Cpu
@@ -19,23 +20,10 @@ from verify.survey.rows import counterexample_row
 
 
 def plan_text(judgement: Judgement) -> str:
-    """The scheme's plan in a line."""
-    plan = judgement.probe.plan
-    match plan:
-        case Refuse(reason, errno):
-            return f"refused: {reason} (errno {errno})"
-        case Emulate(effect, length, optimised):
-            later = "; a call to a trampoline from the second hit on" if optimised else ""
-            return f"emulated: {effect}, length {length}{later}"
-        case Step():
-            scratch = f", scratch register {plan.scratch.register}" if plan.scratch else ""
-            fixups = ", ".join(sorted(f.value for f in plan.fixups)) or "none"
-            length = max(plan.length, _decoded_length(judgement.probe) - plan.removed)
-            measured = f", taken for {plan.length} bytes" if plan.length < length else ""
-            copy = judgement.probe.copy_bytes[:length].hex()
-            return f"stepped out of line: {copy}{measured}{scratch}; fixups: {fixups}"
-        case _:
-            return "runs in place"
+    """The scheme's plan: its canonical text, in which code stands as the bytes that the processor runs, in hex."""
+    p = judgement.probe
+    most = max(getattr(p.plan, "length", 0), _decoded_length(p))
+    return canonical_text(p.plan, lambda code: p.code_bytes(code)[:most].hex())
 
 
 CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
@@ -107,7 +95,7 @@ def _why(valid: list[Judgement]) -> str:
     """A short reason of a verdict that has none of its own."""
     for j in valid:
         if j.verdict is Verdict.REFUTED:
-            plan = type(j.probe.plan).__name__.lower()
+            plan = manners(j.probe.plan)[0].value
             behind = f"followed by {j.probe.followed_by.hex()}: " if j.probe.followed_by else ""
             return f"{behind}{plan}: differs in {', '.join(d.observable for d in j.deviations)}"
     return ""

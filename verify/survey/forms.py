@@ -12,7 +12,7 @@ from typing import Any
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
 from verify.judge.form import form_result, undecided
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu, form
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row

@@ -10,7 +10,7 @@ from verify import __version__
 from verify.claim.verdicts import Verdict
 from verify.judge.counterexample import Counterexample
 from verify.judge.form import FormResult
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.models.x86.machine import OBSERVABLES
 from verify.report.records import VERDICTS, record_of
 from verify.report.records import Verdict as Name

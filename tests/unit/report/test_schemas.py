@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from unit.elf.made import elf
 
 from verify.cli import status
 from verify.cli.confirm import MODES
@@ -18,13 +19,14 @@ from verify.report.records import Document, decoded, from_fields, schema_name
 from verify.report.schemas import DOCUMENTS, FOLDER, file_name, text, write
 from verify.report.surveys import ClassifiedEncoding
 
-#: command line -> the schema of its output; {ledger}, {file} and {folder} are made
+#: command line -> the schema of its output; {ledger}, {file} and {elf} are made
 OUTPUTS = {
     ("opcode-range", "9c", "cc", "--jobs", "1", "--ledger", "{ledger}"): "opcode-range",
     ("insn", "9c"): "insn", ("insn", "54"): "insn", ("insn", "cc"): "insn", ("insn", "c5f877"): "insn",
     ("insn", "d54001c8"): "insn", ("insn", "0f0b", "--followed-by", "78656e90"): "insn", ("insn", "0f0b"): "insn",
     ("insn", "90", "--scheme", "linux-uprobes-3.15", "--confirm"): "insn",
     ("classify", "{file}"): "classify",
+    ("scan", "{elf}", "--jobs", "1"): "scan", ("scan", "{elf}", "--explain", "first"): "scan-place",
     ("forms", "90-9f"): "forms", ("forms", "a0", "--disagreements"): "disagreements",
     ("schemes",): "schemes", ("schemes", "linux-uprobes-6.18", "identity"): "schemes", ("protocols",): "protocols",
     ("interleavings", "xol-step", "--threads", "2"): "interleavings",
@@ -54,14 +56,15 @@ def test_an_output_is_of_its_schema(
     monkeypatch.setattr(capstone_check, "all_forms", lambda: [form("MOV_AL_MOFFS8/none")])
     file = tmp_path / "encodings"
     file.write_bytes(LINES)
-    given = [a.format(ledger=tmp_path / "ledger", file=file) for a in arguments]
+    code = elf(tmp_path / "program", bytes.fromhex("9c9006c5fe7f03"), [("first", 0, 7)])
+    given = [a.format(ledger=tmp_path / "ledger", file=file, elf=code) for a in arguments]
     try:
         ended: object = status([*given, "--format", "json"])
     except SystemExit as end:
         ended = end.code
     assert ended in {0, 2, 64 if arguments[0] == "classify" else 0}
     out = capsys.readouterr().out
-    lines = [out] if arguments[0] == "insn" else out.splitlines()
+    lines = [out] if arguments[0] in {"insn", "scan"} else out.splitlines()
     assert lines
     for line in lines:
         validated(line, OUTPUTS[arguments])

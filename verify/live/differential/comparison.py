@@ -180,7 +180,15 @@ class Comparison:
             self.add(i, "predicted", "ip", expected.ip, ip)
         if expected.astray is not None:
             self.add(i, "predicted", "ip of an iteration", self.input.origin, expected.astray)
-        self._unchanged_but(i, expected.states)
+        self._unchanged_but(i, self._decided(i, expected))
+
+    def _decided(self, i: int, expected: Expected) -> list[dict[str, Any]]:
+        """What completion leaves, by environment; of a decision that a flag shows those alone that decide so."""
+        shown = expected.model.shown
+        if shown is None:
+            return expected.states
+        seen = self.seen.column("rflags")[i] >> FLAG_BITS[shown] & 1
+        return [s for s in expected.states if s[shown] == seen] or expected.states
 
     def _faulted(self, i: int, model: Prediction, expected: Expected, number: int) -> bool:
         """Whether a fault came as predicted, or as a datapath may raise it."""

@@ -44,6 +44,7 @@ DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "selector_fault": descriptors.refuses_data,
     "selector_not_present": lambda register, selector: False,
     "data_selector.refuses": lambda selector: descriptors.refuses_data(FS, selector),
+    "has_ldt": descriptors.has_local_table,
 }
 Value = Any
 
@@ -222,6 +223,7 @@ class Prediction:
     repeats: bool
     roams: bool  # an access that is made piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
+    shown: str | None = None  # the flag that shows the one decision of a datapath that there is
 
     def values(self, env: Mapping[str, Value], environment: int = 0) -> tuple[Value, ...]:
         """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
@@ -276,6 +278,7 @@ def _predicted(instruction: Instruction) -> Prediction:
         repeats=result.repeats is not bits.FALSE,
         roams=any(t.op == "uf" and t.params[0] == USER_64.access_fault and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
+        shown=_shown([t for t in terms if t.op == "uf"], result.state),
     )
 
 
@@ -307,6 +310,12 @@ def _worlds(functions: Sequence[Term]) -> int:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
     return 4 if any(n.rpartition(".")[2] not in FLAG_BITS for n in decisions) else 2
+
+
+def _shown(functions: Sequence[Term], after: State) -> str | None:
+    """The flag that is the one decision that a datapath makes; None where there are several, or none is seen."""
+    decisions = [t for t in functions if t.sort == 1 and str(t.params[0]) not in DESCRIPTORS]
+    return next((n for n in FLAGS if [getattr(after, n)] == decisions), None)
 
 
 def _always(result: Outcome) -> tuple[Term, ...]:

@@ -27,6 +27,7 @@ from verify.live.differential.unread_state import apart_components, changed_tria
 from verify.live.executor.executor import Executor
 from verify.live.features import BY_STATE, NO_BIT, NOT_TOLD
 from verify.live.needs import lacks
+from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu, Form, form
 from verify.workers.pool import TaskFailed, imap_unordered
 
@@ -148,10 +149,11 @@ def _mismatches(
                 break
         if smallest is None:
             continue
-        row = known(form.opcode.mnemonic, component, executor.capabilities.vendor)
-        data = smallest.trials.probes[0].decoded.data.hex()  # type: ignore[union-attr]
+        decoded = smallest.trials.probes[0].decoded
+        assert isinstance(decoded, Decoded)
+        row = known(decoded, component, executor.capabilities.vendor)
         yield Mismatch(
-            form.name, check, smallest.finding.component, data, described(executor, smallest),
+            form.name, check, smallest.finding.component, decoded.data.hex(), described(executor, smallest),
             smallest.finding.expected, smallest.finding.seen, len(group), row.source if row else None,
         )  # fmt: skip
 

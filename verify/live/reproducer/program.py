@@ -85,8 +85,8 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
 
 def _lines(text: str) -> str:
     """Lines of a C comment; they end no comment and continue none."""
-    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
-    return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
+    plain = text.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
+    return f"\n *{' ' * 16}".join(part for line in plain.splitlines() for part in wrap(line, 100)) or "-"
 
 
 def _numbers(setting: RunSetting, state: KernelState) -> dict[str, int]:

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from verify.models.schemes import identity
-from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18, uprobes_lts
+from verify.models.schemes.scheme import Scheme
 
 SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
-    {s.name: s for s in (uprobes_6_18.SCHEME, uprobes_3_15.SCHEME, identity.SCHEME)}
+    {s.name: s for s in (uprobes_6_18.SCHEME, *uprobes_lts.SCHEMES, uprobes_3_15.SCHEME, identity.SCHEME)}
 )
 DEFAULT: Final = uprobes_6_18.SCHEME.name
