@@ -31,7 +31,7 @@ from verify.concurrency.language.terms import (
 )
 
 
-def sized(protocol: Protocol) -> Protocol:
+def at_given_sizes(protocol: Protocol) -> Protocol:
     """The protocol without integer parameters: each is its value."""
     values = {name: value for name, value in protocol.parameters if not isinstance(value, bool)}
     write = _Values(values)
