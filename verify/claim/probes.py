@@ -8,10 +8,11 @@ field by field is a class of its own, with every byte concrete.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import bytes_in_slot, general_operands, is_based, is_plain_copy
+from verify.claim.once import once
 from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
@@ -48,14 +49,14 @@ class Probe:
     plan: Plan
     followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
-    @cached_property
+    @once
     def copy_bytes(self) -> bytes:
         """The 16 bytes that the processor runs in the slot."""
         if not isinstance(self.plan, Step):
             return self.data[:16]
         return bytes_in_slot(self.plan, self.data)
 
-    @cached_property
+    @once
     def copy(self) -> Decoded | NotAnInstruction | NotModelled:
         """What the slot's bytes are to the processor."""
         return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded), self.scheme.mode)
@@ -74,7 +75,7 @@ class Probe:
         based = is_based(self.decoded, self.plan, self.copy_bytes, lambda: self.copy)
         return "based" if based else "concrete"
 
-    @cached_property
+    @once
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         relation = self.relation
@@ -83,7 +84,7 @@ class Probe:
             return "concrete", self.data[:16], cpu_of(self.decoded)
         return _structure_key(self), plan, relation
 
-    @cached_property
+    @once
     def shared_key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
         if self.key[0] == "concrete":
