@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses replays programs schema
+.PHONY: store litmus races reproducers accesses replays schema oracle
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -26,6 +26,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 	ubp-verify interleavings --variant all --check
 	ubp-verify interleavings --threads 2 --check
 	ubp-verify interleavings --threads 4 --check
+
+oracle:  ## 2,000 random protocols, in every engine and for any number, against their functions run as Python (an hour)
+	$(PYTHON) tests/property/compare_protocols.py 0 2000
 
 mutants:  ## faults seeded into protocols, semantics, corrections and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py
@@ -60,12 +63,6 @@ races:  ## the running kernel judges the protocols (root)
 
 bench:  ## medians of five, JSON with machine and versions beside it
 	for b in $(filter-out bench/compared.py,$(wildcard bench/*.py)); do $(PYTHON) $$b; done
-
-programs:  ## every class plan of every scheme, as today and as a program: all goals the same (an hour)
-	$(PYTHON) tests/property/program_comparison.py
-	$(PYTHON) tests/property/program_comparison.py --irregular
-	$(PYTHON) tests/property/program_comparison.py --every 40 --without all
-	$(PYTHON) tests/property/program_comparison.py --every 200 --without each
 
 headers:  ## the partition over all opcode headers (long)
 	$(PYTHON) tests/enumerate_headers.py --share 1 --cpu intel

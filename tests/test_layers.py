@@ -13,7 +13,7 @@ FUNCTION_LINES, MODULE_LINES = 50, 400
 
 MEANING = (  # what plans mean
     "verify.terms", "verify.models.x86", "verify.models.schemes.assumptions", "verify.models.schemes.behaviour",
-    "verify.models.schemes.emulation", "verify.models.schemes.plan", "verify.models.schemes.traps",
+    "verify.models.schemes.vocabulary", "verify.models.schemes.code", "verify.models.schemes.traps",
     "verify.models.schemes.log", "verify.models.schemes.ways", "verify.models.schemes.program",
     "verify.models.schemes.shown",
 )
@@ -36,14 +36,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # the implementation's view of the bytes shares no code with the processor's: only what a plan means reads both
     "verify.models.schemes": ("verify.terms", "verify.models.x86.machine", "verify.models.x86.mode"),
-    "verify.models.schemes.handling": MEANING,
     "verify.models.schemes.behaviour": MEANING,
-    "verify.models.schemes.emulation": MEANING,
     "verify.models.schemes.log": MEANING,
     "verify.models.schemes.ways": MEANING,
     "verify.models.schemes.meaning": MEANING,
     "verify.models.schemes.shown": MEANING,
-    "verify.models.schemes.translation": ("verify.terms", "verify.models.schemes"),
     # what is claimed, how it is decided, what becomes of an encoding and of a form
     "verify.claim": ("verify.terms", "verify.models"),
     "verify.smt": (
@@ -52,13 +49,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "verify.judge": ("verify.terms", "verify.models", "verify.claim", "verify.smt"),
     "verify.ledger": (),
+    "verify.elf": (),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers", "verify.report",
+        "verify.workers", "verify.report", "verify.elf",
     ),
     "verify.report": (),
     # protocols
-    "verify.concurrency": (),
+    "verify.concurrency": (
+        "verify.workers", "verify.report.records", "verify.report.explorations", "verify.ledger.files",
+    ),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.terms", "verify.models", "verify.claim", "verify.workers"),
     "verify.confirm": (
@@ -70,12 +70,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "verify.cli": ("verify",),
 }
 ONLY_IN = {  # library -> where it may be imported
-    "iced_x86": ("verify.models.x86.isa.decode", "verify.models.x86.isa.metadata"),
+    "iced_x86": (
+        "verify.models.x86.isa.decode", "verify.models.x86.isa.metadata", "verify.models.x86.isa.sweep",
+    ),
     "capstone": ("verify.models.x86.isa.capstone_check",),
     "click": ("verify.cli",),
     "rich": ("verify.cli", "verify.report"),
     "filelock": ("verify.ledger.files",),
     "msgspec": ("verify.report",),
+    "elftools": ("verify.elf",),
 }
 Z3_IN = ("verify.smt.z3terms", "verify.concurrency.unbounded")
 SOLVERS_IN = {"verify.smt.z3terms", "verify.concurrency.unbounded.solvers"}
@@ -240,7 +243,7 @@ SEEDED = {  # rule, file, source: each must be found
     "by a plain import": ("imports", "models/x.py", "import verify.judge.encoding"),
     "inside a function": ("imports", "models/x.py", "def f():\n    from verify.judge import encoding"),
     "isa imports semantics": ("imports", "models/x86/isa/x.py", "from verify.models.x86.semantics import run"),
-    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes.plan import Step"),
+    "semantics import schemes": ("imports", "models/x86/semantics/x.py", "from verify.models.schemes import program"),
     "smt imports live": ("imports", "smt/x.py", "from verify import live"),
     "live imports smt": ("imports", "live/x.py", "from verify.judge import encoding"),
     "concurrency imports smt": ("imports", "concurrency/x.py", "from verify.smt import z3terms"),

@@ -27,6 +27,7 @@ REASONS = {  # file -> what it is about, which is no module's alone
     "concurrency/test_portfolio.py": "the engine `auto`, which is all of them",
     "concurrency/unbounded/test_every_variant.py": "every method, every wrong variant",
     "concurrency/unbounded/test_invariant.py": "invariants are found by one module and checked by another",
+    "elf/made.py": "what tests of ELF files share",
     "judge/test_verdicts_of_known_instructions.py": "what is known of instructions, through everything that decides",
     "ledger/killed_writers.py": "what a test and `make store` share",
     "survey/test_lost_workers.py": "workers of every survey are killed",

@@ -6,6 +6,7 @@ Each row is an encoding that was an alarm once; with what is known of its kind t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,9 +22,10 @@ from verify.live.kernel.placement import ORDINARY, available
 from verify.live.kernel.state import STANDARD
 from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.semantics.run import Run
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("avx2", "uprobes", "modelled-kernel")]
-BELOW, SYSTEM_CALL = "displacements below 0", "system call behind"
+BELOW, BRANCH, SYSTEM_CALL = "displacements below 0", "branch behind", "system call behind"
 Patch = pytest.MonkeyPatch
 ENVIRONMENT, THERE = predictions.environment, predictions._There.function
 
@@ -37,15 +39,31 @@ def all_aligned(patch: Patch) -> None:
     patch.setattr(predictions, "UNALIGNED", {cpu: () for cpu in Cpu})
 
 
+def no_traps_of_its_own(patch: Patch) -> None:
+    outcome = Run.outcome
+    patch.setattr(Run, "outcome", lambda self: replace(outcome(self), interrupts=False))
+
+
+def same_end_of_faults(patch: Patch) -> None:
+    covers = predictions._covers
+    patch.setattr(predictions, "_covers", lambda shown, *seen: covers(replace(shown, end="arrived"), *seen))
+
+
 ROWS: tuple[tuple[str, str, Callable[[Patch], None]], ...] = (
     ("41468d35382400f8", BELOW, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),        # lea r14d
     ("482e8d05b8240008", SYSTEM_CALL, lambda p: p.setattr(kernel_placement, "OVERWRITTEN", {})),  # lea eax
     ("64c4e161740f", OPERAND_EDGE, lambda p: p.setattr(predictions, "environment", no_segments)),
     ("48660f3a61352e7e000811", STANDARD, all_aligned),                                            # pcmpestri
     ("c4e23190140e", STANDARD, lambda p: p.setattr(predictions, "_gathers", lambda _: False)),
+    ("482ecc", BRANCH, no_traps_of_its_own),                                                      # int3, in the slot
+    ("4848cd03", BRANCH, no_traps_of_its_own),
+    ("4848cd04", BRANCH, same_end_of_faults),                                                     # #OF
 )
 SHA = ("482e0f38c8056f7e0008", "482e0f38cd05ef770008")  # sha1nexte and sha256msg2, read where nothing is aligned
-OTHERS = (("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", "branch behind"), ("48669d", BELOW))
+MOV_SS = "41418e5424f8"
+OTHERS = (
+    (MOV_SS, STANDARD), ("4867f1", HANDLER), ("484f0fb205772a0008", HANDLER), ("c4e2fd9d0f", BRANCH), ("48669d", BELOW),
+)  # fmt: skip
 
 
 @pytest.fixture(name="shown", scope="module")
@@ -84,6 +102,13 @@ def test_alarm_is_mended_and_comes_back_with_the_fault(
 def test_what_follows_from_what_is_predicted_is_no_alarm(shown: dict[str, KernelComparison], encoding: str) -> None:
     assert shown[encoding].shown
     assert apart(shown[encoding]) == 0
+
+
+def test_a_move_to_ss_that_faults_in_every_state_is_contained_in_each(shown: dict[str, KernelComparison]) -> None:
+    """Only where it does not fault does it hold the step's trap back, and that shows in none of these states."""
+    found = row(shown[MOV_SS])
+    assert set(shown[MOV_SS].ends) == {"fault"}
+    assert (found.said, found.seen) == (ELSEWHERE, "identical")
 
 
 def test_registers_that_the_code_behind_leaves_alone_must_show(

@@ -9,8 +9,11 @@ import pytest
 from verify.confirm.handling import compared_ways, document, rows
 from verify.confirm.kernel import machine_cpu
 from verify.live.kernel.handling import Manner, Way, manners
+from verify.models.schemes.code import Byte, Code
+from verify.models.schemes.linux.actions import NEXT, gone
 from verify.models.schemes.linux.uprobes_6_18 import ENOTSUPP, SCHEME
-from verify.models.schemes.plan import Emulate, Nop, Plan, Step
+from verify.models.schemes.program import Action, Program, Run
+from verify.models.schemes.scheme import Plan
 from verify.models.x86.isa.ranges import parsed
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
@@ -50,12 +53,20 @@ def planned_otherwise(data: bytes) -> Plan:
     """Faults: the kernel's nine-byte nop taken for 66 0f 1f 84, nops never stepped first, a copy that keeps REX.B."""
     plan = SCHEME.plan(data)
     if data.startswith(bytes.fromhex("660f1f84")):
-        return Emulate(Nop(), 9)
-    if isinstance(plan, Emulate):
-        return replace(plan, stepped_first=False)
-    if isinstance(plan, Step):
-        return replace(plan, slot=tuple(replace(b, keep=0xFF) if b.keep == 0xFE else b for b in plan.slot))
-    return plan
+        return Program(gone(NEXT), length=9)
+    if not isinstance(plan, Program):
+        return plan
+    if plan.later is not None:
+        return replace(plan, actions=gone(NEXT))
+    return replace(plan, actions=tuple(map(with_rex_b, plan.actions)))
+
+
+def with_rex_b(action: Action) -> Action:
+    if not isinstance(action, Run):
+        return action
+    pieces = action.code.pieces
+    kept = (replace(b, keep=0xFF) if isinstance(b, Byte) and b.keep == 0xFE else b for b in pieces)
+    return replace(action, code=Code(tuple(kept)))
 
 
 @pytest.mark.parametrize("text", ["660f1f840000000000", "0f1f440001", "498b0511223344"])

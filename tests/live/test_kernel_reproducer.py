@@ -23,6 +23,7 @@ from verify.live.reproducer.program import Account, emit, standard_situation
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "cc", "xsave")]
+AVX = pytest.mark.needs("avx")
 SHOWN, NOT_SHOWN, NOT_HERE = 0, 1, 2
 PAGE = 4096
 IN_OWN_MOUNTS = ("unshare", "--mount", "sh", "-c")
@@ -88,6 +89,7 @@ def test_an_instruction_that_does_not_end_is_stopped(tmp_path: Path, states: dic
     assert code == NOT_SHOWN and lines[-1].startswith("not shown: identical in 3 runs with ")
 
 
+@AVX
 def test_program_and_judge_see_the_same(tmp_path: Path, states: dict[str, KernelState]) -> None:
     """The judge's answer in each of its states, from code that the program shares nothing with."""
     data = bytes.fromhex("c5f97ecb")  # vmovd ebx, xmm1, which the kernel takes for a jump
@@ -104,6 +106,7 @@ STORE = Situation(  # vmovdqu [rbx], ymm0, as `insn c5fe7f03 --confirm` runs it
 )
 
 
+@AVX
 def test_the_program_starts_from_the_registers_of_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = compared_in(STORE).observables
     code, lines = shown(tmp_path, STORE)
@@ -114,6 +117,7 @@ def test_the_program_starts_from_the_registers_of_the_judge(tmp_path: Path, monk
     assert observables(lines) == {"fault", "next-ip"}
 
 
+@AVX
 def test_pages_have_the_protections_of_the_judge(tmp_path: Path) -> None:
     """A store to a read-only page faults in place; the kernel's emulation, which stores nothing, does not."""
     page = 0x6000_0003_0000
@@ -199,6 +203,7 @@ def insn(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict
     return code, json.loads(capsys.readouterr().out)
 
 
+@AVX
 def test_the_script_shows_what_confirm_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, row = insn(capsys, "c5fe7f03", "--emit-reproducer", str(tmp_path), "--observable", "memory-values")
     assert code == 0 and "seen here in memory-values" in str(row["reproducer_state"])

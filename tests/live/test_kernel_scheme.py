@@ -10,7 +10,7 @@ import pytest
 
 from verify.live.kernel.registration import COPIED, refusals
 from verify.models.schemes.linux.uprobes_6_18 import plan
-from verify.models.schemes.plan import Plan, Refuse
+from verify.models.schemes.scheme import Plan, Refuse
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("uprobes", "modelled-kernel")]
 PREFIXES = bytes.fromhex("6667f2f32e363e266465f0") + bytes(range(0x40, 0x50))

@@ -57,6 +57,16 @@ class Fault:
     lines: frozenset[tuple[str, int]]  # file and number: who runs through none of them does not meet it
     apply: Callable[[], Callable[[], None]]
 
+    @property
+    def of_semantics(self) -> bool:
+        """Whether it is one of the semantics' functions: no plan and no decoding depends on it."""
+        return self.text.startswith(verify.models.x86.semantics.__name__)
+
+    @property
+    def of_scheme(self) -> bool:
+        """Whether it is one of the scheme's functions: what an instruction does where it stands is no matter of it."""
+        return self.text.startswith(SCHEME[0].__name__.rpartition(".")[0])
+
 
 def key_of(code: CodeType) -> Key:
     """The name of a code object that survives a change of its body."""

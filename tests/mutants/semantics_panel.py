@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -30,6 +31,7 @@ from verify.models.x86.isa.forms import Cpu, Form, all_forms
 from verify.models.x86.isa.forms import form as named
 from verify.models.x86.machine import Outcome, symbolic_state
 from verify.models.x86.semantics.dispatch import execute
+from verify.models.x86.semantics.run import Instruction
 from verify.terms import var
 
 Line = tuple[str, int]  # file and number
@@ -54,8 +56,17 @@ class Row:
 
 def outcome(data: bytes) -> Outcome:
     """The outcome of an encoding where it stands, as terms."""
-    p = probe(data, SCHEMES["identity"], machine_cpu())
-    return execute(verification_condition(p).setup.original, symbolic_state(var("origin", 64)))
+    return executed(instruction(data))
+
+
+def instruction(data: bytes) -> Instruction:
+    """The encoding as semantics sees it."""
+    return verification_condition(probe(data, SCHEMES["identity"], here())).setup.original
+
+
+def executed(found: Instruction) -> Outcome:
+    """The outcome of an instruction where it stands, as terms."""
+    return execute(found, symbolic_state(var("origin", 64)))
 
 
 def plan(data: bytes) -> object:
@@ -134,6 +145,7 @@ class Traced:
         return frozenset(seen)
 
 
+@cache
 def here() -> Cpu:
     """The vendor of the panel."""
     return machine_cpu()

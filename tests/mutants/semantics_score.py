@@ -2,10 +2,10 @@
 
 A panel of encodings of every form's class says which lines each runs through.  A fault is put to the encodings that run
 through its lines: it is told by a verdict that changes, by an exception, by the processor (the differential run), by
-the decoder library's registers, or by the kernel's own plan.  It is proved harmless where every class has the same
-term, where the theorem decides for all states that no program sees a difference, or where the fault says less than the
-right semantics (`semantics_equivalence`).  What nothing tells is
-printed, with seconds, counts and the seed.
+the decoder library's registers, by an access outside the log, or by the kernel's own plan.  It is proved harmless where
+every class has the same term, where the theorem decides for all states that no program sees a difference, or where the
+fault says less than the right semantics (`semantics_equivalence`).  What only gives a value to what is undefined, the
+one that the processor here has, is counted apart.  What nothing tells is printed, with seconds, counts and the seed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,17 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "property"))
 
+from access_log import outside_the_log
 from register_access import open_differences
-from semantics_equivalence import behaviour, is_equivalent, is_more_general
+from semantics_equivalence import (
+    behaviour,
+    is_equivalent,
+    is_more_defined,
+    is_more_general,
+    states_of_the_executor,
+)
 from semantics_faults import SCHEME, SEMANTICS, Fault, faults, overlay_faults, seeded
-from semantics_panel import Row, here, outcome, plan, stored_panel
+from semantics_panel import Line, Row, executed, here, instruction, outcome, plan, stored_panel
 
 from verify.claim.verdicts import Verdict
 from verify.confirm.handling import rows as kernel_rows
@@ -39,20 +46,25 @@ from verify.live.differential.run import Settings, judged
 from verify.live.executor.executor import Executor
 from verify.live.uprobe import missing
 from verify.models.schemes.registry import DEFAULT, SCHEMES
+from verify.models.x86.machine import Outcome
+from verify.models.x86.semantics.run import Instruction
 from verify.smt.decisions import InMemory
+from verify.terms import Term
 
 SETTINGS: Final = Settings(states=192, encodings=24)
 JUDGED: Final = 4  # forms of a fault that are put to the processor, encodings that are put to the prover
 LONGER: Final = 10  # times as many forms, where the first ones tell nothing
 ENOUGH: Final = 12  # rows that a fault changes, where it need not be known of all
 VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL = "verdict", "exception", "processor", "decoder library", "kernel"
-NOT_HERE = "the processor here does not run it"
+LOG = "log of accesses"
+NOT_HERE = "the processor here does not run it"  # the instruction, or a state in which the fault makes a difference
+OPEN = "what is undefined, as the processor here does it"
 SAME, PROVED, GENERAL = "proved: the same terms", "proved: no difference", "says less, no verdict changes"
 ABSENT, UNTOLD = "not run by the panel", "UNTOLD"
-CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, KERNEL, SAME, PROVED, GENERAL, UNTOLD, NOT_HERE, ABSENT)
-APART: Final = (NOT_HERE, ABSENT)  # neither told nor untold
+APART: Final = (NOT_HERE, OPEN, ABSENT)  # neither told nor untold
+CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, LOG, KERNEL, SAME, PROVED, GENERAL, UNTOLD, *APART)
 Case = tuple[Fault, list[Row]]  # with the encodings of the panel that it concerns
-_BEFORE: dict[bytes, tuple[object, object]] = {}  # plans and outcomes without a fault
+_BEFORE: dict[bytes, tuple[object, Outcome, Instruction]] = {}  # plan and outcome without a fault, and of what
 _CASES: list[Case] = []  # what is asked; forked processes know them by number
 
 
@@ -109,21 +121,26 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
         return PROVED
     with seeded(fault):
         found = _told_of_outcomes(fault, outcomes, executor, LONGER * JUDGED)
-    return found if found not in {UNTOLD, NOT_HERE} else answer
+    if found not in {UNTOLD, NOT_HERE}:
+        return found
+    if answer == UNTOLD and generality == "less":
+        return OPEN
+    return NOT_HERE if _is_equivalent(fault, outcomes, states_of_the_executor()) else answer
 
 
 def _changed(fault: Fault, rows: list[Row], enough: int) -> tuple[list[Row], list[Row]]:
     """The rows of which the plan changes, and of which the outcome does: the first ones, until there are enough."""
     for row in rows:
         if row.data not in _BEFORE:
-            _BEFORE[row.data] = plan(row.data), outcome(row.data)
+            seen = instruction(row.data)
+            _BEFORE[row.data] = plan(row.data), executed(seen), seen
     plans, outcomes = list[Row](), list[Row]()
     with seeded(fault):
         for row in rows:
-            before = _BEFORE[row.data]
-            if plan(row.data) != before[0]:
+            planned, before, seen = _BEFORE[row.data]
+            if not fault.of_semantics and plan(row.data) != planned:
                 plans.append(row)
-            if outcome(row.data) != before[1]:
+            if not fault.of_scheme and (executed(seen) if fault.of_semantics else outcome(row.data)) != before:
                 outcomes.append(row)
             if max(len(plans), len(outcomes)) >= enough:
                 break
@@ -139,26 +156,31 @@ def _kernel_differs(changed: list[Row]) -> bool:
 
 
 def _generality(fault: Fault, changed: list[Row]) -> str:
-    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words."""
+    """Whether the changed outcomes say less than the right ones ("more" general), or the same in other words.
+
+    "less": they alone say something of values that the right ones leave undefined.
+    """
     with seeded(fault):
         after = [outcome(r.data) for r in changed]
     pairs = [(_BEFORE[r.data][1], b) for r, b in zip(changed, after, strict=True)]
-    if not all(is_more_general(a, b) for a, b in pairs):  # type: ignore[arg-type]
-        return ""
-    return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"  # type: ignore[arg-type]
+    if not all(is_more_general(a, b) for a, b in pairs):
+        return "less" if all(is_more_defined(a, b) for a, b in pairs) else ""
+    return "same" if all(is_more_general(b, a) for a, b in pairs) else "more"
 
 
-def _is_equivalent(fault: Fault, changed: list[Row]) -> bool:
+def _is_equivalent(fault: Fault, changed: list[Row], premises: tuple[Term, ...] = ()) -> bool:
     before = [behaviour(r.data, here()) for r in changed]
     with seeded(fault):
         after = [behaviour(r.data, here()) for r in changed]
     known = InMemory()
     pairs = zip(changed, before, after, strict=True)
-    return all(is_equivalent(r.data, here(), a, b, known) for r, a, b in pairs)
+    return all(is_equivalent(r.data, here(), a, b, known, premises) for r, a, b in pairs)
 
 
 def _told_of_outcomes(fault: Fault, changed: list[Row], executor: Any, most: int) -> str:
     runs = [r for r in changed if not executor.capabilities.absent(r.form.opcode.cpuid) and not on_shadow_stack(r)]
+    if any(outside_the_log(outcome(row.data)) for row in _apart(changed, most)):
+        return LOG
     for row in _apart(runs, most):
         if any(m.explained is None for m in judged(executor, row.form, SETTINGS).mismatches):
             return PROCESSOR
@@ -184,8 +206,12 @@ def seeds(number: int, seed: int, rows: list[Row]) -> Iterator[tuple[Fault, list
     """Faults with the rows of the panel that they concern: of functions, and a tenth of the corrections."""
     several = faults(SEMANTICS, 4 * number, seed), faults(SCHEME, number, seed)
     shares = (7 * number // 10, 2 * number // 10)
+    through: dict[Line, list[int]] = {}
+    for i, row in enumerate(rows):
+        for line in row.lines:
+            through.setdefault(line, []).append(i)
     for kind, share in zip(several, shares, strict=True):
-        concerned = ((f, [r for r in rows if f.lines & r.lines]) for f in kind)
+        concerned = ((f, [rows[i] for i in sorted({i for n in f.lines for i in through.get(n, ())})]) for f in kind)
         yield from islice(((f, found) for f, found in concerned if found), share)
     concerned = ((f, [r for r in rows if r.form.opcode.mnemonic in names]) for f, names in overlay_faults(seed))
     yield from islice(((f, found) for f, found in concerned if found), number - sum(shares))

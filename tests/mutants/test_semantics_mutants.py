@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from semantics_equivalence import behaviour, is_equivalent, is_more_general
+from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
 from semantics_faults import SCHEME, faults, overlay_faults, seeded
 from semantics_panel import Row, outcome, plan
 from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, told
@@ -31,7 +31,7 @@ def state_of_the_models() -> list[object]:
 
 def test_a_fault_changes_what_runs_through_it_and_leaves_nothing_behind() -> None:
     before, changed = state_of_the_models(), 0
-    for fault in islice(faults((flags, *SCHEME), 12, 4), 12):
+    for fault in islice(faults((flags, *SCHEME), 16, 4), 16):
         try:
             with seeded(fault):
                 changed += state_of_the_models() != before
@@ -79,6 +79,35 @@ def test_more_general_is_what_a_datapath_may_still_be() -> None:
     assert not is_more_general(right, replace(right, state=replace(right.state, x87=uf("fresh", 688, flag))))
     twice = replace(wider, fault_state=replace(right.fault_state, x87=uf("fresh", 688, x87, right.state.zf)))
     assert not is_more_general(right, twice)  # one function cannot mean both
+
+
+def test_more_defined_is_a_value_of_what_is_undefined_and_nothing_else() -> None:
+    right = outcome(bytes.fromhex("66d3e0"))  # shl ax, cl: cf is undefined where the count is 16 and more
+    cf, zf = right.state.cf, right.state.zf
+    (open_one,) = (t for t in postorder([cf]) if t.op == "uf")
+    kept = cf.args[1]  # where the count is 0
+
+    def with_cf(old: Term, new: Term) -> Outcome:
+        return replace(right, state=replace(right.state, cf=substitute([cf], {old: new})[0]))
+
+    said = with_cf(open_one, cf.args[2].args[1])
+    assert is_more_defined(right, said) and is_more_defined(right, with_cf(open_one, kept))
+    assert not is_more_defined(said, right)
+    assert not is_more_defined(right, with_cf(kept, zf))
+    assert not is_more_defined(right, replace(said, state=replace(said.state, pf=cf)))
+
+
+def test_more_general_is_a_value_that_is_left_undefined_in_one_more_case() -> None:
+    right = outcome(bytes.fromhex("d3e0"))  # shl eax, cl: of is undefined where the count is neither 0 nor 1
+    of = right.state.of
+    once = of.args[2]
+    open_one = next(t for t in once.args if t.op == "uf")
+
+    def with_of(new: Term, **others: Term) -> Outcome:
+        return replace(right, state=replace(right.state, of=substitute([of], {once: new})[0], **others))
+
+    assert is_more_general(right, with_of(open_one)) and not is_more_general(with_of(open_one), right)
+    assert not is_more_general(with_of(once, zf=open_one), with_of(open_one, zf=open_one))  # zf speaks of it too
 
 
 def with_address(right: Outcome, old: Term, new: Term) -> Outcome:

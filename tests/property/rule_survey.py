@@ -19,8 +19,8 @@ from verify.claim.conditions import verification_condition
 from verify.claim.obligations import obligations
 from verify.claim.probes import probe_of
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Refuse, Scheme
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
 from verify.survey.forms import Setting, judged_forms

@@ -42,7 +42,7 @@ class Grower:
     """Makes plans of one seed; parts made before are used again."""
 
     def __init__(self, seed: object, widest: int = 512) -> None:
-        self.rng = Random(str(seed))
+        self.rng, self.apart = Random(str(seed)), Random(f"apart {seed}")
         self.widths = [w for w in WIDTHS if w <= widest]
         self.widest = widest
         self.made: dict[Sort, list[Plan]] = {}
@@ -104,7 +104,10 @@ class Grower:
         if old.op == "write" and self.rng.random() < 0.5:
             address = old.args[1]
             width = old.args[2].sort if self.rng.random() < 0.5 else width
-        return Plan("write", (old, address, self.plan(width, depth - 1)), (), MEMORY)
+        value = self.plan(width, depth - 1)
+        if self.apart.random() < 0.2:  # what is there is written
+            value = Plan("load", (old, address), (width // 8,), width)
+        return Plan("write", (old, address, value), (), MEMORY)
 
     def size(self) -> int:
         return self.rng.choice((1, 1, 2, 2, 3, 4, 8, 16, self.rng.randrange(1, 1 + self.widest // 8)))
@@ -288,6 +291,13 @@ def plans(seed: object, count: int, widest: int = 512) -> Iterator[Plan]:
     for number in range(count):
         grower = Grower((seed, number), widest)
         yield grower.plan(grower.width(), grower.rng.randrange(1, 4))
+
+
+def written_back() -> Plan:
+    """Whether a memory is what it is when what is there has been written."""
+    memory, address = variable("m", MEMORY), variable("a64", 64)
+    there = Plan("load", (memory, address), (2,), 16)
+    return Plan("eq", (Plan("write", (memory, address, there), (), MEMORY), memory), (), 1)
 
 
 def folded(plan: Plan, of: Callable[[Plan, list[Any]], Any]) -> Any:

@@ -16,7 +16,8 @@ import pytest
 
 from verify.claim.probes import probe_of
 from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18
-from verify.models.schemes.plan import Scheme, Step, nothing_behind
+from verify.models.schemes.manner import Manner, manners
+from verify.models.schemes.scheme import Scheme, nothing_behind
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.encode import decoded_representatives, irregular_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
@@ -106,9 +107,10 @@ def swept(scheme: Scheme, forms: tuple[Form, ...], step: int, seed: int = 0) -> 
 
 def _copy_is_longer(decoded: Decoded, scheme: Scheme) -> bool:
     p = probe_of(decoded, scheme)
-    if not isinstance(p.plan, Step) or not isinstance(p.copy, Decoded):
+    copy = p.read(p.codes[0]) if manners(p.plan)[0] is Manner.STEPPED else None
+    if not isinstance(copy, Decoded):
         return False
-    return p.copy.layout.length > decoded.layout.length
+    return copy.layout.length > decoded.layout.length
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)

@@ -7,7 +7,7 @@ from sampling import sampled
 
 from verify.claim.probes import PREFIX_SENSITIVE, probe, probe_of
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME
-from verify.models.schemes.plan import Refuse
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.isa import encode
 from verify.models.x86.isa.encode import decoded_representatives, random_encoding
 from verify.models.x86.isa.forms import Cpu, all_forms

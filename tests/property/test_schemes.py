@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verify.models.schemes.plan import Emulate, InPlace, Refuse, SlotByte, Step
+from verify.models.schemes.code import ORIGINAL, Byte
+from verify.models.schemes.program import UNPROBED, Program, Run, Set
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.scheme import Refuse
 
 PREFIXES = st.lists(
     st.sampled_from([0x26, 0x2E, 0x64, 0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x40, 0x41, 0x48, 0x4F]), max_size=8
@@ -22,21 +24,27 @@ CODE = st.builds(
 NAMES = sorted(SCHEMES)
 
 
+def scratch_of(program):
+    """The general register that is set before anything runs."""
+    first = program.actions[0]
+    return first.target if isinstance(first, Set) and isinstance(first.target, int) else None
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=400, deadline=None)
 @given(code=CODE)
 def test_plan_is_well_formed(name, code):
     plan = SCHEMES[name].plan(code)
-    if isinstance(plan, InPlace):
+    if plan == UNPROBED:
         return
     if isinstance(plan, Refuse):
         assert plan.errno in {8, 524}
         return
-    assert isinstance(plan, Emulate | Step)
+    assert isinstance(plan, Program)
     assert 1 <= plan.length <= 16
-    if isinstance(plan, Step):
-        assert len(plan.slot) == 16
-        assert (plan.scratch is None) == all(b == SlotByte(i) for i, b in enumerate(plan.slot))
+    for run in (a for a in plan.actions if isinstance(a, Run)):
+        assert len(run.code.pieces) == 16
+        assert (scratch_of(plan) is None) == (run.code == ORIGINAL)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +59,7 @@ def test_bytes_behind_the_sixteenth_do_not_matter(name, code, other):
 def test_bytes_behind_the_instruction_do_not_matter(code, other):
     plan = SCHEMES["linux-uprobes-6.18"].plan
     first = plan(code)
-    if isinstance(first, Emulate | Step):
+    if isinstance(first, Program):
         assert plan(code[: first.length] + other) == first
 
 
@@ -59,8 +67,10 @@ def test_bytes_behind_the_instruction_do_not_matter(code, other):
 @given(code=CODE)
 def test_a_changed_slot_is_a_rip_relative_modrm_and_a_scratch_register_it_does_not_name(code):
     plan = SCHEMES["linux-uprobes-6.18"].plan(code)
-    if isinstance(plan, Step) and plan.scratch is not None and not code.startswith(b"\x0f\x0b"):
-        (at,) = [i for i, b in enumerate(plan.slot) if b.keep == 0x38]
+    scratch = scratch_of(plan) if isinstance(plan, Program) else None
+    if scratch is not None and not code.startswith(b"\x0f\x0b"):
+        (pieces,) = [a.code.pieces for a in plan.actions if isinstance(a, Run)]
+        (at,) = [i for i, b in enumerate(pieces) if isinstance(b, Byte) and b.keep == 0x38]
         assert code[at] & 0xC7 == 5
-        assert plan.slot[at].bits == 0x80 | plan.scratch.register
-        assert code[at] >> 3 & 7 != plan.scratch.register
+        assert pieces[at].bits == 0x80 | scratch
+        assert code[at] >> 3 & 7 != scratch

@@ -74,6 +74,8 @@ _ROWS = (
     ("write-over:any-size", "write(write(m, p, u), p, v)", "", "write(m, p, v)", "m=Memory p=64 u=16"),
     ("write-over:any-address", "write(write(m, p, u), q, v)",
      "u.width == v.width", "write(m, q, v)", "m=Memory p=64 q=64"),
+    ("write-same:any-address", "write(m, p, load(m, q, n))", "", "m", "m=Memory p=64 q=64 n=2"),
+    ("write-same:any-memory", "write(m, p, load(k, p, n))", "", "m", "m=Memory k=Memory p=64 n=1"),
 )  # fmt: skip
 
 SORTS: dict[str, Sort] = {s.name: s for s in (GPRS, MEMORY)}

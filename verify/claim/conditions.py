@@ -4,23 +4,26 @@ values."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from verify import terms
+from verify.claim.copies import Relation
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
     is_plain,
+    names_by_opcode,
     nesting_level,
     operand_numbers,
     place,
-    uses_length,
 )
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Setup
-from verify.models.schemes.emulation import premises as address_premises
-from verify.models.schemes.plan import Call, Emulate, Field, Push, Step
+from verify.models.schemes.code import Code
+from verify.models.schemes.meaning import address_premises
+from verify.models.schemes.program import Program
+from verify.models.schemes.program_text import shape
 from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
@@ -45,27 +48,19 @@ class VerificationCondition:
 def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
     assumptions, mode = assumptions | p.scheme.holds, checked(p.scheme.mode)
-    symbolic = p.key[0] != "concrete"
+    symbolic = not p.is_concrete
     original = _instruction(p.decoded, p, symbolic, {})
-    copy: Instruction | None = original
-    distinct: list[tuple[Term, Term]] = []
-    if isinstance(p.plan, Step) and p.copy is not p.decoded:
-        copy = _copy(p, symbolic)
-        if symbolic and p.plan.scratch:
-            numbers = operand_numbers(cast(Decoded, p.decoded), original.fields)
-            scratch = const(p.plan.scratch.register, 4)
-            distinct = [(n, scratch) for n in numbers]
-    elif not isinstance(p.copy, Decoded):
-        copy = None
-    elif isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Call):
-        zero = tuple(const(0, t.width) for t in original.fields.immediates)  # only the store's fault is wanted
-        copy = _instruction(p.decoded, p, symbolic, {"immediates": zero})
+    relations: tuple[Relation | None, ...] = (p.relations or ()) if symbolic else (None,) * len(p.codes)
+    copies = {c: _copy(c, p, r, original) for c, r in zip(p.codes, relations, strict=True)}
+    bases = [const(r.base, 4) for r in relations if r is not None and r.base is not None]
+    numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
+    distinct = [(n, base) for base in bases for n in numbers]
     origin, slot = var("origin", 64), var("slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
     premises += [_code_address(origin, mode), _code_address(slot, mode)]
-    length = _length(p, symbolic)
-    setup = Setup(original, copy, origin, slot, length, _displacement(p, original, symbolic), assumptions)
-    if isinstance(p.plan, Emulate):
+    displacement = _displacement(p, original, symbolic)
+    setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
+    if isinstance(p.plan, Program):
         premises += address_premises(p.plan, setup)
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
 
@@ -79,22 +74,36 @@ def _code_address(address: Term, mode: Mode) -> Term:
 def _length(p: Probe, symbolic: bool) -> Term:
     """Bytes of the instruction as the scheme's decoder sees it."""
     real = p.decoded.layout.length if isinstance(p.decoded, Decoded) else 1
-    return LENGTH if symbolic and _is_measured(p) else const(getattr(p.plan, "length", real), 64)
+    seen = p.plan.length if isinstance(p.plan, Program) else 0
+    return LENGTH if symbolic and _is_measured(p) else const(seen or real, 64)
 
 
 def _is_measured(p: Probe) -> bool:
     """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees."""
-    real = cast(Decoded, p.decoded).layout.length
-    return getattr(p.plan, "length", real) == real or not uses_length(p.plan)
+    if not isinstance(p.plan, Program) or not shape(p.plan).uses_length:
+        return True
+    return p.plan.length == cast(Decoded, p.decoded).layout.length
 
 
-def _copy(p: Probe, symbolic: bool) -> Instruction | None:
-    if not isinstance(p.copy, Decoded):
-        return None
-    pinned: dict[str, object] = {}
-    if symbolic and isinstance(p.plan, Step) and p.plan.scratch:
-        pinned |= {"base": const(p.plan.scratch.register, 4), "based": terms.TRUE, "indexed": terms.FALSE}
-    return _instruction(p.copy, p, symbolic, pinned)
+def _copy(code: Code, p: Probe, relation: Relation | None, original: Instruction) -> Instruction:
+    """What code is to the processor, where it has this relation to the original; None: with every byte concrete."""
+    read = p.read(code)
+    if relation is None:
+        if read is p.decoded:
+            return original
+        if not isinstance(read, Decoded):
+            return replace(original, undefined="the slot's bytes are not an instruction")
+        return _instruction(read, p, False, {})
+    if relation.base is not None:
+        base = {"base": const(relation.base, 4), "based": terms.TRUE, "indexed": terms.FALSE}
+        return _instruction(read, p, True, base)
+    if not relation.fixed:
+        return original
+    fixed = dict(relation.fixed)
+    immediates = enumerate(original.fields.immediates)
+    return _instruction(
+        p.decoded, p, True, {"immediates": tuple(const(fixed[i], t.width) if i in fixed else t for i, t in immediates)}
+    )
 
 
 def _instruction(
@@ -107,7 +116,7 @@ def _instruction(
     undefined = d.faults_ud
     if symbolic:
         keep = dict(pinned)
-        if isinstance(p.plan, Emulate) and isinstance(p.plan.effect, Push):
+        if isinstance(p.plan, Program) and shape(p.plan).names_registers and names_by_opcode(d.form.opcode):
             keep["opcode_reg"] = parts.opcode_reg
         if "seg_reg" in d.form.opcode.op_kinds:  # which segment register decides what happens
             keep["reg"] = parts.reg
@@ -129,7 +138,7 @@ def _instruction(
 
 def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
-    if p.key[0] == "concrete" or not isinstance(p.decoded, Decoded):
+    if p.is_concrete or not isinstance(p.decoded, Decoded):
         return {}
     exact = fields(p.decoded)
     values = values_of(exact)
@@ -151,17 +160,16 @@ def _undefined(answer: NotAnInstruction | NotModelled, mode: Mode) -> Instructio
     )  # fmt: skip
 
 
-def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[Field], Term]:
-    def constant(field: Field) -> Term:
-        raw = p.data[field.offset : field.offset + field.size]
-        return const(int.from_bytes(raw, "little", signed=True), 64)
+def _displacement(p: Probe, original: Instruction, symbolic: bool) -> Callable[[int, int], Term]:
+    def constant(offset: int, size: int) -> Term:
+        return const(int.from_bytes(p.data[offset : offset + size], "little", signed=True), 64)
 
-    def own(field: Field) -> Term:
-        found = place(cast(Decoded, p.decoded), field)
+    def own(offset: int, size: int) -> Term:
+        found = place(cast(Decoded, p.decoded), offset, size)
         if found == "disp":
             return original.fields.disp
         if found is None:
-            raise ValueError(f"{p.data.hex()}: {field} is no field of the instruction")
+            raise ValueError(f"{p.data.hex()}: the {size} bytes at {offset} are no field of the instruction")
         return terms.sext(original.fields.immediates[int(found[3:])], 64)
 
     return own if symbolic else constant

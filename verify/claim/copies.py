@@ -1,47 +1,102 @@
-"""The copy in a slot: its bytes, and whether it is the original with another base register.
+"""What code of a plan is, next to the original: its bytes, and how it corresponds to the instruction field by field.
 
-All of it runs for every encoding: bytes are taken as integers, and what a slot changes is found once a slot.
+All of it runs for every encoding: bytes are taken as integers, and what code changes is found once a code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from verify.models.schemes.plan import Plan, SlotByte, Step
+from verify.models.schemes.code import Byte, Code
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, library_reads
 from verify.models.x86.isa.fields import fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Opcode
 from verify.models.x86.isa.layout import Layout
 
-MOST_SLOTS: Final = 4096
-Changes = tuple[tuple[int, SlotByte], ...]
-_CHANGES: dict[int, tuple[object, Changes]] = {}  # by identity of the slot, which is kept so that it stays its own
+MOST_CODES: Final = 4096
+Changes = tuple[tuple[int, Byte], ...]
+_CHANGES: dict[int, tuple[Code, Changes]] = {}  # by identity of the code, which is kept so that it stays its own
 
 
-def _changes(slot: tuple[SlotByte, ...]) -> Changes:
-    """The positions that are not the original's byte whatever it is; schemes share slots."""
-    found = _CHANGES.get(id(slot))
-    if found is None or found[0] is not slot:
-        if len(_CHANGES) >= MOST_SLOTS:
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How code corresponds to the original: the original itself, but for what is said here.
+
+    `base`: [rip + d] has become [register + d], and the register is no operand.  `fixed`: immediates, by their number,
+    that are constants of the code.
+    """
+
+    base: int | None = None
+    fixed: tuple[tuple[int, int], ...] = ()
+
+
+SAME: Final = Relation()
+
+
+def _changes(code: Code) -> Changes:
+    """The positions that are not the original's byte whatever it is; schemes share code."""
+    found = _CHANGES.get(id(code))
+    if found is None or found[0] is not code:
+        if len(_CHANGES) >= MOST_CODES:
             _CHANGES.clear()
-        other = tuple((i, b) for i, b in enumerate(slot) if (b.source, b.keep, b.bits) != (i, 0xFF, 0))
-        found = _CHANGES[id(slot)] = (slot, other)
+        found = _CHANGES[id(code)] = code, tuple(_changed(code))
     return found[1]
 
 
-def is_plain_copy(plan: Plan) -> bool:
-    """Whether the slot is the original bytes whatever they are; true where there is no slot."""
-    return not isinstance(plan, Step) or not _changes(plan.slot)
+def _changed(code: Code) -> Iterator[tuple[int, Byte]]:
+    for i, piece in enumerate(code.pieces):
+        if not isinstance(piece, Byte):
+            raise ValueError(f"words that hold addresses are not modelled: {code.text}")
+        if piece != Byte(i):
+            yield i, piece
 
 
-def bytes_in_slot(plan: Step, data: bytes) -> bytes:
-    """The 16 bytes of the slot for these at the probe."""
+def is_plain_code(code: Code) -> bool:
+    """Whether the code is the original bytes whatever they are."""
+    return not _changes(code)
+
+
+def code_bytes(code: Code, data: bytes) -> bytes:
+    """The bytes of the code, where these are at the probe; behind it what stands behind the original."""
     copy = bytearray(data[:16])
-    for i, b in _changes(plan.slot):
-        copy[i] = (data[b.source] & b.keep if b.source is not None else 0) | b.bits
+    for i, b in _changes(code):
+        copy[i] = b.of(data)
     return bytes(copy)
+
+
+def relation(old: Decoded, code: Code, data: bytes, taken_apart: Callable[[], Answer]) -> Relation | None:
+    """How code corresponds to the original, of which the data are the bytes; None where it does not field by field.
+
+    `taken_apart` decodes the copy.
+    """
+    if not _changes(code):
+        return SAME
+    fixed = _fixed(old, code)
+    if fixed is not None:
+        return Relation(fixed=fixed)
+    copy = code_bytes(code, data)
+    if copy == data[:16]:
+        return SAME
+    base = _based(old, code, copy, taken_apart)
+    return None if base is None else Relation(base=base)
+
+
+def _fixed(old: Decoded, code: Code) -> tuple[tuple[int, int], ...] | None:
+    """Immediates that are constants of the code, where nothing else changes."""
+    constant = {i: b.bits for i, b in _changes(code) if b.source is None}
+    if len(constant) < len(_changes(code)):
+        return None
+    found: list[tuple[int, int]] = []
+    for n, (offset, size) in enumerate(old.layout.immediates):
+        value = [constant.pop(i) for i in range(offset, offset + size) if i in constant]
+        if len(value) not in {0, size}:
+            return None
+        if value:
+            found.append((n, int.from_bytes(bytes(value), "little")))
+    return None if constant else tuple(found)
 
 
 @cache
@@ -58,20 +113,18 @@ def general_operands(opcode: Opcode, addressing: Addressing) -> tuple[int, ...]:
 Answer = Decoded | NotAnInstruction | NotModelled
 
 
-def is_based(old: Decoded, plan: Plan, copy: bytes, taken_apart: Callable[[], Answer]) -> bool:
-    """The copy is the original with [rip + d] made [scratch + d], and the scratch register is no operand of it.
+def _based(old: Decoded, code: Code, copy: bytes, taken_apart: Callable[[], Answer]) -> int | None:
+    """The register, where the copy is the original with [rip + d] made [register + d], and it is no operand of it.
 
     Bytes may differ in ModRM's mod and rm, in REX.B, and in the X and B bits of a VEX, XOP or EVEX prefix: every other
-    field of the copy then equals the original's.  `taken_apart` decodes the copy.
+    field of the copy then equals the original's.
     """
-    if not (isinstance(plan, Step) and plan.scratch) or plan.scratch.displacement:
-        return False
-    if old.form.addressing is not Addressing.RIP or not _differs_in_base_only(old, plan, copy):
-        return False
+    if old.form.addressing is not Addressing.RIP or not _differs_in_base_only(old, code, copy):
+        return None
     if not (_is_plainly_based(old, copy) or _is_laid_out_based(old, taken_apart())):
-        return False
-    scratch = plan.scratch.register
-    return all(n & 15 != scratch for n in _numbers(old)) and _base(old.layout, copy) == scratch
+        return None
+    base = _base(old.layout, copy)
+    return base if all(n & 15 != base for n in _numbers(old)) else None
 
 
 def _is_plainly_based(old: Decoded, copy: bytes) -> bool:
@@ -95,9 +148,9 @@ def _is_laid_out_based(old: Decoded, new: Answer) -> bool:
     return old.layout._replace(rex=0) == new.layout._replace(rex=0)
 
 
-def _differs_in_base_only(old: Decoded, plan: Step, copy: bytes) -> bool:
+def _differs_in_base_only(old: Decoded, code: Code, copy: bytes) -> bool:
     layout, data = old.layout, old.data
-    for i, _ in _changes(plan.slot):
+    for i, _ in _changes(code):
         if i >= layout.length:
             continue
         if i == layout.modrm_offset:

@@ -11,25 +11,37 @@ from verify.claim.premises import instances
 from verify.claim.probes import Probe
 from verify.claim.theorem import goals
 from verify.models.schemes.behaviour import Behaviour, in_place, initial
-from verify.models.schemes.handling import displaced
-from verify.models.schemes.plan import Refuse
+from verify.models.schemes.meaning import behaviours
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.machine import OBSERVABLES, State, symbolic_state
-from verify.terms import Term, under
+from verify.terms import Term, all_of, under
 
-Sides = tuple[Behaviour, Behaviour]  # in place, displaced
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is compared: the instruction in place, and as the plan handles it at each kind of hit."""
+
+    here: Behaviour
+    there: tuple[Behaviour, ...]
 
 
 def sides(p: Probe, material: VerificationCondition) -> tuple[State, Sides]:
-    """The initial state and both behaviours.  The plan must be no refusal."""
+    """The initial state and both sides.  The plan must be no refusal."""
     assert not isinstance(p.plan, Refuse)
     setup = material.setup
     state = initial(setup, symbolic_state(setup.origin))
-    return state, (in_place(setup, state), displaced(p.plan, setup, state))
+    return state, Sides(in_place(setup, state), behaviours(p.plan, setup, state))
 
 
 def compared(material: VerificationCondition, pair: Sides) -> Mapping[str, Term]:
-    """The goals, rewritten where register numbers are kept apart."""
-    found = goals(*pair, code_not_read="code-not-read" in material.setup.assumptions)
+    """The goals, of all hits together, rewritten where register numbers are kept apart."""
+    of_hits = [compared_at(material, pair.here, hit) for hit in pair.there]
+    return of_hits[0] if len(of_hits) == 1 else {name: all_of(g[name] for g in of_hits) for name in OBSERVABLES}
+
+
+def compared_at(material: VerificationCondition, here: Behaviour, hit: Behaviour) -> Mapping[str, Term]:
+    """The goals of one kind of hit."""
+    found = goals(here, hit, code_not_read="code-not-read" in material.setup.assumptions)
     return dict(zip(OBSERVABLES, under(material.distinct, (found[name] for name in OBSERVABLES)), strict=True))
 
 
@@ -40,7 +52,7 @@ def obligation(name: str, goal: Term, material: VerificationCondition, assumptio
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A class's material, initial state, both behaviours and goals by observable."""
+    """A class's material, initial state, both sides and goals by observable."""
 
     material: VerificationCondition
     state: State

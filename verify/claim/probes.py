@@ -1,8 +1,9 @@
 """From bytes to a probe site: what the processor sees, what the scheme sees, and the class both belong to.
 
 Two encodings with equal keys have equal obligations: what differs between them (register numbers, displacement,
-immediates, length) is a variable of the obligation.  An encoding whose slot copy does not correspond to the original
-field by field is a class of its own, with every byte concrete.
+immediates, length) is a variable of the obligation.  The plan is in the key by its canonical text, in which code and
+fields of the original are what they are to the instruction.  An encoding for which they are nothing of the kind is a
+class of its own, with every byte concrete.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple, cast
 
-from verify.claim.copies import bytes_in_slot, general_operands, is_based, is_plain_copy
+from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
-from verify.models.schemes.plan import Emulate, Field, Fixup, InPlace, Plan, Refuse, Scheme, Step
+from verify.models.schemes.code import Code
+from verify.models.schemes.program import Program, Run
+from verify.models.schemes.program_text import shape
+from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
 from verify.models.x86.isa.fields import Fields, fields, operand_register
@@ -49,40 +53,49 @@ class Probe:
     plan: Plan
     followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
-    @once
-    def copy_bytes(self) -> bytes:
-        """The 16 bytes that the processor runs in the slot."""
-        if not isinstance(self.plan, Step):
-            return self.data[:16]
-        return bytes_in_slot(self.plan, self.data)
+    def code_bytes(self, code: Code) -> bytes:
+        """The 16 bytes that the processor runs for code of the plan."""
+        return code_bytes(code, self.data)
+
+    def read(self, code: Code) -> Decoded | NotAnInstruction | NotModelled:
+        """What code of the plan is to the processor."""
+        if is_plain_code(code):
+            return self.decoded
+        copy = self.code_bytes(code)
+        return self.decoded if copy == self.data[:16] else decode(copy, cpu_of(self.decoded), self.scheme.mode)
 
     @once
-    def copy(self) -> Decoded | NotAnInstruction | NotModelled:
-        """What the slot's bytes are to the processor."""
-        return self.decoded if self._is_unchanged else decode(self.copy_bytes, cpu_of(self.decoded), self.scheme.mode)
+    def codes(self) -> tuple[Code, ...]:
+        """The code that the plan has the processor run, each once."""
+        return () if isinstance(self.plan, Refuse) else shape(self.plan).codes
+
+    @once
+    def relations(self) -> tuple[Relation, ...] | None:
+        """How each code corresponds to the original; None where one of them does not."""
+        found = []
+        for code in self.codes:
+            if not isinstance(self.decoded, Decoded):
+                return None
+            one = relation(self.decoded, code, self.data, lambda code=code: self.read(code))  # type: ignore[misc]
+            if one is None:
+                return None
+            found.append(one)
+        return tuple(found)
 
     @property
-    def _is_unchanged(self) -> bool:
-        return is_plain_copy(self.plan) or self.copy_bytes == self.data[:16]
-
-    @property
-    def relation(self) -> str:
-        """How the copy corresponds to the original: same, based (rip-relative made scratch-based) or concrete."""
-        if not isinstance(self.decoded, Decoded):
-            return "concrete"
-        if self._is_unchanged:
-            return "same"
-        based = is_based(self.decoded, self.plan, self.copy_bytes, lambda: self.copy)
-        return "based" if based else "concrete"
+    def is_concrete(self) -> bool:
+        """Whether the class is the encoding alone."""
+        return self.key[0] == "concrete"
 
     @once
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
-        relation = self.relation
-        plan = None if relation == "concrete" else plan_key(self.plan, cast(Decoded, self.decoded))
+        plan = None
+        if isinstance(self.decoded, Decoded) and self.relations is not None:
+            plan = plan_key(self.plan, self.decoded)
         if plan is None:
             return "concrete", self.data[:16], cpu_of(self.decoded)
-        return _structure_key(self), plan, relation
+        return _structure_key(self), plan, self.relations
 
     @once
     def shared_key(self) -> tuple[object, ...]:
@@ -98,29 +111,29 @@ class Probe:
 
 
 def not_modelled(p: Probe) -> str | None:
-    """Why nothing is said of the probe's instruction or of its copy at the scheme's privilege level, or None."""
+    """Why nothing is said of the probe's instruction or of its copies at the scheme's privilege level, or None."""
     if p.scheme.mode.is_user:
         return None
-    found = [gap(d.form.opcode, p.scheme.mode) for d in (p.decoded, p.copy) if isinstance(d, Decoded)]
+    read = (p.decoded, *map(p.read, p.codes))
+    found = [gap(d.form.opcode, p.scheme.mode) for d in read if isinstance(d, Decoded)]
     return next(filter(None, found), None)
 
 
 def undefined_without(p: Probe) -> tuple[str, ...]:
     """The features without which the processor raises #UD in place and the program runs on with the probe.
 
-    An effect that the implementation applies by itself needs no feature; a step of another opcode has that one's needs.
+    An effect that the implementation applies by itself needs no feature; code that it runs has needs of its own.
     """
-    if not isinstance(p.decoded, Decoded) or p.decoded.faults_ud is not None:
+    if not isinstance(p.decoded, Decoded) or p.decoded.faults_ud is not None or isinstance(p.plan, Refuse):
         return ()
     needs = needed(p.decoded.form.opcode)
-    match p.plan:
-        case Emulate():
-            return needs
-        case Step():
-            copy = needed(p.copy.form.opcode) if isinstance(p.copy, Decoded) else needs
-            return tuple(f for f in needs if f not in copy)
-        case _:
-            return ()
+    return needs and tuple(f for f in needs if any(f not in _needed(p, hit, needs) for hit in p.plan.hits))
+
+
+def _needed(p: Probe, hit: Program, needs: tuple[str, ...]) -> tuple[str, ...]:
+    """The features that the code needs which the plan of a hit runs in any case; what is undefined has these needs."""
+    copies = (p.read(a.code) for a in hit.actions if isinstance(a, Run))
+    return tuple(f for c in copies for f in (needed(c.form.opcode) if isinstance(c, Decoded) else needs))
 
 
 def cpu_of(decoded: Decoded | NotAnInstruction | NotModelled) -> Cpu:
@@ -265,55 +278,26 @@ def is_vendor_specific(opcode: Opcode) -> bool:
 
 def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
     """The plan for an instruction without its bytes; None where a field of it is none of the instruction's own."""
-    match plan:
-        case Refuse():
-            return ("refuse", plan.reason)
-        case InPlace():
-            return ("in place",)
-        case Step():
-            shown, measured = _step_key(plan)
-            return (*shown, not measured or plan.length == d.layout.length or plan.length - d.layout.length)
-        case Emulate(effect):
-            field = getattr(effect, "displacement", None)
-            where = None if field is None else place(d, field)
-            if field is not None and where is None:
-                return None
-            rest = (getattr(effect, "condition", None), getattr(effect, "register", None))
-            same = plan.length == d.layout.length
-            return (
-                "emulate", type(effect).__name__, *rest, where, plan.optimised, same or plan.length - d.layout.length
-            )  # fmt: skip
+    if isinstance(plan, Refuse):
+        return ("refuse", plan.reason)
+    found = shape(plan)
+    places = tuple(place(d, *spot) for spot in found.fields)
+    if None in places:
+        return None
+    own = fields(d).opcode_reg.value if found.names_registers and names_by_opcode(d.form.opcode) else None
+    more = plan.length - d.layout.length if found.uses_length else 0
+    return found.text, places, more, own
 
 
-_STEPS: dict[int, tuple[Step, tuple[tuple[object, ...], bool]]] = {}  # by identity of the plan, which is kept
-MOST_STEPS: Final = 4096
+@cache
+def names_by_opcode(opcode: Opcode) -> bool:
+    """Whether the opcode's lowest bits name a register."""
+    return any(k.endswith("_opcode") for k in opcode.op_kinds)
 
 
-def _step_key(plan: Step) -> tuple[tuple[object, ...], bool]:
-    """What is said of a step but for its length, and whether its length matters; schemes share steps."""
-    found = _STEPS.get(id(plan))
-    if found is None or found[0] is not plan:
-        options = (
-            plan.restore_scratch, plan.restore_scratch_on_abort, plan.clear_tf, plan.tf_set, plan.lost_on_abort,
-            plan.hits_on_fault,
-        )  # fmt: skip
-        fixups = tuple(sorted(f.name for f in plan.fixups))
-        if len(_STEPS) >= MOST_STEPS:
-            _STEPS.clear()
-        found = _STEPS[id(plan)] = (plan, (("step", fixups, plan.scratch, plan.removed, options), uses_length(plan)))
-    return found[1]
-
-
-def uses_length(plan: Plan) -> bool:
-    """Whether what the plan does depends on the length that the scheme's decoder saw."""
-    if isinstance(plan, Step):
-        return plan.scratch is not None or Fixup.CALL in plan.fixups
-    return isinstance(plan, Emulate)
-
-
-def place(d: Decoded, field: Field) -> str | None:
-    """Which field of the instruction the scheme's displacement is: disp, imm0, imm1, or none."""
-    spot = (field.offset, field.size)
+def place(d: Decoded, offset: int, size: int) -> str | None:
+    """Which field of the instruction is what the scheme sees there, in bytes: disp, imm0, imm1, or none."""
+    spot = (offset, size)
     if spot in d.layout.immediates:
         return f"imm{d.layout.immediates.index(spot)}"
     plain = spot == (d.layout.disp_offset, d.layout.disp_size) and d.layout.disp_scale == 1

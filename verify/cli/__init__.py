@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 import traceback
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -33,6 +33,7 @@ COMMANDS: Final = {
         "verify.cli.encodings:classify",
         "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
     ),
+    "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
@@ -65,6 +66,15 @@ class _Commands(Lazy):
     """All commands."""
 
     rows = COMMANDS
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click's, which begins a new line for an interrupt: here only on a terminal, where ^C stands on it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            if sys.stderr.isatty():
+                click.echo(err=True)
+            raise click.Abort from stop
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -118,7 +128,7 @@ def status(arguments: list[str] | None = None) -> int:
     """The exit status of a command line."""
     output = sys.stdout
     try:
-        result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
+        result: object = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)

@@ -6,24 +6,25 @@ A kernel is no judge of a scheme that models another version: status 2, unless i
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import click
 
-from verify.cli.options import assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
+from verify.cli.options import SCHEME_HELP, assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
 from verify.cli.request import Request, answering, refuse_part, timed, unavailable
 from verify.confirm.agreement import Agreement
 from verify.confirm.judges import another_version, has_judge
 from verify.confirm.kernel import compared
 from verify.judge.encoding import Judge
 from verify.live.uprobe import missing
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.survey.encodings import NOTHING, known_of
 from verify.survey.settings import ANY_CPU
 
 
 @click.command()
 @click.argument("ranges", nargs=-1, metavar="[RANGE...]")
-@click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge; `schemes` lists them.")
+@click.option("--scheme", "scheme_name", metavar="NAME", help=SCHEME_HELP)
 @click.option("--although", is_flag=True, help="Compare although the scheme models another version than runs here.")
 @click.option("--step", type=click.FloatRange(1), default=2.35, show_default=True,
               help="Compare one in so many encodings of the corpus.")  # fmt: skip
@@ -48,8 +49,13 @@ def kernel(
         raise click.UsageError(f"--store keeps what a kernel says of its own scheme: {other}")
     agreement = Agreement(scheme.name, other)
     news = compared(agreement, opcode_ranges(ranges), step, jobs or len(os.sched_getaffinity(0)),
-                    _knowing_judge(scheme), seconds)  # fmt: skip
+                    _knowing_judge(scheme), seconds, _dealt_again)  # fmt: skip
     return Request(style, store).answered(agreement, news)
+
+
+def _dealt_again(encodings: Sequence[bytes], reason: str) -> None:
+    which = f"{len(encodings)} encodings from {encodings[0].hex()} on"
+    click.echo(f"ubp-verify: {reason}; {which} are judged again", err=True)
 
 
 def _knowing_judge(scheme: Scheme) -> Judge:

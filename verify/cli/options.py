@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from verify.cli.status import WRONG_PLACE
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from verify.models.x86.isa.forms import Form
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from verify.survey.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
+RUNNING: Final = "running"
+SCHEME_HELP: Final = "The scheme to judge; `schemes` lists them, `running` is that of the running kernel."
 
 
 def judging(function: F) -> F:
@@ -25,21 +27,35 @@ def judging(function: F) -> F:
         click.option("--without-assumption", "dropped", multiple=True, metavar="NAME", help="Drop a named assumption."),
         click.option("--cpu", type=click.Choice(["intel", "amd", "any"]), default="any", show_default=True,
                      help="The processor that is modelled; any: both must agree."),
-        click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge; `schemes` lists them."),
+        click.option("--scheme", "scheme_name", metavar="NAME", help=SCHEME_HELP),
     ):  # fmt: skip
         function = option(function)
     return function
 
 
 def scheme_named(name: str | None) -> Scheme:
-    """The scheme of that name, or the default one.  A usage error where there is none."""
+    """The scheme of that name, the running kernel's, or the default one.  A usage error where there is none."""
     from verify.models.schemes.registry import DEFAULT, SCHEMES  # noqa: PLC0415  start-up time
 
     if name is None:
         return SCHEMES[DEFAULT]
+    if name == RUNNING:
+        return _running(SCHEMES)
     if name not in SCHEMES:
-        raise click.UsageError(f"unknown scheme {name!r}; there are {', '.join(SCHEMES)}")
+        raise click.UsageError(f"unknown scheme {name!r}; there are {', '.join(SCHEMES)}, {RUNNING}")
     return SCHEMES[name]
+
+
+def _running(schemes: Mapping[str, Scheme]) -> Scheme:
+    import platform  # noqa: PLC0415  start-up time
+
+    from verify.confirm.judges import running  # noqa: PLC0415  start-up time
+
+    found = running(schemes.values())
+    if found is None:
+        here = f"{platform.system()} {platform.release()} ({platform.machine()})"
+        raise click.UsageError(f"no scheme models what runs here, {here}; there are {', '.join(schemes)}")
+    return found
 
 
 def assumptions_without(dropped: tuple[str, ...]) -> frozenset[str]:

@@ -23,10 +23,11 @@ A protocol is one module under `protocols`; reading that file is enough to under
     def write(s: Shared) -> None:
         if s.byte == "original" and (not SYNC or all(not t.stale for t in threads)):
             s.byte = "int3"
-            for t in threads:
-                t.stale = True
+            for t in threads:                           # rounds that depend on each other are refused; a declared order
+                t.stale = True                          # is `for t in in_order(threads)`: threads cannot be exchanged
 
-    @p.step(choose={"k": K})                            # a choice is declared: one transition for each k in 0..K-1
+    @p.step(choose={"k": K})                            # a choice is declared: one transition for each k in 0..K-1,
+                                                        # each fair by itself; fair_over=("t",): only for each thread
     def fork(s: Shared, t: Thread, u: Thread, k: int) -> None:   # two threads are always distinct
         ...
 
@@ -54,12 +55,19 @@ A protocol is one module under `protocols`; reading that file is enough to under
     PROTOCOL = p.protocol()                             # the last line
 
 Strings are labels of the enumeration beside them; None is no thread; threads are only compared with == and !=.
+Arithmetic is + - *, // and % by a positive constant, min and max; `all`, `any` and `sum` may have several `for`.
+`s.owner.pc` is a variable of the thread that a value names (of none: the first value of its domain, and an assignment
+changes nothing). `initial=ANY` is a set of initial states; a ring has `ThreadId(initial=NEXT)` or `PREVIOUS`, and
+`Bounded(.., initial=NUMBER)` is a thread's number: such threads cannot be exchanged.
 Helpers (module-level functions in the same grammar, of a module such as the x86 fetch axioms) are expanded where they
 are called, with the shared state, a thread or a value as arguments. Whatever is outside the grammar, undeclared or
-unbounded is a `ProtocolError` when the module is imported; a value outside its domain is a `DomainOverflow` that names
+unbounded is a `ProtocolError` with file and line when the module is imported; a value of more than 63 bits one when the
+model is made; a value outside its domain is a `DomainOverflow` that names
 step, variable and value when it is reached. `first=` gives one thread, any one, another start than the rest.
 
     explore(PROTOCOL.with_variant("no-sync"), threads=3)        ->  Exploration: counts, verdicts, shortest traces
+    ubp-verify interleavings ./mine.py --variant no-sync        the same of one's own file, or of an entry point of the
+                                                                group `ubp_verify.protocols`
 
 `language.protocol` is what a protocol imports; `language.terms` is what it becomes; `instance` makes it concrete;
 `language.guarded_commands` splits steps for proofs about any number; `explorer.explore` picks an engine;

@@ -149,6 +149,7 @@ def violations(model: Model, found: Search) -> list[Discovery]:
 def _together(found: Search, first: Search) -> Search:
     """A search that keeps what `first` has seen, with its ways."""
     found.seen |= first.seen
+    found.taken |= first.taken
     found.deadlock = first.deadlock or found.deadlock
     return found
 
@@ -261,4 +262,11 @@ def result(model: Model, found: Search, closed: dict[str, Verdict], seconds: flo
         tuple((prop.name, closed[prop.name]) for prop in protocol.properties),
         seconds,
         found.bytes,
+        _never(model, found) if found.complete else (),
     )
+
+
+def _never(model: Model, found: Search) -> tuple[str, ...]:
+    """The steps that no state takes, though there are threads enough."""
+    steps = (step for step in model.protocol.steps if len(step.threads) <= model.threads)
+    return tuple(step.name for step in steps if step.name not in found.taken)

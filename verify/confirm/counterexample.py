@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.verdicts import Verdict
 from verify.confirm.kernel import UNSEEN, is_visible, predicted
 from verify.judge.concretise import PAGE, RSP, STACK, Concretised, concretised
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import processor
+from verify.live.descriptors import STACK_SELECTOR
 from verify.live.executor.outcomes import MXCSR_MASK
 from verify.live.executor.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
@@ -29,9 +30,12 @@ from verify.live.uprobe import missing
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import FLAG_BITS
+from verify.terms.evaluation import Value, number, register_file
 
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
 CODE_SEGMENT: Final = "code_selector."  # functions that say what the descriptor tables answer to a far pointer
+DATA_SELECTOR: Final = "selector_fault"  # what they answer to a selector of data
+TO_DATA: Final = ", a selector of data in memory"
 TO_32_BITS: Final = ", its far pointer to the 32-bit code segment, its stack below 4 GiB"
 LOW_STACK: Final = 0x3200_0000  # a page that nothing else of a state is in
 NEAR: Final = 0x100  # bytes from rsp that are taken for its stack
@@ -75,10 +79,14 @@ def _variants(judgement: Judgement, state: Concretised, places: Places) -> Itera
     """The state; and without the memory that only the displaced copy accesses, so that a wrong address shows.
 
     Where the code segment decides, the far pointer leads to the 32-bit one first: a counterexample takes any segment.
+    Where a selector of data does, it is first one that every segment register takes.
     """
     text = "the counterexample's state" + ", its addresses moved to where a program can have them" * state.moved
     if any(name.startswith(CODE_SEGMENT) for name in state.rests_on):
         yield from _with_spare(judgement, _to_32_bits(state), places, text + TO_32_BITS)
+    if DATA_SELECTOR in state.rests_on:
+        memory, spare = (_with_selector(pieces, STACK_SELECTOR) for pieces in (state.memory, state.spare))
+        yield from _with_spare(judgement, replace(state, memory=memory, spare=spare), places, text + TO_DATA)
     yield from _with_spare(judgement, state, places, text)
 
 
@@ -87,16 +95,21 @@ def _to_32_bits(state: Concretised) -> Concretised:
 
     A far call to that segment pushes at the low half of rsp (SDM vol. 2, CALL).
     """
-    selector, gprs = CODE_32_SELECTOR.to_bytes(2, "little"), list(state.values["gprs"])
+    gprs = list(register_file(state.values["gprs"]))
     rsp = gprs[RSP]
     gprs[RSP] = LOW_STACK + rsp % PAGE
 
     def chosen(pieces: Pieces) -> Pieces:
         moved = ((at - rsp + gprs[RSP] if abs(at - rsp) < NEAR else at, data) for at, data in pieces)
-        return tuple((at, selector if len(data) == len(selector) else data) for at, data in moved)
+        return _with_selector(tuple(moved), CODE_32_SELECTOR)
 
     values = {**state.values, "gprs": tuple(gprs)}
     return replace(state, values=values, memory=chosen(state.memory), spare=chosen(state.spare))
+
+
+def _with_selector(pieces: Pieces, selector: int) -> Pieces:
+    """The memory with every piece of 2 bytes made the selector."""
+    return tuple((at, selector.to_bytes(2, "little") if len(data) == 2 else data) for at, data in pieces)
 
 
 def _with_spare(judgement: Judgement, state: Concretised, places: Places, text: str) -> Iterator[Staged]:
@@ -117,34 +130,34 @@ def _places() -> Places:
 def situation_of(encoding: bytes, state: Concretised, places: Places, spare: bool) -> Situation:
     """The state as the kernel's judge takes it; `spare`: with the memory that only the displaced copy accesses."""
     values = state.values
-    flags = sum(values.get(n, 0) << position for n, position in FLAG_BITS.items())
-    registers = {"eflags": flags | RFLAGS_FIXED, **{n: values.get(n, 0) for n in ("fs_base", "gs_base")}}
+    flags = sum(number(values.get(n, 0)) << position for n, position in FLAG_BITS.items())
+    registers = {"eflags": flags | RFLAGS_FIXED, **{n: number(values.get(n, 0)) for n in ("fs_base", "gs_base")}}
     anything = tuple(STACK if name == "rsp" else 0x1100 * (i + 1) for i, name in enumerate(GPR_NAMES))
-    registers |= dict(zip(GPR_NAMES, values.get("gprs", anything), strict=True))
+    registers |= dict(zip(GPR_NAMES, register_file(values.get("gprs", anything)), strict=True))
     pieces = (*state.memory, *(state.spare if spare else ()))
     memory = dict(sorted(pieces, key=lambda piece: len(piece[1])))  # the longest of those at one address
-    return Situation(encoding, values["origin"], registers, memory, dict(_image(values, places)))
+    return Situation(encoding, number(values["origin"]), registers, memory, dict(_image(values, places)))
 
 
-def _image(values: Mapping[str, Any], places: Places) -> Iterator[tuple[int, bytes]]:
+def _image(values: Mapping[str, Value], places: Places) -> Iterator[tuple[int, bytes]]:
     """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
     if "mxcsr" in values:
-        yield 24, (values["mxcsr"] & MXCSR_MASK).to_bytes(4, "little")
+        yield 24, (number(values["mxcsr"]) & MXCSR_MASK).to_bytes(4, "little")
     if "x87" in values:
-        yield from _x87(values["x87"])
+        yield from _x87(number(values["x87"]))
     if "masks" in values and "mask" in places:
-        yield places["mask"][0], b"".join(k.to_bytes(8, "little") for k in values["masks"])
-    for number, vector in enumerate(values.get("vectors", ())):
+        yield places["mask"][0], b"".join(k.to_bytes(8, "little") for k in register_file(values["masks"]))
+    for i, vector in enumerate(register_file(values.get("vectors", ()))):
         data = vector.to_bytes(64, "little")
-        if number >= 16:
+        if i >= 16:
             if "zmm-high" in places:
-                yield places["zmm-high"][0] + 64 * (number - 16), data
+                yield places["zmm-high"][0] + 64 * (i - 16), data
             continue
-        yield 160 + 16 * number, data[:16]
+        yield 160 + 16 * i, data[:16]
         if "ymm" in places:
-            yield places["ymm"][0] + 16 * number, data[16:32]
+            yield places["ymm"][0] + 16 * i, data[16:32]
         if "zmm-low" in places:
-            yield places["zmm-low"][0] + 32 * number, data[32:]
+            yield places["zmm-low"][0] + 32 * i, data[32:]
 
 
 def _x87(word: int) -> Iterator[tuple[int, bytes]]:

@@ -19,7 +19,11 @@ from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bi
 from verify.live.kernel.handling import Manner, SlotUnreadable, Way, manners
 from verify.live.kernel.registration import Mapped, map_executable
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Emulate, Plan, Refuse, Scheme, Step
+from verify.models.schemes.manner import Manner as Planned
+from verify.models.schemes.manner import manners as planned
+from verify.models.schemes.program import Run
+from verify.models.schemes.program_text import text
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange, parsed
@@ -29,22 +33,7 @@ BEHIND: Final = bytes((HLT,)) * 16                # what stands behind the instr
 EACH: Final = 3                                   # encodings of a kind of plan
 IN_64_BITS: Final = "analysed-as-64-bit"
 STEP: Final = 13                                  # of the headers
-Kind = tuple[object, ...]
-
-
-def kind_of(plan: Plan) -> Kind:
-    """What a plan does, whatever the bytes are: the same kinds are the same code path in the kernel."""
-    match plan:
-        case Refuse(reason, errno):
-            return "refuse", reason, errno
-        case Emulate(effect, length, optimised, stepped_first):
-            details = (getattr(effect, "condition", None), getattr(effect, "register", None))
-            return "emulate", type(effect).__name__, *details, optimised, stepped_first, length
-        case Step():
-            changed = tuple((i, b.keep) for i, b in enumerate(plan.slot) if (b.keep, b.bits) != (0xFF, 0))
-            return "step", tuple(sorted(f.name for f in plan.fixups)), plan.scratch, changed, plan.length
-        case _:
-            return (type(plan).__name__,)
+WAYS: Final = {Planned.STEPPED: Way.STEPPED, Planned.APPLIED: Way.EMULATED, Planned.CALLED: Way.CALLED}
 
 
 PREFIXES: Final = ("", "66", "f2", "f3", "67", "64", "48", "41", "44", "4f", "2e", "f0", "6648", "4848", "66f2f36764")
@@ -66,9 +55,9 @@ def cut(data: bytes, scheme: Scheme) -> bytes:
 
 def samples(encodings: Iterable[bytes], scheme: Scheme, cpu: Cpu, each: int = EACH) -> Iterator[bytes]:
     """The first few encodings of every kind of plan, as they came."""
-    seen: Counter[Kind] = Counter()
+    seen: Counter[str] = Counter()
     for data in encodings:
-        kind = kind_of(scheme.plan(data + BEHIND))
+        kind = text(scheme.plan(data + BEHIND))
         if seen[kind] < each:
             seen[kind] += 1
             yield data
@@ -79,7 +68,7 @@ class HandlingRow:
     """One encoding as it was run: its kind of plan, what the plan says of how it is run, and what was seen."""
 
     encoding: str
-    kind: Kind
+    kind: str
     said: str
     seen: str
 
@@ -92,15 +81,11 @@ class HandlingRow:
 def said_of(encoding: bytes, origin: int, scheme: Scheme, cpu: Cpu) -> Manner:
     """How a plan says that the kernel runs an encoding."""
     p = probe(encoding, scheme, cpu, BEHIND)
-    match p.plan:
-        case Refuse(_, errno):
-            return Manner(encoding, origin, errno, (), None)
-        case Emulate(_, _, optimised, stepped_first):
-            first = Way.STEPPED if stepped_first else Way.EMULATED
-            ways = first, Way.CALLED if optimised else first
-            return Manner(encoding, origin, 0, ways, p.data[:16] if stepped_first else None)
-        case _:
-            return Manner(encoding, origin, 0, (Way.STEPPED, Way.STEPPED), p.copy_bytes)
+    if isinstance(p.plan, Refuse):
+        return Manner(encoding, origin, p.plan.errno, (), None)
+    first, *later = (WAYS[one] for one in planned(p.plan))
+    copies = (p.code_bytes(a.code) for hit in p.plan.hits for a in hit.actions if isinstance(a, Run))
+    return Manner(encoding, origin, 0, (first, *(later or [first])), next(copies, None))
 
 
 def rows(
@@ -112,7 +97,7 @@ def rows(
     """
     for seen in manners(encodings, mapped):
         said = said_of(seen.encoding, seen.origin, scheme, cpu)
-        yield HandlingRow(seen.encoding.hex(), kind_of(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
+        yield HandlingRow(seen.encoding.hex(), text(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
 
 
 def compared_ways(

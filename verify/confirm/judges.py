@@ -7,11 +7,11 @@ Decides of the version alone, by the scheme's own word (`Scheme.live`); whether 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from verify.models.schemes.live import LINUX
-from verify.models.schemes.plan import Scheme
+from verify.models.schemes.scheme import Scheme
 
 RELEASES: Final[Mapping[str, Callable[[], str]]] = {  # judge -> the release that runs here, empty where it does not run
     LINUX: lambda: platform.release() if platform.system() == "Linux" else "",
@@ -21,6 +21,12 @@ RELEASES: Final[Mapping[str, Callable[[], str]]] = {  # judge -> the release tha
 def has_judge(scheme: Scheme) -> bool:
     """Whether anything that may run can judge the scheme."""
     return scheme.live is not None
+
+
+def running(schemes: Iterable[Scheme]) -> Scheme | None:
+    """The first scheme that models what runs here, on an x86-64 machine; None where none does."""
+    here = schemes if platform.machine() == "x86_64" else ()
+    return next((s for s in here if not another_version(s)), None)
 
 
 def another_version(scheme: Scheme) -> str:

@@ -28,11 +28,11 @@ from verify.live.kernel.judge import KernelComparison, KernelJudge, ObservedDevi
 from verify.live.kernel.placement import PLACEMENTS
 from verify.live.needs import absent, lacks
 from verify.live.results import processor
-from verify.models.schemes.plan import Emulate, Step
+from verify.models.schemes.program import Entry, Program
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange
-from verify.workers.pool import TaskFailed, imap_unordered
+from verify.workers.pool import Policy, TaskFailed, imap_unordered, nobody
 
 TASK: Final = 10000  # encodings of the corpus, of which most are wanted
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
@@ -105,8 +105,9 @@ class Predictor:
     def _one_by_one(self, judgement: Judgement, comparison: KernelComparison) -> tuple[int, tuple[Disagreement, ...]]:
         """The states that the assumptions allow, predicted each for itself where the model says something."""
         shown = [s for s in comparison.shown if not s.state.breaks]
-        if predicted(judgement) is None or getattr(judgement.probe.plan, "optimised", False):
-            return 0, ()  # what is optimised deviates from the second hit on
+        plan = judgement.probe.plan
+        if predicted(judgement) is None or (isinstance(plan, Program) and plan.later is not None):
+            return 0, ()  # where later hits are handled otherwise they may deviate alone
         own = {comparison.encoding: judgement}
         for s in shown:
             if s.encoding not in own:  # where it stands elsewhere
@@ -150,7 +151,8 @@ def _is_predicted(d: ObservedDeviation, refuted: frozenset[str], together: froze
 
 def _wrong_frame(judgement: Judgement, comparison: KernelComparison) -> str:
     """Where a frame's trap number is not what the plan makes of it: stale where the abort path delivers the fault."""
-    stale = isinstance(judgement.probe.plan, Step | Emulate)
+    plan = judgement.probe.plan
+    stale = isinstance(plan, Program) and plan.entry is Entry.KERNEL
     for plain, probed in comparison.frames:
         if plain not in BEFORE and (plain != probed) != stale:
             return f"trap number {plain} without, {probed} with the probe, {'stale' if stale else 'its own'} expected"
@@ -212,12 +214,13 @@ def _tasks(step: float, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
 
 def compared(
     agreement: Agreement, ranges: tuple[OpcodeRange, ...], step: float, jobs: int, judge: Judge,
-    seconds: float | None = None,
-) -> Generator[tuple[str, ...], None, None]:
+    seconds: float | None = None, lost: Callable[[tuple[bytes, ...], str], None] = nobody,
+) -> Generator[tuple[str, ...], None, None]:  # fmt: skip
     """One in `step` encodings of the corpus, run for real and predicted, taken into the agreement task by task.
 
     `jobs` processes share the work, each with probes on files of its own; `seconds`: no task begins later.  What is
-    yielded is news for people, of which there are none.  Raises UprobesUnavailable.
+    yielded is news for people, of which there are none; `lost` is told of encodings that another process judges again,
+    because theirs has died.  Raises UprobesUnavailable.
     """
     begun = time.monotonic()
     with KernelJudge():
@@ -225,7 +228,8 @@ def compared(
     for name, found in ways(ranges, judge.scheme, machine_cpu()):
         agreement.ways[name] = document(found)
     begin = partial(_judge, ranges, judge)
-    with closing(imap_unordered(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
+    policy = Policy(pinned=True, retries=1, lost=lost)
+    with closing(imap_unordered(_tasks(step, seconds), begin, jobs, policy=policy)) as answers:
         for task, answer in answers:
             if isinstance(answer, TaskFailed):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")

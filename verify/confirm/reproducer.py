@@ -24,17 +24,17 @@ from verify.live.kernel.state import KernelState, standard_states
 from verify.live.needs import absent, lacks
 from verify.live.reproducer.program import Account, emit, standard_situation
 from verify.live.uprobe import missing
-from verify.models.schemes.plan import Emulate, InPlace, Refuse, Step
+from verify.models.schemes.manner import Manner, manners
 from verify.models.x86.isa.decode import Decoded
 
 NOT_SHOWN: Final = "cannot be shown here: "
-RULES: Final = {  # kind of plan -> what the kernel does, by which of its functions (Linux 6.18)
-    Emulate: "the kernel emulates: branch_setup_xol_ops and push_setup_xol_ops, arch/x86/kernel/uprobes.c, go by the "
-             "opcode byte and the prefixes",
-    Step: "a copy runs in a slot with TF set: arch_uprobe_pre_xol and arch_uprobe_post_xol, arch/x86/kernel/uprobes.c, "
-          "mend ip, stack and scratch register afterwards",
-    Refuse: "the kernel refuses the probe",
-    InPlace: "runs in place",
+RULES: Final = {  # how a hit is handled -> what the kernel does, by which of its functions (Linux 6.18)
+    Manner.APPLIED: "the kernel emulates: branch_setup_xol_ops and push_setup_xol_ops, arch/x86/kernel/uprobes.c, go "
+                    "by the opcode byte and the prefixes",
+    Manner.STEPPED: "a copy runs in a slot with TF set: arch_uprobe_pre_xol and arch_uprobe_post_xol, "
+                    "arch/x86/kernel/uprobes.c, mend ip, stack and scratch register afterwards",
+    Manner.REFUSED: "the kernel refuses the probe",
+    Manner.IN_PLACE: "runs in place",
 }  # fmt: skip
 NEVER_SEEN: Final = frozenset(UNSEEN) - {"containment"}  # in a slot hlt is a fault at an ip behind the instruction
 NEVER_STARTED: Final = frozenset({HANDLER, FLAG_BITS_SET})  # a frame for a handler; flags that ptrace does not set
@@ -155,10 +155,10 @@ def _told(judgement: Judgement, assumptions: frozenset[str], account: Account, c
     if own:
         shown = counterexample(replace(judgement, deviations=own), assumptions)
         reason = f"refuted: {chosen.observable}: {shown.first_difference}"
-    rule = RULES.get(type(judgement.probe.plan), "")
+    rule = RULES.get(manners(judgement.probe.plan)[0], "")
     undefined = isinstance(decoded, Decoded) and decoded.form.opcode.mnemonic in UNDEFINED
     return replace(
         account, reason=reason, state=chosen.text, observable=chosen.observable, undefined=undefined,
         null_selectors="null-selectors" not in assumptions,
-        plan="; ".join(p for p in (account.plan, rule) if p),
+        plan="\n".join(p for p in (account.plan, rule) if p),
     )  # fmt: skip

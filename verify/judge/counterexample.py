@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from verify.claim.conditions import field_values, verification_condition
+from verify.claim.conditions import VerificationCondition, field_values, verification_condition
+from verify.claim.obligations import Sides, compared_at, sides
 from verify.judge.encoding import Deviation, Judgement
-from verify.models.schemes.behaviour import Behaviour, in_place, initial
-from verify.models.schemes.handling import displaced
-from verify.models.schemes.plan import Refuse
-from verify.models.x86.machine import FLAG_BITS, State, symbolic_state
+from verify.models.schemes.behaviour import Behaviour
+from verify.models.schemes.scheme import Refuse
+from verify.models.x86.machine import FLAG_BITS, State
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value, environment_of
 from verify.terms import Array, Opaque, Term, postorder
-from verify.terms.evaluation import Memory, program, stepwise
+from verify.terms.evaluation import Memory, Value, number, program, register_file, stepwise
 
 GPR_NAMES: Final = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -47,16 +47,16 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
     if not judgement.deviations:
         raise ValueError(f"{judgement.probe.data.hex()} has no deviation")
     deviation = judgement.deviations[0]
-    sides, env = _sides(judgement, deviation, assumptions)
-    here, there = sides
+    shown, env = _sides(judgement, deviation, assumptions)
+    here, there = shown
     changed = [(n, a, b) for (n, a), (_, b) in zip(here, there, strict=True) if a != b]
     length = getattr(getattr(judgement.probe.decoded, "layout", None), "length", 16)
     cpu = getattr(judgement.probe.decoded, "cpu", None)
     return Counterexample(
         data=judgement.probe.data[:length].hex(),
         observable=deviation.observable,
-        origin=_hex(env["origin"], 64),
-        slot=_hex(env["slot"], 64),
+        origin=_hex(number(env["origin"]), 64),
+        slot=_hex(number(env["slot"]), 64),
         initial=_initial(env),
         in_place=tuple((n, a) for n, a, _ in changed),
         displaced=tuple((n, b) for n, _, b in changed),
@@ -80,14 +80,14 @@ def _hex(value: int, width: int) -> str:
 
 def _sides(
     judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]
-) -> tuple[tuple[list[tuple[str, str]], list[tuple[str, str]]], dict[str, Any]]:
+) -> tuple[tuple[list[tuple[str, str]], list[tuple[str, str]]], dict[str, Value]]:
     p = judgement.probe
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
     material = verification_condition(p, assumptions)
-    state = initial(material.setup, symbolic_state(material.setup.origin))
-    pair = in_place(material.setup, state), displaced(p.plan, material.setup, state)
-    rows = [shown_rows(b, deviation.observable) for b in pair]
+    pair = sides(p, material)[1]
+    both = pair.here, shown_hit(material, pair, deviation, field_values(p))
+    rows = [shown_rows(b, deviation.observable) for b in both]
     roots = [t for side in rows for _, t in side]
     witness = deviation.witness
     env = _environment(roots, deviation, field_values(p))
@@ -104,17 +104,29 @@ def _sides(
     return _aligned(here, there), env
 
 
+def shown_hit(
+    material: VerificationCondition, pair: Sides, deviation: Deviation, own: Mapping[str, int]
+) -> Behaviour:
+    """The kind of hit at which the deviation shows: the first one whose goal does not hold in the witness's state."""
+    if len(pair.there) == 1:
+        return pair.there[0]
+    goals = [compared_at(material, pair.here, hit)[deviation.observable] for hit in pair.there]
+    env = _environment(goals, deviation, own)
+    holds = stepwise(program(goals))(env, environment_of(deviation.witness))
+    return next((hit for hit, value in zip(pair.there, holds, strict=True) if not value), pair.there[-1])
+
+
 def _differing(a: Memory, b: Memory) -> int:
     """An address at which two memories that are not the same differ."""
     places: list[int] = sorted({*a.written, *b.written, *range(0x1000, 0x1100)})
     return next((at for at in places if a.byte(at) != b.byte(at)), places[0])
 
 
-def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Any]:
+def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Value]:
     """Values by the terms' own names: the witness's, the encoding's, otherwise the defaults."""
     names, known = deviation.query.text.names, deviation.query.assignment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
-    env: dict[str, Any] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
+    env: dict[str, Value] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
     for t in postorder(roots):
         if t.op == "var":
             name = str(t.params[0])
@@ -132,14 +144,15 @@ def _aligned(
     return [(n, a.get(n, "none")) for n in names], [(n, b.get(n, "none")) for n in names]
 
 
-def _shown(name: str, term: Term, value: Any) -> list[tuple[str, str]]:
+def _shown(name: str, term: Term, value: Value) -> list[tuple[str, str]]:
     if isinstance(value, Memory):
         return []
     if isinstance(term.sort, Array):
         width = term.sort.value_bits
-        labels = _labels(len(value))
-        return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in zip(labels, value, strict=True)]
-    return [(name, _hex(value, term.width))]
+        registers = register_file(value)
+        rows = zip(_labels(len(registers)), registers, strict=True)
+        return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in rows]
+    return [(name, _hex(number(value), term.width))]
 
 
 def _labels(count: int) -> Sequence[str]:
@@ -199,7 +212,7 @@ _FIELDS: Final = frozenset({
 })  # fmt: skip
 
 
-def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _initial(env: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
     rows: list[tuple[str, str]] = []
     for name, value in sorted(env.items()):
         if name in _FIELDS or name.startswith("imm") or isinstance(value, Memory):
@@ -208,7 +221,7 @@ def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             width = 64 if len(value) in {16, 8} else 512
             labels = _labels(len(value))
             rows += [(label, _hex(v, width)) for label, v in zip(labels, value, strict=True) if v]
-        elif value:
+        elif isinstance(value, int) and value:
             rows.append((name, _hex(value, 64 if value > 1 else 1)))
     return tuple(rows)
 

@@ -13,12 +13,14 @@ from itertools import islice
 from typing import Final, cast
 
 from verify.claim.conditions import VerificationCondition, verification_condition
-from verify.claim.copies import is_plain_copy
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import Behaviour, fetched, restartable
-from verify.models.schemes.plan import Call, Emulate, Fixup, InPlace, Plan, Push, Refuse, Step
+from verify.models.schemes.code import ORIGINAL
+from verify.models.schemes.program import Entry, Program
+from verify.models.schemes.program_text import shape
+from verify.models.schemes.scheme import Plan, Refuse
 from verify.models.schemes.shown import SHOWN
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Addressing
@@ -35,18 +37,16 @@ STATES: Final = 12  # in which it is looked whether the instruction completes or
 
 def _stores(p: Probe) -> bool:
     """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
-    if isinstance(p.plan, Step):
-        return bool(p.plan.fixups & {Fixup.CALL, Fixup.RETURN_ADDRESS}) or p.relation == "concrete"
-    return isinstance(p.plan, Emulate) and (p.plan.optimised or isinstance(p.plan.effect, Call | Push))
+    return p.relations is None or (isinstance(p.plan, Program) and shape(p.plan).stores)
 
 
 def _branches(p: Probe) -> bool:
-    return isinstance(p.plan, Emulate) and getattr(p.plan.effect, "displacement", None) is not None
+    return isinstance(p.plan, Program) and shape(p.plan).branches
 
 
 def _shadows(p: Probe) -> bool:
     """Whether the instruction may look at the shadow stack."""
-    if not isinstance(p.decoded, Decoded) or p.relation == "concrete":
+    if not isinstance(p.decoded, Decoded) or p.relations is None:
         return True
     opcode = p.decoded.form.opcode
     return opcode.flow_control != "NEXT" or opcode.mnemonic in SHADOW
@@ -54,7 +54,7 @@ def _shadows(p: Probe) -> bool:
 
 def _accesses(p: Probe) -> bool:
     """Whether the instruction may access memory."""
-    if not isinstance(p.decoded, Decoded) or p.relation == "concrete":
+    if not isinstance(p.decoded, Decoded) or p.relations is None:
         return True
     form = p.decoded.form
     implicit = form.opcode.is_string or form.opcode.is_stack or bool(form.opcode.implicit_memory)
@@ -63,7 +63,7 @@ def _accesses(p: Probe) -> bool:
 
 def _lacks_features(p: Probe) -> bool:
     """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
-    return bool(undefined_without(p)) or p.relation == "concrete"
+    return bool(undefined_without(p)) or p.relations is None
 
 
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
@@ -95,7 +95,7 @@ class Dependence:
 
     def of(self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]) -> frozenset[str]:
         """Those of the named assumptions without which a proved observable of the probe's class is not proved."""
-        if isinstance(p.plan, Refuse | InPlace):
+        if not _is_probed(p.plan):
             return frozenset()
         replanned = self.replanned(p, names, proved)
         names = names - {n for n, _ in p.scheme.otherwise} - p.scheme.holds
@@ -116,7 +116,7 @@ class Dependence:
 
         Encodings of one class may be planned differently then.
         """
-        if isinstance(p.plan, Refuse | InPlace):
+        if not _is_probed(p.plan):
             return frozenset()
         return frozenset(n for n, plan in p.scheme.otherwise if n in names and self._replanned(n, plan, p, proved))
 
@@ -126,9 +126,10 @@ class Dependence:
         found = plan(p.data)
         if found is p.plan or isinstance(found, Refuse):
             return False
-        if p.key[0] == "concrete" or not (isinstance(found, Step) and is_plain_copy(found)):
-            return self._falls_replanned(name, found, p, proved)
-        other = plan_key(found, cast(Decoded, p.decoded))  # with a plain copy the rest of its key is the probe's own
+        plain = not p.is_concrete and shape(found).codes == (ORIGINAL,)
+        other = plan_key(found, cast(Decoded, p.decoded)) if plain else None
+        if other is None:
+            return self._falls_replanned(name, found, p, proved)  # with a plain copy the rest of its key is the probe's
         known = self._plain_copies.get((name, p.key, other))
         if known is None:
             known = self._plain_copies[name, p.key, other] = self._falls_replanned(name, found, p, proved)
@@ -168,6 +169,10 @@ class Dependence:
         return False
 
 
+def _is_probed(plan: Plan) -> bool:
+    return isinstance(plan, Program) and plan.entry is not Entry.NONE
+
+
 @dataclass(frozen=True, slots=True)
 class _May:
     """What some state was seen to do: the instruction completes, it faults."""
@@ -178,7 +183,7 @@ class _May:
 
 def _outcomes(built: _Built) -> _May:
     """By evaluation of the fault vector in a few states; nothing where the vector depends on what is asked about."""
-    vector = built.pair[0].vector
+    vector = built.pair.here.vector
     if vector.value is not None:
         return _May(vector.value == NO_FAULT, vector.value != NO_FAULT)
     if any(t is built.state.tf or (t.op == "uf" and t.params[0] == ACTIVE) for t in postorder((vector,))):
@@ -200,13 +205,14 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
     The trap flag, the remembered trap number, the fetch, and whether a transaction is active are independent of
     whether the instruction faults.
     """
-    here, there = built.pair
+    here, there = built.pair.here, built.pair.there
     proved = built.proved
     match name:
         case "trap-siginfo":
-            if here.trap.value == 0 and there.trap.value == 0:
+            trapped = {here.trap, *(hit.trap for hit in there)}
+            if all(t.value == 0 for t in trapped):
                 return False
-            return True if "trap" in proved and may.complete and built.state.tf in {here.trap, there.trap} else None
+            return True if "trap" in proved and may.complete and built.state.tf in trapped else None
         case "fault-frame":
             if here.vector.value == NO_FAULT or "fault" not in proved:
                 return False
@@ -243,11 +249,11 @@ def _always(_: Probe) -> bool:
 
 def _without(name: str, p: Probe, material: VerificationCondition, built: _Built) -> Sides:
     """Both behaviours with the assumption dropped: what is shown otherwise alone, or everything built again."""
-    here, there = built.pair
+    pair = built.pair
     if name in SHOWN:
-        return here, SHOWN[name](there, built.state)
+        return replace(pair, there=tuple(SHOWN[name](hit, built.state) for hit in pair.there))
     if name == "code-mapped":
-        return fetched(here, material.setup, built.state), there
+        return replace(pair, here=fetched(pair.here, material.setup, built.state))
     if name == "not-restartable":
-        return restartable(here, built.state), there
+        return replace(pair, here=restartable(pair.here, built.state))
     return sides(p, material)[1]

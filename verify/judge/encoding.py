@@ -20,7 +20,7 @@ from verify.claim.probes import Probe, not_modelled, probe
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Refuse, Scheme
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.capstone_check import disagreement
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled
 from verify.models.x86.isa.forms import Cpu

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from verify.report.records import Document, Record, Verdict
+from verify.report.records import Document, Record, Verdict, picked
 
 EncodingVerdict = Literal["proved", "refuted", "refused", "vacuous", "unknown", "invalid"]
 Names = tuple[str, ...]
@@ -30,7 +30,7 @@ class CounterexampleRow(Record, frozen=True, kw_only=True):
     also_refuted: Names
 
 
-class FormRow(Record, frozen=True, kw_only=True):
+class _FormVerdict(Record, frozen=True, kw_only=True):
     """The verdict of a form.
 
     `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
@@ -49,10 +49,29 @@ class FormRow(Record, frozen=True, kw_only=True):
     refused_with: Names
     over_cautious: bool
     obligations: int
+
+
+class FormRow(_FormVerdict, frozen=True, kw_only=True):
+    """The verdict of a form, as it is shown."""
+
     rests_on: Names
     looks_behind: bool = False
     undefined_without: Names = ()
     counterexample: CounterexampleRow | None = None
+
+
+class JudgedForm(_FormVerdict, frozen=True, kw_only=True):
+    """The verdict of a form, as the ledger keeps it; `queries`: digests of obligations that terms do not settle."""
+
+    queries: Names
+    rests_on: Names
+    looks_behind: bool = False
+    undefined_without: Names = ()
+    counterexample: CounterexampleRow | None = None
+
+    def shown(self) -> FormRow:
+        """Without the queries."""
+        return picked(self, FormRow)
 
 
 class SharedDeviation(Record, frozen=True, kw_only=True):
@@ -170,3 +189,60 @@ class DescribedScheme(Document, frozen=True, kw_only=True, tag="ubp-verify/schem
     source: str
     deviations: tuple[SharedDeviation, ...] | None = None
     assumptions: tuple[AssumptionRow, ...] | None = None
+
+
+class ScannedPlace(Record, frozen=True, kw_only=True):
+    """An instruction of a file: `offset` is where uprobes are registered, both numbers in bytes."""
+
+    place: str
+    address: int
+    offset: int
+    bytes: str
+    text: str
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+
+
+class ScanFinding(Record, frozen=True, kw_only=True):
+    """Instructions of one verdict for one reason: how many there are, of how many different bytes, and some of them."""
+
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+    instructions: int
+    distinct: int
+    places: tuple[ScannedPlace, ...]
+
+
+class Scan(Document, frozen=True, kw_only=True, tag="ubp-verify/scan/1"):
+    """What `scan` says of a file; `totals`: instructions by verdict, `invalid`: bytes at which none begins.
+
+    `relocatable`: fields that the linker fills are judged as they stand. `findings`: all that is not proved.
+    """
+
+    version: str
+    file: str
+    kind: str
+    relocatable: bool
+    scheme: str
+    cpu: str
+    assumptions: Names
+    instructions: int
+    distinct: int
+    totals: dict[EncodingVerdict, int]
+    findings: tuple[ScanFinding, ...]
+
+
+class ExplainedPlace(Document, frozen=True, kw_only=True, tag="ubp-verify/scan-place/1"):
+    """What `scan --explain` says of a place: `inside`: the instruction of which it is not the first byte, and its text;
+    `answer`: what the implementation says to a probe there.
+    """
+
+    file: str
+    place: str
+    address: int
+    offset: int
+    inside: str = ""
+    answer: str
+    encoding: ExplainedEncoding | ClassifiedEncoding

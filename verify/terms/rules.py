@@ -140,6 +140,7 @@ _ROWS: Final[tuple[tuple[str, ...], ...]] = (
     # memory
     ("load-written", "load(write(m, p, v), p, n)", "v.width == 8 * n", "v"),
     ("write-over", "write(write(m, p, u), p, v)", "u.width == v.width", "write(m, p, v)"),
+    ("write-same", "write(m, p, load(m, p, n))", "", "m"),
 )  # fmt: skip
 
 RULES: Final = tuple(Rule(*row) for row in _ROWS)

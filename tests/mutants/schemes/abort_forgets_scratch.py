@@ -1,17 +1,18 @@
 """Mutant of linux-uprobes-6.18: the scratch register keeps the base where the step faults."""
 
-from dataclasses import replace
+from edited import mutant, on_fault, scratch_of
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from verify.models.schemes.program import Actions, Program, Set
 
 OBLIGATION = "fault"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("488b1d11223344",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, restore_scratch_on_abort=False) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    def forgetful(actions: Actions) -> Actions:
+        return tuple(a for a in actions if not (isinstance(a, Set) and a.target == scratch_of(program)))
+
+    return on_fault(program, forgetful)
 
 
-SCHEME = replace(REAL, name="mutant-abort-forgets-scratch", plan=plan)
+SCHEME = mutant("abort-forgets-scratch", changed)

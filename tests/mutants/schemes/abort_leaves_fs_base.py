@@ -1,17 +1,16 @@
 """Mutant of linux-uprobes-6.18: where the step faults, the fs base is the implementation's own."""
 
-from dataclasses import replace
+from edited import mutant, on_fault
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from verify.models.schemes.program import Program, Set
+from verify.models.schemes.vocabulary import own, sort_of
 
 OBLIGATION = "fault"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("0f0b", "8b03")
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, lost_on_abort=("fs_base",)) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    return on_fault(program, lambda actions: (*actions, Set("fs_base", own("fs_base", sort_of("fs_base")))))
 
 
-SCHEME = replace(REAL, name="mutant-abort-leaves-fs-base", plan=plan)
+SCHEME = mutant("abort-leaves-fs-base", changed)

@@ -1,17 +1,21 @@
 """Mutant of linux-uprobes-6.18: the scratch register holds the origin, not the end of the instruction."""
 
-from dataclasses import replace
+from edited import edited, mutant, scratch_of
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from verify.models.schemes.linux.actions import NEXT
+from verify.models.schemes.program import Program, Set
+from verify.models.schemes.vocabulary import ORIGIN
 
 OBLIGATION = "memory-addresses"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("488b1d11223344",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, length=0) if isinstance(real, Step) and real.scratch else real
+def changed(program: Program) -> Program:
+    scratch = scratch_of(program)
+    if scratch is None:
+        return program
+    held = Set(scratch, NEXT)
+    return edited(program, lambda a: (Set(scratch, ORIGIN),) if a == held else (a,))
 
 
-SCHEME = replace(REAL, name="mutant-base-is-origin", plan=plan)
+SCHEME = mutant("base-is-origin", changed)

@@ -1,9 +1,10 @@
 """Mutant of linux-uprobes-6.18: less and less-or-equal are taken for each other."""
 
-from dataclasses import replace
+from edited import edited, mutant
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Emulate, JumpIf, Plan
+from verify.models.schemes.linux.actions import condition_holds
+from verify.models.schemes.program import Check, Program
+from verify.models.schemes.vocabulary import NOW
 
 OBLIGATION = "next-ip"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = (
@@ -12,12 +13,15 @@ WITNESSES = (
 )
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    if not (isinstance(real, Emulate) and isinstance(real.effect, JumpIf)):
-        return real
-    condition = {0xC: 0xE, 0xE: 0xC}.get(real.effect.condition, real.effect.condition)
-    return replace(real, effect=replace(real.effect, condition=condition))
+LESS, LESS_OR_EQUAL = condition_holds(0xC, NOW), condition_holds(0xE, NOW)
+SWAPPED = {LESS: LESS_OR_EQUAL, LESS_OR_EQUAL: LESS}
 
 
-SCHEME = replace(REAL, name="mutant-condition-swapped", plan=plan)
+def changed(program: Program) -> Program:
+    return edited(
+        program,
+        lambda a: (Check(SWAPPED.get(a.condition, a.condition), a.otherwise),) if isinstance(a, Check) else (a,),
+    )
+
+
+SCHEME = mutant("condition-swapped", changed, steps_only=False)

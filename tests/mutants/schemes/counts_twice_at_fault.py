@@ -1,17 +1,20 @@
-"""Mutant of linux-uprobes-6.18: the handler runs again when the step has faulted."""
+"""Mutant of linux-uprobes-6.18: where the step faults the instruction begins again, so that the handler runs twice."""
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from edited import mutant, on_fault
+
+from verify.models.schemes.program import Program, Set
+from verify.models.x86.machine import NO_FAULT
+from verify.terms import const
 
 OBLIGATION = "fault"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("0f0b", "8b03")
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, hits_on_fault=2) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    forgotten = Set("vector", const(NO_FAULT, 8))  # the fault is raised again at the next hit, and delivered then
+    return replace(on_fault(program, lambda actions: (*actions, forgotten)), later=program)
 
 
-SCHEME = replace(REAL, name="mutant-counts-twice-at-fault", plan=plan)
+SCHEME = mutant("counts-twice-at-fault", changed)

@@ -1,17 +1,21 @@
 """Mutant of linux-uprobes-6.18: the scratch register keeps the base after the step."""
 
-from dataclasses import replace
+from edited import edited, mutant, scratch_of
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from verify.models.schemes.linux.actions import held
+from verify.models.schemes.program import Program
+from verify.models.schemes.vocabulary import ORIGIN
 
 OBLIGATION = "gprs"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("488b1d11223344",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, restore_scratch=False) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    scratch = scratch_of(program)
+    if scratch is None:
+        return program
+    restored = held(scratch, ORIGIN)[1]
+    return edited(program, lambda a: () if a in restored else (a,))
 
 
-SCHEME = replace(REAL, name="mutant-no-scratch-restore", plan=plan)
+SCHEME = mutant("no-scratch-restore", changed)

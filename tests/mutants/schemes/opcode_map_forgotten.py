@@ -6,21 +6,12 @@ the real one does, and takes vzeroupper (c5 f8 77) for ja.
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.decoder import KernelDecoded
-from verify.models.schemes.linux.uprobes_6_18 import DECODER, emulation, relative
+from verify.models.schemes.linux.uprobes_6_18 import DECODER, IP, emulation, relative, step_by
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Fixup, Plan, Refuse, Step, copied
+from verify.models.schemes.scheme import Plan, Refuse
 
 OBLIGATION = "vector"  # expected to fail on each witness, where the corrected scheme keeps it
 WITNESSES = ("c5f877",)
-
-
-def _stepped(data: bytes, decoded: KernelDecoded, real: Plan) -> Plan:
-    if relative(data, decoded) is None:
-        return Step(copied(data), decoded.length, frozenset({Fixup.IP}))
-    if isinstance(real, Step) and real.scratch:
-        return replace(real, fixups=frozenset({Fixup.IP}))
-    return Refuse("rip-relative operand behind a misread opcode", 524)
 
 
 def corrected_plan(data: bytes) -> Plan:
@@ -28,7 +19,7 @@ def corrected_plan(data: bytes) -> Plan:
     decoded = DECODER.decode(data)
     if decoded is None or not decoded.vex_size or isinstance(real, Refuse):
         return real
-    return _stepped(data, decoded, real)
+    return step_by(decoded.length, IP, relative(data, decoded))
 
 
 def plan(data: bytes) -> Plan:

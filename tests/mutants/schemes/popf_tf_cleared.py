@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Fixup, Plan, Step
+from edited import mutant
+
+from verify.models.schemes.linux.actions import OWN_TF, TRAPPED
+from verify.models.schemes.program import Program
 
 OBLIGATION = "trap"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("9d",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, fixups=real.fixups - {Fixup.KEEP_TF}) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    if OWN_TF in program.actions:
+        return program
+    return replace(program, actions=(*program.actions[: -len(TRAPPED)], OWN_TF, *TRAPPED))
 
 
-SCHEME = replace(REAL, name="mutant-popf-tf-cleared", plan=plan)
+SCHEME = mutant("popf-tf-cleared", changed)

@@ -2,18 +2,20 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Emulate, Plan, Push
+from edited import mutant
+
+from verify.models.schemes.linux.actions import pushed
+from verify.models.schemes.program import Program
 
 OBLIGATION = "memory-values"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("4154",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    if not (isinstance(real, Emulate) and isinstance(real.effect, Push)):
-        return real
-    return replace(real, effect=Push(real.effect.register & 7))
+PUSHES = {pushed(number): pushed(number & 7) for number in range(16)}
 
 
-SCHEME = replace(REAL, name="mutant-push-ignores-rex", plan=plan)
+def changed(program: Program) -> Program:
+    return replace(program, actions=PUSHES.get(program.actions, program.actions))
+
+
+SCHEME = mutant("push-ignores-rex", changed, steps_only=False)

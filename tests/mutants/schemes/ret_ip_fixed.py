@@ -1,9 +1,9 @@
 """Mutant of linux-uprobes-6.18: ip is corrected where the instruction made it absolute."""
 
-from dataclasses import replace
+from edited import edited, mutant
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Fixup, Plan, Step
+from verify.models.schemes.linux.actions import OWN_TF, moved
+from verify.models.schemes.program import Program, Set, Store
 
 OBLIGATION = "next-ip"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = (
@@ -12,9 +12,10 @@ WITNESSES = (
 )
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, fixups=real.fixups or frozenset({Fixup.IP})) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    if any(isinstance(a, Store) or (isinstance(a, Set) and a.target == "ip") for a in program.actions):
+        return program
+    return edited(program, lambda a: (moved(), a) if a == OWN_TF else (a,))
 
 
-SCHEME = replace(REAL, name="mutant-ret-ip-fixed", plan=plan)
+SCHEME = mutant("ret-ip-fixed", changed)

@@ -2,18 +2,24 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from edited import edited, mutant
+
+from verify.models.schemes.code import Byte, Code, Word
+from verify.models.schemes.program import Action, Actions, Program, Run
 
 OBLIGATION = "memory-addresses"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("498b1d11223344",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    if not isinstance(real, Step):
-        return real
-    return replace(real, slot=tuple(replace(b, keep=0xFF) if b.keep == 0xFE else b for b in real.slot))
+def byte(piece: Byte | Word) -> Byte | Word:
+    return replace(piece, keep=0xFF) if isinstance(piece, Byte) and piece.keep == 0xFE else piece
 
 
-SCHEME = replace(REAL, name="mutant-rex-b-not-cleared", plan=plan)
+def changed(program: Program) -> Program:
+    def wrong(a: Action) -> Actions:
+        return (replace(a, code=Code(tuple(map(byte, a.code.pieces)))),) if isinstance(a, Run) else (a,)
+
+    return edited(program, wrong)
+
+
+SCHEME = mutant("rex-b-not-cleared", changed)

@@ -2,8 +2,13 @@
 
 from dataclasses import replace
 
+from edited import scratch_of, step_of
+
+from verify.models.schemes.code import Byte, Code
+from verify.models.schemes.linux.actions import NEXT, held, moved, stepped
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Scratch, SlotByte, Step
+from verify.models.schemes.program import Program
+from verify.models.schemes.scheme import Plan
 
 OBLIGATION = "gprs"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("c4e248f21d11223344",)
@@ -11,12 +16,14 @@ WITNESSES = ("c4e248f21d11223344",)
 
 def plan(data: bytes) -> Plan:
     real = REAL.plan(data)
-    if not (isinstance(real, Step) and real.scratch):
+    step = step_of(real) if isinstance(real, Program) else None
+    if step is None or not isinstance(real, Program) or scratch_of(real) is None:
         return real
-    at = next(i for i, b in enumerate(real.slot) if b.keep == 0x38)
+    pieces = list(step.code.pieces)
+    at = next(i for i, b in enumerate(pieces) if isinstance(b, Byte) and b.keep == 0x38)
     register = 7 if data[at] >> 3 & 7 == 6 else 6
-    modrm = SlotByte(at, keep=0x38, bits=0x80 | register)
-    return replace(real, slot=(*real.slot[:at], modrm, *real.slot[at + 1 :]), scratch=Scratch(register))
+    pieces[at] = Byte(at, keep=0x38, bits=0x80 | register)
+    return stepped(Code(tuple(pieces)), real.length, (moved(),), *held(register, NEXT))
 
 
 SCHEME = replace(REAL, name="mutant-scratch-ignores-vvvv", plan=plan)

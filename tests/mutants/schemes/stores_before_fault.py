@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from edited import mutant, scratch_of
+
+from verify.models.schemes.linux.actions import RSP
+from verify.models.schemes.program import Program, Store
+from verify.models.schemes.vocabulary import register
+from verify.terms import const, sub
 
 OBLIGATION = "fault"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("0fb91d11223344",)  # ud1 never completes, so its fault alone can tell
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    if not (isinstance(real, Step) and real.scratch):
-        return real
-    return replace(real, scratch=replace(real.scratch, spilled=True))
+def changed(program: Program) -> Program:
+    scratch = scratch_of(program)
+    if scratch is None:
+        return program
+    kept = Store(sub(register(RSP), const(8, 64)), register(scratch), 8, None, stack=True)
+    return replace(program, actions=(kept, *program.actions))
 
 
-SCHEME = replace(REAL, name="mutant-stores-before-fault", plan=plan)
+SCHEME = mutant("stores-before-fault", changed)

@@ -1,17 +1,16 @@
 """Mutant of linux-uprobes-6.18: the trap flag of the step is left set."""
 
-from dataclasses import replace
+from edited import edited, mutant, on_fault, without
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from verify.models.schemes.linux.actions import OWN_TF
+from verify.models.schemes.program import Program
 
 OBLIGATION = "trap"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("4889d8",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    return replace(real, clear_tf=False) if isinstance(real, Step) else real
+def changed(program: Program) -> Program:
+    return on_fault(edited(program, without("tf")), lambda actions: tuple(a for a in actions if a != OWN_TF))
 
 
-SCHEME = replace(REAL, name="mutant-tf-not-cleared", plan=plan)
+SCHEME = mutant("tf-not-cleared", changed)

@@ -2,18 +2,24 @@
 
 from dataclasses import replace
 
-from verify.models.schemes.linux.uprobes_6_18 import SCHEME as REAL
-from verify.models.schemes.plan import Plan, Step
+from edited import edited, mutant
+
+from verify.models.schemes.code import Byte, Code, Word
+from verify.models.schemes.program import Action, Actions, Program, Run
 
 OBLIGATION = "memory-addresses"  # expected to fail on each witness, where the real scheme keeps it
 WITNESSES = ("c4c268f21d11223344",)
 
 
-def plan(data: bytes) -> Plan:
-    real = REAL.plan(data)
-    if not isinstance(real, Step):
-        return real
-    return replace(real, slot=tuple(replace(b, bits=0) if b.bits == 0x60 else b for b in real.slot))
+def byte(piece: Byte | Word) -> Byte | Word:
+    return replace(piece, bits=0) if isinstance(piece, Byte) and piece.bits == 0x60 else piece
 
 
-SCHEME = replace(REAL, name="mutant-vex-b-not-set", plan=plan)
+def changed(program: Program) -> Program:
+    def wrong(a: Action) -> Actions:
+        return (replace(a, code=Code(tuple(map(byte, a.code.pieces)))),) if isinstance(a, Run) else (a,)
+
+    return edited(program, wrong)
+
+
+SCHEME = mutant("vex-b-not-set", changed)

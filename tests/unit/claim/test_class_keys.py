@@ -17,8 +17,8 @@ from sampling import sampled
 from verify.claim import probes
 from verify.claim.conditions import verification_condition
 from verify.models.schemes.behaviour import in_place
-from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
 from verify.models.x86.machine import symbolic_state

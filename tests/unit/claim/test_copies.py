@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
 import pytest
 
 from verify.claim import copies
-from verify.claim.probes import Probe, probe_of
-from verify.models.schemes.plan import Step
+from verify.claim.conditions import verification_condition
+from verify.claim.probes import Probe, probe, probe_of
+from verify.models.schemes.code import ORIGINAL, Byte, Code, Word
+from verify.models.schemes.program import Program, Run
 from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.fields import fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, all_forms
-from verify.terms import Term
+from verify.terms import Term, const
 
 FORMS, EACH = 60, 40  # rip-relative forms, and encodings of each
 
@@ -29,7 +32,7 @@ def probes() -> Iterator[Probe]:
     for f in rng.sample(registers, FORMS // 2) + rng.sample(found, FORMS // 2):
         for d in islice(decoded_representatives(f, Cpu.AMD), EACH):
             p = probe_of(d, SCHEMES["linux-uprobes-6.18"])
-            if isinstance(p.plan, Step):
+            if isinstance(p.plan, Program) and any(isinstance(a, Run) for a in p.plan.actions):
                 yield p
 
 
@@ -47,22 +50,53 @@ def test_register_numbers_from_bytes_are_those_of_the_fields() -> None:
 
 
 def test_the_library_alone_says_what_taking_the_copy_apart_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = [(p, p.relation) for p in probes()]
+    short = [(p, p.relations) for p in probes()]
     monkeypatch.setattr(copies, "_is_plainly_based", lambda old, copy: False)
-    assert "based" in {r for _, r in short}
-    assert [p.data.hex() for p, r in short if p.relation != r] == []
+    assert {6, 7, 3} <= {r[0].base for _, r in short if r}
+    assert [p.data.hex() for p, r in short if replace(p).relations != r] == []
 
 
-def test_a_copy_is_the_slot_byte_by_byte() -> None:
+def test_a_copy_is_the_code_byte_by_byte() -> None:
     for p in islice(probes(), 400):
-        assert isinstance(p.plan, Step)
-        slot = [(p.data[b.source] & b.keep if b.source is not None else 0) | b.bits for b in p.plan.slot]
-        assert p.copy_bytes == bytes(slot)
-        assert copies.is_plain_copy(p.plan) == (bytes(slot) == p.data[:16])
+        (code,) = p.codes
+        made = [
+            (p.data[b.source] & b.keep if b.source is not None else 0) | b.bits
+            for b in code.pieces if isinstance(b, Byte)
+        ]  # fmt: skip
+        assert p.code_bytes(code) == bytes(made)
+        assert copies.is_plain_code(code) == (bytes(made) == p.data[:16])
+
+
+@pytest.mark.parametrize(("text", "fixed"), [
+    ("e811223344", ((0, 0),)),          # the kernel zeroes the displacement of a call that it may have to step
+    ("48e811223344", ((0, 0),)),
+    ("50", ()),
+])  # fmt: skip
+def test_immediates_that_code_replaces_are_constants_of_it(text: str, fixed: tuple[tuple[int, int], ...]) -> None:
+    p = probe(bytes.fromhex(text), SCHEMES["linux-uprobes-6.18"], Cpu.AMD)
+    assert p.relations == (copies.Relation(fixed=fixed),)
+    condition = verification_condition(p).setup
+    (code,) = p.codes
+    found = [t.value for t in condition.instruction(code).fields.immediates]
+    assert found == [value for _, value in fixed] and condition.original.fields.immediates is not None
+
+
+def test_a_constant_in_part_of_an_immediate_is_a_class_of_its_own() -> None:
+    decoded = decode(bytes.fromhex("e811223344"), Cpu.AMD)
+    assert isinstance(decoded, Decoded)
+    half = Code((*map(Byte, range(3)), Byte(None), Byte(None), *map(Byte, range(5, 16))))
+    assert copies.relation(decoded, half, bytes.fromhex("e811223344").ljust(16, b"\x90"), lambda: decoded) is None
+    assert copies.relation(decoded, ORIGINAL, bytes(16), lambda: decoded) is copies.SAME
+
+
+def test_code_that_holds_addresses_is_not_modelled() -> None:
+    with pytest.raises(ValueError, match="not modelled"):
+        copies.is_plain_code(Code((Word(const(0, 64), 4),)))
 
 
 def test_the_layout_of_a_based_copy_is_the_originals() -> None:
     for p in islice(probes(), 400):
-        copy = decode(p.copy_bytes, Cpu.AMD)
-        if p.relation == "based" and isinstance(copy, Decoded) and isinstance(p.decoded, Decoded):
+        copy = decode(p.code_bytes(p.codes[0]), Cpu.AMD)
+        based = p.relations and p.relations[0].base is not None
+        if based and isinstance(copy, Decoded) and isinstance(p.decoded, Decoded):
             assert copy.layout._replace(rex=0) == p.decoded.layout._replace(rex=0)

@@ -8,7 +8,7 @@ import pytest
 
 from verify.cli import status
 from verify.confirm import judges
-from verify.confirm.judges import another_version, has_judge
+from verify.confirm.judges import another_version, has_judge, running
 from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.registry import SCHEMES
 
@@ -38,12 +38,29 @@ def test_every_kernel_judges_its_own_scheme(
 
 
 def test_a_scheme_that_models_nothing_that_runs_has_no_judge() -> None:
-    assert [name for name, scheme in SCHEMES.items() if not has_judge(scheme)] == ["identity"]
+    assert [name for name, scheme in SCHEMES.items() if not has_judge(scheme)] == ["inline-step", "identity"]
 
 
 def test_on_another_system_nothing_is_a_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "FreeBSD")
     assert "which is not what runs here" in another_version(NEW)
+
+
+@pytest.mark.parametrize(("release", "machine", "name"), [
+    ("6.18.44", "x86_64", "linux-uprobes-6.18"), ("6.1.170-generic", "x86_64", "linux-uprobes-6.1"),
+    ("6.12.9", "x86_64", "linux-uprobes-6.12"), ("5.15.0-91", "x86_64", "linux-uprobes-5.15"),
+    ("6.17.1", "x86_64", None), ("6.18.44", "aarch64", None), ("", "x86_64", None),
+])  # fmt: skip
+def test_running_is_the_scheme_of_the_running_kernel_or_a_usage_error(
+    release: str, machine: str, name: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(judges, "RELEASES", {LINUX: lambda: release})
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    found = running(SCHEMES.values())
+    assert (found.name if found else None) == name
+    assert status(["insn", "f4", "--scheme", "running"]) == (0 if name else 64)
+    captured = capsys.readouterr()
+    assert name in captured.out if name else captured.err.startswith("ubp-verify: no scheme models what runs here")
 
 
 @pytest.mark.parametrize(("command", "where"), [

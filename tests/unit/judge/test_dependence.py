@@ -11,8 +11,8 @@ from verify.claim.verdicts import Verdict
 from verify.judge.dependence import Dependence
 from verify.judge.encoding import Judge
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Refuse
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.isa.encode import representatives
 from verify.models.x86.isa.forms import Cpu, all_forms
 from verify.survey.explanation import CPUS, encoding_row

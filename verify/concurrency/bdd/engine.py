@@ -136,7 +136,10 @@ def search(model: Model, limits: Limits = Limits(), first: Search | None = None)
         reach.encoding.look = _onward  # what was found is told, beyond the limit too
     reach.overflow()
     found.states = found.stored = reach.encoding.count(reach.states)
-    found.transitions = sum(reach.encoding.count(reach.states & one.guard) for one in reach.relations)
+    for one in reach.relations:
+        many = reach.encoding.count(reach.states & one.guard)
+        found.transitions += many
+        found.taken |= {one.transition.step.name} if many else set()
     found.bytes = reach.states.dag_size * NODE_BYTES
     try:
         _observe(reach, found, first or Search("", False))

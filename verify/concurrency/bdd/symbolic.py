@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
-from verify.concurrency.instance.dag import Node
+from verify.concurrency.instance.dag import Node, computed
 from verify.concurrency.instance.instance import Model, Slot, Transition
 from verify.concurrency.language.domains import ThreadId
 from verify.concurrency.results.exploration import BoundHit
@@ -202,7 +202,7 @@ class Encoding:
             case "ite":
                 condition = self.truth(node.args[0])
                 return self._merged([(self.cases(node.args[1]), condition), (self.cases(node.args[2]), ~condition)])
-            case "add" | "sub" | "mul":
+            case "add" | "sub" | "mul" | "div" | "mod":
                 return self._computed(node)
         truth = self.truth(node)
         return {1: truth, 0: ~truth}
@@ -220,8 +220,7 @@ class Encoding:
         parts = []
         for a, where in left.items():
             for b, there in right.items():
-                value = {"add": a + b, "sub": a - b, "mul": a * b}[node.op]
-                parts.append(({value: where}, there))
+                parts.append(({computed(node.op, a, b): where}, there))
         return self._merged(parts)
 
     def _read(self, cell: int) -> Cases:

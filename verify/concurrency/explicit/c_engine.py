@@ -20,6 +20,7 @@ from pathlib import Path
 from verify.concurrency.explicit.c_text import source
 from verify.concurrency.instance.dag import evaluate
 from verify.concurrency.instance.instance import Model
+from verify.concurrency.instance.program_text import step_numbers
 from verify.concurrency.language.domains import DomainOverflow
 from verify.concurrency.results.exploration import Discovery, Limits, Search
 
@@ -132,6 +133,8 @@ def _read(model: Model, symmetric: bool, output: str) -> Search:
         kind, *fields = line.split()
         if kind == "overflow":
             _overflow(model, int(fields[0]), int(fields[1], 16))
+        elif kind == "taken":
+            found.taken.add(list(step_numbers(model))[int(fields[0])])
         elif kind == "seen":
             seen = Discovery(int(fields[1]), int(fields[2], 16))
             if fields[0] == "-1":

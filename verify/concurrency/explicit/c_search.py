@@ -281,6 +281,7 @@ int main(int argc, char **argv) { /* bytes, states (0: no bound), seconds (0: no
     }
   }
 out:
+  for (int i = 0; i < STEPS; i++) if (taken[i]) printf("taken %d\n", i);
   printf("result %llu ", (unsigned long long)stored); put_count(states); putchar(' '); put_count(transitions);
   printf(" %llu %d %llu %.6f %s\n", (unsigned long long)(depth ? depth - 1 : 0), !*reason, (unsigned long long)used,
     now() - began, reason);

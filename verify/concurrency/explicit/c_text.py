@@ -10,7 +10,16 @@ from typing import Final
 from verify.concurrency.explicit.c_search import HEAD, LOOP, MEMORY, TABLE
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model, Transition
-from verify.concurrency.instance.program_text import C_WITHOUT_BRANCHES, C, Group, Writer, grouped, outcomes, shared
+from verify.concurrency.instance.program_text import (
+    C_WITHOUT_BRANCHES,
+    Group,
+    Writer,
+    c_dialect,
+    grouped,
+    outcomes,
+    shared,
+    step_numbers,
+)
 from verify.concurrency.instance.vectors import sorting_network
 
 LEAST = 24  # bits of a word: the table has 2^12 lines at least
@@ -24,7 +33,7 @@ static uint64_t orbit_size(state n) { (void)n; return 1; }"""
 
 def source(model: Model, symmetric: bool) -> str:
     """The C program of one model."""
-    word, writer = ("uint64_t" if model.bits < 64 else "unsigned __int128"), Writer(model, C)
+    word, writer = ("uint64_t" if model.bits < 64 else "unsigned __int128"), Writer(model, c_dialect(model))
     bits = max(LEAST, model.bits)
     starts = ", ".join(writer.wide(state) for state in model.initial)
     definitions = [
@@ -33,6 +42,8 @@ def source(model: Model, symmetric: bool) -> str:
         f"#define MASK {writer.wide((1 << bits) - 1)}",
         f"#define FACTOR {writer.wide(FACTOR % (1 << bits))}",
         f"#define MOVES {len(model.transitions)}",
+        f"#define STEPS {max(1, len(step_numbers(model)))}",
+        "static char taken[STEPS];",
         f"#define SYMMETRIC {int(symmetric)}",
         f"static const state initial[] = {{{starts}}};",
     ]
@@ -94,7 +105,8 @@ def _transitions(writer: Writer, items: tuple[tuple[Transition, tuple[Node, ...]
         for check in transition.checks:
             failed = f"broken = n; return {-1 - transition.number};"
             lines.append(f"      if (!{writer.expression(check.holds, inner)}) {{ {failed} }}")
-        lines += [f"      *out++ = {writer.successor(transition, inner)};", "      moves[i]++;", "    }"]
+        lines += [f"      *out++ = {writer.successor(transition, inner)};", "      moves[i]++;"]
+        lines += [f"      taken[{step_numbers(writer.model)[transition.step.name]}] = 1;", "    }"]
     return lines
 
 

@@ -131,7 +131,8 @@ class Explorer:
         moved = np.zeros(len(states), dtype=np.bool_)
         out: list[States] = []
         places: list[npt.NDArray[np.intp]] = []
-        for _, where, after in self.expansion.moves(states):
+        for transition, where, after in self.expansion.moves(states):
+            self.found.taken.add(transition.step.name)
             moved[where] = True
             places.append(where)
             self.found.transitions += len(where) if weights is None else int(weights[where].sum())

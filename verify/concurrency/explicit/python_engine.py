@@ -14,37 +14,41 @@ from typing import Any
 
 from verify.concurrency.instance.dag import Node, evaluate
 from verify.concurrency.instance.instance import Model, Transition
-from verify.concurrency.instance.program_text import PYTHON, Writer, grouped, outcomes, shared
+from verify.concurrency.instance.program_text import PYTHON, Writer, grouped, outcomes, shared, step_numbers
 from verify.concurrency.language.domains import DomainOverflow
 from verify.concurrency.results.exploration import Discovery, Limits, Search
 
 Successors = list[tuple[int, int]]
 WORK = 40  # units a stored state
+EXPANDED, NUMBERED = "out.append({0}); taken[{2}] = 1", "out.append(({1}, {0}))"  # successor, transition, step
 
 
 @dataclass(frozen=True, slots=True)
 class PythonProgram:
     """Generated functions of one model.
 
-    expand(state, out) appends successor states; steps(state, out) appends (transition number, successor);
-    observe(state) is a bit mask of the observations; terminal(state) says whether a state may be final.
+    expand(state, out) appends successor states, and marks their steps in `taken` (`step_numbers`); steps(state, out)
+    appends (transition number, successor); observe(state) is a bit mask of the observations; terminal(state) says
+    whether a state may be final.
     """
 
     expand: Callable[[int, list[int]], None]
     steps: Callable[[int, Successors], None]
     observe: Callable[[int], int]
     terminal: Callable[[int], bool]
+    taken: bytearray
 
 
 @functools.lru_cache(maxsize=4)
 def program(model: Model) -> PythonProgram:
     """Compiles a model to Python."""
-    names: dict[str, Any] = {"overflow": lambda state, number: _overflow(model, state, number)}
+    taken = bytearray(len(step_numbers(model)))
+    names: dict[str, Any] = {"overflow": lambda state, number: _overflow(model, state, number), "taken": taken}
     text = "\n".join(
-        [_expansion(model, "expand", "{0}"), _expansion(model, "steps", "({1}, {0})"), *_observations(model)]
+        [_expansion(model, "expand", EXPANDED), _expansion(model, "steps", NUMBERED), *_observations(model)]
     )
     exec(compile(text, f"<{model.protocol.name}>", "exec"), names)
-    return PythonProgram(names["expand"], names["steps"], names["observe"], names["terminal"])
+    return PythonProgram(names["expand"], names["steps"], names["observe"], names["terminal"], taken)
 
 
 def _expansion(model: Model, name: str, item: str) -> str:
@@ -85,9 +89,10 @@ def _transition(
         lines.append(pad + "if " + " and ".join(writer.expression(part, inner) for part in left) + ":")
         indent, pad = indent + 1, pad + "    "
     lines += _variables(writer, shared(outcomes(transition)), inner, indent)
+    step = step_numbers(writer.model)[transition.step.name]
     for check in transition.checks:
         lines.append(f"{pad}if not {writer.expression(check.holds, inner)}: overflow(n, {transition.number})")
-    lines.append(f"{pad}out.append({item.format(writer.successor(transition, inner), transition.number)})")
+    lines.append(pad + item.format(writer.successor(transition, inner), transition.number, step))
     return lines
 
 
@@ -160,11 +165,13 @@ def orbit_size(model: Model) -> Callable[[int], int]:
 def search(model: Model, symmetric: bool = False, limits: Limits = Limits()) -> Search:  # noqa: B008 - frozen
     """Explores every state, breadth first."""
     found = Search("python", symmetric)
-    began = time.perf_counter()
+    began, code = time.perf_counter(), program(model)
+    code.taken[:] = bytes(len(code.taken))
     try:
-        _levels(model, program(model), found, limits, began)
+        _levels(model, code, found, limits, began)
     except KeyboardInterrupt:
         found.reason = "interrupted"
+    found.taken = {name for name, number in step_numbers(model).items() if code.taken[number]}
     found.seconds = time.perf_counter() - began
     return found
 

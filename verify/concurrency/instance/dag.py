@@ -1,6 +1,7 @@
 """Expression DAGs: shared, simplified integer expressions over the cells of one concrete state.
 
-A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Dag` are one object.
+A node's value is an integer within lo..hi; truth values are 0 and 1. Equal nodes of one `Dag` are one object. Every
+value fits a signed word of `WORD` bits with one bit to spare, so that engines may compute in words of 64 bits.
 """
 
 from __future__ import annotations
@@ -8,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 Interval = tuple[int, int]
+WORD = 63
+
+
+class TooWide(ValueError):
+    """A value that does not fit `WORD` bits."""
 
 
 class Node:
-    """One operation: const, read (a cell), select (array cell by index), not, and, or, eq, lt, add, sub, mul, ite."""
+    """One operation: const, read (a cell), select (array cell by index), not, and, or, eq, lt, add, sub, mul, ite; div
+    and mod, by a positive constant, rounded down.
+    """
 
     __slots__ = ("args", "hi", "lo", "number", "op", "value")
 
@@ -40,10 +48,17 @@ class Dag:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    @property
+    def span(self) -> Interval:
+        """The least and the greatest value of all nodes."""
+        return min(node.lo for node in self._nodes.values()), max(node.hi for node in self._nodes.values())
+
     def _node(self, op: str, args: tuple[Node, ...], value: tuple[int, ...], lo: int, hi: int) -> Node:
         key = (op, tuple(arg.number for arg in args), value)
         found = self._nodes.get(key)
         if found is None:
+            if lo < -(1 << WORD - 1) or hi >= 1 << WORD - 1:
+                raise TooWide(f"a value of {lo}..{hi} needs {signed_bits(lo, hi)} bits, expected {WORD} or fewer")
             found = self._nodes[key] = Node(op, args, value, (lo, hi), len(self._nodes))
         return found
 
@@ -141,6 +156,20 @@ class Dag:
         corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
         return self._node("mul", (a, b), (), min(corners), max(corners))
 
+    def divide(self, a: Node, by: int) -> Node:
+        """The quotient, rounded down; `by` is at least 1."""
+        if a.lo // by == a.hi // by:
+            return self.const(a.lo // by)
+        return a if by == 1 else self._node("div", (a, self.const(by)), (), a.lo // by, a.hi // by)
+
+    def remainder(self, a: Node, by: int) -> Node:
+        """What is left of the division, 0..by-1; `by` is at least 1."""
+        if a.constant is not None:
+            return self.const(a.constant % by)
+        if a.lo // by == a.hi // by:
+            return self.subtract(a, self.const(a.lo // by * by))
+        return self._node("mod", (a, self.const(by)), (), 0, by - 1)
+
     def choice(self, condition: Node, then: Node, otherwise: Node) -> Node:
         """`then` where the condition is 1, else `otherwise`."""
         if condition.constant is not None:
@@ -164,6 +193,11 @@ class Dag:
                 )
         low, high = min(then.lo, otherwise.lo), max(then.hi, otherwise.hi)
         return self._node("ite", (condition, then, otherwise), (), low, high)
+
+
+def signed_bits(lo: int, hi: int) -> int:
+    """The bits of a signed word that holds lo..hi."""
+    return max((lo if lo >= 0 else ~lo).bit_length(), (hi if hi >= 0 else ~hi).bit_length()) + 1
 
 
 def conjuncts(node: Node) -> tuple[Node, ...]:
@@ -239,4 +273,24 @@ def evaluate(node: Node, cells: tuple[int, ...]) -> int:
         case "ite":
             return evaluate(args[1] if evaluate(args[0], cells) else args[2], cells)
     a, b = (evaluate(arg, cells) for arg in args)
-    return {"eq": int(a == b), "lt": int(a < b), "add": a + b, "sub": a - b, "mul": a * b}[node.op]
+    return computed(node.op, a, b)
+
+
+def computed(op: str, a: int, b: int) -> int:
+    """The value of an operation on two integers."""
+    match op:
+        case "eq":
+            return int(a == b)
+        case "lt":
+            return int(a < b)
+        case "add":
+            return a + b
+        case "sub":
+            return a - b
+        case "mul":
+            return a * b
+        case "div":
+            return a // b
+        case "mod":
+            return a % b
+    raise ValueError(f"not an operation on two integers: {op}")

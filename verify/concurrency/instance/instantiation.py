@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from verify.concurrency.instance.dag import Dag, Node, bounds, conjuncts, interval
-from verify.concurrency.language.domains import ProtocolError, Scalar, TooLarge, shown
+from verify.concurrency.instance.dag import Dag, Node, TooWide, bounds, conjuncts, interval
+from verify.concurrency.instance.transitions import DomainCheck, Observation, Room, Slot, Transition
+from verify.concurrency.language.domains import ProtocolError
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -24,101 +24,21 @@ from verify.concurrency.language.terms import (
     ParameterRef,
     PropertyTerm,
     Quantified,
+    Range,
     Statement,
     StepTerm,
     Term,
 )
 
-PART_BYTES = 500  # of a node, a cell or a value, with what refers to it
 DEEPEST = 128  # cells or terms that one expression goes through: what gcc and Python can nest
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One cell of a state: bits offset..offset+width-1 hold value - lo; `thread` is its owner, None where shared."""
-
-    number: int
-    variable: str
-    thread: int | None
-    index: int | None
-    domain: Scalar
-    lo: int
-    hi: int
-    offset: int
-    width: int
-
-    @property
-    def name(self) -> str:
-        """`pc`, `slot[1]`: the variable as a step writes it."""
-        return self.variable if self.index is None else f"{self.variable}[{self.index}]"
-
-    @property
-    def label(self) -> str:
-        """The cell with its thread: `thread 0: pc`."""
-        return self.name if self.thread is None else f"thread {self.thread}: {self.name}"
-
-    def text(self, value: int) -> str:
-        """A value of this cell for people."""
-        return shown(self.domain, value)
-
-
-@dataclass(frozen=True, slots=True)
-class DomainCheck:
-    """`holds` must be 1 whenever the transition is taken, or `value` leaves the domain of `target`."""
-
-    holds: Node
-    target: str
-    value: Node
-    domain: Scalar | None
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One instance of a step: where `guard` is 1, all `updates` happen at once; values are read before."""
-
-    number: int
-    step: StepTerm
-    threads: tuple[int, ...]
-    choices: tuple[int, ...]
-    guard: Node
-    updates: tuple[tuple[int, Node], ...]
-    checks: tuple[DomainCheck, ...]
-
-    @property
-    def actor(self) -> str:
-        """Who acts: "thread 0", or the step's named actor."""
-        return f"thread {self.threads[0]}" if self.threads else self.step.actor
-
-    @property
-    def label(self) -> str:
-        """The step with what else it chose: `fork (thread 2)`."""
-        others = [f"thread {thread}" for thread in self.threads[1:]] + [str(choice) for choice in self.choices]
-        return self.step.name + (f" ({', '.join(others)})" if others else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Something to be seen of a state: `role` is "bad", "premise" or "goal" of the named property."""
-
-    property: str
-    role: str
-    node: Node
 
 
 _Env = Mapping[str, Node]
 
 
-class Room:
-    """The memory that a model may take while it is made: an estimate, from the number of its parts."""
-
-    def __init__(self, most: int | None = None) -> None:
-        self.most, self.taken = most, 0
-
-    def take(self, parts: int, what: str) -> None:
-        """Takes room for some parts. Raises TooLarge where there is none."""
-        self.taken += parts * PART_BYTES
-        if self.most is not None and self.taken > self.most:
-            raise TooLarge(f"more than {self.most} bytes for the model: {parts} {what}")
+def _at(place: str) -> str:
+    """A place before a message, where there is one."""
+    return f"{place}: " if place else ""
 
 
 class Scope:
@@ -134,7 +54,13 @@ class Scope:
         for slot in slots:
             start, count = self.first.get((slot.variable, slot.thread), (slot.number, 0))
             self.first[slot.variable, slot.thread] = (start, count + 1)
-        self.reads = {slot.number: dag.read(slot.number, slot.lo, slot.hi) for slot in slots}
+        self.reads = {slot.number: self._whole(slot) for slot in slots}
+
+    def _whole(self, slot: Slot) -> Node:
+        try:
+            return self.dag.read(slot.number, slot.lo, slot.hi)
+        except TooWide as error:
+            raise ProtocolError(f"variable {slot.name}: {error}") from error
 
     def choices_of(self, names: tuple[str, ...]) -> list[tuple[tuple[int, ...], dict[str, Node]]]:
         """Every way to give distinct threads to names."""
@@ -143,8 +69,16 @@ class Scope:
 
     def observed(self, prop: PropertyTerm) -> list[Observation]:
         """What must be watched of each state for a property."""
+        try:
+            return self._observed(prop)
+        except TooWide as error:
+            raise ProtocolError(f"{_at(prop.place)}property {prop.name}: {error}") from error
+
+    def _observed(self, prop: PropertyTerm) -> list[Observation]:
         dag = self.dag
         if prop.kind not in ("always", "sometimes"):
+            for _, env in self.choices_of(prop.threads):
+                self.term(prop.premise, env), self.term(prop.claim, env)  # values too wide are told of before a search
             return []
         ways = [env for _, env in self.choices_of(prop.threads)]
         claims = [self.term(prop.claim, env) for env in ways]
@@ -161,20 +95,28 @@ class Scope:
 
     def instances(self, step: StepTerm, start: int) -> list[Transition]:
         """The transitions of a step, without those whose guard is false for this size."""
-        ranges = []
-        for _, over in step.choices:
-            ranges.append(self._range(self._number(over.lo), self._number(over.hi)))
+        ranges = [self._values(step, name, over) for name, over in step.choices]
         found: list[Transition] = []
         for threads, env in self.choices_of(step.threads):
             for chosen in itertools.product(*ranges):
                 names = [name for name, _ in step.choices]
                 full = {**env, **{n: self.dag.const(c) for n, c in zip(names, chosen, strict=True)}}
                 before = len(self.dag)
-                one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                try:
+                    one = Execution(self, step, full).transition(start + len(found), threads, chosen)
+                except TooWide as error:
+                    raise ProtocolError(f"{_at(step.place)}step {step.name}: {error}") from error
                 self.room.take(1 + len(self.dag) - before, f"nodes of step {step.name}")
                 if one.guard is not self.dag.false:
                     found.append(one)
         return found
+
+    def _values(self, step: StepTerm, name: str, over: Range) -> range:
+        """The values of a choice. Raises ProtocolError where there are none."""
+        lo, hi = self._number(over.lo), self._number(over.hi)
+        if hi <= lo:
+            raise ProtocolError(f"step {step.name}: choice {name} has no values: expected 1 or more, got {hi - lo}")
+        return self._range(lo, hi)
 
     def _number(self, term: Term) -> int:
         value = self.term(term, {}).constant
@@ -257,6 +199,8 @@ class Scope:
 
     def _quantified(self, term: Quantified, env: _Env, state: Mapping[int, Node] | None) -> Node:
         members = self.members(term.over, env, state)
+        if term.kind == "pick":
+            return self._picked(term, members, env, state)
         parts = [self.term(term.body, {**env, term.variable: member}, state) for member in members]
         if term.kind == "sum":
             if len(parts) > DEEPEST:
@@ -266,6 +210,16 @@ class Scope:
                 total = self.dag.add(total, part)
             return total
         return self.dag.conjunction(parts) if term.kind == "all" else self.dag.disjunction(parts)
+
+    def _picked(self, term: Quantified, members: list[Node], env: _Env, state: Mapping[int, Node] | None) -> Node:
+        """Of the members for which the body's condition holds, of which there is at most one, the body's value."""
+        assert isinstance(term.body, Op)
+        test, value, otherwise = term.body.args
+        found = self.term(otherwise, env, state)
+        for member in members:
+            here = {**env, term.variable: member}
+            found = self.dag.choice(self.term(test, here, state), self.term(value, here, state), found)
+        return found
 
     def _operation(self, op: str, args: list[Node]) -> Node:
         dag = self.dag
@@ -294,6 +248,11 @@ class Scope:
                 return dag.subtract(args[0], args[1])
             case "*":
                 return dag.multiply(args[0], args[1])
+            case "//" | "%":
+                by = args[1].constant
+                if by is None or by < 1:
+                    raise ProtocolError(f"{op} needs a constant divisor of at least 1, got {by}")
+                return dag.divide(args[0], by) if op == "//" else dag.remainder(args[0], by)
             case "ite":
                 return dag.choice(args[0], args[1], args[2])
         raise ProtocolError(f"unknown operation {op}")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from verify.concurrency.instance.dag import Node, conjuncts
+from verify.concurrency.instance.dag import Node, conjuncts, signed_bits
 from verify.concurrency.instance.instance import Model, Slot, Transition
 
 
@@ -26,8 +26,11 @@ class Dialect:
     word: str  # pattern that narrows a state-wide value to an ordinary integer
 
 
+GROUPED = 10  # bits of the cells by which states are sorted
+INT_BITS = 31  # one to spare
 PYTHON = Dialect(" and ", " or ", "not {0}", "({1} if {0} else {2})", "{0}", "{0}")
 C = Dialect(" && ", " || ", "!{0}", "({0} ? {1} : {2})", "((state){0}u)", "((int)({0}))")
+C_WIDE = replace(C, word="((number)({0}))")  # where values need more than 32 bits
 C_WITHOUT_BRANCHES = replace(
     C, conjunction=" & ", disjunction=" | "
 )  # every part is evaluated: best where all are rare
@@ -66,8 +69,18 @@ class Writer:
                 return "(" + d.disjunction.join(args) + ")"
             case "ite":
                 return d.choice.format(*args)
+        if node.op in ("div", "mod"):
+            return self._division(node, args[0])
         sign = {"eq": "==", "lt": "<", "add": "+", "sub": "-", "mul": "*"}[node.op]
         return f"({args[0]} {sign} {args[1]})"
+
+    def _division(self, node: Node, value: str) -> str:
+        by = node.args[1].value[0]
+        if self.dialect is PYTHON:
+            return f"({value} {'//' if node.op == 'div' else '%'} {by})"
+        more = shift(node)
+        raised = f"({value} + {more * by})" if more else value
+        return f"({raised} / {by} - {more})" if node.op == "div" else f"({raised} % {by})"
 
     def _select(self, node: Node, index: str) -> str:
         first, count, default = node.value
@@ -77,9 +90,10 @@ class Writer:
         value = f"(({value}) + {slot.lo})" if slot.lo else f"({value})"
         if node.args[0].lo >= 0 and node.args[0].hi < count:
             return value
-        return self.dialect.choice.format(f"(0 <= {index}{self.dialect.conjunction}{index} < {count})"
-                                          if self.dialect is PYTHON
-                                          else f"((unsigned){index} < {count}u)", value, str(default))  # fmt: skip
+        within = f"(({_unsigned(node.args[0])}){index} < {count}u)"
+        if self.dialect is PYTHON:
+            within = f"(0 <= {index}{self.dialect.conjunction}{index} < {count})"
+        return self.dialect.choice.format(within, value, str(default))
 
     def successor(self, transition: Transition, names: dict[int, str]) -> str:
         """The packed state after a transition from `n`."""
@@ -104,6 +118,21 @@ class Writer:
         if self.dialect is not PYTHON and value >= 1 << 64:
             return f"(((state){value >> 64}ull << 64) | {value & ((1 << 64) - 1)}ull)"
         return str(value) if self.dialect is PYTHON else f"{value}ull"
+
+
+def c_dialect(model: Model) -> Dialect:
+    """How C computes with the values of a model: in `int`, or where these do not fit in `number`."""
+    return C if signed_bits(*model.dag.span) <= INT_BITS else C_WIDE
+
+
+def shift(node: Node) -> int:
+    """How many divisors make what is divided not negative, for languages that round towards 0."""
+    return max(0, -(node.args[0].lo // node.args[1].value[0]))
+
+
+def _unsigned(index: Node) -> str:
+    """The type that turns a negative index into a large one, and keeps every other."""
+    return "unsigned" if signed_bits(index.lo, index.hi) <= INT_BITS else "uint64_t"
 
 
 def shared(nodes: Iterable[Node]) -> list[Node]:
@@ -139,7 +168,11 @@ class Group:
 @functools.lru_cache(maxsize=4)
 def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
     """Transitions by the enumeration that their guards test most often, per thread; and those that test none."""
-    tested = [(transition, dict(_tests(transition))) for transition in model.transitions]
+    narrow = {slot.number for slot in model.slots if slot.width <= GROUPED}
+    tested = [
+        (transition, {cell: value for cell, value in _tests(transition) if cell in narrow})
+        for transition in model.transitions
+    ]
     popularity = Counter(cell for _, tests in tested for cell in tests)
     groups: dict[int, dict[int, list[tuple[Transition, tuple[Node, ...]]]]] = {}
     rest: list[Transition] = []
@@ -155,6 +188,13 @@ def grouped(model: Model) -> tuple[tuple[Group, ...], tuple[Transition, ...]]:
         for cell, cases in sorted(groups.items())
     )
     return found, tuple(rest)
+
+
+@functools.lru_cache(maxsize=4)
+def step_numbers(model: Model) -> dict[str, int]:
+    """A number for each step that a model has transitions of, by its name."""
+    names = dict.fromkeys(transition.step.name for transition in model.transitions)
+    return {name: number for number, name in enumerate(names)}
 
 
 def _test(node: Node) -> tuple[int, int] | None:

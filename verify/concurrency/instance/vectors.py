@@ -25,6 +25,7 @@ States = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.signedinteger[Any]]
 Truths = npt.NDArray[np.bool_]
 WIDTH = 63
+OPERATIONS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.floor_divide, "mod": np.remainder}
 MANY = 4096  # states from which narrow columns repay the calls that make them
 
 
@@ -102,8 +103,8 @@ class Values:
                 return column(self.states, self.model.slots[node.value[0]])
             case "select":
                 return self._select(node, kind)
-            case "add" | "sub" | "mul":
-                operation = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[node.op]
+            case "add" | "sub" | "mul" | "div" | "mod":
+                operation = OPERATIONS[node.op]
                 wide = narrowest(min(node.lo, *(a.lo for a in node.args)), max(node.hi, *(a.hi for a in node.args)))
                 return operation(self._operand(node.args[0]), self._operand(node.args[1]), dtype=wide)
             case "ite":

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Domain, Parameter, ProtocolError, Type
+from verify.concurrency.language.domains import (
+    BOOL,
+    INT,
+    THREAD,
+    Array,
+    Bounded,
+    Domain,
+    Parameter,
+    ProtocolError,
+    Type,
+)
+from verify.concurrency.language.sources import definition, environment, place_of, statements
 from verify.concurrency.language.terms import (
     NO_THREAD,
     AllThreads,
@@ -25,6 +35,8 @@ from verify.concurrency.language.terms import (
     Quantified,
     Range,
     Term,
+    lowest,
+    walk,
 )
 
 
@@ -38,11 +50,20 @@ _COMPARISONS: Mapping[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
     ast.Is: "==", ast.IsNot: "!=",
 }  # fmt: skip
-ARITHMETIC: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*"}
+ARITHMETIC: Mapping[type[ast.operator], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.FloorDiv: "//", ast.Mod: "%",
+}  # fmt: skip
 
 
 threads: Any = object()
 """Stands for every thread, in `for u in threads`."""
+
+
+def in_order(all_threads: Any) -> Any:
+    """`for u in in_order(threads)`: the threads one after the other by their numbers, where that order matters.
+
+    Threads can then not be exchanged: every one is observed, and nothing is proved for any number of them.
+    """
 
 
 def implies(premise: Any, claim: Any) -> Any:
@@ -53,42 +74,13 @@ def leads_to(premise: Any, claim: Any) -> Any:
     """Whenever the premise holds, the claim holds then or later."""
 
 
-def definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str]:
-    """Syntax tree and text of a function."""
-    text = textwrap.dedent(inspect.getsource(function))
-    tree = ast.parse(text).body[0]
-    if not isinstance(tree, ast.FunctionDef):
-        raise ProtocolError(f"{function!r} is not a function definition")
-    return tree, text
-
-
-def environment(function: Callable[..., Any]) -> dict[str, Any]:
-    """The module-level and enclosing names that a function sees."""
-    inner = inspect.unwrap(function)
-    cells = zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True)
-    names = dict(inner.__globals__)
-    for name, cell in cells:
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not yet bound: the name stays undeclared
-            continue
-    return names
-
-
-def statements(tree: ast.FunctionDef) -> list[ast.stmt]:
-    """The body of a function without its docstring."""
-    body = tree.body
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        return body[1:]
-    return body
-
-
 class Declarations:
     """The variables of one protocol, and the parameters that its functions use."""
 
     def __init__(self, shared: Mapping[str, Domain], local: Mapping[str, Domain]) -> None:
         self.shared, self.local = shared, local
         self.parameters: dict[str, Parameter] = {}
+        self.temporaries: set[str] = set()  # the names of temporaries, which are no threads of their own
         self._fresh = 0
 
     def fresh(self, name: str) -> str:
@@ -107,14 +99,27 @@ class Declarations:
 class Expressions:
     """Names in force while one function is read."""
 
-    def __init__(self, reader: Declarations, where: str, outer: Mapping[str, Any]) -> None:
+    def __init__(
+        self, reader: Declarations, where: str, outer: Mapping[str, Any], file: str = "", line: int = 0
+    ) -> None:
         self.reader, self.where, self.outer = reader, where, outer
+        self.file, self.line = file, line
         self.names: dict[str, Name] = {}
 
+    @classmethod
+    def of(cls, reader: Declarations, where: str, function: Callable[..., Any]) -> Self:
+        """The scope of a function, without its parameters."""
+        return cls(reader, where, environment(function), place_of(function), function.__code__.co_firstlineno)
+
+    def place(self, node: ast.AST | None = None) -> str:
+        """`file:line` of a node, or of the function; nothing where there is no file."""
+        return f"{self.file}:{getattr(node, 'lineno', self.line)}" if self.file else ""
+
     def error(self, what: str, node: ast.AST | None = None) -> ProtocolError:
-        """An error that names the step, and quotes the text."""
-        quoted = f": {ast.unparse(node)}" if node is not None else ""
-        return ProtocolError(f"{self.where}: {what}{quoted}")
+        """An error that names place and step, and quotes the text."""
+        quoted = f": {ast.unparse(node)}" if isinstance(node, ast.expr | ast.stmt) else ""
+        place = f"{self.place(node)}: " if self.file else ""
+        return ProtocolError(f"{place}{self.where}: {what}{quoted}")
 
     def boolean(self, node: ast.expr) -> Term:
         """An expression that must be a truth value."""
@@ -134,7 +139,8 @@ class Expressions:
             case ast.Name():
                 return self.name(node)
             case ast.Attribute() | ast.Subscript():
-                return self.cell(node)
+                named = self.of_named(node)
+                return self.cell(node) if named is None else self.picked(*named)
             case ast.BoolOp(op=op, values=values):
                 return Op("and" if isinstance(op, ast.And) else "or", tuple(self.boolean(value) for value in values))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -142,7 +148,7 @@ class Expressions:
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return Op("-", (Const(0, INT), self.term(operand, INT)), INT)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
-                return Op(ARITHMETIC[type(op)], (self.term(left, INT), self.term(right, INT)), INT)
+                return self.arithmetic(op, self.term(left, INT), self.term(right, INT), node)
             case ast.Compare():
                 return self.comparison(node)
             case ast.IfExp(test=test, body=then, orelse=otherwise):
@@ -151,6 +157,15 @@ class Expressions:
             case ast.Call():
                 return self.call(node, want)
         raise self.error("not in the language of expressions", node)
+
+    def arithmetic(self, op: ast.operator, left: Term, right: Term, node: ast.AST) -> Term:
+        """A sum, difference, product, quotient or remainder."""
+        name = ARITHMETIC[type(op)]
+        if name in ("//", "%") and not all(isinstance(x, Const | ParameterRef | Op) for x in walk(right)):
+            raise self.error(f"{name} needs a divisor that is a number or a parameter", node)
+        if name in ("//", "%") and isinstance(right, Const) and right.value < 1:
+            raise self.error(f"{name} needs a divisor of at least 1", node)
+        return Op(name, (left, right), INT)
 
     def constant(self, value: object, want: Type | None, node: ast.expr) -> Term:
         """A literal; a string is a label of the enumeration that it stands beside."""
@@ -178,7 +193,7 @@ class Expressions:
             return self.reader.parameter(value)
         if isinstance(value, bool | int):
             return Const(int(value), BOOL if isinstance(value, bool) else INT)
-        raise self.error(f"undeclared name {node.id}")
+        raise self.error(f"undeclared name {node.id}", node)
 
     def cell(self, node: ast.expr) -> Cell:
         """A variable, or one cell of an array."""
@@ -195,7 +210,41 @@ class Expressions:
                 return Cell(node.attr, self.reader.shared[node.attr].type)
         elif isinstance(owner, Bound) and owner.type == THREAD and node.attr in self.reader.local:
             return Cell(node.attr, self.reader.local[node.attr].type, owner.name)
-        raise self.error(f"undeclared name {ast.unparse(node)}")
+        raise self.error(f"undeclared name {ast.unparse(node)}", node)
+
+    def of_named(self, node: ast.expr) -> tuple[Term, str, Term | None] | None:
+        """(thread, variable, index) of a per-thread variable of the thread that a value names: `s.owner.pc`."""
+        index = None
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+            index, node = node.slice, node.value
+        if not isinstance(node, ast.Attribute) or node.attr not in self.reader.local:
+            return None
+        if isinstance(node.value, ast.Name):
+            thread = self.names.get(node.value.id)
+            if not isinstance(thread, Term) or thread.type != THREAD:
+                return None
+            if isinstance(thread, Bound) and thread.name not in self.reader.temporaries:
+                return None
+        elif isinstance(node.value, ast.Attribute | ast.Subscript):
+            thread = self.term(node.value, THREAD)
+        else:
+            return None
+        if isinstance(self.reader.local[node.attr], Array) != (index is not None):
+            return None
+        return thread, node.attr, None if index is None else self.term(index, INT)
+
+    def picked(self, thread: Term, variable: str, index: Term | None) -> Term:
+        """The variable of the named thread; of none: the first value of its domain, as outside an array."""
+        domain = self.reader.local[variable]
+        unique = self.reader.fresh("v")
+        here = Op("==", (Bound(unique, THREAD), thread))
+        cell = Cell(variable, domain.type, unique, index)
+        if domain.type == BOOL:
+            return Quantified("any", unique, AllThreads(), Op("and", (here, cell)))
+        scalar = domain.element if isinstance(domain, Array) else domain
+        first = lowest(scalar) if isinstance(scalar, Bounded) else Const(0, domain.type)
+        body = Op("ite", (here, cell, first), domain.type)
+        return Quantified("pick", unique, AllThreads(), body, domain.type)
 
     def _domain(self, cell: Cell) -> Domain:
         return (self.reader.shared if cell.thread is None else self.reader.local)[cell.variable]
@@ -243,6 +292,8 @@ class Expressions:
         callee = self._outer(node.func)
         if callee is implies and len(node.args) == 2:
             return Op("or", (Op("not", (self.boolean(node.args[0]),)), self.boolean(node.args[1])))
+        if callee in (min, max) and len(node.args) >= 2 and not node.keywords:
+            return self.extreme("<" if callee is min else ">", [self.term(arg, INT) for arg in node.args])
         if callee in (all, any, sum) and len(node.args) == 1 and isinstance(node.args[0], ast.GeneratorExp):
             return self.quantified(callee.__name__, node.args[0])
         inner, tree = self._callee(node)
@@ -250,18 +301,26 @@ class Expressions:
         assert value is not None
         return inner.term(value, want)
 
+    @staticmethod
+    def extreme(sign: str, terms: list[Term]) -> Term:
+        """The least (`<`) or the greatest (`>`) of some integers."""
+        found = terms[0]
+        for term in terms[1:]:
+            found = Op("ite", (Op(sign, (term, found)), term, found), INT)
+        return found
+
     def quantified(self, kind: str, node: ast.GeneratorExp) -> Term:
-        """all, any or sum over one range."""
-        if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
-            raise self.error("one `for` with one name a quantifier", node)
-        generator = node.generators[0]
-        assert isinstance(generator.target, ast.Name)
+        """all, any or sum over one range, or over several, one inside the other."""
+        generator, *inner = node.generators
+        if not isinstance(generator.target, ast.Name):
+            raise self.error("one name a `for`", node)
         over, variable = self.over(generator.iter)
         unique = self.reader.fresh(generator.target.id)
         saved = dict(self.names)
         self.names[generator.target.id] = Bound(unique, variable)
         conditions = tuple(self.boolean(test) for test in generator.ifs)
-        body = self.term(node.elt, None if kind == "sum" else BOOL)
+        rest = ast.GeneratorExp(node.elt, inner) if inner else None
+        body = self.quantified(kind, rest) if rest else self.term(node.elt, None if kind == "sum" else BOOL)
         self.names = saved
         return Quantified(kind, unique, over, _filtered(kind, conditions, body), INT if kind == "sum" else BOOL)
 
@@ -269,7 +328,7 @@ class Expressions:
         """The object of the module (or the builtin) that a name stands for."""
         if not isinstance(node, ast.Name) or node.id in self.names:
             return None
-        builtins: dict[str, Any] = {"all": all, "any": any, "sum": sum, "range": range}
+        builtins: dict[str, Any] = {"all": all, "any": any, "sum": sum, "range": range, "min": min, "max": max}
         return self.outer.get(node.id, builtins.get(node.id))
 
     def _callee(self, call: ast.Call) -> tuple[Self, ast.FunctionDef]:
@@ -281,7 +340,7 @@ class Expressions:
         names = [arg.arg for arg in tree.args.args]
         if call.keywords or len(names) != len(call.args):
             raise self.error(f"{function.__name__} takes {len(names)} positional arguments", call)
-        inner = type(self)(self.reader, f"{self.where}, in {function.__name__}", environment(function))
+        inner = type(self).of(self.reader, f"{self.where}, in {function.__name__}", function)
         for name, arg in zip(names, call.args, strict=True):
             inner.names[name] = self._argument(arg)
         return inner, tree
@@ -301,6 +360,11 @@ class Expressions:
                 raise self.error("unbounded: a range needs constants or parameters", node)
             return Range(Const(0, INT) if len(bounds) == 1 else bounds[0], bounds[-1]), INT
         raise self.error("loops and quantifiers go over `threads` or range(constant)", node)
+
+    def in_order(self, node: ast.expr) -> bool:
+        """Whether a loop goes over `in_order(threads)`."""
+        inner = node.args if isinstance(node, ast.Call) and self._outer(node.func) is in_order else ()
+        return len(inner) == 1 and self._outer(inner[0]) is threads
 
     def definitions(self, tree: ast.FunctionDef) -> ast.Return:
         """Takes in the temporaries of an expression function; its return statement."""

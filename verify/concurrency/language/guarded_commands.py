@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from verify.concurrency.language.domains import THREAD, ProtocolError
+from verify.concurrency.language.rounds import dependence
 from verify.concurrency.language.terms import (
     TRUE,
     AllThreads,
@@ -29,6 +30,7 @@ from verify.concurrency.language.terms import (
     conjuncts,
     negation,
     substitute,
+    walk,
 )
 
 
@@ -106,7 +108,7 @@ def kind(term: Term) -> str:
     for inner in walk(core):
         if isinstance(inner, Quantified) and isinstance(inner.over, AllThreads):
             universal = (inner.kind == "all") == (core is term)
-            return "universal" if universal and inner.kind != "sum" else "existential"
+            return "universal" if universal and inner.kind not in ("sum", "pick") else "existential"
     cells = [inner for inner in walk(term) if isinstance(inner, Cell)]
     own = any(cell.thread is not None for cell in cells)
     named = any(isinstance(inner, Bound) and inner.type == THREAD for inner in walk(term))
@@ -119,23 +121,6 @@ def kind(term: Term) -> str:
 def cells(term: Term) -> tuple[Cell, ...]:
     """Every variable that a term reads."""
     return tuple(inner for inner in walk(term) if isinstance(inner, Cell))
-
-
-def walk(term: Term) -> list[Term]:
-    """The term and every term in it."""
-    found: list[Term] = [term]
-    children: tuple[Term, ...] = ()
-    if isinstance(term, Op):
-        children = term.args
-    elif isinstance(term, Find):
-        children = (term.array, term.value)
-    elif isinstance(term, Quantified):
-        children = (term.body, *((term.over.lo, term.over.hi) if isinstance(term.over, Range) else ()))
-    elif isinstance(term, Cell) and term.index is not None:
-        children = (term.index,)
-    for child in children:
-        found += walk(child)
-    return found
 
 
 class _Execution:
@@ -166,6 +151,13 @@ class _Execution:
 
     def independent(self, loop: For, made: list[Write]) -> None:
         """Refuses a loop whose rounds depend on each other."""
+        found = dependence(loop, {}, sums=False)
+        if loop.ordered or found is not None:
+            raise ProtocolError(
+                f"step {self.step.name}: rounds of a loop depend on each other"
+                + (f": {found}" if found else "")
+                + "; a proof for any number needs rounds that do not"
+            )
         for write in made:
             mentioned = {write.thread} | {b.name for b in walk(write.index or TRUE) if isinstance(b, Bound)}
             if loop.variable not in mentioned:
@@ -212,13 +204,23 @@ def _after(write: Write, cell: Cell, before: Term) -> Term:
         elif write.thread != cell.thread:
             same = Op("==", (Bound(write.thread, THREAD), Bound(cell.thread, THREAD)))
     if write.index is not None and cell.index is not None:
-        if isinstance(write.index, Bound) and write.index.name in names:
+        over = names.get(write.index.name) if isinstance(write.index, Bound) else None
+        if isinstance(write.index, Bound) and isinstance(over, Range):
             bound[write.index.name] = cell.index
+            if cell.index != write.index:  # another round than this one
+                same = conjunction(same, Op("<=", (over.lo, cell.index)), Op("<", (cell.index, over.hi)))
         elif write.index != cell.index:
             same = conjunction(same, Op("==", (write.index, cell.index)))
     condition = conjunction(same, substitute(write.condition, bound))
     value = substitute(write.value, bound)
+    left = {b.name for term in (condition, value) for b in walk(term) if isinstance(b, Bound)} & names.keys()
+    if left - ({cell.thread} | _mentioned(cell.index)):
+        raise ProtocolError(f"a read of {write.variable} after a loop that writes it at a computed index")
     return value if condition == TRUE else Op("ite", (condition, value, before), cell.type)
+
+
+def _mentioned(term: Term | None) -> set[str]:
+    return {inner.name for inner in walk(term) if isinstance(inner, Bound)} if term is not None else set()
 
 
 def conjunction(*terms: Term) -> Term:

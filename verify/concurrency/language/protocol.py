@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from verify.concurrency.language.declarations import check_variable, fair_kind, option_name, sizes
 from verify.concurrency.language.domains import (
+    ANY,
+    BOOL,
+    NEXT,
+    NUMBER,
+    PREVIOUS,
     Array,
     Bool,
     Bounded,
@@ -18,16 +24,16 @@ from verify.concurrency.language.domains import (
     Enum,
     Parameter,
     ProtocolError,
-    Size,
     ThreadId,
 )
-from verify.concurrency.language.expressions import implies, leads_to, threads
+from verify.concurrency.language.expressions import implies, in_order, leads_to, threads
 from verify.concurrency.language.frontend import Reader
 from verify.concurrency.language.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
 
 __all__ = [
+    "ANY", "NEXT", "NUMBER", "PREVIOUS",
     "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
-    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "leads_to", "threads",
+    "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "in_order", "leads_to", "threads",
 ]  # fmt: skip
 
 Shared = Any
@@ -45,11 +51,18 @@ DEADLOCK = "no_deadlock"
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A named assumption or axiom of a protocol, with its source."""
+    """A named assumption or axiom of a protocol, with its source; `flag`: it is in force where this flag is set."""
 
     name: str
     text: str
     source: str = ""
+    flag: str = ""
+
+    def under(self, flag: Parameter) -> Assumption:
+        """The same assumption, in force where a flag is set: a variant that turns the flag off does without it."""
+        if flag.type != BOOL:
+            raise ProtocolError(f"assumption {self.name}: {flag.name} is no flag")
+        return replace(self, flag=flag.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +70,8 @@ class Variant:
     """A changed protocol: other constants, steps replaced, added or dropped; `expected` verdicts that differ.
 
     `shared` and `local` are variables that only the variant has. `skipped` are properties that it does not ask, because
-    what they are about cannot happen in it. `threads` is the number of threads at which the expected verdicts hold
-    (None: the protocol's).
+    what they are about cannot happen in it. `lifts` are assumptions that do not hold in it. `threads` is the number of
+    threads at which the expected verdicts hold (None: the protocol's).
     """
 
     name: str
@@ -72,6 +85,7 @@ class Variant:
     local: tuple[tuple[str, Domain], ...] = ()
     threads: int | None = None
     source: str = ""
+    lifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,12 @@ class Protocol:
         """Parameters by name."""
         return {name: int(value) for name, value in self.parameters}
 
+    @property
+    def in_force(self) -> tuple[Assumption, ...]:
+        """The assumptions that hold with the present flags."""
+        values = self.values
+        return tuple(item for item in self.assumptions if values.get(item.flag, 1))
+
     def expectation(self, name: str) -> str:
         """The verdict that is expected of the property: "proved" unless declared otherwise."""
         return dict(self.expected).get(name, "proved")
@@ -146,6 +166,7 @@ class Protocol:
             properties=tuple(asked),
             expected=tuple({**dict(self.expected), **dict(found.expected)}.items()),
             threads=found.threads or self.threads,
+            assumptions=tuple(item for item in self.assumptions if item.name not in found.lifts),
         )
 
     def property_named(self, name: str) -> PropertyTerm:
@@ -168,14 +189,18 @@ class VariantDescription:
         actor: str = "thread",
         fair: str | None = "weak",
         choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Replaces the named step, or adds a new one under the function's name."""
+        option_name(replaces, "replaces", "a step's name")
+        option_name(actor, "actor", "who acts")
+        fair_kind(fair)
 
         def register(function: _Function) -> _Function:
             if replaces is not None and replaces not in {step.name for step in self.description.steps}:
                 raise ProtocolError(f"variant {self.variant.name} replaces unknown step {replaces}")
             name = replaces or function.__name__
-            self.steps.append(self.reader.step(function, name, actor, _fair(fair), choose or {}))
+            self.steps.append(self.reader.step(function, name, actor, fair, choose or {}, fair_over))
             return function
 
         return register
@@ -206,17 +231,26 @@ class Description:
         self.variants: list[VariantDescription] = []
 
     def step(
-        self, actor: str = "thread", fair: str | None = "weak", choose: Mapping[str, Any] | None = None
+        self,
+        actor: str = "thread",
+        fair: str | None = "weak",
+        choose: Mapping[str, Any] | None = None,
+        fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Decorates a step `f(shared, thread.., choice..)`.
 
-        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `fair` is "weak" (continuously enabled:
-        taken), "strong" (again and again enabled: taken) or None (may never be taken), for each thread by itself.
-        `choose` maps a parameter to its number of values; every value is a transition of its own.
+        `actor` is who acts where no thread is a parameter ("prober", "kernel"). `choose` maps a parameter to its number
+        of values; every value is a transition of its own. `fair` is "weak" (continuously enabled: taken), "strong"
+        (again and again enabled: taken) or None (may never be taken), for each thread and each choice by itself.
+        `fair_over` names the parameters for each of whose values it is fair by itself, whatever the others are: () is
+        the step as a whole.
         """
+        option_name(actor, "actor", "who acts")
+        fair_kind(fair)
 
         def register(function: _Function) -> _Function:
-            self.steps.append(self.reader.step(function, function.__name__, actor, _fair(fair), choose or {}))
+            found = self.reader.step(function, function.__name__, actor, fair, choose or {}, fair_over)
+            self.steps.append(found)
             return function
 
         return register
@@ -230,12 +264,15 @@ class Description:
 
         Vacuous where the step is never taken.
         """
+        named = getattr(step, "__name__", repr(step))
+        if named not in {known.name for known in self.steps}:
+            raise ProtocolError(f"a precondition is of a step of the protocol, got {named}")
 
         def register(function: _Function) -> _Function:
             found = self.reader.property(function, function.__name__, "always")
-            if step.__name__ not in {known.name for known in self.steps} or found.premise != TRUE:
+            if found.premise != TRUE:
                 raise ProtocolError(f"property {function.__name__}: a precondition of a step, without a premise")
-            self.properties.append(replace(found, step=step.__name__))
+            self.properties.append(replace(found, step=named))
             return function
 
         return register
@@ -268,11 +305,15 @@ class Description:
         local: Mapping[str, Domain] | None = None,
         threads: int | None = None,
         source: str = "",
+        lifts: Sequence[str] = (),
     ) -> VariantDescription:
         """Declares a variant; decorate its changed steps with the result's `step`.
 
-        `refutes` names the properties that it refutes; `expected` gives other verdicts.
+        `refutes` names the properties that it refutes; `expected` gives other verdicts; `lifts` names the assumptions
+        that do not hold in it.
         """
+        if unknown := set(lifts) - {item.name for item in self.assumptions}:
+            raise ProtocolError(f"variant {name} lifts unknown assumptions {sorted(unknown)}")
         if unknown := set(drop) - {step.name for step in self.steps}:
             raise ProtocolError(f"variant {name} drops unknown steps {sorted(unknown)}")
         if unknown := set(skipped) - {prop.name for prop in self.properties if prop.kind != "deadlock"}:
@@ -280,7 +321,7 @@ class Description:
         verdicts = {**dict.fromkeys(refutes, "refuted"), **(expected or {})}
         record = Variant(
             name, question, tuple((constants or {}).items()), tuple(drop), (), tuple(verdicts.items()), tuple(skipped),
-            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source,
+            tuple((shared or {}).items()), tuple((local or {}).items()), threads, source, tuple(lifts),
         )  # fmt: skip
         self._check(record.shared, record.local)
         self.variants.append(VariantDescription(record, self, self.reader.beside(shared or {}, local or {})))
@@ -321,35 +362,10 @@ class Description:
         """Raises ProtocolError for a variable that is not finite; the parameters in domains become the protocol's."""
         for is_shared, variables in ((True, shared), (False, local)):
             for variable, domain in variables:
-                _check_variable(variable, domain, is_shared)
-                for size in _sizes(domain):
+                check_variable(variable, domain, is_shared)
+                for size in sizes(domain):
                     self.reader.parameter(size)
 
     def _property(self, function: _Function, kind: str) -> _Function:
         self.properties.append(self.reader.property(function, function.__name__, kind))
         return function
-
-
-def _fair(fair: str | None) -> str | None:
-    if fair not in ("weak", "strong", None):
-        raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
-    return fair
-
-
-def _check_variable(name: str, domain: Domain, shared: bool) -> None:
-    if not name.isidentifier():
-        raise ProtocolError(f"variable name {name!r} is not an identifier")
-    if not isinstance(domain, Bounded | Enum | Bool | ThreadId | Array):
-        raise ProtocolError(f"variable {name} is unbounded: expected a finite domain, got {domain!r}")
-    scalar = domain.element if isinstance(domain, Array) else domain
-    if shared and not isinstance(scalar, ThreadId) and scalar.first is not None:
-        raise ProtocolError(f"variable {name} is shared: `first` belongs to per-thread variables")
-
-
-def _sizes(domain: Domain) -> list[Parameter]:
-    """The parameters in a domain."""
-    scalar = domain.element if isinstance(domain, Array) else domain
-    found: list[int | Size | None] = [domain.length] if isinstance(domain, Array) else []
-    if isinstance(scalar, Bounded):
-        found += [scalar.lo, scalar.hi, scalar.initial, scalar.first]
-    return [size.origin for size in found if isinstance(size, Size)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, ProtocolError, Type
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Bounded, Offset, ProtocolError, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """and, or (n-ary), not, ==, !=, <, <=, >, >=, +, -, * and ite (condition, then, else)."""
+    """and, or (n-ary), not, ==, !=, <, <=, >, >=, +, -, *, // and % (by a positive constant, rounded down) and ite
+    (condition, then, else)."""
 
     op: str
     args: tuple[Term, ...]
@@ -82,7 +83,8 @@ Over = AllThreads | Range
 
 @dataclass(frozen=True, slots=True)
 class Quantified:
-    """`kind` "all", "any" or "sum" of `body` over `over`."""
+    """`kind` "all", "any" or "sum" of `body` over `over`; or "pick": the body is an ite whose condition holds for at
+    most one of them, of which it is the second value, and else the third."""
 
     kind: str
     variable: str
@@ -100,6 +102,7 @@ class Let:
 
     name: str
     value: Term
+    place: str = field(default="", compare=False)  # where it is written: `file:line`
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Assign:
 
     target: Cell
     value: Term
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +121,21 @@ class If:
     condition: Term
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...] = ()
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """`body` for each value of `variable`, in order; threads in the order of their numbers."""
+    """`body` for each value of `variable`, in order; threads in the order of their numbers.
+
+    `ordered`: the author says that this order of threads matters, so that they cannot be exchanged.
+    """
 
     variable: str
     over: Over
     body: tuple[Statement, ...]
+    ordered: bool = False
+    place: str = field(default="", compare=False)
 
 
 Statement = Let | Assign | If | For
@@ -134,7 +144,10 @@ Statement = Let | Assign | If | For
 @dataclass(frozen=True, slots=True)
 class StepTerm:
     """A step: `lets`, then if `guard` then `effect`, atomically; one instance for each combination of distinct
-    `threads` and of values of `choices`."""
+    `threads` and of values of `choices`.
+
+    `fair_over`: the threads and choices for each of whose values the step is fair by itself (None: all of them).
+    """
 
     name: str
     actor: str
@@ -145,6 +158,8 @@ class StepTerm:
     effect: tuple[Statement, ...]
     fair: str | None
     text: str = field(default="", compare=False)
+    fair_over: tuple[str, ...] | None = None
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +177,24 @@ class PropertyTerm:
     claim: Term
     text: str = field(default="", compare=False)
     step: str = ""
+    place: str = field(default="", compare=False)
+
+
+def walk(term: Term) -> list[Term]:
+    """The term and every term in it."""
+    found: list[Term] = [term]
+    children: tuple[Term, ...] = ()
+    if isinstance(term, Op):
+        children = term.args
+    elif isinstance(term, Find):
+        children = (term.array, term.value)
+    elif isinstance(term, Quantified):
+        children = (term.body, *((term.over.lo, term.over.hi) if isinstance(term.over, Range) else ()))
+    elif isinstance(term, Cell) and term.index is not None:
+        children = (term.index,)
+    for child in children:
+        found += walk(child)
+    return found
 
 
 TRUE = Const(1, BOOL)
@@ -217,3 +250,11 @@ def enabled(step: StepTerm | None, threads: tuple[str, ...]) -> Term:
     for name, over in step.choices:
         guard = Quantified("any", name, over, guard)
     return guard
+
+
+def lowest(domain: Bounded) -> Term:
+    """The first value of a domain of integers."""
+    if isinstance(domain.lo, int):
+        return Const(domain.lo, INT)
+    base = ParameterRef(domain.lo.origin.name, INT)
+    return Op("+", (base, Const(domain.lo.offset, INT)), INT) if isinstance(domain.lo, Offset) else base

@@ -15,13 +15,13 @@ from verify.concurrency.bdd.engine import Reachability
 from verify.concurrency.bdd.symbolic import Diagram, Relation
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model
-from verify.concurrency.liveness.orbit_graph import obligations
+from verify.concurrency.liveness.orbit_graph import obligations, together
 from verify.concurrency.results.exploration import Limits, Proved, Refuted, Vacuous, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A fair step of some threads: where it is `enabled`, and its transitions."""
+    """What a run must be fair to: where it is `enabled`, and its transitions."""
 
     strong: bool
     enabled: Diagram
@@ -31,14 +31,17 @@ class Instance:
 def judge(
     model: Model, limits: Limits, known: Reachability | None = None, names: Iterable[str] | None = None
 ) -> dict[str, Verdict]:
-    """The verdict of each `eventually` property, or of those in `names`, for one choice of its threads: they are
+    """The verdict of each `eventually` property, or of those in `names`, for one choice of its threads where they are
     exchangeable. Raises Bound where a limit is hit. `known`: the reachable states, where they have been computed.
     """
     wanted = obligations(model)
     reach = known or reached(model, limits)
     reach.bounded(limits)
     fair = instances(reach)
-    return {name: _judged(reach, fair, wanted[name].premise, wanted[name].claim) for name in names or wanted}
+    return {
+        name: together([_judged(reach, fair, one.premise, one.claim) for one in wanted[name]])
+        for name in names or wanted
+    }
 
 
 def reached(model: Model, limits: Limits) -> Reachability:
@@ -49,11 +52,11 @@ def reached(model: Model, limits: Limits) -> Reachability:
 
 
 def instances(reach: Reachability) -> tuple[Instance, ...]:
-    """The fair instances of a model: a step and its threads, whatever it chooses."""
-    members: dict[tuple[str, tuple[int, ...]], list[Relation]] = {}
+    """The fair instances of a model: a step with the threads and choices that it is fair over."""
+    members: dict[object, list[Relation]] = {}
     for one in reach.relations:
         if one.transition.step.fair is not None:
-            members.setdefault((one.transition.step.name, one.transition.threads), []).append(one)
+            members.setdefault(one.transition.fair_instance, []).append(one)
     found = []
     for relations in members.values():
         enabled = reach.encoding.bdd.false

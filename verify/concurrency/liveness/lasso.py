@@ -23,7 +23,7 @@ from verify.concurrency.liveness.leads_to import (
     fairness,
     pending,
 )
-from verify.concurrency.liveness.orbit_graph import LeadsToObligation, obligations, settled
+from verify.concurrency.liveness.orbit_graph import LeadsToObligation, obligations, settled, together
 from verify.concurrency.results.exploration import Discovery, Limits, Proved, Refuted, Trace, Unknown, Verdict
 
 Edge = tuple[int, int]  # (target, transition number)
@@ -34,7 +34,7 @@ LASSOS = 8  # fair components of which the one with the shortest lasso is shown
 def judge(model: Model, limits: Limits, known: object = None, names: Iterable[str] | None = None) -> dict[str, Verdict]:
     """The verdict of each `eventually` property, or of those in `names`; raises Bound where a limit is hit.
 
-    The threads are exchangeable, so a property of threads is judged for one choice of them. `known`: what the numpy
+    Where threads are exchangeable, a property of threads is judged for one choice of them. `known`: what the numpy
     engine kept of a complete search.
     """
     wanted = obligations(model) if names is None else {name: obligations(model)[name] for name in names}
@@ -47,7 +47,10 @@ def judge(model: Model, limits: Limits, known: object = None, names: Iterable[st
         known.run(limits, time.perf_counter())
     if not known.found.complete:
         return dict.fromkeys(wanted, Unknown(f"liveness needs the full graph: {known.found.reason}"))
-    return {name: _judged(model, name, known, obligation, limits) for name, obligation in wanted.items()}
+    return {
+        name: together([_judged(model, name, known, obligation, limits) for obligation in found])
+        for name, found in wanted.items()
+    }
 
 
 def _judged(

@@ -3,8 +3,8 @@
 An obligation is pending from a state with premise and without claim until the claim holds. It is violated by a run that
 stays among pending states and is fair: a component in which every weakly fair step is taken or somewhere disabled, and
 every strongly fair step is taken or everywhere disabled. A run may also stop for ever where no fair step is enabled
-(Lamport's stuttering; Streett's condition for strong fairness). Fairness is of a step and its threads; a step's
-choices share it. The graph is the full one, without symmetry.
+(Lamport's stuttering; Streett's condition for strong fairness). Fairness is of a step, its threads and its choices, or
+of those that it declares (`StepTerm.fair_over`). The graph is the full one, without symmetry.
 """
 
 from __future__ import annotations
@@ -74,18 +74,19 @@ class Component:
 
 def fairness(model: Model) -> Fairness:
     """The fair instances of a model."""
-    keys: dict[tuple[str, tuple[int, ...]], int] = {}
+    keys: dict[tuple[str, tuple[int, ...], tuple[int, ...]], int] = {}
     group = np.full(len(model.transitions), -1, dtype=np.int64)
     strong: list[bool] = []
     for transition in model.transitions:
         if transition.step.fair is not None:
-            key = (transition.step.name, transition.threads)
+            key = transition.fair_instance
             if key not in keys:
                 keys[key] = len(keys)
                 strong.append(transition.step.fair == "strong")
             group[transition.number] = keys[key]
     counted = np.ones(len(strong), dtype=np.bool_)
-    return Fairness(group, np.array(strong, dtype=np.bool_), counted, tuple(f"{name} {who}" for name, who in keys))
+    names = tuple(f"{name} {who} {chosen}" for name, who, chosen in keys)
+    return Fairness(group, np.array(strong, dtype=np.bool_), counted, names)
 
 
 def pending(
@@ -231,7 +232,7 @@ def _unfair(graph: Pending, fair: Fairness, label: Indices, inner: Truths, alive
     groups, components = len(fair.strong), int(label.max()) + 1
     size = np.bincount(label[alive], minlength=components)
     live = alive[graph.enabled_state]
-    # a state may enable one instance by several choices: each pair counts once
+    # a state may enable one instance in several ways: each pair counts once
     pairs = distinct(graph.enabled_state[live] * groups + graph.enabled_group[live])
     able = np.bincount(label[pairs // groups] * groups + pairs % groups, minlength=components * groups)
     group = fair.group[graph.transition]

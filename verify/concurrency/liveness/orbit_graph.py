@@ -19,7 +19,7 @@ from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.instance.vectors import Orbits, States, Values
 from verify.concurrency.liveness.leads_to import Fairness, Pending, fair_component, fairness, pending
-from verify.concurrency.results.exploration import Limits, Proved, Vacuous
+from verify.concurrency.results.exploration import FEWER, Limits, Proved, Refuted, Vacuous, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,23 @@ class LeadsToObligation:
     named: int
 
 
-def obligations(model: Model) -> dict[str, LeadsToObligation]:
-    """The obligation of each `eventually` property, for the first choice of its threads."""
-    named = {prop.name: len(prop.threads) for prop in model.protocol.properties}
-    wanted: dict[str, LeadsToObligation] = {}
+def obligations(model: Model) -> dict[str, tuple[LeadsToObligation, ...]]:
+    """The obligations of each `eventually` property: for the first choice of its threads where these are exchangeable,
+    else for every one; none where there are fewer threads than it is about."""
+    named = {prop.name: len(prop.threads) for prop in model.protocol.properties if prop.kind == "eventually"}
+    wanted: dict[str, list[LeadsToObligation]] = {name: [] for name in named}
     for name, premise, claim in model.eventualities():
-        wanted.setdefault(name, LeadsToObligation(premise, claim, named[name]))
-    return wanted
+        wanted[name].append(LeadsToObligation(premise, claim, named[name]))
+    return {name: tuple(all_[:1] if model.exchangeable else all_) for name, all_ in wanted.items()}
+
+
+def together(verdicts: list[Verdict]) -> Verdict:
+    """The verdict of a property whose obligations have these."""
+    refuted = [verdict for verdict in verdicts if isinstance(verdict, Refuted)]
+    if refuted:
+        return min(refuted, key=lambda verdict: len(verdict.trace.events) if verdict.trace else 0)
+    proved = [verdict for verdict in verdicts if not isinstance(verdict, Vacuous)]
+    return proved[0] if proved else verdicts[0] if verdicts else Vacuous(FEWER)
 
 
 def settled(
@@ -71,7 +81,7 @@ def _of_named(model: Model, named: int) -> Fairness:
         return fair
     counted = np.zeros(len(fair.strong), dtype=np.bool_)
     for transition in model.transitions:
-        if fair.group[transition.number] >= 0 and all(thread < named for thread in transition.threads):
+        if fair.group[transition.number] >= 0 and all(thread < named for thread in transition.fair_threads):
             counted[fair.group[transition.number]] = True
     return replace(fair, counted=counted)
 

@@ -42,7 +42,9 @@ inline = Description(
     local={"pc": Enum("at", "trap", "step", "stepped", "missed", "twice")},
     assumptions=(
         _breakpoint.SINGLE_BYTE_WRITE,
-        Assumption("stop-is-complete", "a stopped thread executes nothing, and stopping reaches every thread"),
+        Assumption(
+            "stop-is-complete", "a stopped thread executes nothing, and stopping reaches every thread"
+        ).under(STOP),
     ),
     source="GDB documentation, Displaced Stepping",
 )

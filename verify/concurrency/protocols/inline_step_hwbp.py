@@ -55,7 +55,9 @@ hwbp = Description(
     },
     assumptions=(
         _breakpoint.SINGLE_BYTE_WRITE,
-        Assumption("ipi-loads", "the interrupt loads DR and DR7 before the processor executes anything else"),
+        Assumption(
+            "ipi-loads", "the interrupt loads DR and DR7 before the processor executes anything else"
+        ).under(IPI),
         Assumption("thread-is-processor", "every thread has a processor of its own"),
     ),
     source="Intel SDM vol. 3, 18.2",

@@ -60,7 +60,9 @@ jump = Description(
         *FETCH_AXIOMS,
         Assumption("whole-patch", "the tail of the jump is written as int3-patch says, which is proved there"),
         Assumption("one-instruction-site", "the old code has no boundary inside the site"),
-        Assumption("frames-can-be-read", "the patcher can tell a signal frame that leads back into the copy"),
+        Assumption(
+            "frames-can-be-read", "the patcher can tell a signal frame that leads back into the copy"
+        ).under(FRAMES),
         Assumption("one-patcher", "installing and removing are serialised"),
     ),
     source="Linux 6.18 arch/x86/kernel/kprobes/opt.c, kernel/kprobes.c",

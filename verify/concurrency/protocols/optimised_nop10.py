@@ -65,7 +65,9 @@ nop10 = Description(
         Assumption("nop-takes-any-tail", "66 2e 0f 1f 84 and any five bytes are one ten-byte nop", "SDM vol. 2, NOP"),
         Assumption("write-lock", "each transition between two stable byte states excludes fork and other writers"),
         Assumption("trap-answers-syncs", "uprobes handle a trap with interrupts on: a trapped thread is serialised"),
-        Assumption("lookup-lock", "finding the uprobe and reading the byte back are atomic against the writer"),
+        Assumption(
+            "lookup-lock", "finding the uprobe and reading the byte back are atomic against the writer"
+        ).under(RECHECK),
         Assumption("one-fork", "one fork; its one thread is the child"),
     ),
     source="Linux arch/x86/kernel/uprobes.c, after 6.18",
@@ -370,6 +372,7 @@ unlocked = nop10.variant(
     "fork-while-patching",
     "Fork does not wait for the writer: the child's copy is of a state between two writes.",
     refutes=["child_is_probed", "text_is_copied_between_writes"],
+    lifts=["write-lock"],
     threads=1,
 )
 

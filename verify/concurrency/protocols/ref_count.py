@@ -57,7 +57,9 @@ refs = Description(
     },
     assumptions=(
         _breakpoint.SINGLE_BYTE_WRITE,
-        Assumption("lookup-lock", "finding the object, taking a reference and reading the byte back are one step"),
+        Assumption(
+            "lookup-lock", "finding the object, taking a reference and reading the byte back are one step"
+        ).under(HIT_REF),
         Assumption("one-hitter", "hits do not disturb each other: one thread of the program stands for all"),
     ),
     source="Linux 6.18 kernel/events/uprobes.c",

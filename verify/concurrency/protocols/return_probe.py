@@ -263,6 +263,7 @@ alternate = ret.variant(
     "alternate-stack",
     "A signal handler on an alternate stack above the stack calls the probed function: all frames seem left.",
     refutes=GONE.split(),
+    lifts=["one-stack"],
     threads=1,
     source="Linux 6.18 kernel/events/uprobes.c, uprobe_handle_trampoline (its note on sigaltstack)",
 )

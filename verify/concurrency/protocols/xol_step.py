@@ -58,7 +58,7 @@ xol = Description(
     },
     assumptions=(
         _breakpoint.SINGLE_BYTE_WRITE,
-        _breakpoint.LOOKUP_LOCK,
+        _breakpoint.LOOKUP_LOCK.under(READ_LOCK),
         _breakpoint.ONE_PROBER,
     ),
     source="Linux kernel/events/uprobes.c, handle_swbp, xol_get_insn_slot, xol_free_insn_slot",

@@ -6,9 +6,11 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Final, Literal
 
 from verify.concurrency.instance.instance import Model, Transition
+
+FEWER: Final = "there are fewer threads than it is about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Trace:
 class Proved:
     """Holds in every reachable state (or, for `sometimes`, was reached)."""
 
-    name = "proved"
+    name: ClassVar[Literal["proved"]] = "proved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Refuted:
     no state satisfies)."""
 
     trace: Trace | None = None
-    name = "refuted"
+    name: ClassVar[Literal["refuted"]] = "refuted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Vacuous:
     """The premise holds in no reachable state."""
 
     reason: str
-    name = "vacuous"
+    name: ClassVar[Literal["vacuous"]] = "vacuous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Unknown:
     """Not decided, and why."""
 
     reason: str
-    name = "unknown"
+    name: ClassVar[Literal["unknown"]] = "unknown"
 
 
 Verdict = Proved | Refuted | Vacuous | Unknown
@@ -125,6 +127,7 @@ class Search:
     seen: dict[int, Discovery] = field(default_factory=dict)
     deadlock: Discovery | None = None
     diagram: Any = None  # what the decision-diagram engine can be asked further
+    taken: set[str] = field(default_factory=set)  # the names of the steps that some state takes
     levels: object = None  # what the numpy engine kept: its levels, and the transitions between them
 
 
@@ -132,6 +135,7 @@ class Search:
 class Exploration:
     """The result for one protocol, variant and number of threads.
 
+    `never`: the steps that no reachable state takes, of a complete exploration; without those of more threads.
     states and transitions: of the full space; stored: what the engine kept (orbits under thread symmetry);
     depth: transitions on the longest shortest way; bytes: memory of the stored states (0: unknown).
     """
@@ -151,6 +155,7 @@ class Exploration:
     properties: tuple[tuple[str, Verdict], ...]
     seconds: float
     bytes: int
+    never: tuple[str, ...] = ()
 
     def verdict(self, name: str) -> Verdict:
         """The verdict of the named property."""
@@ -174,6 +179,8 @@ def safety(model: Model, search: Search) -> dict[str, Verdict | Discovery]:
     roles = {(item.property, item.role): index for index, item in enumerate(model.observations)}
     for prop in model.protocol.properties:
         match prop.kind:
+            case "always" | "sometimes" if len(prop.threads) > model.threads:
+                found[prop.name] = Vacuous(FEWER)
             case "always":
                 bad = search.seen.get(roles[prop.name, "bad"])
                 premise = roles.get((prop.name, "premise"))

@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from verify.concurrency.instance.dag import Node, conjuncts
+from verify.concurrency.instance.dag import Node, conjuncts, signed_bits
 from verify.concurrency.instance.instance import Model, Slot, Transition
+from verify.concurrency.instance.program_text import shift
 
 FORMATS = ("promela", "murphi")
 
 
 def export(model: Model, form: str) -> str:
-    """The text of a model in one of `FORMATS`."""
+    """The text of a model in one of `FORMATS`. Raises ValueError where values need more bits than their tools have."""
+    bits = signed_bits(*model.dag.span)
+    if bits > TOOL_BITS:
+        raise ValueError(f"SPIN and Murphi compute with {TOOL_BITS} bits, values of this model need {bits}")
     if form == "promela":
         return promela(model)
     if form == "murphi":
         return murphi(model)
     raise ValueError(f"export must be one of {', '.join(FORMATS)}, got {form!r}")
+
+
+TOOL_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,10 @@ class Notation:
             case "add" | "sub" | "mul":
                 sign = {"add": "+", "sub": "-", "mul": "*"}[node.op]
                 return f"({self.number(node.args[0])} {sign} {self.number(node.args[1])})"
+            case "div" | "mod":
+                by, more = node.args[1].value[0], shift(node)
+                raised = f"({self.number(node.args[0])} + {more * by})"
+                return f"({raised} / {by} - {more})" if node.op == "div" else f"({raised} % {by})"
         return self.choice.format(self.truth(node), "1", "0")
 
     def _select(self, node: Node) -> str:

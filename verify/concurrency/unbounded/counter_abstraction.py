@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import z3
 
 from verify.concurrency.instance.dag import Dag, Node, evaluate
-from verify.concurrency.instance.instantiation import Scope, Transition
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.transitions import Transition
 from verify.concurrency.language.guarded_commands import guarded_command
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import PropertyTerm, Quantified, StepTerm, Term

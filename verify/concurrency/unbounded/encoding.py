@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from verify.concurrency.instance.dag import Dag, Node
 from verify.concurrency.instance.instance import Model, instantiate
-from verify.concurrency.instance.instantiation import Observation, Scope, Slot, Transition
+from verify.concurrency.instance.instantiation import Scope
+from verify.concurrency.instance.transitions import Observation, Slot, Transition
 from verify.concurrency.language.domains import ProtocolError, ThreadId, starts
-from verify.concurrency.language.guarded_commands import walk
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
     AllThreads,
@@ -32,6 +32,7 @@ from verify.concurrency.language.terms import (
     StepTerm,
     Term,
     conjuncts,
+    walk,
 )
 
 ROOM = 7  # highest code of a cell that names a thread: one width, so that shared states of all sizes compare
@@ -205,8 +206,8 @@ def check_terms(terms: Iterable[Term]) -> None:
             case Quantified():
                 if thread_quantifiers(inner.body):
                     raise NotCovered("a quantifier over threads inside another quantifier")
-                if inner.kind == "sum" and isinstance(inner.over, AllThreads):
-                    raise NotCovered("a sum over threads")
+                if inner.kind in ("sum", "pick") and isinstance(inner.over, AllThreads):
+                    raise NotCovered("a sum over threads, or a variable of a thread that another one names")
             case Op(op="==" | "!=", args=(Cell(type="thread"), Cell(type="thread"))):
                 raise NotCovered("two variables that name threads are compared")
             case Find(value=Cell(type="thread")):

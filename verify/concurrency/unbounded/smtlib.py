@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, plain_start, starts
 from verify.concurrency.language.guarded_commands import GuardedCommand, Write, guarded_command
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import (
@@ -34,6 +34,9 @@ from verify.concurrency.unbounded.encoding import NotCovered
 
 Names = Mapping[str, str]
 NEXT = ".next"
+
+
+SMT_NAMES = {"==": "=", "//": "div", "%": "mod"}  # rounded down, by a positive divisor
 
 
 @dataclass(slots=True)
@@ -161,7 +164,7 @@ class Text:
 
     def quantified(self, term: Quantified, names: Names, when: str) -> str:
         """A quantifier, its variable kept inside what it ranges over."""
-        if term.kind == "sum":
+        if term.kind in ("sum", "pick"):
             return self.sum(term, names, when)
         name = f"|q.{term.variable}|"
         body = self.term(term.body, {**names, term.variable: name}, when)
@@ -174,7 +177,7 @@ class Text:
         """A sum over a range of known length."""
         over = term.over
         if not (isinstance(over, Range) and isinstance(over.lo, Const) and isinstance(over.hi, Const)):
-            raise NotCovered("a sum over threads, or over a range of any length")
+            raise NotCovered("a sum over threads, or over a range of any length; or a variable of a named thread")
         values = range(over.lo.value, over.hi.value)
         return f"(+ 0 0 {' '.join(self.term(term.body, {**names, term.variable: str(i)}, when) for i in values)})"
 
@@ -189,12 +192,12 @@ class Text:
         return f"(and (<= {self.term(over.lo, names)} {name}) (< {name} {self.term(over.hi, names)}))"
 
     def operation(self, op: str, args: list[str]) -> str:
-        """An operation; its names are SMT-LIB's but for == and !=."""
+        """An operation; its names are SMT-LIB's but for `SMT_NAMES` and !=."""
         if op == "!=":
             return f"(not (= {' '.join(args)}))"
         if op in ("and", "or") and len(args) == 1:
             return args[0]
-        return f"({'=' if op == '==' else op} {' '.join(args)})"
+        return f"({SMT_NAMES.get(op, op)} {' '.join(args)})"
 
     # --- clauses and states ----------------------------------------------------------------------------------------
     def clause(self, clause: Clause, when: str = "") -> str:
@@ -226,7 +229,7 @@ class Text:
         """The value of a cell at the start, where thread x is or is not `first`."""
         scalar = domain.element if isinstance(domain, Array) else domain
         if isinstance(scalar, Bounded):
-            usual = self.term(size_term(scalar.lo if scalar.initial is None else scalar.initial), {})
+            usual = self.term(size_term(plain_start(scalar)), {})
             special = usual if scalar.first is None else self.term(size_term(scalar.first), {})
         else:
             codes = starts(scalar, self.protocol.values)

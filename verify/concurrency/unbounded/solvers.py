@@ -209,4 +209,8 @@ def operation(op: str, args: list[Expr]) -> Expr:
             return args[0] - args[1]
         case "*":
             return args[0] * args[1]
+        case "//":  # by a positive divisor: rounded down
+            return args[0] / args[1]
+        case "%":
+            return args[0] % args[1]
     return z3.If(*args)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import z3
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, plain_start, starts
 from verify.concurrency.language.guarded_commands import GuardedCommand, Write
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
@@ -131,7 +131,7 @@ class Symbols(Constants):
             domain = self.domains[thread is not None, variable]
             scalar = domain.element if isinstance(domain, Array) else domain
             if isinstance(scalar, Bounded):
-                usual = size_term(scalar.lo if scalar.initial is None else scalar.initial)
+                usual = size_term(plain_start(scalar))
                 special = usual if scalar.first is None else size_term(scalar.first)
                 values = [self.term(item, {}, self.before) for item in (usual, special)]
             else:
@@ -268,7 +268,7 @@ class Symbols(Constants):
         return found
 
     def _quantified(self, term: Quantified, env: Env, read: Read) -> Expr:
-        if term.kind == "sum" or (isinstance(term.over, Range) and self._short(term.over)):
+        if term.kind in ("sum", "pick") or (isinstance(term.over, Range) and self._short(term.over)):
             return self._expanded(term, env, read)
         if read != self.before:
             return self._opened(term, env, read)
@@ -306,7 +306,7 @@ class Symbols(Constants):
 
     def _expanded(self, term: Quantified, env: Env, read: Read) -> Expr:
         if isinstance(term.over, AllThreads):
-            raise NotCovered("a sum over threads")
+            raise NotCovered("a sum over threads, or a variable of a thread that another one names")
         values = self._written_out(term.over)
         bodies = [self.term(term.body, {**env, term.variable: self.number(value)}, read) for value in values]
         if term.kind == "sum":

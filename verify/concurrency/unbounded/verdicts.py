@@ -3,8 +3,9 @@
 Small numbers are explored first: they refute, with the shortest trace, and reach goals. What is left is proved by view
 abstraction (any number of threads, the given sizes), by a quantified invariant (any number of threads, any sizes), and
 by counters (any number of threads, the given sizes of what a thread holds). That a goal or a premise is never reached,
-and freedom from deadlock, are proved as invariants are (`claims`). Liveness is decided for the explored numbers only:
-it is refuted, vacuous or unknown.
+freedom from deadlock, and that every assignment stays in its domain, are proved as invariants are (`claims`,
+`kept_domains`); what else is proved holds as long as none has left its domain. Liveness is decided for the explored
+numbers only: it is refuted, vacuous or unknown.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from verify.concurrency.explorer import explore
-from verify.concurrency.language.domains import DomainOverflow, TooLarge
+from verify.concurrency.language.domains import DomainOverflow, ProtocolError
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import TRUE, PropertyTerm
 from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Trace, Unknown, Vacuous
-from verify.concurrency.unbounded import counter_abstraction, houdini, views
+from verify.concurrency.unbounded import counter_abstraction, houdini, kept_domains, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.encoding import NotCovered, UsedUp
+from verify.concurrency.unbounded.kept_domains import KEPT
 
 EXPLORED = 20_000_000  # units of work of each exploration, where the limits do not say
+BEYOND = 2_000_000  # units of each exploration that looks for an assignment out of its domain
+FURTHER = 2  # more threads than are explored for the properties, in which it looks
 LEAST = 3  # every number of threads up to here is explored
 AGAIN = 16_000_000  # units for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
@@ -44,7 +49,7 @@ class ProvedAny:
 
     methods: tuple[Method, ...]
     threads: int | None = None
-    name = "proved"
+    name: ClassVar[Literal["proved"]] = "proved"
 
     @property
     def sizes(self) -> bool:
@@ -75,14 +80,15 @@ class RefutedAny:
     threads: int | None
     trace: Trace | None
     methods: tuple[Method, ...] = ()
-    name = "refuted"
+    note: str = ""
+    name: ClassVar[Literal["refuted"]] = "refuted"
 
     @property
     def reason(self) -> str:
         """With how many threads; or, of what is never reached, how far that is known."""
         if self.threads is None:
             return f"never reached, {_scope(self.methods)}"
-        return f"with {_threads(self.threads)}"
+        return f"with {_threads(self.threads)}" + (f": {self.note}" if self.note else "")
 
 
 AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
@@ -135,7 +141,7 @@ def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | N
         run.prove()
     except KeyboardInterrupt:
         run.interrupted = True
-    closed = tuple((prop.name, run.verdict(prop)) for prop in chosen.properties)
+    closed = (*((prop.name, run.verdict(prop)) for prop in chosen.properties), (KEPT, run.domains()))
     seconds = time.perf_counter() - began
     return AnyNumber(
         chosen.name, chosen.variant, chosen.parameters, closed, tuple(run.explored), tuple(run.notes), seconds,
@@ -153,6 +159,8 @@ class _Run:
         self.notes: list[tuple[str, str]] = []
         self.interrupted = False
         self.methods: dict[str, list[Method]] = {}
+        self.covered, self.kept = False, tuple[str, ...]()  # the obligations of assignments, where there are such
+        self.overflow: tuple[int, DomainOverflow] | None = None  # with how many threads, and what
 
     @property
     def sizeless(self) -> bool:
@@ -178,8 +186,12 @@ class _Run:
     def prove(self) -> None:
         """Applies each method to what no small number decides, a costlier one only where something is left open."""
         rest = [never(prop) for prop in self.protocol.properties if prop.kind != "deadlock" and self.unmet(prop)]
-        self.asked = replace(self.protocol, properties=(*self.protocol.properties, *rest), expected=())
-        self.methods = {prop.name: [] for prop in self.asked.properties}
+        kept = kept_domains.obligations(self.protocol)
+        self.covered, self.kept = kept is not None, tuple(prop.name for prop in kept or ())
+        properties = (*self.protocol.properties, *rest, *(kept or ()))
+        self.asked = replace(self.protocol, properties=properties, expected=())
+        self.methods = {**{prop.name: [] for prop in self.asked.properties}, KEPT: []}
+        self.beyond()
         if not self.open(1):
             return
         seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
@@ -190,6 +202,26 @@ class _Run:
             self.attempt("counters", self.by_counters)
         if any(not any(method.sizes for method in self.methods[name]) for name in self.open(MANY)):
             self.attempt("quantified invariant of three literals", lambda: self.by_invariant(True))
+
+    def beyond(self) -> None:
+        """Looks for an assignment that leaves its domain with some threads more."""
+        if self.complete < len(self.explored) or not self.counting:
+            return
+        for threads in range(self.complete + 1, self.complete + 1 + FURTHER):
+            try:
+                found = explore(self.protocol, threads, limits=self.limits.at_most(BEYOND))
+            except DomainOverflow as error:
+                self.overflow = threads, error
+                return
+            if found.reason == "interrupted":
+                raise KeyboardInterrupt
+            if not found.complete:
+                return
+
+    @property
+    def counting(self) -> bool:
+        """Whether some assignment may leave its domain, as far as declarations and guards say."""
+        return bool(self.kept) or not self.covered
 
     def open(self, methods: int, kinds: tuple[str, ...] = ("always", "deadlock")) -> list[str]:
         """What no small number refutes and fewer than so many methods prove."""
@@ -212,7 +244,7 @@ class _Run:
         """Notes what a method proved, or why it did not apply; whether it applied."""
         try:
             found, proved, note = method()
-        except (NotCovered, DomainOverflow, TooLarge) as reason:
+        except ProtocolError as reason:
             self.notes.append((name, f"not covered: {reason}"))
             return False
         self.notes.append((name, note))
@@ -221,6 +253,9 @@ class _Run:
                 raise AssertionError(f"{name} proves {each}, which {self.refuted(each)} refutes")
             if found not in self.methods[each]:
                 self.methods[each].append(found)
+        kept = found.name.startswith("views") or (self.covered and set(self.kept) <= set(proved))
+        if kept and found not in self.methods[KEPT]:
+            self.methods[KEPT].append(found)  # views try every assignment
         return True
 
     def by_views(self, size: int) -> tuple[Method, tuple[str, ...], str]:
@@ -254,7 +289,7 @@ class _Run:
         except NotCovered:
             if self.sizeless:
                 raise
-            return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
+            return houdini.invariant(at_given_sizes(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
         found = counter_abstraction.counted(self.asked, self.open(ENOUGH), self.limits if self.open(1) else self.left)
@@ -276,6 +311,24 @@ class _Run:
             if isinstance(verdict, Refuted):
                 return RefutedAny(found.threads, verdict.trace)
         return None
+
+    def domains(self) -> AnyVerdict:
+        """Whether every assignment stays in its domain."""
+        if self.overflow is not None:
+            threads, error = self.overflow
+            return RefutedAny(threads, None, note=f"step {error.step} assigns {error.value} to {error.variable}")
+        if not self.methods.get(KEPT):
+            upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
+            left = ", ".join(self.left_open()) or "interrupted"
+            return Unknown(f"holds {upto}; no method proves it for more: {left}")
+        return ProvedAny(tuple(self.methods[KEPT]))
+
+    def left_open(self) -> list[str]:
+        """The assignments that no method keeps in their domains, as `step: variable`."""
+        found = [name.split(" ")[1:3] for name in self.kept if not self.methods[name]]
+        return list(dict.fromkeys(f"{step} assigns {variable}" for step, variable in found)) or (
+            [] if self.covered else ["a step is outside the proofs"]
+        )
 
     def verdict(self, prop: PropertyTerm) -> AnyVerdict:
         """The verdict of one property."""

@@ -31,6 +31,7 @@ HARMLESS: Final = frozenset({"clzero", "monitorx", "monitor", "umonitor", "movdi
 # Answers that change from run to run, by the names in corrections, and mnemonics whose answer the kernel may change.
 UNREPEATABLE: Final = frozenset({"tsc", "random", "pmc", "cpuid", "tsc_aux"})
 UNREPEATABLE_MNEMONICS: Final = frozenset({"rdpru"})
+LOCK: Final = 0xF0
 SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an interrupt at the latest, or intercepted
 
 
@@ -43,6 +44,7 @@ class Erratum:
     vendor: str
     text: str
     source: str
+    prefix: int | None = None  # that the encoding must have
 
 
 KNOWN: Final[tuple[Erratum, ...]] = (
@@ -52,6 +54,9 @@ KNOWN: Final[tuple[Erratum, ...]] = (
     *(Erratum("cmpsb", component, "AuthenticAMD", "which operand of REPE CMPSB faults first",
               "no manual says; the first on Zen 4 and 5, the second on Zen 3 (seen on both)")
       for component in ("fault", "fault address")),
+    *(Erratum("verw", component, "AuthenticAMD", "LOCK VERW of memory runs as VERW",
+              "#UD by SDM and APM; seen on a virtual Zen 3, which raises #UD for a register and for VERR", LOCK)
+      for component in ("fault", "error code", "reported address")),
 )  # fmt: skip
 
 
@@ -73,9 +78,10 @@ def is_repeatable(opcode: Opcode) -> bool:
     return not corrections(opcode).reads & UNREPEATABLE and opcode.mnemonic not in UNREPEATABLE_MNEMONICS
 
 
-def known(mnemonic: str, component: str, vendor: str) -> Erratum | None:
-    """The row that explains a difference, or None."""
+def known(decoded: Decoded, component: str, vendor: str) -> Erratum | None:
+    """The row that explains a difference of an encoding, or None."""
     for row in KNOWN:
-        if (row.mnemonic, row.component, row.vendor) == (mnemonic, component, vendor):
+        is_meant = row.prefix is None or row.prefix in decoded.layout.prefixes
+        if is_meant and (row.mnemonic, row.component, row.vendor) == (decoded.form.opcode.mnemonic, component, vendor):
             return row
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 from verify import terms as bits
 from verify.claim.conditions import verification_condition
@@ -24,8 +24,8 @@ from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, U
 from verify.models.x86.mode import USER_64
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
-from verify.terms import Array, Term, postorder
-from verify.terms.evaluation import Evaluator, compiled, program
+from verify.terms import Array, Sort, Term, postorder
+from verify.terms.evaluation import Evaluator, Value, compiled, number, program
 
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
@@ -44,8 +44,8 @@ DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "selector_fault": descriptors.refuses_data,
     "selector_not_present": lambda register, selector: False,
     "data_selector.refuses": lambda selector: descriptors.refuses_data(FS, selector),
+    "has_ldt": descriptors.has_local_table,
 }
-Value = Any
 
 
 class Bytes:
@@ -76,6 +76,13 @@ class Bytes:
         return Bytes({**self.chunks, **new}, self.background, self.lost)
 
 
+def chunks_of(value: Value) -> Bytes:
+    """The value of a trial's memory.  Raises TypeError for another."""
+    if not isinstance(value, Bytes):
+        raise TypeError(f"expected the bytes of a trial, got {type(value).__name__}")
+    return value
+
+
 class Registers(Sequence[int]):
     """A register file: the registers that were written, over those of a trial."""
 
@@ -87,9 +94,17 @@ class Registers(Sequence[int]):
     def __len__(self) -> int:
         return len(self.before)
 
-    def __getitem__(self, number: Any) -> Any:
-        found = self.own.get(number)
-        return self.before[number] if found is None else found
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
+        if isinstance(place, slice):
+            return tuple(self)[place]
+        found = self.own.get(place)
+        return self.before[place] if found is None else found
 
     def __eq__(self, other: object) -> bool:
         return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
@@ -106,14 +121,24 @@ class VectorRow(Sequence[int]):
 
     __slots__ = ("data",)
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.data = data  # 32 × 64 bytes
 
     def __len__(self) -> int:
         return len(self.data) // CHUNK
 
-    def __getitem__(self, number: Any) -> Any:
-        return int.from_bytes(self.data[CHUNK * number : CHUNK * number + CHUNK], "little")
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
+        if isinstance(place, slice):
+            return tuple(self)[place]
+        if not 0 <= place < len(self):
+            raise IndexError(f"no vector register {place}")
+        return int.from_bytes(self.data[CHUNK * place : CHUNK * place + CHUNK], "little")
 
 
 def mapped(address: int, write: int) -> bool:
@@ -130,16 +155,16 @@ class Machine:
 
     def __init__(self, ones: bool, decision: int, raised: int = NO_FAULT) -> None:
         self.ones, self.decision, self.raised = ones, decision, raised
-        self._answers: dict[tuple[str, Any], Value] = {}
+        self._answers: dict[tuple[str, Sort], Value] = {}
         self.masked: tuple[int, int, int] | None = None  # the last access of a mask's choice: address, size, write
 
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
-        answer = self._answers.get((name, sort), self)
-        if answer is not self:
+        answer = self._answers.get((name, sort))
+        if answer is not None:
             return answer
         if name.startswith("access_"):
-            return self._access(name, *args)
+            return self._access(name, *map(number, args))
         if name == "vsib_address":
             return args[0]
         if name in DESCRIPTORS:
@@ -147,7 +172,7 @@ class Machine:
         found = self._answers[name, sort] = self._answer(name, sort)
         return found
 
-    def _answer(self, name: str, sort: Any) -> Value:
+    def _answer(self, name: str, sort: Sort) -> Value:
         """The value of a function that is the same for all arguments."""
         if name.endswith(".datapath_fault") or name == "fetch_fault":
             return self.raised if name != "fetch_fault" else NO_FAULT
@@ -222,6 +247,7 @@ class Prediction:
     repeats: bool
     roams: bool  # an access that is made piece by piece: any page of it may be reported
     unsized: bool  # a vector of addresses: which bytes are accessed is not predicted
+    shown: str | None = None  # the flag that shows the one decision of a datapath that there is
 
     def values(self, env: Mapping[str, Value], environment: int = 0) -> tuple[Value, ...]:
         """Values of `ALWAYS`, of `changed`, of `partial`, and of the places of `reads`."""
@@ -276,6 +302,7 @@ def _predicted(instruction: Instruction) -> Prediction:
         repeats=result.repeats is not bits.FALSE,
         roams=any(t.op == "uf" and t.params[0] == USER_64.access_fault and _is_in_parts(t) for t in terms),
         unsized="vsib_address" in functions,
+        shown=_shown([t for t in terms if t.op == "uf"], result.state),
     )
 
 
@@ -307,6 +334,12 @@ def _worlds(functions: Sequence[Term]) -> int:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]
     return 4 if any(n.rpartition(".")[2] not in FLAG_BITS for n in decisions) else 2
+
+
+def _shown(functions: Sequence[Term], after: State) -> str | None:
+    """The flag that is the one decision that a datapath makes; None where there are several, or none is seen."""
+    decisions = [t for t in functions if t.sort == 1 and str(t.params[0]) not in DESCRIPTORS]
+    return next((n for n in FLAGS if [getattr(after, n)] == decisions), None)
 
 
 def _always(result: Outcome) -> tuple[Term, ...]:

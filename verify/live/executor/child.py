@@ -37,7 +37,10 @@ MAP_POPULATE: Final = 0x8000
 SYS_SETITIMER: Final = 38
 SYS_SIGALTSTACK: Final = 131
 SYS_ARCH_PRCTL: Final = 158
+SYS_MODIFY_LDT: Final = 154
 SYS_RSEQ: Final = 334
+WRITE_LDT: Final = 0x11
+EMPTY: Final = 1 << 3 | 1 << 5  # of struct user_desc: read_exec_only, seg_not_present
 ARCH_GET_FS: Final = 0x1003
 RSEQ_SIGNATURE: Final = 0x5305_3053  # of the C library; an unregistration must repeat it
 SA_FLAGS: Final = 0x5C00_0004  # SIGINFO, RESTORER, ONSTACK, RESTART, NODEFER
@@ -115,6 +118,7 @@ def _become(plan: Plan) -> NoReturn:
     _reset_signals(libc, plan)
     _close_other_files(plan)
     _unregister_rseq(libc)
+    _install_ldt(libc)
     _write_unmap_table([(m.address, m.size) for m in mappings])
     ctypes.CFUNCTYPE(None)(plan.entry)()
     raise AssertionError("the stub returned")
@@ -194,6 +198,12 @@ def _unregister_rseq(libc: ctypes.CDLL) -> None:
     sizes = (32, size) if size else ()
     if sizes and all(_syscall(libc, SYS_RSEQ, base[0] + offset, s, 1, RSEQ_SIGNATURE) for s in sizes):
         raise OSError("cannot unregister the C library's restartable sequences")
+
+
+def _install_ldt(libc: ctypes.CDLL) -> None:
+    """A table of local descriptors with an empty one, which sldt shows; a kernel without such tables refuses."""
+    empty = (ctypes.c_uint32 * 4)(0, 0, 0, EMPTY)
+    _syscall(libc, SYS_MODIFY_LDT, WRITE_LDT, ctypes.addressof(empty), ctypes.sizeof(empty))
 
 
 def _kept(lines: Iterable[str]) -> list[tuple[int, int]]:

@@ -172,7 +172,7 @@ static void start(void)
     read_image(image, &image_size);
 }
 
-/* The child's xsave image with the state's values; components lie where CPUID leaf 0Dh says. */
+/* The child's xsave image with the state's values; components lie where CPUID leaf 0Dh says, 0 at the start. */
 static void fill_image(void)
 {
     unsigned offset[64] = { 0 }, size[64] = { 0 }, a, c, d;
@@ -181,7 +181,7 @@ static void fill_image(void)
     memset(image, 0, 24);
     memcpy(image + 24, &mxcsr, 4);
     memset(image + 32, 0, 384);
-    for (unsigned i = 0; i < sizeof components; i++) {
+    for (unsigned i = 1; i < sizeof components; i++) {
         unsigned n = components[i];
         if (!__get_cpuid_count(13, n, &a, &offset[n], &c, &d) || !a || offset[n] + a > image_size) {
             printf("note: this processor has no state component %u, it is left out\n", n);

@@ -74,7 +74,8 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
         "hits": str(hits), "any_hits": str(int(is_own_target(setting))), "undefined": str(int(account.undefined)),
         "null_selectors": str(int(account.null_selectors)),
         "bytes": situation.encoding.hex(" "), "code_bytes": _bytes(situation, setting),
-        "observable": account.observable, "components": ", ".join(str(COMPONENTS[n]) for n in places) or "0",
+        "observable": account.observable,
+        "components": ", ".join(str(n) for n in (0, *(COMPONENTS[p] for p in places))),
     }  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     program, script = directory / "reproducer.c", directory / "run.sh"
@@ -85,8 +86,8 @@ def emit(directory: Path, situation: Situation, account: Account, hits: int = 3)
 
 def _lines(text: str) -> str:
     """Lines of a C comment; they end no comment and continue none."""
-    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
-    return f"\n *{' ' * 16}".join(wrap(plain, 100)) or "-"
+    plain = text.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
+    return f"\n *{' ' * 16}".join(part for line in plain.splitlines() for part in wrap(line, 100)) or "-"
 
 
 def _numbers(setting: RunSetting, state: KernelState) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What verdicts rest on, one row an assumption, and what a scheme shows to every program, one entry a deviation.
 
 Every place that names an assumption (options, reports, CAVEATS) derives from these rows.  What an assumption restricts
-is not decided here: `verify.models.schemes.handling` (states, behaviours) and `verify.claim.premises` do that.
+is not decided here: `verify.models.schemes.meaning` (states, behaviours) and `verify.claim.premises` do that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is observed of one execution of the probed instruction, and what the assumptions make of the state before it.
 
-`in_place` is the instruction without a probe; `verify.models.schemes.handling` gives the same type for a plan.
+`in_place` is the instruction without a probe; `verify.models.schemes.meaning` gives the same type for a plan.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from verify import terms
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.schemes.plan import Field
+from verify.models.schemes.code import Code
 from verify.models.schemes.traps import returned_by_iret
 from verify.models.x86.isa.features import needed
 from verify.models.x86.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
@@ -51,14 +51,14 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A probed instruction: original and slot copy, the addresses, and the fields as the scheme's decoder sees them."""
+    """A probed instruction: original and copies, the addresses, and the fields as the scheme's decoder sees them."""
 
     original: Instruction
-    copy: Instruction | None  # what the slot's bytes are to the processor; None: not an instruction
+    instruction: Callable[[Code], Instruction]  # what code of the plan is to the processor
     origin: Term  # 64
     slot: Term  # 64
     length: Term  # 64, bytes, as the scheme's decoder sees it
-    displacement: Callable[[Field], Term]  # 64 bits, sign-extended
+    displacement: Callable[[int, int], Term]  # the field at an offset of a size, in bytes: 64 bits, sign-extended
     assumptions: frozenset[str] = ASSUMPTIONS
 
     @property

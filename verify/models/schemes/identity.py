@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from verify.models.schemes.plan import InPlace, Plan, Scheme
-
-_IN_PLACE: Final = InPlace()
+from verify.models.schemes.program import UNPROBED
+from verify.models.schemes.scheme import Plan, Scheme
 
 
 def plan(data: bytes) -> Plan:
     """The same plan for all bytes; ValueError where there are fewer than 16, as for every scheme."""
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
-    return _IN_PLACE
+    return UNPROBED
 
 
 SCHEME: Final = Scheme(

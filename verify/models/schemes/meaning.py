@@ -14,18 +14,12 @@ from typing import Any, Final, assert_never
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
 from verify.models.schemes.log import beyond, stored
-from verify.models.schemes.plan import Field
 from verify.models.schemes.program import (
-    FAULT_TARGETS,
-    LENGTH,
-    ORIGIN,
-    ORIGINAL,
-    SLOT,
+    UNPROBED,
     Action,
     Actions,
     Agent,
     Check,
-    Context,
     Entry,
     Leaves,
     Load,
@@ -36,11 +30,10 @@ from verify.models.schemes.program import (
     Store,
     TrapFlag,
     actions_of,
-    field_of,
-    variables,
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
-from verify.models.schemes.traps import after_the_hit, at_the_hit
+from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
+from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, field_of, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
 from verify.models.x86.mode import is_canonical
@@ -49,7 +42,6 @@ from verify.terms import FALSE, TRUE, Term, const
 
 SIGTRAP: Final = 5  # signal(7)
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
-UNPROBED: Final = (Run(ORIGINAL, ORIGIN, Context(Leaves())),)
 
 
 def behaviours(program: Program, setup: Setup, state: State) -> tuple[Behaviour, ...]:
@@ -74,7 +66,7 @@ def address_premises(program: Program, setup: Setup) -> Iterator[Term]:
 
 def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> Behaviour:
     if program.entry is Entry.NONE:
-        if program.actions != UNPROBED:
+        if program.actions != UNPROBED.actions:
             raise ValueError("without a probe nothing but the original code at the origin is modelled")
         return in_place(setup, state)
     before = state
@@ -87,9 +79,9 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     found = there.state, there.fault_state
     after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
-    for name in ("fault-frame", "no-transaction"):
+    for name, shown in SHOWN.items():
         if name not in setup.assumptions:
-            there = SHOWN[name](there, before)
+            there = shown(there, before)
     return there
 
 
@@ -217,7 +209,8 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
-    o = _outcome(setup, start)
+    o = executed(setup.instruction(action.code), start, setup.assumptions)
+    o, stays = taken_by_the_host(o) if isinstance(end, TrapFlag) else (o, FALSE)
     finished = replace(
         m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
         tf_seen=(*m.tf_seen, *o.tf_seen), is_back=False, fault=Fault(), is_faulted=False,
@@ -227,6 +220,7 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
     ended = _ended(action, rest, finished, o, start, setup)
+    ended = chosen(stays, end_of(replace(finished, contained=FALSE)), ended)
     return run_of(o.fault_vector, ended, _from(action.on_fault, faulted, setup))
 
 
@@ -260,11 +254,6 @@ def _located(action: Run, ip: Term, setup: Setup) -> Term:
     return found
 
 
-def _outcome(setup: Setup, state: State) -> Outcome:
-    copy = setup.copy or replace(setup.original, undefined="the slot's bytes are not an instruction")
-    return executed(copy, state, setup.assumptions)
-
-
 def _value(expression: Term, m: Moment, setup: Setup) -> Term:
     """The expression's value at a moment."""
     bindings = {v: _variable(v, m, setup) for v in variables(expression)}
@@ -295,5 +284,5 @@ def _variable(variable: Term, m: Moment, setup: Setup) -> Term:
 def _constant(variable: Term, setup: Setup) -> Term:
     spot = field_of(variable)
     if spot is not None:
-        return setup.displacement(Field(*spot))
+        return setup.displacement(*spot)
     return {ORIGIN: setup.origin, SLOT: setup.slot, LENGTH: setup.length}[variable]

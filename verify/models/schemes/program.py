@@ -4,66 +4,25 @@ One language for every scheme: a step, an emulation, a boosted copy, an address 
 level and a hook's trampoline are the same kind of value.  Nothing here belongs to one implementation.  What a program
 means for a machine state is `verify.models.schemes.meaning`; a new kind of action touches these two files.
 
-Expressions are ordinary terms (`verify.terms`) over the variables that `VOCABULARY` names.  `NOW` is the state as the
-host finds it when it evaluates the expression, `first` says the same of the state at the hit.
+Each action gives its own expressions, what it may continue with besides the next one (by title), and its line of the
+canonical text, in which code is shown by the function that is handed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from typing import Final
+from typing import ClassVar, Final
 
-from verify import terms
-from verify.models.x86.machine import State, component_sort
+from verify.models.schemes.code import ORIGINAL, Code, Word
+from verify.models.schemes.expression_text import REGISTERS, expression
+from verify.models.schemes.vocabulary import FAULT_TARGETS, ORIGIN, SLOT, WHOLE, check, sort_of, variables
 from verify.models.x86.mode import LEVELS, USER_64
-from verify.terms import Sort, Term, const, postorder, uf, var
+from verify.terms import Sort, Term
 
-ORIGIN: Final = var("ORIGIN", 64)  # address of the probed instruction
-SLOT: Final = var("SLOT", 64)  # address of the first byte that runs displaced
-LENGTH: Final = var("LENGTH", 64)  # bytes of the instruction, as the implementation's decoder sees it
-COMPONENTS: Final = tuple(f.name for f in fields(State))
-NOW: Final = State(**{n: var(f"now.{n}", component_sort(n)) for n in COMPONENTS})
-FIRST: Final = State(**{n: var(f"first.{n}", component_sort(n)) for n in COMPONENTS})
-IP, TF = NOW.ip, NOW.tf
-# The fault that `on_fault` and the `otherwise` of an access made for the program find pending.
-VECTOR, ERROR = var("fault.vector", 8), var("fault.error", 32)
-FAULT_ADDRESS: Final = var("fault.address", 64)  # the data address, else 0
-AT_IP: Final = var("fault.at_ip", 1)  # the program is told the address of the instruction
-FAULT_TARGETS: Final = {"vector": 8, "error": 32, "reported": 64}  # bits; what the program is told of a fault
-OWN: Final = "scheme_"  # begins the names of values that the host alone knows
-_NAMED: Final = {"ORIGIN", "SLOT", "LENGTH", "fault.vector", "fault.error", "fault.address", "fault.at_ip"}
-VOCABULARY: Final = frozenset(_NAMED | {f"{when}.{n}" for when in ("now", "first") for n in COMPONENTS})
-WHOLE: Final = 16  # bytes that are copied from the original at most
-
-
-def register(number: int) -> Term:
-    """General register 0..15 as it is now, 64 bits."""
-    return terms.select(NOW.gprs, const(number, 4))
-
-
-def first(expression: Term) -> Term:
-    """The same expression of the state at the moment of the hit."""
-    return terms.substitute((expression,), {getattr(NOW, n): getattr(FIRST, n) for n in COMPONENTS})[0]
-
-
-def field(offset: int, size: int) -> Term:
-    """The signed little-endian field of the original bytes, 64 bits; offset and size (1, 2, 4, 8) in bytes."""
-    if not (offset >= 0 and size in {1, 2, 4, 8} and offset + size <= WHOLE):
-        raise ValueError(f"a field must lie in {WHOLE} bytes, got offset {offset} size {size}")
-    return var(f"field.{offset}.{size}", 64)
-
-
-def loaded(name: str, size: int) -> Term:
-    """What `Load` has read under that name: 8 * size bits."""
-    return var(f"loaded.{name}", 8 * size)
-
-
-def own(name: str, sort: Sort) -> Term:
-    """A value that the host alone knows; nothing is assumed of it."""
-    return uf(OWN + name, sort)
+CodeText = Callable[[Code], str]
+Branches = tuple[tuple[str, "Actions"], ...]  # what an action may continue with besides the next one, by title
 
 
 class Agent(Enum):
@@ -86,7 +45,22 @@ class Set:
     def __post_init__(self) -> None:
         if self.value.sort != sort_of(self.target):
             raise ValueError(f"{self.target} has sort {sort_of(self.target)}, got {self.value.sort}")
-        _check(self.value)
+        check(self.value)
+
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The value."""
+        return (self.value,)
+
+    @property
+    def branches(self) -> Branches:
+        """None."""
+        return ()
+
+    def line(self, _: CodeText) -> str:
+        """Target := value."""
+        name = REGISTERS[self.target] if isinstance(self.target, int) else self.target
+        return f"{name} := {expression(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +77,20 @@ class Load:
     def __post_init__(self) -> None:
         _check_access(self.address, self.size)
 
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The address."""
+        return (self.address,)
+
+    @property
+    def branches(self) -> Branches:
+        """What a read that fails continues with."""
+        return _otherwise(self)
+
+    def line(self, _: CodeText) -> str:
+        """Name := bytes at the address."""
+        return f"{self.name} := {self.size} bytes at {expression(self.address)}{_by(self)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -117,9 +105,23 @@ class Store:
 
     def __post_init__(self) -> None:
         _check_access(self.address, self.size)
-        _check(self.value)
+        check(self.value)
         if self.value.sort != 8 * self.size:
             raise ValueError(f"a store of {self.size} bytes needs {8 * self.size} bits, got {self.value.sort}")
+
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """Address and value."""
+        return self.address, self.value
+
+    @property
+    def branches(self) -> Branches:
+        """What a store that fails continues with."""
+        return _otherwise(self)
+
+    def line(self, _: CodeText) -> str:
+        """Bytes at the address := value."""
+        return f"{self.size} bytes at {expression(self.address)} := {expression(self.value)}{_by(self)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,23 @@ class Check:
     otherwise: Actions
 
     def __post_init__(self) -> None:
-        _check(self.condition)
+        check(self.condition)
         if self.condition.sort != 1:
             raise ValueError(f"a condition has one bit, got {self.condition.sort}")
+
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The condition."""
+        return (self.condition,)
+
+    @property
+    def branches(self) -> Branches:
+        """What follows where the condition does not hold."""
+        return ((_title(self.otherwise), self.otherwise),)
+
+    def line(self, _: CodeText) -> str:
+        """The condition."""
+        return f"check {expression(self.condition)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,59 +169,32 @@ class Signal:
         if not 1 <= self.number <= 64:
             raise ValueError(f"signals are 1..64, got {self.number}")
         for term, sort in ((self.address, 64), (self.vector, 8), (self.error, 32)):
-            _check(self.address if term is None else term)
+            check(self.address if term is None else term)
             if term is not None and term.sort != sort:
                 raise ValueError(f"a signal's parts have 64, 8 and 32 bits, got {term.sort} for {sort}")
 
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The address, and vector and error where they are given."""
+        return tuple(t for t in (self.address, self.vector, self.error) if t is not None)
 
-@dataclass(frozen=True, slots=True)
-class Byte:
-    """One byte of code: (original[source] & keep) | bits; a source of None is a constant byte, and the only one."""
+    @property
+    def branches(self) -> Branches:
+        """None."""
+        return ()
 
-    source: int | None
-    keep: int = 0xFF
-    bits: int = 0
-
-    def __post_init__(self) -> None:
-        known = self.keep == 0xFF if self.source is None else self.source >= 0 and 0 < self.keep <= 0xFF
-        if not (known and 0 <= self.bits <= 0xFF):
-            raise ValueError(f"not a byte of code: {self}")
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Little-endian bytes whose value depends on addresses (rel32, disp32, abs64).
-
-    The scheme refuses the probe where the 64-bit value is not the sign extension of its lowest 8 * size bits.
-    """
-
-    value: Term  # 64
-    size: int  # bytes: 1, 2, 4 or 8
-
-    def __post_init__(self) -> None:
-        _check(self.value)
-        if self.value.sort != 64 or self.size not in {1, 2, 4, 8}:
-            raise ValueError(f"a word of code has 64 bits in 1, 2, 4 or 8 bytes, got {self.value.sort}, {self.size}")
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """What the processor runs, and the pairs (slot offset, origin offset) in bytes where both programs stand alike."""
-
-    pieces: tuple[Byte | Word, ...]
-    locations: tuple[tuple[int, int], ...] = ((0, 0),)
-
-    def __post_init__(self) -> None:
-        if not self.pieces or any(a < 0 or b < 0 for a, b in self.locations):
-            raise ValueError(f"code has pieces and its locations are not negative, got {self}")
-
-
-ORIGINAL: Final = Code(tuple(map(Byte, range(WHOLE))))  # the bytes at the probe and what follows them
+    def line(self, _: CodeText) -> str:
+        """Number, si_code and si_addr, and what of the frame is given."""
+        given = (("vector", self.vector), ("error", self.error))
+        frame = "".join(f", {n} {expression(t)}" for n, t in given if t is not None)
+        return f"signal {self.number}, si_code {self.code}, si_addr {expression(self.address)}{frame}"
 
 
 @dataclass(frozen=True, slots=True)
 class TrapFlag:
     """The host sets TF for the run; it ends at the first instruction boundary at which a debug trap is taken."""
+
+    text: ClassVar = "under TF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +206,21 @@ class Breakpoints:
 
     def __post_init__(self) -> None:
         for a in self.at:
-            _check(a)
+            check(a)
         if not self.at or any(a.sort != 64 for a in self.at):
             raise ValueError(f"a breakpoint has an address of 64 bits, got {self.at}")
+
+    @property
+    def text(self) -> str:
+        """What ends the run, in a line of a program."""
+        return f"{'debug registers' if self.armed else 'breakpoints'} at {' '.join(map(expression, self.at))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
     """Nothing ends the run: control leaves by the code itself."""
+
+    text: ClassVar = "until it leaves"
 
 
 End = TrapFlag | Breakpoints | Leaves
@@ -244,6 +240,13 @@ class Context:
         if self.cpl not in LEVELS or self.instructions < 1:
             raise ValueError(f"CPL is 0..3 and an instruction runs at least, got {self}")
 
+    @property
+    def text(self) -> str:
+        """The context in a line of a program."""
+        hosts = [f"{n} base of the host" for n in ("fs", "gs") if getattr(self, f"{n}_base") is Agent.HOST]
+        many = [f"{self.instructions} instructions"] if self.instructions > 1 else []
+        return ", ".join([self.end.text, f"cpl {self.cpl}", *hosts, *many])
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -261,9 +264,38 @@ class Run:
         if self.at not in {SLOT, ORIGIN}:
             raise ValueError(f"code runs at SLOT or at ORIGIN, got {self.at}")
 
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The address, the code's words and what ends the run."""
+        words = (p.value for p in self.code.pieces if isinstance(p, Word))
+        ends = self.context.end.at if isinstance(self.context.end, Breakpoints) else ()
+        return self.at, *words, *ends
+
+    @property
+    def branches(self) -> Branches:
+        """What is made of a fault half-way."""
+        return (("on a fault", self.on_fault),) if self.on_fault else ()
+
+    def line(self, shown: CodeText) -> str:
+        """Code, address and context."""
+        return f"run {shown(self.code)} at {expression(self.at)}, {self.context.text}"
+
 
 Action = Set | Load | Store | Check | Signal | Run
 Actions = tuple[Action, ...]
+
+
+def _by(action: Load | Store) -> str:
+    return ", on the stack" * action.stack + ", by the program" * (action.by is Agent.PROGRAM)
+
+
+def _otherwise(action: Load | Store) -> Branches:
+    otherwise = action.otherwise
+    return (("taken to succeed", ()),) if otherwise is None else ((_title(otherwise), otherwise),)
+
+
+def _title(otherwise: Actions) -> str:
+    return "otherwise" if otherwise else "otherwise done"
 
 
 class Entry(Enum):
@@ -281,10 +313,13 @@ class Program:
     actions: Actions
     entry: Entry = Entry.KERNEL
     later: Program | None = None  # from the second hit on, where that is another; it names none itself
+    length: int = 0  # bytes, what LENGTH is; 0: the implementation does not look
 
     def __post_init__(self) -> None:
         if self.later and self.later.later:
             raise ValueError("the plan of later hits names no third one")
+        if not 0 <= self.length <= WHOLE or (self.later and self.later.length != self.length):
+            raise ValueError(f"an instruction has one length of at most {WHOLE} bytes, got {self.length}")
         _check_order(self.actions, {}, False)
 
     @property
@@ -293,44 +328,8 @@ class Program:
         return (self,) if self.later is None else (self, self.later)
 
 
-def sort_of(target: str | int) -> Sort:
-    """The sort of what `Set` writes; ValueError where there is no such thing."""
-    if isinstance(target, int):
-        if not 0 <= target < 16:
-            raise ValueError(f"general registers are 0..15, got {target}")
-        return 64
-    if target in FAULT_TARGETS:
-        return FAULT_TARGETS[target]
-    if target not in COMPONENTS:
-        raise ValueError(f"the state has no component {target}")
-    return component_sort(target)
-
-
-@cache
-def variables(expression: Term) -> frozenset[Term]:
-    """The variables that an expression names."""
-    return frozenset(t for t in postorder((expression,)) if t.op == "var")
-
-
-def field_of(variable: Term) -> tuple[int, int] | None:
-    """Offset and size in bytes, where the variable is a field of the original bytes."""
-    name = str(variable.params[0])
-    if not name.startswith("field."):
-        return None
-    _, offset, size = name.split(".")
-    return int(offset), int(size)
-
-
-def _check(expression: Term) -> None:
-    for t in postorder((expression,)):
-        if t.op == "uf" and not str(t.params[0]).startswith(OWN):
-            raise ValueError(f"an expression knows no function {t.params[0]}")
-        if t.op == "var" and not str(t.params[0]).startswith(("field.", "loaded.")) and t.params[0] not in VOCABULARY:
-            raise ValueError(f"an expression knows no variable {t.params[0]}")
-
-
 def _check_access(address: Term, size: int) -> None:
-    _check(address)
+    check(address)
     if address.sort != 64 or size < 1:
         raise ValueError(f"an access has an address of 64 bits and a size, got {address.sort} and {size}")
 
@@ -340,7 +339,7 @@ def _check_order(actions: Actions, known: dict[str, Sort], faulted: bool) -> Non
     if any(isinstance(a, Run) and isinstance(a.context.end, Leaves) for a in actions[:-1]):
         raise ValueError("control does not come back from a run that its code leaves by itself")
     for action in actions:
-        for v in (v for e in expressions(action) for v in variables(e)):
+        for v in (v for e in action.expressions for v in variables(e)):
             name = str(v.params[0])
             if name.startswith("loaded.") and known.get(name) != v.sort:
                 raise ValueError(f"{name} is used before it is loaded, or with another size")
@@ -348,50 +347,21 @@ def _check_order(actions: Actions, known: dict[str, Sort], faulted: bool) -> Non
                 raise ValueError(f"{name} is used where no fault is pending")
         if isinstance(action, Set) and action.target in FAULT_TARGETS and not faulted:
             raise ValueError(f"{action.target} is set where no fault is pending")
-        for inner in branches(action):
+        for _, inner in action.branches:
             _check_order(inner, known, faulted or isinstance(action, Load | Store | Run))
         if isinstance(action, Load):
             known = {**known, f"loaded.{action.name}": 8 * action.size}
-
-
-def branches(action: Action) -> Iterator[Actions]:
-    """The action sequences that an action may continue with."""
-    match action:
-        case Load() | Store():
-            yield action.otherwise or ()
-        case Check():
-            yield action.otherwise
-        case Run():
-            yield action.on_fault
-        case _:
-            pass
-
-
-def expressions(action: Action) -> Iterator[Term]:
-    """The action's own expressions, not those of what it may continue with."""
-    match action:
-        case Set(_, value):
-            yield value
-        case Load():
-            yield action.address
-        case Store():
-            yield from (action.address, action.value)
-        case Check():
-            yield action.condition
-        case Signal():
-            yield from (t for t in (action.address, action.vector, action.error) if t is not None)
-        case Run():
-            yield action.at
-            yield from (p.value for p in action.code.pieces if isinstance(p, Word))
-            yield from action.context.end.at if isinstance(action.context.end, Breakpoints) else ()
 
 
 def walk(actions: Actions) -> Iterator[Action]:
     """Every action, those of failures and faults behind the one that they belong to."""
     for action in actions:
         yield action
-        for inner in branches(action):
+        for _, inner in action.branches:
             yield from walk(inner)
+
+
+UNPROBED: Final = Program((Run(ORIGINAL, ORIGIN, Context(Leaves())),), Entry.NONE)  # the instruction where it stands
 
 
 def actions_of(program: Program) -> Iterator[Action]:

@@ -1,199 +1,103 @@
-"""The canonical text of a program: equal programs have equal texts, different ones different texts, in every process.
+"""The canonical text of a plan: equal plans have equal texts, different ones different texts, in every process.
 
-Keys, obligations and explanations read a program through it alone.  One line an action; what continues a failure or a
-fault is indented below it.  A constant has its width behind it unless that is 64; `old(x)` is x at the hit.
+Class keys, what an assumption can reach, and explanations read a plan through it and its `Shape`.  One line an action;
+what continues a failure or a fault is indented below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from typing import Final, assert_never
+from typing import Final
 
-from verify.models.schemes.plan import Refuse
-from verify.models.schemes.program import (
-    COMPONENTS,
-    FIRST,
-    NOW,
-    Action,
-    Actions,
-    Agent,
-    Breakpoints,
-    Byte,
-    Check,
-    Code,
-    Context,
-    End,
-    Leaves,
-    Load,
-    Program,
-    Run,
-    Set,
-    Signal,
-    Store,
-    TrapFlag,
-    Word,
-)
-from verify.terms import Term
+from verify.models.schemes.code import Code
+from verify.models.schemes.program import Actions, Program, Run, Set, Store, actions_of
+from verify.models.schemes.scheme import Plan, Refuse
+from verify.models.schemes.vocabulary import LENGTH, field_of, variables
+from verify.terms import Term, postorder
 
-REGISTERS: Final = (  # by number: SDM vol. 2, table 2-1
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-)  # fmt: skip
 INDENT: Final = "  "
-_SORTED: Final = frozenset({"uf", "load", "zext", "sext"})  # whose arguments do not say the result's sort
+FIELD: Final = re.compile(r"\bfield\.(\d+)\.(\d+)")
+MOST: Final = 8192  # shapes that are kept
 
 
-@cache
-def text(plan: Program | Refuse) -> str:
-    """The whole plan; no line end behind the last line."""
+def _own_text(code: Code) -> str:
+    return code.text
+
+
+def text(plan: Plan, shown: Callable[[Code], str] = _own_text) -> str:
+    """The whole plan, code as it is shown; no line end behind the last line."""
     if isinstance(plan, Refuse):
         return f"refused: {plan.reason} (errno {plan.errno})"
-    lines = [f"entered by {plan.entry.value}", *_lines(plan.actions)]
+    length = f", length {plan.length}" if plan.length else ""
+    return f"entered by {plan.entry.value}{length}" + "".join(f"\n{line}" for line in _body(plan, shown))
+
+
+def _body(plan: Program, shown: Callable[[Code], str]) -> Iterator[str]:
+    yield from _lines(plan.actions, shown)
     if plan.later is not None:
-        lines += [f"later hits, entered by {plan.later.entry.value}", *_lines(plan.later.actions)]
-    return "\n".join(lines)
+        yield f"later hits, entered by {plan.later.entry.value}"
+        yield from _lines(plan.later.actions, shown)
 
 
-def _lines(actions: Actions | None) -> Iterator[str]:
-    for action in actions or ():
-        yield _line(action)
-        yield from _below(action)
+def _lines(actions: Actions, shown: Callable[[Code], str]) -> Iterator[str]:
+    for action in actions:
+        yield action.line(shown)
+        for title, branch in action.branches:
+            yield f"{INDENT}{title}"
+            yield from (2 * INDENT + line for line in _lines(branch, shown))
 
 
-def _line(action: Action) -> str:
-    match action:
-        case Set(target, value):
-            return f"{REGISTERS[target] if isinstance(target, int) else target} := {expression(value)}"
-        case Load(name, address, size):
-            return f"{name} := {size} bytes at {expression(address)}{_by(action)}"
-        case Store(address, value, size):
-            return f"{size} bytes at {expression(address)} := {expression(value)}{_by(action)}"
-        case Check(condition):
-            return f"check {expression(condition)}"
-        case Signal(number, code, address, vector, error):
-            return f"signal {number}, si_code {code}, si_addr {expression(address)}{_frame(vector, error)}"
-        case Run(code, at, context):
-            return f"run {_code(code)} at {expression(at)}, {_context(context)}"
-        case _:
-            assert_never(action)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A program but for the places of bytes: code and fields of the original are numbered where they occur first.
+
+    `codes` and `fields` (offset and size in bytes) are what the numbers stand for.
+    """
+
+    text: str
+    codes: tuple[Code, ...]
+    fields: tuple[tuple[int, int], ...]
+    uses_length: bool  # what it does depends on the length that the implementation's decoder saw
+    names_registers: bool  # general registers by number
+    stores: bool  # the host itself stores to the program's memory
+    branches: bool  # the host sends the program to where a field of the original says
+    applies: bool  # the first hit runs no code but where something fails: the host applies the effect itself
 
 
-def _frame(vector: Term | None, error: Term | None) -> str:
-    parts = [f", {n} {expression(t)}" for n, t in (("vector", vector), ("error", error)) if t is not None]
-    return "".join(parts)
+_SHAPES: dict[int, tuple[Program, Shape]] = {}  # by identity of the program, which is kept; schemes share programs
 
 
-def _below(action: Action) -> Iterator[str]:
-    match action:
-        case Load() | Store() if action.otherwise is None:
-            yield f"{INDENT}taken to succeed"
-        case Load() | Store() | Check():
-            yield f"{INDENT}otherwise" if action.otherwise else f"{INDENT}otherwise done"
-            yield from (2 * INDENT + line for line in _lines(action.otherwise))
-        case Run() if action.on_fault:
-            yield f"{INDENT}on a fault"
-            yield from (2 * INDENT + line for line in _lines(action.on_fault))
-        case _:
-            pass
+def shape(program: Program) -> Shape:
+    """The program's shape; found once a program."""
+    found = _SHAPES.get(id(program))
+    if found is None or found[0] is not program:
+        if len(_SHAPES) >= MOST:
+            _SHAPES.clear()
+        found = _SHAPES[id(program)] = program, _shape(program)
+    return found[1]
 
 
-def _by(action: Load | Store) -> str:
-    return ", on the stack" * action.stack + ", by the program" * (action.by is Agent.PROGRAM)
-
-
-def _context(context: Context) -> str:
-    parts = [_end(context.end), f"cpl {context.cpl}"]
-    parts += [f"{n} base of the host" for n in ("fs", "gs") if getattr(context, f"{n}_base") is Agent.HOST]
-    if context.instructions > 1:
-        parts.append(f"{context.instructions} instructions")
-    return ", ".join(parts)
-
-
-def _end(end: End) -> str:
-    match end:
-        case TrapFlag():
-            return "under TF"
-        case Breakpoints(at, armed):
-            return f"{'debug registers' if armed else 'breakpoints'} at {' '.join(map(expression, at))}"
-        case Leaves():
-            return "until it leaves"
-        case _:
-            assert_never(end)
-
-
-def _code(code: Code) -> str:
-    """Copied bytes as ranges [first..last], changed and constant bytes and words one by one."""
-    shown: list[str] = []
-    pieces = list(code.pieces)
-    while pieces:
-        run = _plain(pieces)
-        if run:
-            start = pieces[0].source if isinstance(pieces[0], Byte) else None
-            shown.append(f"[{start}..{(start or 0) + run - 1}]")
-            del pieces[:run]
-        else:
-            shown.append(_piece(pieces.pop(0)))
-    pairs = " ".join(f"{a}={b}" for a, b in code.locations)
-    return " ".join(shown) + ("" if pairs == "0=0" else f" alike {pairs}")
-
-
-def _plain(pieces: list[Byte | Word]) -> int:
-    """How many pieces from the first on are unchanged bytes in a row."""
-    head = pieces[0]
-    if not isinstance(head, Byte) or head.source is None:
-        return 0
-    n = 0
-    while n < len(pieces) and pieces[n] == Byte(head.source + n):
-        n += 1
-    return n
-
-
-def _piece(piece: Byte | Word) -> str:
-    if isinstance(piece, Word):
-        return f"{{{expression(piece.value)}}}:{piece.size}"
-    if piece.source is None:
-        return f"{piece.bits:02x}"
-    return f"[{piece.source}]&{piece.keep:02x}|{piece.bits:02x}"
+def _shape(program: Program) -> Shape:
+    codes: dict[Code, int] = {}
+    fields: dict[str, int] = {}
+    lines = "\n".join(_body(program, lambda c: f"code {codes.setdefault(c, len(codes))}"))
+    numbered = FIELD.sub(lambda m: f"field {fields.setdefault(m[0], len(fields))}", lines)
+    actions = tuple(actions_of(program))
+    named = frozenset(t for a in actions for e in a.expressions for t in variables(e))
+    spots = (FIELD.fullmatch(name) for name in fields)
+    return Shape(
+        f"entered by {program.entry.value}\n{numbered}", tuple(codes),
+        tuple((int(m[1]), int(m[2])) for m in spots if m is not None), LENGTH in named,
+        any(_names_register(e) for a in actions for e in a.expressions),
+        any(isinstance(a, Store) for a in actions),
+        any(isinstance(a, Set) and a.target == "ip" and any(map(field_of, variables(a.value))) for a in actions),
+        not any(isinstance(a, Run) for a in program.actions),
+    )  # fmt: skip
 
 
 @cache
-def expression(term: Term) -> str:
-    """A term over the variables of plans, in prefix form but for sums and registers."""
-    if term.op == "const":
-        return f"0x{term.value:x}" if term.sort == 64 else f"0x{term.value:x}:{term.sort}"
-    if term.op == "var":
-        return _variable(term)
-    if term.op == "sum":
-        return _sum(term)
-    if term.op == "select" and term.args[1].value is not None and term.args[0] in {NOW.gprs, FIRST.gprs}:
-        name = REGISTERS[term.args[1].value]
-        return name if term.args[0] is NOW.gprs else f"old({name})"
-    sort = f":{term.sort if isinstance(term.sort, int) else term.sort.name}" if term.op in _SORTED else ""
-    head = " ".join([term.op + sort, *(str(p) for p in term.params), *(expression(a) for a in term.args)])
-    return f"({head})"
-
-
-def _variable(term: Term) -> str:
-    name = str(term.params[0])
-    when, _, rest = name.partition(".")
-    if rest in COMPONENTS and when in {"now", "first"}:
-        return rest if when == "now" else f"old({rest})"
-    return f"{name}:{term.sort}" if when == "loaded" else name
-
-
-def _sum(term: Term) -> str:
-    constant, *factors = (int(p) for p in term.params)
-    width = term.width
-    parts = [_scaled(a, c, width) for a, c in zip(term.args, factors, strict=True)]
-    if constant:
-        negative = constant >> (width - 1)
-        parts.append(f"- 0x{(1 << width) - constant:x}" if negative else f"+ 0x{constant:x}")
-    return "(" + " ".join(parts).removeprefix("+ ") + ")"
-
-
-def _scaled(argument: Term, factor: int, width: int) -> str:
-    if factor == 1:
-        return f"+ {expression(argument)}"
-    if factor == (1 << width) - 1:
-        return f"- {expression(argument)}"
-    return f"+ 0x{factor:x} * {expression(argument)}"
+def _names_register(expression: Term) -> bool:
+    return any(t.op == "select" and t.args[1].value is not None for t in postorder((expression,)))

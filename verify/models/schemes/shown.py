@@ -15,7 +15,6 @@ from verify.models.x86.machine import NO_FAULT, State
 from verify.models.x86.semantics.transactions import interrupted
 from verify.terms import const, var
 
-SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
 OWN_SIGNAL: Final = 0xFE  # in place of a vector: the scheme sends the program a signal that no processor fault gives
 TRAP_NUMBER: Final = var("trap_number", 8)  # of the last fault that the thread's kernel state remembers
 
@@ -32,7 +31,6 @@ def _interruptible(there: Behaviour, before: State) -> Behaviour:
 
 # What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
 SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
-    "trap-siginfo": lambda there, before: replace(there, trap_code=SI_USER),
     "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
     "no-transaction": _interruptible,
 }

@@ -1,4 +1,5 @@
-"""What the kernel's return from a breakpoint changes of a program's state besides what the scheme means to change.
+"""What the kernel's return from a breakpoint changes of a program's state besides what the scheme means to change, and
+what becomes of traps that a stepped copy raises itself.
 
 Each change is left out by an assumption in force by default.  Sources: SDM vol. 2, IRET; XGETBV; seen on Linux 6.18.44.
 """
@@ -9,12 +10,26 @@ from dataclasses import replace
 from typing import Final
 
 from verify import terms
-from verify.models.x86.machine import State
+from verify.models.x86.machine import BP, DB, NO_FAULT, Outcome, State
 from verify.models.x86.mode import Mode
-from verify.terms import Term, const
+from verify.terms import FALSE, Term, const
 
 DATA_SEGMENTS: Final = (0, 48, 64, 80)  # lowest bits of es, ds, fs and gs in State.selectors
 HIGHEST_NULL: Final = 3  # a selector of the first descriptor is null whatever its RPL
+
+
+def taken_by_the_host(o: Outcome) -> tuple[Outcome, Term]:
+    """The outcome of a copy as a host that steps it under TF takes it; one bit: the program goes on in the slot.
+
+    A #DB is the end of the step for the host, whoever asked for it; a #BP one of its own breakpoints: nothing is
+    delivered, nothing fixed up (uprobe_post_sstep_notifier, uprobe_pre_sstep_notifier and the warning of
+    handle_singlestep, kernel/events/uprobes.c, Linux 6.18; seen on 6.18.44).
+    """
+    if not o.interrupts:
+        return o, FALSE
+    breaks = terms.eq(o.fault_vector, const(BP, 8))
+    taken = terms.or_(breaks, terms.eq(o.fault_vector, const(DB, 8)))
+    return replace(o, fault_vector=terms.ite(taken, const(NO_FAULT, 8), o.fault_vector)), breaks
 
 
 def at_the_hit(state: State, assumptions: frozenset[str], mode: Mode) -> State:

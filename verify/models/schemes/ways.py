@@ -104,7 +104,8 @@ def run_of(vector: Term, finished: Way, faulted: Way) -> Way:
         told = _told(terms.and_(quiet, terms.not_(finished.done)), finished, faulted)
     forgotten = given(faulted.done, loud)
     done = choice(quiet, given(finished.done, quiet), forgotten)
-    return _joined(finished, faulted, terms.and_(loud, forgotten), told, done)
+    contained = choice(quiet, finished.contained, faulted.contained)
+    return replace(_joined(finished, faulted, terms.and_(loud, forgotten), told, done), contained=contained)
 
 
 def _joined(then: Way, otherwise: Way, second: Term, told: Way, done: Term) -> Way:

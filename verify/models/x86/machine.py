@@ -116,6 +116,7 @@ class Outcome:
     inhibits_trap: bool  # an interrupt shadow: the debug trap comes one instruction later
     kernel_completes: bool  # system calls and what the kernel finishes by moving ip: likewise
     attempted: tuple[Term, ...] = ()  # 1 each, of every access: no fault came before it
+    interrupts: bool = False  # INT n, INT3, INT1: #BP and #DB are what the instruction asks for
 
 
 OBSERVABLES: Final = (

@@ -52,7 +52,7 @@ def test_a_round_is_pending_and_fair_and_as_short_as_is_known(
     model, trace = instantiate(chosen, chosen.threads), lasso(chosen, property_)
     assert trace.loop is not None and trace.states[trace.loop] == trace.states[-1]
     around = trace.states[trace.loop :]
-    claim = obligations(model)[property_].claim
+    claim = obligations(model)[property_][0].claim
     assert not any(evaluate(claim, model.cells(state)) for state in around)
     code, taken = program(model), set()
     for before, after in pairwise(around):
@@ -71,7 +71,7 @@ def test_a_round_is_pending_and_fair_and_as_short_as_is_known(
 
 def nearest_stop(model: Model, property_: str) -> int:
     """Transitions on the shortest way to a state in which the obligation is pending and no fair step is enabled."""
-    wanted, code = obligations(model)[property_], program(model)
+    (wanted, *_), code = obligations(model)[property_], program(model)
 
     def opened(state: int, pending: bool) -> tuple[int, bool]:
         cells = model.cells(state)

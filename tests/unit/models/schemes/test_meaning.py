@@ -9,22 +9,13 @@ import pytest
 from verify.claim.conditions import verification_condition
 from verify.claim.obligations import compared, sides
 from verify.claim.probes import probe
+from verify.models.schemes.code import ORIGINAL, Code
 from verify.models.schemes.identity import SCHEME
 from verify.models.schemes.meaning import behaviours
 from verify.models.schemes.program import (
-    ERROR,
-    FAULT_ADDRESS,
-    IP,
-    LENGTH,
-    ORIGIN,
-    ORIGINAL,
-    SLOT,
-    TF,
-    VECTOR,
     Agent,
     Breakpoints,
     Check,
-    Code,
     Context,
     Entry,
     Leaves,
@@ -34,6 +25,16 @@ from verify.models.schemes.program import (
     Set,
     Signal,
     TrapFlag,
+)
+from verify.models.schemes.vocabulary import (
+    ERROR,
+    FAULT_ADDRESS,
+    IP,
+    LENGTH,
+    ORIGIN,
+    SLOT,
+    TF,
+    VECTOR,
     field,
     first,
     loaded,
@@ -57,9 +58,10 @@ def refuted(program: Program, text: str) -> set[str]:
     data = bytes.fromhex(text)
     p = probe(data, SCHEME, Cpu.AMD)
     material = verification_condition(p)
-    state, (here, _) = sides(p, material)
+    state, pair = sides(p, material)
     premises = (*material.premises, eq(material.setup.length, const(len(data), 64)))
-    goals = [compared(material, (here, there)) for there in behaviours(program, material.setup, state)]
+    setup = replace(material.setup, instruction=lambda _: material.setup.original)  # each code here is a copy
+    goals = [compared(material, replace(pair, there=(hit,))) for hit in behaviours(program, setup, state)]
     return {name for g in goals for name, goal in g.items() if not unsatisfiable((not_(goal), *premises))}
 
 
@@ -129,14 +131,14 @@ def ended(program: Program) -> set[str]:
     data = bytes.fromhex("488b4610")
     p = probe(data, SCHEME, Cpu.AMD)
     material = verification_condition(p)
-    state, (here, _) = sides(p, material)
+    state, pair = sides(p, material)
     f = material.setup.original.fields
     premises = [
         *material.premises, eq(material.setup.length, const(4, 64)), eq(f.reg, const(0, 4)), eq(f.base, const(6, 4)),
         f.based, not_(f.indexed), eq(f.disp, const(0x10, 64)), *unsegmented(),
     ]  # fmt: skip
-    setup = replace(material.setup, displacement=lambda _: const(0x10, 64))
-    goals = [compared(material, (here, there)) for there in behaviours(program, setup, state)]
+    setup = replace(material.setup, displacement=lambda *_: const(0x10, 64))
+    goals = [compared(material, replace(pair, there=(hit,))) for hit in behaviours(program, setup, state)]
     return {name for g in goals for name, goal in g.items() if not unsatisfiable((not_(goal), *premises))}
 
 

@@ -2,22 +2,24 @@
 
 import pytest
 
-from verify.models.schemes.plan import InPlace
+from verify.models.schemes.program_text import text
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 
 def test_names():
-    assert set(SCHEMES) == {"linux-uprobes-6.18", "linux-uprobes-3.15", "identity"}
+    kernels = ("6.18", "6.12", "6.6", "6.1", "5.15", "3.15")
+    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "inline-step", "identity"]
     assert DEFAULT == "linux-uprobes-6.18"
     assert all(name == scheme.name for name, scheme in SCHEMES.items())
 
 
 def test_identity_runs_every_byte_string_in_place():
     for first in range(256):
-        assert SCHEMES["identity"].plan(bytes([first]) * 16) == InPlace()
+        found = text(SCHEMES["identity"].plan(bytes([first]) * 16))
+        assert found == "entered by none\nrun [0..15] at ORIGIN, until it leaves, cpl 3"
 
 
-@pytest.mark.parametrize("name", ["linux-uprobes-6.18", "linux-uprobes-3.15", "identity"])
+@pytest.mark.parametrize("name", SCHEMES)
 def test_every_scheme_wants_16_bytes(name):
     with pytest.raises(ValueError, match="got 0"):
         SCHEMES[name].plan(b"")

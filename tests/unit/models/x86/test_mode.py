@@ -9,8 +9,14 @@ from tests.unit.models.x86.semantics.executed import DATA, ORIGIN, STACK, execut
 from verify.claim.premises import instances
 from verify.claim.verdicts import Verdict
 from verify.judge.encoding import Judge
+from verify.models.schemes.code import ORIGINAL, Byte, Code
 from verify.models.schemes.identity import SCHEME
-from verify.models.schemes.plan import Fixup, Scheme, SlotByte, Step, copied
+from verify.models.schemes.linux.actions import AT_ORIGIN, OWN_TF, TRAPPED
+from verify.models.schemes.linux.actions import moved as ip_moved
+from verify.models.schemes.program import Context, Program, Run, Set, TrapFlag
+from verify.models.schemes.scheme import Scheme
+from verify.models.schemes.vocabulary import ORIGIN as AT
+from verify.models.schemes.vocabulary import SLOT
 from verify.models.x86 import mode as modes
 from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import NotModelled, decode
@@ -198,8 +204,13 @@ def test_every_opcode_that_needs_cpl0_runs_there_or_is_named():
 # The theorem at CPL 0.
 
 
-def stepped(data: bytes) -> Step:
-    return Step(copied(data), 4, frozenset({Fixup.IP}))
+def step(code: Code, length: int) -> Program:
+    run = Run(code, SLOT, Context(TrapFlag(), cpl=0), (Set("ip", AT), OWN_TF, AT_ORIGIN))
+    return Program((run, ip_moved(), OWN_TF, *TRAPPED), length=length)
+
+
+def stepped(_: bytes) -> Program:
+    return step(ORIGINAL, 4)
 
 
 STEPPING = Scheme(
@@ -230,8 +241,8 @@ def test_a_gap_is_an_unknown_of_the_encoding():
 
 
 def test_a_gap_of_the_copy_is_one_too():
-    wrmsr = tuple(SlotByte(None, bits=b) for b in bytes.fromhex("0f30") + bytes(14))
-    scheme = replace(STEPPING, plan=lambda data: Step(wrmsr, 1, frozenset({Fixup.IP})))
+    wrmsr = Code(tuple(Byte(None, bits=b) for b in bytes.fromhex("0f30") + bytes(14)))
+    scheme = replace(STEPPING, plan=lambda data: step(wrmsr, 1))
     found = Judge(scheme).judgement(b"\x90", Cpu.INTEL)
     assert (found.verdict, found.reason) == (Verdict.UNKNOWN, "not modelled: wrmsr in 64-bit mode, CPL 0")
 

@@ -70,6 +70,24 @@ def columns(rows: Sequence[str], size: int) -> Columns:
     return first, second, third, fourth
 
 
+def amended(rows: Sequence[str], changes: Sequence[str]) -> tuple[str, ...]:
+    """The rows of another version of a map: `changes` stand for those of their opcodes; no column: it has none.
+
+    Raises ValueError where an opcode is changed twice.
+    """
+    cells = _by_opcode(rows)
+    found = _by_opcode(changes)
+    if sum(len(opcodes(row.partition("|")[0])) for row in changes) != len(found):
+        raise ValueError("an opcode is changed twice")
+    merged = {**cells, **found}
+    return tuple(f"{opcode:02x} |{merged[opcode]}" for opcode in sorted(merged) if merged[opcode])
+
+
+def _by_opcode(rows: Sequence[str]) -> dict[int, str]:
+    parts = (row.partition("|") for row in rows)
+    return {opcode: cells for head, _, cells in parts for opcode in opcodes(head)}
+
+
 def by_variant(tables: Columns) -> Columns:
     """What a look-up finds for each last prefix: its own column where the entry has variants, else the first."""
     return _found(tables, lambda first: bool(first & VARIANT))

@@ -88,6 +88,7 @@ class Features:
 
     rex2: bool = True
     evex: bool = True
+    evex_maps: int = 7  # the bits of EVEX byte 1 that are the number of its map
     xop: bool = True
     vex_after_rex: bool = False  # with the XOP patch the byte after REX is compared with the class of the REX byte
     invalid64: bool = True  # stops at opcodes that do not exist in 64-bit mode
@@ -160,12 +161,13 @@ def legacy_prefixes(data: bytes, at: int, limit: int) -> tuple[tuple[int, ...], 
 class KernelDecoder:
     """The decoder of one kernel version; `decode` is all it does."""
 
-    __slots__ = ("_attributes", "_features", "_limit", "_skips")
+    __slots__ = ("_attributes", "_features", "_limit", "_maps", "_skips")
 
     def __init__(self, attributes: Attributes, features: Features) -> None:
         self._attributes = attributes
         self._features = features
         self._limit = features.limit
+        self._maps = {3: 31, 4: features.evex_maps}
         self._skips = EMULATE_PREFIXES if features.emulate_prefixes else ()
 
     def decode(self, data: bytes) -> KernelDecoded | None:
@@ -242,7 +244,7 @@ class KernelDecoder:
         if at + size >= self._limit:
             return None
         byte = data[at + size]
-        number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & (31 if size == 3 else 7), data[at + 2])
+        number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & self._maps[size], data[at + 2])
         if size > 2 and data[at + size - 1] & 0x80:
             operand = 8
         tables = (self._attributes.xop if kind == 0x8F else self._attributes.vex)[number]

@@ -24,13 +24,20 @@ from verify.models.schemes.linux.attributes import (
     VEX_ONLY,
     Attributes,
 )
-from verify.models.schemes.linux.decoder import EMULATE_PREFIXES, SIZES, KernelDecoded, legacy_prefixes, variant_of
+from verify.models.schemes.linux.decoder import (
+    EMULATE_PREFIXES,
+    SIZES,
+    Features,
+    KernelDecoded,
+    legacy_prefixes,
+    variant_of,
+)
 
 LIMIT: Final = 15  # bytes that may be read
 _VEX_SIZES: Final = {0xC5: 2, 0xC4: 3, 0x8F: 3, 0x62: 4}
 
 
-def decoded_in_32_bits(data: bytes, attributes: Attributes) -> KernelDecoded | None:
+def decoded_in_32_bits(data: bytes, attributes: Attributes, features: Features) -> KernelDecoded | None:
     """The fields, or None where the kernel's decoder fails.  Takes more bytes than may be read."""
     skipped = 5 if data[:5] in EMULATE_PREFIXES else 0
     prefixes, last, count = legacy_prefixes(data, skipped, LIMIT)
@@ -38,11 +45,11 @@ def decoded_in_32_bits(data: bytes, attributes: Attributes) -> KernelDecoded | N
     if at >= LIMIT:
         return None
     head = _Head(data, attributes, skipped, prefixes, variant_of(last))
-    return head.after_vex(at) if _is_vex(data, at) else head.legacy(at)
+    return head.after_vex(at, features.evex_maps) if _is_vex(data, at, features.xop) else head.legacy(at)
 
 
-def _is_vex(data: bytes, at: int) -> bool:
-    if data[at] not in _VEX_SIZES or (data[at] == 0x8F and data[at + 1] & 0x38 == 0):
+def _is_vex(data: bytes, at: int, xop: bool) -> bool:
+    if data[at] not in _VEX_SIZES or (data[at] == 0x8F and (not xop or data[at + 1] & 0x38 == 0)):
         return False
     return data[at + 1] & 0xC0 == 0xC0
 
@@ -75,13 +82,14 @@ class _Head:
                 return None
         return self._rest(at, (at, 0, size, byte, second), at + size, word, self._variant, self._operand)
 
-    def after_vex(self, at: int) -> KernelDecoded | None:
+    def after_vex(self, at: int, evex_maps: int) -> KernelDecoded | None:
         """An instruction behind VEX, EVEX or XOP, of which W does not decide the operand size."""
         data, kind = self._data, self._data[at]
         size = _VEX_SIZES[kind]
         if at + size >= LIMIT:
             return None
-        number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & (31 if size == 3 else 7), data[at + 2])
+        maps = 31 if size == 3 else evex_maps
+        number, wpp = (1, data[at + 1] & 0x7F) if size == 2 else (data[at + 1] & maps, data[at + 2])
         tables = (self._attributes.xop if kind == 0x8F else self._attributes.vex)[number]
         word = tables[wpp & 3][data[at + size]] if tables else 0
         operand = 2 if word & SCALABLE and not wpp & 0x80 and wpp & 3 == 1 else self._operand

@@ -11,9 +11,11 @@ did not exist.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
+from verify.models.schemes.code import ORIGINAL, Byte, Code
 from verify.models.schemes.linux import opcode_map_3_15
+from verify.models.schemes.linux.actions import BACK, NEXT, RSP, SI_USER, SIGILL, gone, held, moved, stepped, target
 from verify.models.schemes.linux.attributes import attributes, opcodes
 from verify.models.schemes.linux.decoder import (
     SIB_WITH_DISPLACEMENT,
@@ -25,22 +27,14 @@ from verify.models.schemes.linux.decoder import (
 )
 from verify.models.schemes.linux.uprobes_entries import ENTRIES_3_15
 from verify.models.schemes.live import LINUX, LiveJudge
-from verify.models.schemes.plan import (
-    Emulate,
-    Field,
-    Fixup,
-    Nop,
-    Plan,
-    Refuse,
-    Scheme,
-    Scratch,
-    SlotByte,
-    Step,
-    copied,
-)
+from verify.models.schemes.program import Actions, Program, Signal, Store
+from verify.models.schemes.scheme import Plan, Refuse, Scheme
+from verify.models.schemes.vocabulary import NOW, ORIGIN, register
+from verify.terms import add, const, load
 
 ENOTSUPP: Final = 524
 COPIED: Final = 16  # bytes, MAX_UINSN_BYTES and MAX_INSN_SIZE
+DISPLACEMENT: Final = 4  # bytes of a rip-relative operand that the copy has no more
 
 DECODER: Final = KernelDecoder(
     attributes(
@@ -93,13 +87,13 @@ def plan(data: bytes) -> Plan:
     if not BAD_PREFIXES.isdisjoint(prefixes):
         return _BAD_PREFIX
     if decoded is None:
-        return _step(COPIED, frozenset({Fixup.IP}), None)
+        return _step(COPIED, Fixups(), None)
     if decoded.opcode1 not in GOOD_ONE_BYTE and not (decoded.opcode_size == 2 and decoded.opcode2 in GOOD_TWO_BYTE):
         return _BAD_OPCODE
     return _nop(data) or step(data, decoded)
 
 
-def _nop(data: bytes) -> Emulate | None:
+def _nop(data: bytes) -> Program | None:
     """__skip_sstep: 66* 90 within 16 bytes, read from the bytes themselves."""
     count = 0
     while count < COPIED and data[count] == 0x66:
@@ -108,35 +102,44 @@ def _nop(data: bytes) -> Emulate | None:
 
 
 @cache
-def _emulated_nop(length: int) -> Emulate:
-    return Emulate(Nop(), length)
+def _emulated_nop(length: int) -> Program:
+    return Program(gone(NEXT), length=length)
+
+
+class Fixups(NamedTuple):
+    """What is mended behind the step."""
+
+    ip: bool = True  # UPROBE_FIX_IP
+    return_address: bool = False  # UPROBE_FIX_CALL
+    keeps_tf: bool = False  # UPROBE_FIX_SETF
 
 
 # Fixups by opcode; these opcodes are not looked at for a rip-relative operand either.
+_ABSOLUTE, _CALL = Fixups(ip=False), Fixups(ip=False, return_address=True)
 _BY_OPCODE: Final = {
-    0x9D: frozenset({Fixup.IP, Fixup.KEEP_TF}),
-    0xC2: frozenset[Fixup](),
-    0xC3: frozenset[Fixup](),
-    0xCA: frozenset[Fixup](),
-    0xCB: frozenset[Fixup](),
-    0xEA: frozenset[Fixup](),
-    0xE8: frozenset({Fixup.IP, Fixup.RETURN_ADDRESS}),
-    0x9A: frozenset({Fixup.RETURN_ADDRESS}),
+    0x9D: Fixups(keeps_tf=True),
+    0xC2: _ABSOLUTE,
+    0xC3: _ABSOLUTE,
+    0xCA: _ABSOLUTE,
+    0xCB: _ABSOLUTE,
+    0xEA: _ABSOLUTE,
+    0xE8: Fixups(return_address=True),
+    0x9A: _CALL,
 }
 
 
-def step(data: bytes, decoded: KernelDecoded) -> Step:
+def step(data: bytes, decoded: KernelDecoded) -> Program:
     """arch_uprobe_analyze_insn from the fixups on."""
     special = _BY_OPCODE.get(decoded.opcode1)
     if special is not None:
         return _step(decoded.length, special, None)
-    fixups = frozenset({Fixup.IP})
+    fixups = Fixups()
     if decoded.opcode1 == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
         if digit in {2, 3}:
-            fixups = frozenset({Fixup.RETURN_ADDRESS})
+            fixups = _CALL
         elif digit in {4, 5}:
-            fixups = frozenset()
+            fixups = _ABSOLUTE
     return _step(decoded.length, fixups, relative(decoded))
 
 
@@ -153,18 +156,34 @@ def relative(decoded: KernelDecoded) -> Rewrite | None:
 
 
 @cache
-def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Step:
-    plain = copied(bytes(COPIED))
+def _step(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
     if rewrite is None:
-        return Step(plain, length, fixups)
+        return stepped(ORIGINAL, length, _fixed_up(fixups, 0), keeps_tf=fixups.keeps_tf)
+    base = target((rewrite[1] + 1, DISPLACEMENT))
+    return stepped(_shortened(rewrite), length, _fixed_up(fixups, DISPLACEMENT), *held(rewrite[2], base))
+
+
+def _shortened(rewrite: Rewrite) -> Code:
+    """The copy with REX.B clear, ModRM = 00 reg scratch and no displacement."""
     rex_at, modrm_at, scratch, immediate = rewrite
-    slot = list(plain)
+    slot = list(ORIGINAL.pieces)
     if rex_at >= 0:
-        slot[rex_at] = SlotByte(rex_at, keep=0xFE)
-    slot[modrm_at] = SlotByte(modrm_at, keep=0x38, bits=scratch)
-    for i in range(modrm_at + 1, min(modrm_at + 1 + immediate, COPIED - 4)):
-        slot[i] = SlotByte(i + 4)
-    return Step(tuple(slot), length, fixups, Scratch(scratch, Field(modrm_at + 1, 4)), removed=4)
+        slot[rex_at] = Byte(rex_at, keep=0xFE)
+    slot[modrm_at] = Byte(modrm_at, keep=0x38, bits=scratch)
+    for i in range(modrm_at + 1, min(modrm_at + 1 + immediate, COPIED - DISPLACEMENT)):
+        slot[i] = Byte(i + DISPLACEMENT)
+    return Code(tuple(slot))
+
+
+def _fixed_up(fixups: Fixups, removed: int) -> Actions:
+    """arch_uprobe_post_xol; a return address that cannot be moved (adjust_ret_addr) ends in SIGILL (handle_singlestep).
+    """
+    done: Actions = (moved(removed),) if fixups.ip else ()
+    if not fixups.return_address:
+        return done
+    rsp = register(RSP)
+    value = add(load(NOW.memory, rsp, 8), add(BACK, const(removed, 64)))
+    return (*done, Store(rsp, value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=True))
 
 
 def continuations(instruction: bytes) -> tuple[bytes, ...]:

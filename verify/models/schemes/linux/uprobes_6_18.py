@@ -1,7 +1,7 @@
 """What Linux 6.18 uprobes make of the 16 bytes at a 64-bit probe site, from bytes and tables alone.
 
 Source: arch/x86/kernel/uprobes.c and kernel/events/uprobes.c of Linux 6.18; the order of the functions below is the
-order of arch_uprobe_analyze_insn.  Not decided here: what the plan does to a machine (`execution`), and two properties
+order of arch_uprobe_analyze_insn.  Not decided here: what the plan does to a machine (`meaning`), and two properties
 of the address: a probe whose 5 bytes cross a page is not optimised, and a trampoline must fit within 2 GiB.
 
 Shadow stack, an observable: neither the emulated call nor the call fixup touches it (emulate_push_stack writes the
@@ -14,10 +14,25 @@ The program's flags are those at the int3; an emulated effect leaves them alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
+from verify.models.schemes.code import ORIGINAL, Byte, Code
 from verify.models.schemes.linux import opcode_map
+from verify.models.schemes.linux.actions import (
+    NEXT,
+    RSP,
+    called,
+    called_again,
+    gone,
+    held,
+    jumped,
+    moved,
+    pushed,
+    stepped,
+    target,
+)
 from verify.models.schemes.linux.attributes import attributes, opcodes
 from verify.models.schemes.linux.decoder import (
     EMULATE_PREFIXES,
@@ -30,24 +45,10 @@ from verify.models.schemes.linux.decoder import (
 from verify.models.schemes.linux.decoder_32 import decoded_in_32_bits
 from verify.models.schemes.linux.uprobes_entries import ENTRIES
 from verify.models.schemes.live import LINUX, LiveJudge
-from verify.models.schemes.plan import (
-    Call,
-    Effect,
-    Emulate,
-    Field,
-    Fixup,
-    Jump,
-    JumpIf,
-    Nop,
-    Plan,
-    Push,
-    Refuse,
-    Scheme,
-    Scratch,
-    SlotByte,
-    Step,
-    copied,
-)
+from verify.models.schemes.program import Actions, Agent, Program, Set, Store
+from verify.models.schemes.scheme import Plan, Refuse, Scheme
+from verify.models.schemes.vocabulary import register
+from verify.terms import const, sub
 
 ENOEXEC: Final = 8
 ENOTSUPP: Final = 524
@@ -67,7 +68,8 @@ ATTRIBUTES: Final = attributes(
     opcode_map.PLAIN_GROUPS,
     {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
 )
-DECODER: Final = KernelDecoder(ATTRIBUTES, Features())
+FEATURES: Final = Features()
+DECODER: Final = KernelDecoder(ATTRIBUTES, FEATURES)
 
 # good_insns_64 and good_2byte_insns.  0f is in the first, so the second decides nothing.
 GOOD_ONE_BYTE: Final = frozenset(
@@ -95,18 +97,32 @@ KERNEL_NOPS: Final = (
     bytes.fromhex("0f1f840000000000"),
 )
 
-_UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
-_BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
+UNDECODABLE: Final = Refuse("the kernel's decoder fails", ENOEXEC)
+BREAKPOINT: Final = Refuse("the first byte is a breakpoint", ENOTSUPP)
 _BAD_PREFIX: Final = Refuse("ES, CS, SS, DS or LOCK prefix", ENOTSUPP)
 _MASKING: Final = Refuse("opcode 1f, or 8e with modrm.reg 2 (exceptions masked)", ENOTSUPP)
 _BAD_OPCODE: Final = Refuse("the opcode is in neither table of good instructions", ENOTSUPP)
 _OPERAND_SIZE: Final = Refuse("branch with a 66 prefix", ENOTSUPP)
 
 RSI, RDI, RBX = 6, 7, 3
-IP: Final = frozenset({Fixup.IP})
-CALL: Final = frozenset({Fixup.CALL})
-IP_AND_TF: Final = frozenset({Fixup.IP, Fixup.KEEP_TF})
-NOTHING: Final[frozenset[Fixup]] = frozenset()
+
+
+class Fixups(NamedTuple):
+    """What is mended behind a step: UPROBE_FIX_IP, UPROBE_FIX_CALL, UPROBE_FIX_SETF."""
+
+    ip: bool = False
+    call: bool = False
+    keeps_tf: bool = False
+
+    @property
+    def actions(self) -> Actions:
+        """default_post_xol_op."""
+        return (*((moved(),) if self.ip else ()), *(called_again() if self.call else ()))
+
+
+IP: Final = Fixups(ip=True)
+CALL: Final = Fixups(call=True)
+NOTHING: Final = Fixups()
 
 
 def plan(data: bytes) -> Plan:
@@ -114,10 +130,10 @@ def plan(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
+        return BREAKPOINT
     decoded = DECODER.decode(data)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded) or emulation(data, decoded) or step(data, decoded)
 
 
@@ -130,10 +146,10 @@ def plan_in_32_bits(data: bytes) -> Plan:
     if len(data) < 16:
         raise ValueError(f"16 bytes are read at a probe, got {len(data)}")
     if data[0] == 0xCC:
-        return _BREAKPOINT
-    decoded = decoded_in_32_bits(data, ATTRIBUTES)
+        return BREAKPOINT
+    decoded = decoded_in_32_bits(data, ATTRIBUTES, FEATURES)
     if decoded is None:
-        return _UNDECODABLE
+        return UNDECODABLE
     return refusal(decoded, GOOD_ONE_BYTE_32) or emulation(data, decoded, False) or step(data, decoded, False)
 
 
@@ -165,19 +181,18 @@ def optimised(decoded: KernelDecoded) -> bool:
     )
 
 
-def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Refuse | Emulate | None:
+def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Plan | None:
     """branch_setup_xol_ops, then push_setup_xol_ops.
 
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
-    number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on;
-    a stepped nop does what an emulated one does, so one plan stands for both and says so.
+    number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on.
     """
     length = decoded.length
     opcode = decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
-        return _emulate(Nop(), length, is_64_bit and optimised(decoded))
+        return nop(length, is_64_bit and optimised(decoded))
     if opcode == 0x0F and is_64_bit and optimised(decoded):
-        return _emulate(Nop(), length, True, True)
+        return _stepped_nop(length)
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
     elif opcode == 0x0F and decoded.opcode_size == 2 and 0x80 <= decoded.opcode2 <= 0x8F:
@@ -186,53 +201,72 @@ def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Re
         return _push(data, decoded) if 0x50 <= opcode <= 0x57 else None
     if 0x66 in decoded.prefixes:
         return _OPERAND_SIZE
-    return _emulate_branch(opcode, decoded.immediate_end, decoded.immediate_size, length)
+    return _branch(opcode, decoded.immediate_end, decoded.immediate_size, length)
 
 
-def _push(data: bytes, decoded: KernelDecoded) -> Emulate | None:
+def _push(data: bytes, decoded: KernelDecoded) -> Program | None:
     """push_setup_xol_ops: one byte, or two with REX exactly 41 (a REX2 payload or VEX never is)."""
     if decoded.length == 1:
-        return _emulate(Push(decoded.opcode1 - 0x50), 1, False)
+        return _emulated_push(decoded.opcode1 - 0x50, 1)
     if decoded.length == 2 and decoded.rex_size == 1 and data[decoded.rex_at] == 0x41:
-        return _emulate(Push(decoded.opcode1 - 0x48), 2, False)
+        return _emulated_push(decoded.opcode1 - 0x48, 2)
     return None
 
 
 @cache
-def _emulate(effect: Effect, length: int, is_optimised: bool, stepped_first: bool = False) -> Emulate:
-    return Emulate(effect, length, is_optimised, stepped_first)
+def _emulated_push(number: int, length: int) -> Program:
+    return Program(pushed(number), length=length)
 
 
 @cache
-def _emulate_branch(opcode: int, end: int, size: int, length: int) -> Emulate:
-    field = Field(end - size, size) if size else None
+def nop(length: int, is_optimised: bool) -> Program:
+    """An emulated nop of that many bytes; optimised: a call to a trampoline from the second hit on."""
+    return Program(gone(NEXT), length=length, later=_by_trampoline(length) if is_optimised else None)
+
+
+@cache
+def _stepped_nop(length: int) -> Program:
+    return replace(step_by(length, IP, None), later=_by_trampoline(length))
+
+
+def _by_trampoline(length: int) -> Program:
+    """The site is a call to a trampoline (facts, section 7): return address, rcx, r11 and rax below rsp."""
+    values = [NEXT, *(register(n) for n in (1, 11, 0))]
+    places = [sub(register(RSP), const(8 * (i + 1), 64)) for i in range(4)]
+    stores = (Store(p, v, 8, (), Agent.PROGRAM, True) for p, v in zip(places, values, strict=True))
+    return Program((*stores, Set("ip", NEXT)), length=length)  # and a system call
+
+
+@cache
+def _branch(opcode: int, end: int, size: int, length: int) -> Program:
+    spot = (end - size, size) if size else None
     if opcode == 0xE8:
-        return Emulate(Call(field), length)
+        return Program(called(spot), length=length)
     if opcode in {0xE9, 0xEB}:
-        return Emulate(Jump(field), length)
-    return Emulate(JumpIf(opcode & 15, field), length)
+        return Program(gone(target(spot)), length=length)
+    return Program(jumped(opcode & 15, spot), length=length)
 
 
-def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Step:
+def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Program:
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
-        return _step(decoded.length, IP_AND_TF, None)
+        return step_by(decoded.length, Fixups(ip=True, keeps_tf=True), None)
     if opcode in {0xC2, 0xC3, 0xCA, 0xCB, 0xEA}:
-        return _step(decoded.length, NOTHING, None)
+        return step_by(decoded.length, NOTHING, None)
     if opcode == 0x9A:
-        return _step(decoded.length, CALL, None)
+        return step_by(decoded.length, CALL, None)
     fixups = IP
     if opcode == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
         fixups = CALL if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
-    return _step(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
+    return step_by(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
 
 
 def unrestricted(data: bytes) -> Plan:
     """What stepping a copy would do where `plan` refuses by prefix or opcode: shows what is refused without need."""
     decoded = DECODER.decode(data)
-    return _UNDECODABLE if decoded is None else step(data, decoded)
+    return UNDECODABLE if decoded is None else step(data, decoded)
 
 
 Rewrite = tuple[int, int, int, int, int]  # offsets: REX or -1, VEX payload or -1, ModRM; constant or -1; scratch
@@ -257,31 +291,28 @@ def relative(data: bytes, decoded: KernelDecoded) -> Rewrite | None:
     )
 
 
-_COPY: Final = copied(bytes(16))
-
-
 @cache
-def _step(length: int, fixups: frozenset[Fixup], rewrite: Rewrite | None) -> Step:
+def step_by(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
     if rewrite is None:
-        return Step(_COPY, length, fixups)
-    return Step(_rewritten(rewrite), length, fixups, Scratch(rewrite[4]))
+        return stepped(ORIGINAL, length, fixups.actions, keeps_tf=fixups.keeps_tf)
+    return stepped(_rewritten(rewrite), length, fixups.actions, *held(rewrite[4], NEXT))
 
 
-def _rewritten(rewrite: Rewrite) -> tuple[SlotByte, ...]:
+def _rewritten(rewrite: Rewrite) -> Code:
     """The copy with REX.B clear, VEX.B and X (or EVEX.X and B, stored inverted) set, and ModRM = 10 reg scratch.
 
     The offsets are the kernel's own: behind an emulate prefix they are five short, other bytes change, and what is put
     there does not come from them.
     """
     rex_at, payload_at, modrm_at, constant, scratch = rewrite
-    slot = list(_COPY)
+    slot = list(ORIGINAL.pieces)
     if rex_at >= 0:
-        slot[rex_at] = SlotByte(rex_at, keep=0xFE)
+        slot[rex_at] = Byte(rex_at, keep=0xFE)
     if payload_at >= 0:
-        slot[payload_at] = SlotByte(payload_at, bits=0x60)
-    whole = SlotByte(None, bits=constant)
-    slot[modrm_at] = SlotByte(modrm_at, keep=0x38, bits=0x80 | scratch) if constant < 0 else whole
-    return tuple(slot)
+        slot[payload_at] = Byte(payload_at, bits=0x60)
+    copied = Byte(modrm_at, keep=0x38, bits=0x80 | scratch)
+    slot[modrm_at] = copied if constant < 0 else Byte(None, bits=constant)
+    return Code(tuple(slot))
 
 
 # Of every kind of plan an instruction, as it may stand behind an emulate prefix: nop, jump, call, jump on condition,

@@ -104,12 +104,19 @@ ENTRIES: Final = (
 
 
 _3_15: Final = {"fault-frame", "trap-siginfo"}  # what the older kernel's source has as well
+_OF_THE_PROCESSOR: Final = {"no-transaction", "null-selectors", "in-use-not-read"}
 
 
-def _older(entry: Entry) -> Entry:
-    if entry.name not in _3_15:
+def _older(entry: Entry, version: str) -> Entry:
+    """The entry of a version that was read and not run."""
+    if entry.name in _OF_THE_PROCESSOR:
         return entry
-    return replace(entry, rule=entry.rule.replace("6.18", "3.15"), witness="from the source; no such kernel was run")
+    return replace(entry, rule=entry.rule.replace("6.18", version), witness="from the source; no such kernel was run")
 
 
-ENTRIES_3_15: Final = tuple(_older(e) for e in ENTRIES if e.name in {*_3_15, "no-transaction"})
+def entries_of(version: str, holds: frozenset[str]) -> tuple[Entry, ...]:
+    """The entries of a long-term kernel, but for what holds of every program under it."""
+    return tuple(_older(e, version) for e in ENTRIES if e.name not in holds)
+
+
+ENTRIES_3_15: Final = tuple(_older(e, "3.15") for e in ENTRIES if e.name in {*_3_15, "no-transaction"})

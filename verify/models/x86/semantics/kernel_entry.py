@@ -91,6 +91,7 @@ def gate(run: Run, number: Term) -> None:
         terms.ite(delivered, number, vector), terms.ite(delivered, const(0, 32), error), const(0, 64), terms.FALSE,
     ))  # fmt: skip
     run.fault_state = replace(run.before, ip=terms.ite(delivered, run.next_ip, run.before.ip))
+    run.interrupts = True
     if call.value != 0:
         system_call(run, "int80", call)
 
@@ -109,6 +110,7 @@ def int1(run: Run) -> None:
     """INT1: vector 1, ip behind the instruction, DPL not checked (SDM vol. 2, INT1)."""
     run.fault(TRUE, DB)
     run.fault_state = replace(run.before, ip=run.next_ip)
+    run.interrupts = True
 
 
 SEMANTICS: Final[Mapping[str, Semantics]] = {

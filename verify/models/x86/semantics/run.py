@@ -57,6 +57,7 @@ class Run:
         self.shadow: list[ShadowEvent] = []
         self.inhibits_trap = False
         self.kernel_completes = False
+        self.interrupts = False
         self.fault_state: State | None = None
         self.now["ip"] = terms.add(state.ip, instruction.length)
 
@@ -251,6 +252,7 @@ class Run:
             inhibits_trap=self.inhibits_trap,
             kernel_completes=self.kernel_completes,
             attempted=tuple(self._attempted()),
+            interrupts=self.interrupts,
         )
 
     def _attempted(self) -> Iterator[Term]:

@@ -1,0 +1,244 @@
+"""Every instruction of a file judged where it stands: which may be probed, which not, and why.
+
+Where instructions begin is found by a linear sweep from every function's first byte; data between functions is read as
+code, as disassemblers do.  Equal bytes are judged once; an instruction for which it matters what stands behind it is
+judged with what does.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from verify import __version__
+from verify.claim.verdicts import Verdict
+from verify.elf import Image, Place, Section
+from verify.judge.encoding import Judge
+from verify.models.schemes.scheme import Refuse, Scheme
+from verify.models.x86.isa.decode import Decoded, decode, text
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.isa.sweep import swept
+from verify.report.surveys import ClassifiedEncoding, EncodingVerdict, ExplainedPlace, Scan, ScanFinding, ScannedPlace
+from verify.survey.encodings import NOTHING, KnownResults, Line, classified
+from verify.survey.explanation import CPUS, brief_row, encoding_row
+
+WINDOW: Final = 16  # bytes that a scheme may look at
+ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the worst first
+ERRNO: Final = {8: "ENOEXEC", 22: "EINVAL", 524: "ENOTSUPP"}
+Key = tuple[EncodingVerdict, tuple[str, ...], str]  # verdict, observables, reason
+Lost = Callable[[Sequence[Line], str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of a section in which instructions are looked for; `entry`: the first one alone."""
+
+    section: Section
+    start: int
+    end: int
+    entry: bool = False
+
+
+def everything(image: Image) -> list[Span]:
+    """All code, cut where functions begin."""
+    return [
+        Span(s, start, end)
+        for s in image.sections
+        for start, end in pairwise([*s.starts(), len(s.code)])
+        if start < end
+    ]
+
+
+def entries(image: Image) -> list[Span]:
+    """The first instruction of every function."""
+    return [Span(s, f.at, min(f.at + WINDOW, len(s.code)), True) for s in image.sections for f in s.symbols]
+
+
+def of_function(image: Image, name: str) -> list[Span]:
+    """A function; where its size is not said, up to the next one.  Raises ValueError where there is none."""
+    section, symbol = image.function(name)
+    following = [at for at in section.starts() if at > symbol.at]
+    end = symbol.at + symbol.size if symbol.size else min(following, default=len(section.code))
+    return [Span(section, symbol.at, min(end, len(section.code)))]
+
+
+def in_range(image: Image, low: int, high: int) -> list[Span]:
+    """The code at file offsets from `low` up to `high`, without it; swept from the functions' first bytes."""
+    return [
+        Span(s.section, max(s.start, low - s.section.offset), min(s.end, high - s.section.offset))
+        for s in everything(image)
+        if s.start < high - s.section.offset and low - s.section.offset < s.end
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the instructions are judged under."""
+
+    scheme: Scheme
+    cpu: str
+    assumptions: frozenset[str]
+    jobs: int | None = None
+    known: KnownResults = NOTHING
+
+    @property
+    def decoder(self) -> Cpu:
+        """The vendor whose decoder finds the instructions' ends."""
+        return CPUS[self.cpu][-1]
+
+
+@dataclass(slots=True)
+class _Found:
+    """Where each encoding stands; `nowhere`: bytes at which no instruction begins."""
+
+    places: dict[bytes, array[int]]
+    nowhere: list[Place]
+
+
+SECTION_SHIFT: Final = 48  # a place as one number: of the section, then the offset in it
+
+
+def _swept(image: Image, spans: Iterable[Span], cpu: Cpu) -> _Found:
+    numbers = {id(s): n << SECTION_SHIFT for n, s in enumerate(image.sections)}
+    places: dict[bytes, array[int]] = defaultdict(lambda: array("Q"))
+    nowhere = []
+    for span in spans:
+        base, code = numbers[id(span.section)] + span.start, span.section.code[span.start : span.end]
+        for at, length in swept(code, cpu):
+            if length:
+                places[code[at : at + length]].append(base + at)
+            else:
+                nowhere.append(Place(span.section, span.start + at))
+            if span.entry:
+                break
+    return _Found(places, nowhere)
+
+
+def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost: Lost) -> Scan:
+    """What is found in the spans; of each finding the first `shown` places. `lost`: see `classified`."""
+    found = _swept(image, spans, setting.decoder)
+    groups: dict[Key, list[tuple[bytes, Sequence[int]]]] = defaultdict(list)
+    totals: Counter[EncodingVerdict] = Counter()
+    for data, row, places in _judged(image, found, setting, lost):
+        totals[row.verdict] += len(places)
+        if row.verdict != "proved":
+            groups[_key(row)].append((data, places))
+    findings = [_finding(image, key, group, shown, setting.decoder) for key, group in groups.items()]
+    findings += _no_instructions(found.nowhere, shown)
+    if found.nowhere:
+        totals["invalid"] += len(found.nowhere)
+    return Scan(
+        version=__version__, file=image.path, kind=image.kind, relocatable=image.is_relocatable,
+        scheme=setting.scheme.name, cpu=setting.cpu, assumptions=tuple(sorted(setting.assumptions)),
+        instructions=sum(map(len, found.places.values())), distinct=len(found.places),
+        totals=dict(totals), findings=tuple(sorted(findings, key=_worst_first)),
+    )  # fmt: skip
+
+
+def _key(row: ClassifiedEncoding) -> Key:
+    """What a finding is told by; which processors lack the instruction is a remark on it."""
+    return row.verdict, row.observables, row.reason.partition("; undefined on")[0]
+
+
+def _worst_first(finding: ScanFinding) -> tuple[int, int]:
+    return ORDER.index(finding.verdict) if finding.verdict in ORDER else len(ORDER), -finding.instructions
+
+
+def _judged(
+    image: Image, found: _Found, setting: Setting, lost: Lost
+) -> Iterator[tuple[bytes, ClassifiedEncoding, Sequence[int]]]:
+    """Each encoding with its row and where it stands; apart where it matters what stands behind it."""
+    lines = ((n, data.hex().encode()) for n, data in enumerate(found.places, start=1))
+    answers = classified(lines, setting.scheme, setting.cpu, setting.assumptions, setting.jobs, setting.known, lost)
+    judge = setting.known.judge(setting.scheme, setting.assumptions)
+    for (data, places), answer in zip(found.places.items(), answers, strict=True):
+        if not answer.row.looks_behind:
+            yield data, answer.row, places
+            continue
+        for packed in places:
+            yield data, brief_row(_window(_place(image, packed)), judge, CPUS[setting.cpu]).row, [packed]
+
+
+def _place(image: Image, packed: int) -> Place:
+    return Place(image.sections[packed >> SECTION_SHIFT], packed & (1 << SECTION_SHIFT) - 1)
+
+
+def _window(place: Place) -> bytes:
+    return place.section.code[place.at : place.at + WINDOW]
+
+
+def _finding(image: Image, key: Key, group: list[tuple[bytes, Sequence[int]]], shown: int, cpu: Cpu) -> ScanFinding:
+    verdict, observables, reason = key
+    first = sorted((packed, data) for data, places in group for packed in places[:shown])[:shown]
+    return ScanFinding(
+        verdict=verdict, observables=observables, reason=reason,
+        instructions=sum(len(places) for _, places in group), distinct=len(group),
+        places=tuple(_shown(_place(image, packed), data, key, cpu) for packed, data in first),
+    )  # fmt: skip
+
+
+def _shown(place: Place, data: bytes, key: Key, cpu: Cpu) -> ScannedPlace:
+    decoded = decode(data, cpu)
+    verdict, observables, reason = key
+    return ScannedPlace(
+        place=str(place), address=place.address, offset=place.offset, bytes=data.hex(),
+        text=text(decoded) if isinstance(decoded, Decoded) else "", verdict=verdict,
+        observables=observables, reason=reason,
+    )  # fmt: skip
+
+
+def _no_instructions(nowhere: Sequence[Place], shown: int) -> list[ScanFinding]:
+    if not nowhere:
+        return []
+    key: Key = "invalid", (), "no instruction begins here: data, or a function that ends within one"
+    places = [_shown(p, p.section.code[p.at : p.at + 1], key, Cpu.INTEL) for p in nowhere[:shown]]
+    different = len({p.section.code[p.at] for p in nowhere})
+    finding = ScanFinding(
+        verdict="invalid", observables=(), reason=key[2], instructions=len(nowhere), distinct=different,
+        places=tuple(places),
+    )  # fmt: skip
+    return [finding]
+
+
+def explained(image: Image, place: Place, setting: Setting) -> ExplainedPlace:
+    """What a probe at the place meets, whether or not an instruction begins there."""
+    judge = Judge(setting.scheme, setting.assumptions)
+    begin, length = _instruction_at(place, setting.decoder)
+    window = _window(place)
+    own = next(swept(window, setting.decoder), (0, 0))[1] or len(window)
+    encoding = encoding_row(window[:own], judge, CPUS[setting.cpu], window[own:])
+    inside = ""
+    if begin != place.at:
+        outer = decode(place.section.code[begin : begin + length], setting.decoder)
+        shown = text(outer) if isinstance(outer, Decoded) else "?"
+        inside = f"byte {place.at - begin} of {length} of {shown} at {Place(place.section, begin)}"
+    return ExplainedPlace(
+        file=image.path, place=str(place), address=place.address, offset=place.offset, inside=inside,
+        answer=_answer(setting.scheme, window, inside, encoding.verdict), encoding=encoding,
+    )  # fmt: skip
+
+
+def _instruction_at(place: Place, cpu: Cpu) -> tuple[int, int]:
+    """Where the instruction begins in which the place lies, and its length; the place itself where none is found."""
+    section = place.section
+    start = max(at for at in section.starts() if at <= place.at)
+    end = min((at for at in section.starts() if at > place.at), default=len(section.code))
+    for at, length in swept(section.code[start:end], cpu):
+        if start + at <= place.at < start + at + max(length, 1):
+            return start + at, length
+    return place.at, 0
+
+
+def _answer(scheme: Scheme, window: bytes, inside: str, verdict: str) -> str:
+    plan = scheme.plan(window.ljust(WINDOW, b"\x00"))
+    if isinstance(plan, Refuse):
+        return f"refused with {ERRNO.get(plan.errno, plan.errno)}: {plan.reason}"
+    if inside:
+        return "accepted, and wrong: no instruction begins here; the one around it runs with a byte replaced"
+    if verdict == Verdict.REFUTED.value:
+        return "accepted, and the program can notice it"
+    return "accepted"
