@@ -47,7 +47,8 @@ COMMANDS: Final = {
         "What is kept of verdicts, its size by scheme and setting; with --prune, without what is of no use any more.",
     ),
     "interleavings": Entry(
-        "verify.cli.interleavings:interleavings", "Explores every interleaving of the protocols (default: all)."
+        "verify.cli.interleavings:interleavings",
+        "Explores every interleaving of the protocols (default: all); a file `mine.py` has one's own.",
     ),
     "protocols": Entry("verify.cli.protocols:protocols", "Lists the protocols, their questions and variants."),
     "confirm": Entry(
