@@ -9,10 +9,11 @@ class of its own, with every byte concrete.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
+from verify.claim.once import once
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Program, Run
 from verify.models.schemes.program_text import shape
@@ -63,12 +64,12 @@ class Probe:
         copy = self.code_bytes(code)
         return self.decoded if copy == self.data[:16] else decode(copy, cpu_of(self.decoded), self.scheme.mode)
 
-    @cached_property
+    @once
     def codes(self) -> tuple[Code, ...]:
         """The code that the plan has the processor run, each once."""
         return () if isinstance(self.plan, Refuse) else shape(self.plan).codes
 
-    @cached_property
+    @once
     def relations(self) -> tuple[Relation, ...] | None:
         """How each code corresponds to the original; None where one of them does not."""
         found = []
@@ -86,7 +87,7 @@ class Probe:
         """Whether the class is the encoding alone."""
         return self.key[0] == "concrete"
 
-    @cached_property
+    @once
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         plan = None
@@ -96,7 +97,7 @@ class Probe:
             return "concrete", self.data[:16], cpu_of(self.decoded)
         return _structure_key(self), plan, self.relations
 
-    @cached_property
+    @once
     def shared_key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
         if self.key[0] == "concrete":

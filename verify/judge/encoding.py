@@ -120,6 +120,7 @@ class Judge:
     ) -> None:  # fmt: skip
         self.scheme = scheme.under(assumptions)
         self.assumptions = assumptions
+        self.planned_otherwise = assumptions & {name for name, _ in self.scheme.otherwise}  # the plan rests on these
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
         self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common

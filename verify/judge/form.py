@@ -124,7 +124,8 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
         for behind in (b"", *judge.scheme.continuations(decoded.data)):
             p = probe_of(decoded, judge.scheme, behind)
             if p.key in done and disagreement(decoded.data, decoded) is None:  # a dispute is about bytes, not a class
-                tally.rests_on |= judge.replanned(p, judge.assumptions - tally.rests_on)
+                if not judge.planned_otherwise <= tally.rests_on:
+                    tally.rests_on |= judge.replanned(p, judge.planned_otherwise - tally.rests_on)
                 continue
             found = (judge.brief if tally.first else judge).judged(p)
             tally.add(found)

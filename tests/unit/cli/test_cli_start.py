@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import subprocess
 import sys
 
 import pytest
 
-from verify.cli import COMMANDS
+from verify.cli import COMMANDS, main
 from verify.cli.confirm import MODES
 
 HEAVY = ("z3", "numpy", "capstone", "iced_x86", "rich", "verify.smt", "verify.models", "verify.concurrency", "msgspec")
@@ -31,3 +32,14 @@ def test_help_imports_no_command(arguments: str, named: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert named in done.stdout
     assert not set(HEAVY) & set(done.stderr.split())
+
+
+def test_the_collector_looks_at_what_a_survey_makes_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, found = gc.get_threshold(), list[tuple[int, int, int]]()
+    monkeypatch.setattr("verify.cli.status", lambda arguments: found.append(gc.get_threshold()) or 0)
+    try:
+        with pytest.raises(SystemExit):
+            main([])
+    finally:
+        gc.set_threshold(*before)
+    assert found == [(50_000, 20, 50)]

@@ -15,6 +15,8 @@ class Cpu(Enum):
     INTEL = "intel"
     AMD = "amd"
 
+    __hash__ = object.__hash__  # by identity: members are single, and keys of every encoding have them
+
 
 class Addressing(Enum):
     """Where the ModRM operand of a form lies; NONE: no operand is chosen by ModRM.rm."""
@@ -23,6 +25,8 @@ class Addressing(Enum):
     REG = "reg"
     MEM = "mem"
     RIP = "rip"
+
+    __hash__ = object.__hash__  # as above
 
 
 @dataclass(frozen=True, slots=True)
