@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
+
+from verify.report.records import rows_of
+from verify.report.surveys import JudgedForm
 
 PROOFS: Final = Path(__file__).parents[1] / "proofs"
 
@@ -14,7 +16,21 @@ def recorded(kind: str) -> list[Path]:
     return sorted(PROOFS.glob(f"{kind}-*.tsv"))
 
 
-def form_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of forms in a file."""
+def texts(path: Path) -> list[str]:
+    """The texts of the rows in a file."""
     lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:])
-    return [json.loads(fields[2]) for fields in lines if fields[0] != "#"]
+    return [fields[2] for fields in lines if fields[0] != "#"]
+
+
+def form_rows(path: Path) -> list[JudgedForm]:
+    """The rows of forms in a file."""
+    return rows_of(texts(path), JudgedForm)
+
+
+def form_row(name: str, **fields: Any) -> JudgedForm:
+    """The row of a form, refuted if nothing else is said."""
+    rest: dict[str, Any] = dict(
+        opcode="", mnemonic="", addressing="none", verdict="refuted", observables={}, irregular=None, reason="",
+        refused_with=(), over_cautious=False, obligations=0, queries=(), rests_on=(),
+    )  # fmt: skip
+    return JudgedForm(form=name, **(rest | fields))

@@ -34,8 +34,8 @@ def judge(scheme: str) -> Judge:
 
 
 def judged(scheme: str, text: str) -> tuple[str, set[str], str]:
-    row = brief_row(bytes.fromhex(text), judge(scheme), CPUS["amd"])
-    return row["verdict"], set(row["observables"]), row["reason"]
+    row = brief_row(bytes.fromhex(text), judge(scheme), CPUS["amd"]).row
+    return row.verdict, set(row.observables), row.reason
 
 
 def test_there_are_about_a_hundred_encodings_of_each_kind():

@@ -56,7 +56,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "verify.report": (),
     # protocols
-    "verify.concurrency": ("verify.workers",),
+    "verify.concurrency": (
+        "verify.workers", "verify.report.records", "verify.report.explorations", "verify.ledger.files",
+    ),
     # processor and kernel as judges, and what they say of the models
     "verify.live": ("verify.terms", "verify.models", "verify.claim", "verify.workers"),
     "verify.confirm": (

@@ -53,11 +53,11 @@ def sample(number: int, seed: int) -> list[bytes]:
     """Encodings of refuted forms, in turn from every group."""
     groups: dict[tuple[str, ...], list[bytes]] = defaultdict(list)
     for row in form_rows(RECORDED):
-        if row["verdict"] == "refuted":
-            refuted = tuple(o for o, v in row["observables"].items() if v == "refuted")
-            opcode_map, _, opcode = row["opcode"].rpartition(".")
-            key = (opcode_map, opcode[:-1], row["addressing"], *refuted)
-            groups[key].append(away(bytes.fromhex(row["counterexample"]["bytes"])))
+        if row.verdict == "refuted" and row.counterexample is not None:
+            refuted = tuple(o for o, v in row.observables.items() if v == "refuted")
+            opcode_map, _, opcode = row.opcode.rpartition(".")
+            key = (opcode_map, opcode[:-1], row.addressing, *refuted)
+            groups[key].append(away(bytes.fromhex(row.counterexample.bytes)))
     random = Random(seed)
     lists = [random.sample(found, len(found)) for _, found in sorted(groups.items())]
     random.shuffle(lists)

@@ -16,6 +16,7 @@ from verify.concurrency.language.terms import PropertyTerm
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results import manifest
 from verify.concurrency.unbounded import check
+from verify.report.explorations import RecordedRun
 
 KILLED = ("verdict", "overflow", "invariant")
 FATES = (*KILLED, "equivalent", "counts", "survives")
@@ -45,10 +46,10 @@ def clauses(name: str) -> tuple[PropertyTerm, ...]:
 
 
 @cache
-def recorded(name: str) -> manifest.Run:
+def recorded(name: str) -> RecordedRun:
     """The recorded run of the right protocol."""
-    found = [run for run in manifest.read(INVARIANTS.parent, name).values() if run["variant"] == ""]
-    return next(run for run in found if run["threads"] == protocol(name).threads)
+    found = [run for run in manifest.read(INVARIANTS.parent, name).values() if run.variant == ""]
+    return next(run for run in found if run.threads == protocol(name).threads)
 
 
 def watched(faulty: Protocol) -> Protocol:
@@ -74,6 +75,6 @@ def fate(fault: Fault) -> Fate:
     if same:
         return Fate(fault, "equivalent", same)
     before = recorded(right.name)
-    differs = (found.states, found.transitions) != (before["states"], before["transitions"])
+    differs = (found.states, found.transitions) != (before.states, before.transitions)
     text = f"{found.states} states, {found.transitions} transitions"
     return Fate(fault, "counts" if differs else "survives", text)

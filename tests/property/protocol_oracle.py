@@ -61,7 +61,10 @@ class Bool:
 
 
 class ThreadId:
-    default = initial = first = None
+    default = None
+
+    def __init__(self, initial: str | None = None) -> None:
+        self.initial = self.first = initial
 
     def holds(self, value: Any) -> bool:
         return value is None or isinstance(value, OneThread)
@@ -194,6 +197,7 @@ class Step:
     choices: tuple[tuple[str, int], ...]
     fair: str | None
     fair_over: tuple[str, ...] | None
+    order: tuple[str, ...]  # of its parameters, the shared state left out
 
     def instance(self, who: Who) -> tuple[Any, ...]:
         """What a run is fair to."""
@@ -233,7 +237,8 @@ class Description:
             threads = tuple(name for name in names if name not in (choose or {}))
             choices = tuple((name, (choose or {})[name]) for name in names if name in (choose or {}))
             over = None if fair_over is None else tuple(fair_over)
-            self.steps.append(Step(function.__name__, self.marked(function), threads, choices, fair, over))
+            marked, order = self.marked(function), tuple(names)
+            self.steps.append(Step(function.__name__, marked, threads, choices, fair, over, order))
             return function
 
         return register
@@ -311,6 +316,7 @@ class Oracle:
             "Array": Array, "Bool": Bool, "Bounded": Bounded, "Enum": Enum, "ThreadId": ThreadId,
             "Description": Description, "Parameter": parameters.get,
             "implies": Implication, "leads_to": lambda premise, claim: (bool(premise), bool(claim)),
+            "ANY": "ANY", "NUMBER": "NUMBER", "NEXT": "NEXT", "PREVIOUS": "PREVIOUS",
             "in_order": lambda _: _Ordered(self), "threads": _Any(self), "Shared": Any, "Thread": Any, "Claim": Any,
         }  # fmt: skip
         exec(compile(_without_imports(text), source, "exec"), words)
@@ -320,16 +326,27 @@ class Oracle:
     # --- states and moves -------------------------------------------------------------------------------------------
     def initial(self) -> list[State]:
         """Every initial state."""
-        return sorted({self._start(first) for first in range(self.count)}, key=repr)
+        return sorted({state for first in range(self.count) for state in self._starts(first)}, key=repr)
 
-    def _start(self, first: int) -> State:
-        values = []
+    def _starts(self, first: int) -> Iterator[State]:
+        ways: list[list[Any]] = []
         for owner, name in self.memory.keys:
             domain = self.memory.domain(owner, name)
             element = domain.element if isinstance(domain, Array) else domain
-            value = element.first if owner == first else element.initial
-            values.append((value,) * domain.length if isinstance(domain, Array) else value)
-        return tuple(values)
+            one = self._values(element, owner, first)
+            ways.append(list(itertools.product(one, repeat=domain.length)) if isinstance(domain, Array) else one)
+        yield from itertools.product(*ways)
+
+    def _values(self, element: Any, owner: int | None, first: int) -> list[Any]:
+        """What a cell of a thread may start with."""
+        if element.initial == "ANY":
+            whole = range(element.lo, element.hi + 1) if isinstance(element, Bounded) else (False, True)
+            return list(element.labels if isinstance(element, Enum) else whole)
+        if owner is not None and element.initial == "NUMBER":
+            return [owner]
+        if owner is not None and element.initial in ("NEXT", "PREVIOUS"):
+            return [Named((owner + (1 if element.initial == "NEXT" else -1)) % self.count)]
+        return [element.first if owner == first else element.initial]
 
     def ways(self, step: Step) -> Iterator[Who]:
         """Every choice of distinct threads and of values."""
@@ -344,10 +361,9 @@ class Oracle:
         marks: list[bool] = []
         self.described.taken = lambda: marks.append(True)
         threads = [self.memory.threads[i] for i in who[1]]
-        order = [name for name in inspect.signature(step.function).parameters][1:]
         given = {**dict(zip(step.threads, threads, strict=True)),
                  **dict(zip((name for name, _ in step.choices), who[2], strict=True))}  # fmt: skip
-        step.function(self.memory.shared, *(given[name] for name in order))
+        step.function(self.memory.shared, *(given[name] for name in step.order))
         return self.memory.store() if marks else None
 
     def graph(self, most: int) -> Graph | None:

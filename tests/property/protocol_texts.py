@@ -9,8 +9,8 @@ from random import Random
 
 HEAD = """\
 from verify.concurrency.language.protocol import (
-    Array, Bool, Bounded, Claim, Description, Enum, Parameter, Shared, Thread, ThreadId, implies, in_order, leads_to,
-    threads,
+    ANY, NEXT, NUMBER, PREVIOUS, Array, Bool, Bounded, Claim, Description, Enum, Parameter, Shared, Thread, ThreadId,
+    implies, in_order, leads_to, threads,
 )
 
 K = Parameter("K", {K})
@@ -140,8 +140,8 @@ class Writer:
             case 12 if t:
                 return f't.pc in ("a", {label})'.replace("t.", f"{t}.")
             case 14:
-                reached = self.one(f"s.owner.pc == {label}", "s.owner.flag", "s.owner.m > 0")
-                return f"(s.owner is not None and {reached})"
+                test = self.one(f"s.owner.pc == {label}", "s.owner.flag", "s.owner.m > 0")
+                return f"(s.owner is not None and {test})"
             case 15:
                 condition = self.truth(Names(["v", "w"], names.numbers), 0)
                 kind_, test = self.one("all", "any"), self.one("", " if v != w")
@@ -288,7 +288,12 @@ class Writer:
                  '"place": Bounded(0, 1, first=1)', '"stack": Array(2, Bounded(0, 1))']  # fmt: skip
         shared = [item.replace("Bool(ON.default)", f"Bool({self.parameters['ON']})") for item in shared]
         shared += [f'"big": Bounded(0, {self.edge})'] if self.edge else []
-        local += ['"peer": ThreadId()'] if self.named else []
+        ring = self.one("", "initial=NEXT", "initial=PREVIOUS")
+        local += [f'"peer": ThreadId({ring})'] if self.named else []
+        if self.chance(0.15):
+            local = [item.replace("Bounded(0, L)", "Bounded(0, L, initial=ANY)") for item in local]
+        if self.chance(0.1):
+            local = [item.replace("Bounded(0, 1, first=1)", "Bounded(0, 2, initial=NUMBER)") for item in local]
         local += ['"pad": Array(3, Bounded(0, 4095))'] if self.wide else []
         head = HEAD.format(shared=", ".join(shared), local=", ".join(local), **self.parameters)
         steps = [line for number in range(self.random.randint(3, 5)) for line in self.step(number)]

@@ -27,6 +27,7 @@ from verify.concurrency.results.exploration import Limits, Refuted, Search, Trac
 from verify.concurrency.unbounded import prove_any
 
 MOST = 300  # states of a protocol that is compared
+WIDE = re.compile(r"needs \d+ bits, expected 63 or fewer")
 ORDER = re.compile(r":(\d+): step \w+: two rounds of")
 
 
@@ -171,7 +172,13 @@ def comparison(seed: int, threads: int) -> Comparison | None:
     graph = oracle.graph(MOST)
     if graph is None:
         return None
-    return Comparison(chosen, instantiate(chosen.protocol, threads), oracle, graph, [])
+    try:
+        model = instantiate(chosen.protocol, threads)
+    except ProtocolError as error:
+        if WIDE.search(str(error)):
+            return None
+        raise
+    return Comparison(chosen, model, oracle, graph, [])
 
 
 def can(engine: str, model: Model, symmetric: bool) -> bool:

@@ -28,14 +28,14 @@ FAR = ("66ff1b",)  # what they read lies in probed memory, and must be the selec
 def test_no_recorded_row_rests_on_a_fault_of_this_program(path):
     rows = form_rows(path)
     assert len(rows) == len(all_forms())
-    assert [r["form"] for r in rows if not is_lasting(r)] == []
+    assert [r.form for r in rows if not is_lasting(r)] == []
 
 
 def test_no_row_of_a_sample_does():
     rng = Random(SEED)
     worker = Worker(Setting(SCHEMES[DEFAULT], tuple(Cpu), ASSUMPTIONS), {}, {})
     names = [*ASKED, *(f.name for f in rng.sample(all_forms(), 6))]
-    assert [(r["form"], r["reason"]) for r in worker.shard_result(names).rows if not is_lasting(r)] == []
+    assert [(r.form, r.reason) for r in worker.shard_result(names).rows if not is_lasting(r)] == []
 
 
 @pytest.mark.parametrize(("dropped", "encodings"), [

@@ -43,7 +43,7 @@ def sample(forms: int) -> list[str]:
 def rows(lines: list[str], jobs: int, known: KnownResults = NOTHING) -> dict[str, tuple[object, ...]]:
     numbered = enumerate((line.encode() for line in lines), 1)
     found = classified(numbered, SCHEME, "any", ASSUMPTIONS, jobs, known)
-    return {str(r["bytes"]): (r["verdict"], tuple(r["observables"]), r["reason"]) for r in found}
+    return {f.row.bytes: (f.row.verdict, f.row.observables, f.row.reason) for f in found}
 
 
 @pytest.fixture(scope="module", params=[8, pytest.param(25, marks=pytest.mark.whole)])

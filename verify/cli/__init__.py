@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -60,6 +60,15 @@ class _Commands(Lazy):
     """All commands."""
 
     rows = COMMANDS
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click's, which begins a new line for an interrupt: here only on a terminal, where ^C stands on it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            if sys.stderr.isatty():
+                click.echo(err=True)
+            raise click.Abort from stop
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,7 +121,7 @@ def status(arguments: list[str] | None = None) -> int:
     """The exit status of a command line."""
     output = sys.stdout
     try:
-        result: Any = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
+        result: object = cli.main(arguments, prog_name="ubp-verify", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)

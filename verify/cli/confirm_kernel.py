@@ -6,6 +6,7 @@ A kernel is no judge of a scheme that models another version: status 2, unless i
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import click
 
@@ -48,8 +49,13 @@ def kernel(
         raise click.UsageError(f"--store keeps what a kernel says of its own scheme: {other}")
     agreement = Agreement(scheme.name, other)
     news = compared(agreement, opcode_ranges(ranges), step, jobs or len(os.sched_getaffinity(0)),
-                    _knowing_judge(scheme), seconds)  # fmt: skip
+                    _knowing_judge(scheme), seconds, _dealt_again)  # fmt: skip
     return Request(style, store).answered(agreement, news)
+
+
+def _dealt_again(encodings: Sequence[bytes], reason: str) -> None:
+    which = f"{len(encodings)} encodings from {encodings[0].hex()} on"
+    click.echo(f"ubp-verify: {reason}; {which} are judged again", err=True)
 
 
 def _knowing_judge(scheme: Scheme) -> Judge:

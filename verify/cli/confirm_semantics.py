@@ -51,13 +51,17 @@ def semantics(
     return status
 
 
+def _dealt_again(task: tuple[int, str], reason: str) -> None:
+    click.echo(f"ubp-verify: {reason}; {task[1]} is judged again", err=True)
+
+
 def _news(
     result: SemanticsResult, forms: Sequence[Form], seconds: float | None, jobs: int, quiet: bool
 ) -> Generator[Iterable[str], None, None]:
     """The lines of each new mismatch, while forms are being judged; progress on a terminal."""
     begun, shown = time.monotonic(), not quiet and sys.stderr.isatty()
     try:
-        with closing(survey(forms, result.settings, seconds, jobs)) as results:
+        with closing(survey(forms, result.settings, seconds, jobs, _dealt_again)) as results:
             for round_number, found in results:
                 new = result.take(round_number, found)
                 result.seconds = time.monotonic() - begun

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from verify.cli.options import assumptions_without, judging, ledger_of, opcode_ranges, parsed_hex, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED, USAGE, WRONG_PLACE
-from verify.report.records import encoded, from_fields, indented, replaced
+from verify.report.records import encoded, indented, replaced
 from verify.report.surveys import (
     AssumptionRow,
     ClassifiedEncoding,
@@ -26,6 +26,7 @@ from verify.report.surveys import (
 if TYPE_CHECKING:
     from verify.judge.encoding import Judge, Judgement
     from verify.models.schemes.scheme import Scheme
+    from verify.models.x86.isa.ranges import OpcodeRange
 
 LINE_LIMIT = 4096  # characters of an input line of `classify`
 OPEN = {"unknown", "vacuous"}  # verdicts that decide nothing
@@ -192,14 +193,14 @@ def classify(
 
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
     known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
-    seen, wrong, any_line = set(), None, False
-    for row in classified(_lines(file), scheme, cpu, assumptions, jobs, known, _dealt_again):
+    seen, wrong, any_line = set[str](), False, False
+    for answer in classified(_lines(file), scheme, cpu, assumptions, jobs, known, _dealt_again):
         any_line = True
-        if "error" in row:
-            wrong = wrong or row["error"]
-            click.echo(f"ubp-verify: {row['error']}", err=True)
-        seen.add(row["verdict"])
-        _write_row(row, style)
+        if answer.error:
+            wrong = True
+            click.echo(f"ubp-verify: {answer.error}", err=True)
+        seen.add(answer.row.verdict)
+        _write_row(answer.row, style)
     sys.stdout.flush()
     if not any_line:
         raise click.UsageError(f"{file.name}: no encodings: the file is empty")
@@ -226,12 +227,11 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _write_row(row: Mapping[str, Any], style: str) -> None:
+def _write_row(row: ClassifiedEncoding, style: str) -> None:
     if style == "json":
-        fields = {name: value for name, value in row.items() if name != "error"}
-        sys.stdout.write(encoded(from_fields(fields, ClassifiedEncoding)) + "\n")
+        sys.stdout.write(encoded(row) + "\n")
     else:
-        sys.stdout.write(f"{row['bytes']}\t{row['verdict']}\t{','.join(row['observables'])}\t{row['reason']}\n")
+        sys.stdout.write(f"{row.bytes}\t{row.verdict}\t{','.join(row.observables)}\t{row.reason}\n")
 
 
 @click.command()
@@ -261,7 +261,7 @@ def forms(ranges: tuple[str, ...], style: str, disagreements: bool, seed: int, s
     return 0
 
 
-def _disagreements(wanted: tuple[Any, ...], style: str, seed: int, samples: int) -> int:
+def _disagreements(wanted: tuple[OpcodeRange, ...], style: str, seed: int, samples: int) -> int:
     from verify.models.x86.isa.capstone_check import sampled_differences  # noqa: PLC0415  capstone only where asked for
 
     unknown = 0

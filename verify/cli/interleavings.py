@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest, worse
-from verify.cli.status import UNDECIDED, USAGE, WRONG_PLACE
+from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest
+from verify.cli.status import INTERRUPTED, REFUTED, UNDECIDED, WRONG_PLACE, worse
 from verify.concurrency.explorer import ENGINES, distinct, explore
 from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import ProtocolError
@@ -21,21 +20,20 @@ from verify.concurrency.results import projection
 from verify.concurrency.results.exploration import Exploration, Limits, Trace
 from verify.concurrency.results.export import FORMATS, export
 from verify.concurrency.results.presentation import (
-    explored_object,
+    explored_document,
     explored_text,
     itf,
     mermaid,
     svg,
     table,
-    trace_object,
+    trace_row,
 )
-from verify.report.explorations import Explored, ExploredForAny
-from verify.report.records import encoded, from_fields
+from verify.report.explorations import ExploredForAny, PropertyRow
+from verify.report.records import encoded
 
 if TYPE_CHECKING:
     from verify.concurrency.unbounded import AnyNumber
 
-REFUTED: Final = 1
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
 
@@ -88,7 +86,7 @@ def interleavings(
     check: str | None,
     record: str | None,
     ledger: str | None,
-) -> None:
+) -> int:
     """Explores every interleaving of the protocols (default: all); a file `mine.py` has one's own."""
     protocols, check, file = manifest_option(protocols, check)
     protocols, record, other = manifest_option(protocols, record)
@@ -98,16 +96,16 @@ def interleavings(
     if threads == "any":
         _nothing_else(engine=engine != "auto", graph=graph, export=exported, k=count > 1)
         stored = _invariants(ledger, bool(check), bool(record), variant is None and not parameter)
-        sys.exit(_any_number(chosen, form, limits, bool(check), traces, stored))
+        return _any_number(chosen, form, limits, bool(check), traces, stored)
     number = _threads(threads)
     if exported is not None:
         _nothing_else(graph=graph, traces=traces, check=check, record=record)
         click.echo(_exported(chosen, number, exported), nl=False)
-        return
+        return 0
     usual = number is None and not parameter
     manifests = _manifests(ledger, variant, bool(check), bool(record), usual, place)
     run = _Run(engine, form, limits, count, _graphs(graph, chosen), _folder(traces))
-    sys.exit(run.all(chosen, number, manifests, bool(record)))
+    return run.all(chosen, number, manifests, bool(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +126,13 @@ class _Run:
             try:
                 found = self.one(item, item.threads if number is None else number, position)
             except KeyboardInterrupt:
-                click.echo(f"ubp-verify: interrupted at {_stem(item)}", err=True)
-                return worse(status, UNDECIDED)
+                return _broken_off(_stem(item))
             if manifests is None:
                 status = worse(status, 0 if found.decided else UNDECIDED)
             else:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
-                return worse(status, UNDECIDED)
+                return INTERRUPTED
             seen.append((item, found))
         status = worse(status, never_anywhere(seen))
         if manifests is not None:
@@ -147,10 +144,10 @@ class _Run:
         try:
             found = explore(chosen, threads, self.engine, None, self.limits, lambda trace: self.early(chosen, trace))
         except ValueError as error:
-            raise _usage(f"{_stem(chosen)}: {error}") from error
+            raise click.UsageError(f"{_stem(chosen)}: {error}") from error
         shown = _traces(chosen, found, self.count)
         if self.form == "json":
-            click.echo(encoded(from_fields(explored_object(found, shown), Explored)))
+            click.echo(encoded(explored_document(found, shown)))
         else:
             click.echo(explored_text(chosen, found, shown))
         try:
@@ -161,7 +158,7 @@ class _Run:
             if self.traces is not None:
                 _written(self.traces, chosen, threads, shown)
         except (*WRONG_PLACE, ValueError) as error:
-            raise _usage(f"{_stem(chosen)}: {error}") from error
+            raise click.UsageError(f"{_stem(chosen)}: {error}") from error
         return found
 
     def early(self, chosen: Protocol, trace: Trace) -> None:
@@ -182,7 +179,7 @@ def _any_number(
         try:
             found = prove_any(item, limits=limits)
         except ValueError as error:
-            raise _usage(f"{_stem(item)}: {error}") from error
+            raise click.UsageError(f"{_stem(item)}: {error}") from error
         click.echo(_any_json(found) if form == "json" else _any_text(found))
         for threads, trace in found.traces:
             if folder is not None:
@@ -190,9 +187,11 @@ def _any_number(
         refuted = check and any(verdict.name == "refuted" for _, verdict in found.properties)
         status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
         if found.interrupted:
-            return worse(status, UNDECIDED)
+            return INTERRUPTED
         if stored is not None:
             status = worse(status, stored.judged(item))
+        if status == INTERRUPTED:
+            return status
     return status
 
 
@@ -210,10 +209,9 @@ class _Invariants:
         try:
             found = store.record(self.folder, item, Limits()) if self.record else store.judge(self.folder, item)
         except ValueError as error:
-            raise _usage(f"{_stem(item)}: {error}") from error
+            raise click.UsageError(f"{_stem(item)}: {error}") from error
         except KeyboardInterrupt:
-            click.echo(f"ubp-verify: interrupted at the invariant of {_stem(item)}", err=True)
-            return UNDECIDED
+            return _broken_off(f"the invariant of {_stem(item)}")
         for solver, condition, answer in found.failed if found else ():
             click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
         return 0 if found is None or found.holds else REFUTED
@@ -226,9 +224,10 @@ def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _
     from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
 
     if check and record:
-        raise _usage("--check compares and --record rewrites: one of the two")
+        raise click.UsageError("--check compares and --record rewrites: one of the two")
     if record and not usual:
-        raise _usage("--record with --threads any is for protocols as they are, without --variant and --parameter")
+        said = "--record with --threads any is for protocols as they are, without --variant and --parameter"
+        raise click.UsageError(said)
     return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
 
 
@@ -246,36 +245,32 @@ def _any_text(found: AnyNumber) -> str:
 
 def _any_json(found: AnyNumber) -> str:
     """Verdicts for any number as one JSON object."""
-    properties = {name: {"verdict": verdict.name, "reason": verdict.reason} for name, verdict in found.properties}
-    head = {"protocol": found.protocol, "variant": found.variant or None, "threads": "any"}
-    traces = [{"threads": threads, **trace_object(trace)} for threads, trace in found.traces]
-    rest = {"properties": properties, "traces": traces, "seconds": round(found.seconds, 2)}
-    return encoded(from_fields({**head, **rest}, ExploredForAny))
+    return encoded(ExploredForAny(
+        protocol=found.protocol, variant=found.variant or None, threads="any",
+        properties={name: PropertyRow(verdict=v.name, reason=v.reason) for name, v in found.properties},
+        traces=tuple(trace_row(trace, threads) for threads, trace in found.traces), seconds=round(found.seconds, 2),
+    ))  # fmt: skip
 
 
-class _Usage(click.UsageError):
-    """Wrong usage."""
-
-    exit_code = USAGE
-
-
-def _usage(message: str) -> click.ClickException:
-    return _Usage(message)
+def _broken_off(where: str) -> int:
+    """Says where Ctrl-C came, after the results so far; the exit status."""
+    click.echo(f"ubp-verify: interrupted at {where}", err=True)
+    return INTERRUPTED
 
 
 def _threads(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MOST:
-        raise _usage(f"--threads is a number from 1 to {MOST}, or `any` for all numbers, got {text!r}")
+        raise click.UsageError(f"--threads is a number from 1 to {MOST}, or `any` for all numbers, got {text!r}")
     return int(text)
 
 
 def _nothing_else(**options: object) -> None:
     """A usage error for options that do not go together with what was asked."""
-    given = [name for name, value in options.items() if value]
+    given = [f"-{name}" if len(name) == 1 else f"--{name}" for name, value in options.items() if value]
     if given:
-        raise _usage(f"{', '.join(('-' if len(name) == 1 else '--') + name for name in given)}: not with this command")
+        raise click.UsageError(f"{', '.join(given)}: not with this command")
 
 
 def _chosen(wanted: tuple[str, ...], variant: str | None, parameter: tuple[str, ...]) -> list[Protocol]:
@@ -291,7 +286,7 @@ def _chosen(wanted: tuple[str, ...], variant: str | None, parameter: tuple[str, 
                 found.append(base if variant is None else base.with_variant(variant))
         return [item.with_parameters(**values) for item in found]
     except ProtocolError as error:
-        raise _usage(str(error)) from error
+        raise click.UsageError(str(error)) from error
 
 
 def _assignment(text: str) -> tuple[str, int]:
@@ -300,17 +295,17 @@ def _assignment(text: str) -> tuple[str, int]:
     try:
         return name, flags[value.lower()] if value.lower() in flags else int(value)
     except ValueError:
-        raise _usage(f"--parameter is NAME=VALUE with a number, true or false, got {text!r}") from None
+        raise click.UsageError(f"--parameter is NAME=VALUE with a number, true or false, got {text!r}") from None
 
 
 def _exported(chosen: list[Protocol], number: int | None, form: str) -> str:
     """The model's text for another tool; one protocol a call, since two models in one text are no model."""
     if len(chosen) != 1:
-        raise _usage(f"--export prints one model, {len(chosen)} were chosen: name one protocol (and variant)")
+        raise click.UsageError(f"--export prints one model, {len(chosen)} were chosen: name one protocol (and variant)")
     try:
         return export(instantiate(chosen[0], chosen[0].threads if number is None else number), form)
     except ValueError as error:
-        raise _usage(f"{_stem(chosen[0])}: {error}") from error
+        raise click.UsageError(f"{_stem(chosen[0])}: {error}") from error
 
 
 def _manifests(
@@ -322,7 +317,7 @@ def _manifests(
     from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
 
     if check and record:
-        raise _usage("--check compares and --record rewrites: one of the two")
+        raise click.UsageError("--check compares and --record rewrites: one of the two")
     directory = place or ledger_directory(ledger, not record) / "protocols"
     return Manifests(directory, variant not in (None, "all"), usual)
 
@@ -332,7 +327,7 @@ def _judged(manifests: Manifests, chosen: Protocol, found: Exploration, record: 
     try:
         return (manifests.record if record else manifests.check)(chosen, found)
     except ValueError as error:
-        raise _usage(str(error)) from error
+        raise click.UsageError(str(error)) from error
 
 
 def _finished(manifests: Manifests, chosen: dict[str, Protocol], record: bool) -> int:
@@ -342,7 +337,7 @@ def _finished(manifests: Manifests, chosen: dict[str, Protocol], record: bool) -
             return max((manifests.gone(item) for item in chosen.values()), default=0)
         manifests.write(chosen)
     except ValueError as error:
-        raise _usage(str(error)) from error
+        raise click.UsageError(str(error)) from error
     return 0
 
 
@@ -356,7 +351,7 @@ def _graphs(path: Path | None, chosen: list[Protocol]) -> tuple[Path, ...]:
     try:
         projection.writable(path)
     except (*WRONG_PLACE, ValueError) as error:
-        raise _usage(f"--graph: {error}") from error
+        raise click.UsageError(f"--graph: {error}") from error
     return tuple(found)
 
 
@@ -366,7 +361,7 @@ def _folder(path: Path | None) -> Path | None:
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
     except WRONG_PLACE as error:
-        raise _usage(f"--traces: {error}") from error
+        raise click.UsageError(f"--traces: {error}") from error
     return path
 
 

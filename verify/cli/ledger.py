@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -14,9 +13,10 @@ from verify.ledger.folder import Folder
 from verify.ledger.places import brought_directory, cache_directory, checkout_directory
 from verify.ledger.store import Layers, Size
 from verify.models.schemes.registry import SCHEMES
+from verify.report.ledgers import LedgerSizes, TableRow
+from verify.report.records import encoded
 from verify.survey.settings import is_current
 
-SCHEMA: Final = "ubp-verify/ledger-sizes/1"
 UNIT: Final = 1_000_000  # bytes of an MB
 
 
@@ -31,9 +31,9 @@ def ledger(size: bool, prune: bool, folder: str | None, style: str) -> int:
     removed = store.prune(lambda found: is_current(found, SCHEMES)) if prune else []
     sizes = store.sizes() if size or not prune else []
     if style == "json":
-        click.echo(json.dumps({"schema": SCHEMA, "tables": _rows(sizes), "removed": _rows(removed)}))
+        click.echo(encoded(LedgerSizes(tables=tuple(map(_row, sizes)), removed=tuple(map(_row, removed)))))
         return 0
-    for line in _lines(_rows(sizes)):
+    for line in _lines(map(_row, sizes)):
         click.echo(line)
     if prune:
         click.echo(f"{len(removed)} files removed, {sum(r.bytes for r in removed) / UNIT:.1f} MB")
@@ -50,20 +50,19 @@ def _store(given: str | None) -> Layers:
     return Layers(Folder(cache_directory()), [Folder(place, writable=False) for place in recorded])
 
 
-def _rows(sizes: Iterable[Size]) -> list[dict[str, Any]]:
-    return [
-        {"path": str(s.path), "setting": s.table.setting, "scheme": s.table.scheme, "kind": s.table.kind,
-         "current": is_current(s, SCHEMES), "rows": s.rows, "bytes": s.bytes}
-        for s in sizes
-    ]  # fmt: skip
+def _row(size: Size) -> TableRow:
+    table = size.table
+    return TableRow(
+        path=str(size.path), setting=table.setting, scheme=table.scheme, kind=table.kind,
+        current=is_current(size, SCHEMES), rows=size.rows, bytes=size.bytes,
+    )  # fmt: skip
 
 
-def _lines(rows: list[dict[str, Any]]) -> Iterable[str]:
+def _lines(rows: Iterable[TableRow]) -> Iterable[str]:
     """A line for the tables of one place, setting and scheme that are alike."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[Path, str, str], list[TableRow]] = defaultdict(list)
     for row in rows:
-        state = "current" if row["current"] else "not used"
-        groups[str(Path(row["path"]).parent), row["scheme"], state].append(row)
+        groups[Path(row.path).parent, row.scheme, "current" if row.current else "not used"].append(row)
     for (place, scheme, state), found in groups.items():
-        kinds = ", ".join(f"{row['kind']} {row['rows']:,}" for row in found)
-        yield f"{place}  {scheme}  {state}  {sum(row['bytes'] for row in found) / UNIT:.1f} MB  ({kinds})"
+        kinds = ", ".join(f"{row.kind} {row.rows:,}" for row in found)
+        yield f"{place}  {scheme}  {state}  {sum(row.bytes for row in found) / UNIT:.1f} MB  ({kinds})"

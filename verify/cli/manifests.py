@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from verify.cli.status import REFUTED, UNDECIDED, USAGE
+from verify.cli.status import REFUTED, UNDECIDED
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.protocols import own
 from verify.concurrency.results import manifest
 from verify.concurrency.results.exploration import Exploration
+from verify.report.explorations import RecordedRun
 
-__all__ = [
-    "UNDECIDED", "USAGE", "USUAL", "Manifests", "label", "manifest_option", "never_anywhere", "own_manifest", "worse",
-]  # fmt: skip
 USUAL: Final = "usual"
 """The value of `--check` and `--record` without a file: the manifests of the ledger."""
-SEVERITY: Final = (0, UNDECIDED, REFUTED)
-
-
-def worse(status: int, other: int) -> int:
-    """The status that weighs more: refuted before undecided before done."""
-    return max(status, other, key=SEVERITY.index)
-
-
-class _Usage(click.UsageError):
-    """Wrong usage."""
-
-    exit_code = USAGE
 
 
 def manifest_option(protocols: tuple[str, ...], value: str | None) -> tuple[tuple[str, ...], str | None, Path | None]:
@@ -46,11 +32,12 @@ def own_manifest(protocols: tuple[str, ...], file: Path | None, wanted: bool, fo
     """The file in which a protocol of one's own is compared or recorded. Raises UsageError."""
     others = [name for name in protocols if own(name)]
     if wanted and others and for_any:
-        raise _Usage(f"--check and --record with --threads any are not for a protocol of one's own, got {others[0]}")
+        said = "--check and --record with --threads any are not for a protocol of one's own"
+        raise click.UsageError(f"{said}, got {others[0]}")
     if file is not None and (len(protocols) != 1 or for_any):
-        raise _Usage(f"{file} is the manifest of one protocol, explored for a number of threads")
+        raise click.UsageError(f"{file} is the manifest of one protocol, explored for a number of threads")
     if wanted and others and file is None:
-        raise _Usage(f"{others[0]} is no protocol of the ledger: --check FILE.json or --record FILE.json")
+        raise click.UsageError(f"{others[0]} is no protocol of the ledger: --check FILE.json or --record FILE.json")
     return file
 
 
@@ -90,7 +77,7 @@ class Manifests:
     named: bool
     usual: bool
     complaints: list[str] = field(default_factory=list)
-    runs: dict[str, list[manifest.Run]] = field(default_factory=dict)
+    runs: dict[str, list[RecordedRun]] = field(default_factory=dict)
 
     def check(self, chosen: Protocol, found: Exploration) -> int:
         """The exit status of one run; what differs is printed on standard error."""
@@ -98,14 +85,14 @@ class Manifests:
         wrong = self._different(found, before) if found.complete else []
         undecided = not found.complete
         for name, verdict in found.properties:
-            declared = chosen.expectation(name) if before is None else before["properties"].get(name)
+            declared = chosen.expectation(name) if before is None else before.properties.get(name)
             if verdict.name == "refuted" and (self.named or declared != "refuted"):
                 wrong.append(f"{name} is refuted")
             undecided |= verdict.name in ("unknown", "vacuous") and verdict.name != declared
         self._complain(label(found), wrong)
         return REFUTED if wrong else UNDECIDED if undecided else 0
 
-    def _different(self, found: Exploration, before: manifest.Run | None) -> list[str]:
+    def _different(self, found: Exploration, before: RecordedRun | None) -> list[str]:
         if before is not None:
             return manifest.differences(before, manifest.run_of(found))
         if self.usual:
@@ -137,7 +124,7 @@ class Manifests:
     def write(self, protocols: dict[str, Protocol]) -> None:
         """Writes every manifest that has new runs. Raises OSError."""
         for name, new in self.runs.items():
-            old: list[Any] = list(manifest.read(self.directory, name).values())
+            old = manifest.read(self.directory, name).values()
             manifest.write(self.directory, name, manifest.kept(old, protocols[name], new))
 
     def _complain(self, name: str, wrong: list[str]) -> int:

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -16,10 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
 from verify.report.records import encoded
-from verify.report.surveys import FormRow, Survey
+from verify.report.surveys import FormRow, JudgedForm, Survey
 from verify.survey.ledger import Ledger
 from verify.survey.rows import document, is_lasting
 from verify.survey.settings import forms_mark
+
+if TYPE_CHECKING:
+    from verify.models.schemes.scheme import Scheme
+    from verify.survey.class_ledger import ClassLedger
+    from verify.survey.forms import ShardResult
 
 SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 
@@ -63,14 +68,14 @@ def opcode_range(
 class _Survey:
     """Rows from the ledger, completed by judging what is missing."""
 
-    def __init__(self, ledger: Ledger, mark: str, rows: dict[str, Any], fresh: bool) -> None:
+    def __init__(self, ledger: Ledger, mark: str, rows: dict[str, JudgedForm], fresh: bool) -> None:
         self.ledger, self.mark, self.rows, self.fresh = ledger, mark, rows, fresh
-        self.new: dict[str, Any] = {}
+        self.new: dict[str, JudgedForm] = {}
         self.saved = time.monotonic()
 
     def complete(
-        self, names: Sequence[str], scheme: Any, cpu: str, assumptions: frozenset[str], jobs: int, quiet: bool
-    ) -> list[Any]:
+        self, names: Sequence[str], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int, quiet: bool
+    ) -> list[JudgedForm]:
         """The rows of all names, in order."""
         missing = [n for n in names if n not in self.rows]
         if missing:
@@ -95,8 +100,8 @@ class _Survey:
             self.ledger.settle(self.mark, assumptions)
         return [self.rows[n] for n in names]
 
-    def _take(self, found: Any, classes: Any) -> None:
-        rows = {r["form"]: r for r in found.rows}
+    def _take(self, found: ShardResult, classes: ClassLedger) -> None:
+        rows = {r.form: r for r in found.rows}
         self.rows.update(rows)
         self.new.update((name, r) for name, r in rows.items() if is_lasting(r))
         self.ledger.add(found.decisions)
@@ -115,7 +120,7 @@ def _dealt_again(names: Sequence[str], reason: str) -> None:
     click.echo(f"ubp-verify: {reason}; {len(names)} forms from {names[0]} on are judged again", err=True)
 
 
-def _progress(quiet: bool) -> Any:
+def _progress(quiet: bool) -> AbstractContextManager[Progress | None]:
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         return nullcontext()

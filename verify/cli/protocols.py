@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import click
 
-from verify.concurrency.language.protocol import Protocol
-from verify.concurrency.protocols import names, protocol
-from verify.report.explorations import DescribedProtocol
-from verify.report.records import encoded, from_fields
+from verify.concurrency.language.protocol import Protocol, ProtocolError, Variant
+from verify.concurrency.protocols import installed, names, protocol
+from verify.report.explorations import PROPERTY_VERDICTS, DescribedProtocol, VariantRow
+from verify.report.records import encoded
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 def protocols(form: str) -> None:
     """Lists the protocols, their questions and variants."""
-    for name in names():
-        item = protocol(name)
+    for name in (*names(), *installed()):
+        try:
+            item = protocol(name)
+        except ProtocolError as error:  # of a package that is installed, and broken
+            click.echo(f"ubp-verify: {error}", err=True)
+            continue
         if form == "json":
             click.echo(encoded(_described(item)))
             continue
@@ -29,18 +33,15 @@ def protocols(form: str) -> None:
 
 def _described(item: Protocol) -> DescribedProtocol:
     """A protocol for programs."""
-    return from_fields(
-        {
-            "protocol": item.name,
-            "question": item.question,
-            "threads": item.threads,
-            "parameters": dict(item.parameters),
-            "steps": [step.name for step in item.steps],
-            "properties": {prop.name: item.expectation(prop.name) for prop in item.properties},
-            "assumptions": {entry.name: entry.text for entry in item.assumptions},
-            "variants": {
-                entry.name: {"question": entry.question, "expected": dict(entry.expected)} for entry in item.variants
-            },
-        },
-        DescribedProtocol,
-    )
+    return DescribedProtocol(
+        protocol=item.name, question=item.question, threads=item.threads, parameters=dict(item.parameters),
+        steps=tuple(step.name for step in item.steps),
+        properties={p.name: PROPERTY_VERDICTS[item.expectation(p.name)] for p in item.properties},
+        assumptions={entry.name: entry.text for entry in item.assumptions},
+        variants={v.name: _variant(v) for v in item.variants},
+    )  # fmt: skip
+
+
+def _variant(item: Variant) -> VariantRow:
+    expected = {name: PROPERTY_VERDICTS[verdict] for name, verdict in item.expected}
+    return VariantRow(question=item.question, expected=expected)

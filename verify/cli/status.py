@@ -14,3 +14,9 @@ READER_LEFT: Final = 141  # the reader closed the pipe
 
 #: What was named is no such place: wrong usage, as a wrong value is.  Every other OSError is the environment's.
 WRONG_PLACE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)
+SEVERITY: Final = (0, UNDECIDED, REFUTED, INTERRUPTED)
+
+
+def worse(status: int, other: int) -> int:
+    """The status that weighs more: interrupted before refuted before undecided before done."""
+    return max(status, other, key=SEVERITY.index)

@@ -55,6 +55,10 @@ A protocol is one module under `protocols`; reading that file is enough to under
     PROTOCOL = p.protocol()                             # the last line
 
 Strings are labels of the enumeration beside them; None is no thread; threads are only compared with == and !=.
+Arithmetic is + - *, // and % by a positive constant, min and max; `all`, `any` and `sum` may have several `for`.
+`s.owner.pc` is a variable of the thread that a value names (of none: the first value of its domain, and an assignment
+changes nothing). `initial=ANY` is a set of initial states; a ring has `ThreadId(initial=NEXT)` or `PREVIOUS`, and
+`Bounded(.., initial=NUMBER)` is a thread's number: such threads cannot be exchanged.
 Helpers (module-level functions in the same grammar, of a module such as the x86 fetch axioms) are expanded where they
 are called, with the shared state, a thread or a value as arguments. Whatever is outside the grammar, undeclared or
 unbounded is a `ProtocolError` with file and line when the module is imported; a value of more than 63 bits one when the

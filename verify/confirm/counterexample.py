@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.verdicts import Verdict
 from verify.confirm.kernel import UNSEEN, is_visible, predicted
@@ -30,6 +30,7 @@ from verify.live.uprobe import missing
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import FLAG_BITS
+from verify.terms.evaluation import Value, number, register_file
 
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
 CODE_SEGMENT: Final = "code_selector."  # functions that say what the descriptor tables answer to a far pointer
@@ -94,7 +95,7 @@ def _to_32_bits(state: Concretised) -> Concretised:
 
     A far call to that segment pushes at the low half of rsp (SDM vol. 2, CALL).
     """
-    gprs = list(state.values["gprs"])
+    gprs = list(register_file(state.values["gprs"]))
     rsp = gprs[RSP]
     gprs[RSP] = LOW_STACK + rsp % PAGE
 
@@ -129,34 +130,34 @@ def _places() -> Places:
 def situation_of(encoding: bytes, state: Concretised, places: Places, spare: bool) -> Situation:
     """The state as the kernel's judge takes it; `spare`: with the memory that only the displaced copy accesses."""
     values = state.values
-    flags = sum(values.get(n, 0) << position for n, position in FLAG_BITS.items())
-    registers = {"eflags": flags | RFLAGS_FIXED, **{n: values.get(n, 0) for n in ("fs_base", "gs_base")}}
+    flags = sum(number(values.get(n, 0)) << position for n, position in FLAG_BITS.items())
+    registers = {"eflags": flags | RFLAGS_FIXED, **{n: number(values.get(n, 0)) for n in ("fs_base", "gs_base")}}
     anything = tuple(STACK if name == "rsp" else 0x1100 * (i + 1) for i, name in enumerate(GPR_NAMES))
-    registers |= dict(zip(GPR_NAMES, values.get("gprs", anything), strict=True))
+    registers |= dict(zip(GPR_NAMES, register_file(values.get("gprs", anything)), strict=True))
     pieces = (*state.memory, *(state.spare if spare else ()))
     memory = dict(sorted(pieces, key=lambda piece: len(piece[1])))  # the longest of those at one address
-    return Situation(encoding, values["origin"], registers, memory, dict(_image(values, places)))
+    return Situation(encoding, number(values["origin"]), registers, memory, dict(_image(values, places)))
 
 
-def _image(values: Mapping[str, Any], places: Places) -> Iterator[tuple[int, bytes]]:
+def _image(values: Mapping[str, Value], places: Places) -> Iterator[tuple[int, bytes]]:
     """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
     if "mxcsr" in values:
-        yield 24, (values["mxcsr"] & MXCSR_MASK).to_bytes(4, "little")
+        yield 24, (number(values["mxcsr"]) & MXCSR_MASK).to_bytes(4, "little")
     if "x87" in values:
-        yield from _x87(values["x87"])
+        yield from _x87(number(values["x87"]))
     if "masks" in values and "mask" in places:
-        yield places["mask"][0], b"".join(k.to_bytes(8, "little") for k in values["masks"])
-    for number, vector in enumerate(values.get("vectors", ())):
+        yield places["mask"][0], b"".join(k.to_bytes(8, "little") for k in register_file(values["masks"]))
+    for i, vector in enumerate(register_file(values.get("vectors", ()))):
         data = vector.to_bytes(64, "little")
-        if number >= 16:
+        if i >= 16:
             if "zmm-high" in places:
-                yield places["zmm-high"][0] + 64 * (number - 16), data
+                yield places["zmm-high"][0] + 64 * (i - 16), data
             continue
-        yield 160 + 16 * number, data[:16]
+        yield 160 + 16 * i, data[:16]
         if "ymm" in places:
-            yield places["ymm"][0] + 16 * number, data[16:32]
+            yield places["ymm"][0] + 16 * i, data[16:32]
         if "zmm-low" in places:
-            yield places["zmm-low"][0] + 32 * number, data[32:]
+            yield places["zmm-low"][0] + 32 * i, data[32:]
 
 
 def _x87(word: int) -> Iterator[tuple[int, bytes]]:

@@ -32,7 +32,7 @@ from verify.models.schemes.program import Entry, Program
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.ranges import OpcodeRange
-from verify.workers.pool import TaskFailed, imap_unordered
+from verify.workers.pool import Policy, TaskFailed, imap_unordered, nobody
 
 TASK: Final = 10000  # encodings of the corpus, of which most are wanted
 UNDEFINED: Final = "#UD in place, whatever CPUID says"
@@ -214,12 +214,13 @@ def _tasks(step: float, seconds: float | None) -> Iterator[tuple[bytes, ...]]:
 
 def compared(
     agreement: Agreement, ranges: tuple[OpcodeRange, ...], step: float, jobs: int, judge: Judge,
-    seconds: float | None = None,
-) -> Generator[tuple[str, ...], None, None]:
+    seconds: float | None = None, lost: Callable[[tuple[bytes, ...], str], None] = nobody,
+) -> Generator[tuple[str, ...], None, None]:  # fmt: skip
     """One in `step` encodings of the corpus, run for real and predicted, taken into the agreement task by task.
 
     `jobs` processes share the work, each with probes on files of its own; `seconds`: no task begins later.  What is
-    yielded is news for people, of which there are none.  Raises UprobesUnavailable.
+    yielded is news for people, of which there are none; `lost` is told of encodings that another process judges again,
+    because theirs has died.  Raises UprobesUnavailable.
     """
     begun = time.monotonic()
     with KernelJudge():
@@ -227,7 +228,8 @@ def compared(
     for name, found in ways(ranges, judge.scheme, machine_cpu()):
         agreement.ways[name] = document(found)
     begin = partial(_judge, ranges, judge)
-    with closing(imap_unordered(_tasks(step, seconds), begin, jobs, pinned=True)) as answers:
+    policy = Policy(pinned=True, retries=1, lost=lost)
+    with closing(imap_unordered(_tasks(step, seconds), begin, jobs, policy=policy)) as answers:
         for task, answer in answers:
             if isinstance(answer, TaskFailed):
                 agreement.lost.append(f"{len(task)} encodings from {task[0].hex()}: {answer.reason}")

@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.conditions import field_values, verification_condition
 from verify.claim.obligations import compared, sides
@@ -30,7 +30,8 @@ from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.x86.mode import USER_64
-from verify.terms.evaluation import Adaptive, Memory, program
+from verify.terms import Sort
+from verify.terms.evaluation import Adaptive, Memory, Value, number, program, register_file
 
 PAGE: Final = mmap.PAGESIZE
 SLOTS, SLOT_SIZE = 0x7FFF_FFFF_E000, 128
@@ -107,16 +108,16 @@ class _There(Environment):
     readable: frozenset[int] = frozenset()
     writable: frozenset[int] = frozenset()
 
-    def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
         if name == USER_64.access_fault:
-            return self._fault(*args[:4])
+            return self._fault(*map(number, args[:4]))
         if name.endswith(MISALIGNED):
             return int(args[0] != 0 and not name.startswith(UNALIGNED[VENDORS.get(visible().vendor, Cpu.INTEL)]))
         if name == "access_error":
-            return self._error(*args[:4])
+            return self._error(*map(number, args[:4]))
         if name == "access_address":
-            return args[0] if self._fault(*args[:4]) == PF else 0
+            return args[0] if self._fault(*map(number, args[:4])) == PF else 0
         if name.endswith(".misaligned"):
             return int(args[0] != 0)
         return TABLES[name](*args) if name in TABLES else Environment.function(self, name, sort, args)
@@ -190,7 +191,8 @@ class States:
         segment = state.get(f"{p.decoded.layout.segment}_base", 0) if isinstance(p.decoded, Decoded) else 0
         values = _Environment(state | {"segment_base": segment} | self._own[p.data])
         *found, here, there = evaluator(values, _there(shown.state, shown.setting))
-        differing = frozenset(i for i, (a, b) in enumerate(zip(here, there, strict=True)) if a != b)
+        sides = zip(register_file(here), register_file(there), strict=True)
+        differing = frozenset(i for i, (a, b) in enumerate(sides) if a != b)
         return Predicted(frozenset(n for n, holds in zip(names, found, strict=True) if not holds), differing)
 
     def _class(self, judgement: Judgement) -> tuple[tuple[str, ...], Adaptive]:
@@ -256,10 +258,10 @@ def _gathers(judgement: Judgement) -> bool:
     return isinstance(decoded, Decoded) and decoded.form.opcode.is_vsib
 
 
-class _Environment(dict[str, Any]):
+class _Environment(dict[str, Value]):
     """Values by name; components that no program here can choose, and tokens, are 0."""
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name: str) -> Value:
         return 0
 
 
@@ -269,13 +271,14 @@ def _there(state: KernelState, setting: RunSetting) -> _There:
     return _There(readable=frozenset(pages), writable=frozenset(writable))
 
 
-def environment(state: KernelState, setting: RunSetting, busy: int = 0) -> dict[str, Any]:
+def environment(state: KernelState, setting: RunSetting, busy: int = 0) -> dict[str, Value]:
     """The state's components by the model's names."""
     r = dict(zip(REGISTERS, state.registers, strict=True))
     selectors = sum(r[name] << 16 * i for i, name in enumerate(("es", "cs", "ss", "ds", "fs", "gs")))
     flags = {name: r["eflags"] >> position & 1 for name, position in FLAG_BITS.items()}
     image = state.xstate
-    return flags | {
+    return {
+        **flags,
         "gprs": tuple(r[name] for name in GPR_NAMES), "fs_base": r["fs_base"], "gs_base": r["gs_base"],
         "selectors": selectors, "vectors": _vectors(image), "masks": (0,) * 8,
         "mxcsr": int.from_bytes(image[24:28], "little"), "x87": _x87(image), "fip": 0, "fdp": 0, "fop": 0,

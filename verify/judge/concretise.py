@@ -8,10 +8,10 @@ Decides nothing about processors: what cannot be moved is said in words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.conditions import field_values, verification_condition
 from verify.claim.obligations import sides
@@ -24,8 +24,8 @@ from verify.models.x86.machine import FLAG_BITS, PF, Access
 from verify.models.x86.mode import USER_64
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value
-from verify.terms import Opaque, Term, postorder
-from verify.terms.evaluation import Evaluator, Memory, program, stepwise
+from verify.terms import Opaque, Sort, Term, postorder
+from verify.terms.evaluation import Evaluator, Memory, Value, bytes_of, number, program, register_file, stepwise
 
 PAGE: Final = 4096
 CODE: Final = PAGE + 1  # bytes from the instruction on that are code: its page and the next
@@ -54,7 +54,7 @@ class Concretised:
     """A state to be run: registers by the semantics' names, initial memory by address; the rest is not mapped."""
 
     observable: str
-    values: Mapping[str, Any]  # gprs, flags, fs_base, gs_base, vectors, masks, mxcsr, x87, origin
+    values: Mapping[str, Value]  # gprs, flags, fs_base, gs_base, vectors, masks, mxcsr, x87, origin
     memory: tuple[tuple[int, bytes], ...]  # what the instruction accesses in place
     spare: tuple[tuple[int, bytes], ...]  # what only the displaced one accesses, where a program can map it
     moved: bool  # not the witness as it was shown
@@ -69,7 +69,7 @@ class _Case:
     accesses: tuple[Access, ...]
     in_place: int  # how many of the accesses, the first ones, are those in place
     evaluate: Evaluator
-    env: dict[str, Any]  # by own names
+    env: dict[str, Value]  # by own names
     matters: frozenset[str]  # variables of the obligation
     segment: str | None  # fs or gs, where the operand is addressed by it
     system_call: bool
@@ -87,14 +87,14 @@ def concretised(judgement: Judgement, deviation: Deviation, assumptions: frozens
     faulting = _faulting(case)
     reasons: Counter[str] = Counter()
     later: Concretised | None = None
-    for number, env in enumerate(_candidates(case)):
+    for tried, env in enumerate(_candidates(case)):
         found = _placed(case, env, faulting)
         if isinstance(found, str):
             reasons[found] += 1
         elif all(at % len(data) == 0 for at, data in found.memory if len(data) in VECTORS):
-            return replace(found, moved=number > 0)
+            return replace(found, moved=tried > 0)
         else:
-            later = later or replace(found, moved=number > 0)
+            later = later or replace(found, moved=tried > 0)
     if later is None and case.env.get("cet"):
         return "it needs a shadow stack, which programs here do not have"
     return later or reasons.most_common(1)[0][0]
@@ -141,9 +141,9 @@ class _Real(Environment):
 
     missing: frozenset[int] = frozenset()  # numbers of pages
 
-    def function(self, name: str, sort: Any, args: tuple[Any, ...]) -> Any:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
-        if name == USER_64.access_fault and _pages([(args[0], args[1])]) & self.missing:
+        if name == USER_64.access_fault and _pages([(number(args[0]), number(args[1]))]) & self.missing:
             return PF
         return int(args[0] != 0) if name.endswith(".misaligned") else Environment.function(self, name, sort, args)
 
@@ -153,9 +153,9 @@ def _world(case: _Case, faults: Mapping[tuple[int, int, int], int], missing: Set
     return _Real(faults, witness.seed, dict(witness.answers), frozenset(missing))
 
 
-def _addresses(case: _Case, env: Mapping[str, Any], environment: Environment) -> list[tuple[int, int, int]]:
+def _addresses(case: _Case, env: Mapping[str, Value], environment: Environment) -> list[tuple[int, int, int]]:
     """Address, whether it is made, stack segment of each access."""
-    values = case.evaluate(env, environment)
+    values = [number(v) for v in case.evaluate(env, environment)]
     return [(values[i], values[i + 1], values[i + 2]) for i in range(0, len(values), 3)]
 
 
@@ -169,36 +169,35 @@ def _faulting(case: _Case) -> list[bool]:
     return found
 
 
-def _candidates(case: _Case) -> Iterator[dict[str, Any]]:
+def _candidates(case: _Case) -> Iterator[dict[str, Value]]:
     """The witness's state, then others with pointers of a program, in a fixed random order."""
     if not case.system_call:
         yield case.env
     random = Random(SEED)
     plain = {n: v for n, v in PLAIN.items() if n in case.env}
     bound = {n: v for n, v in plain.items() if n not in FREE}
-    for number in range(TRIES):
-        env = {**case.env, **(plain if number % 2 == 0 else bound)}
-        env["origin"] = env["origin"] if number < 4 else random.choice(ORIGINS) - random.randrange(64)
+    for attempt in range(TRIES):
+        env = {**case.env, **(plain if attempt % 2 == 0 else bound)}
+        env["origin"] = env["origin"] if attempt < 4 else random.choice(ORIGINS) - random.randrange(64)
         if "slot" in env:
             env["slot"] = TYPICAL["slot"]
         if "gprs" in env:
-            env["gprs"] = _pointers(env["gprs"], number, random)
-            if case.system_call:
-                env["gprs"] = (NO_SYSTEM_CALL, *env["gprs"][1:])
+            gprs = _pointers(register_file(env["gprs"]), attempt, random)
+            env["gprs"] = (NO_SYSTEM_CALL, *gprs[1:]) if case.system_call else gprs
         for name in ("fs_base", "gs_base", "segment_base"):
-            if env.get(name) and not _is_user(env[name], 1):
+            if env.get(name) and not _is_user(number(env[name]), 1):
                 env[name] = 0x1000
         yield env
 
 
-def _pointers(gprs: tuple[int, ...], number: int, random: Random) -> tuple[int, ...]:
+def _pointers(gprs: Sequence[int], attempt: int, random: Random) -> tuple[int, ...]:
     """Registers of which rsp, then all, then some lead to memory of a program or are small."""
     found = list(gprs)
     for i, old in enumerate(gprs):
         high, low = 0x6000_0000_0800 + (i << 16), 0x3100_0800 + (i << 16)
-        if number >= 2:
-            found[i] = (high, low)[number - 2] if number < 4 else random.choice((old, high, low, 0x10, 1, 0))
-    if number < 2 or random.random() < 0.8:
+        if attempt >= 2:
+            found[i] = (high, low)[attempt - 2] if attempt < 4 else random.choice((old, high, low, 0x10, 1, 0))
+    if attempt < 2 or random.random() < 0.8:
         found[RSP] = STACK
     return tuple(found)
 
@@ -207,7 +206,7 @@ def _is_user(address: int, size: int) -> bool:
     return address >= LOWEST and address + size <= END
 
 
-def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Concretised | str:
+def _placed(case: _Case, env: dict[str, Value], faulting: list[bool]) -> Concretised | str:
     """The state that an environment is, where the accesses in place can be mapped and the deviation shows."""
     rows = list(zip(case.accesses, _addresses(case, env, _world(case, {})), faulting, strict=True))
     refused = [(at, a.size) for a, (at, _, _), bad in rows if bad]
@@ -221,8 +220,8 @@ def _placed(case: _Case, env: dict[str, Any], faulting: list[bool]) -> Concretis
     if not all(asked.evaluator(known, _world(case, {}, _pages(refused) - _pages(mapped)))):
         return "with addresses that a program can map the deviation does not show"
     memory = env.get("memory", Memory())
-    code = _pages([(env["origin"], CODE)])
-    pieces = [(at, memory.load(at, size).to_bytes(size, "little"), own) for at, size, own in good]
+    code = _pages([(number(env["origin"]), CODE)])
+    pieces = [(at, bytes_of(memory, at, size), own) for at, size, own in good]
     others = [(at, data) for at, data, own in pieces if not own]
     spare = [p for p in others if _is_user(p[0], len(p[1])) and not _pages([(p[0], len(p[1]))]) & code]
     open_ones = tuple(f"memory at {at:#x}" for at, data in others if (at, data) not in spare)
@@ -237,13 +236,13 @@ def _pages(pieces: list[tuple[int, int]]) -> set[int]:
 
 
 def _obstacle(
-    case: _Case, env: Mapping[str, Any], good: list[tuple[int, int]], missing: list[tuple[int, int]]
+    case: _Case, env: Mapping[str, Value], good: list[tuple[int, int]], missing: list[tuple[int, int]]
 ) -> str | None:
     """Why a program cannot be in the state, or None."""
     for at, size in good:
         if not _is_user(at, size):
             return f"a program cannot map {at:#x}"
-    mapped, origin = _pages(good), env["origin"]
+    mapped, origin = _pages(good), number(env["origin"])
     if any(_pages([piece]) <= mapped for piece in missing):
         return "a page would have to be mapped and missing at once"
     if _pages([(origin, CODE)]) & (mapped | _pages(missing)) or not _is_user(origin, CODE):
@@ -253,7 +252,7 @@ def _obstacle(
     return None
 
 
-def _registers(case: _Case, env: Mapping[str, Any]) -> dict[str, Any]:
+def _registers(case: _Case, env: Mapping[str, Value]) -> dict[str, Value]:
     kept = {*FLAG_BITS, "gprs", "fs_base", "gs_base", "vectors", "masks", "mxcsr", "x87", "origin"}
     values = {n: v for n, v in env.items() if n in kept}
     if case.segment is not None and "segment_base" in env:

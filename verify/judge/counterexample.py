@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.conditions import VerificationCondition, field_values, verification_condition
 from verify.claim.obligations import Sides, compared_at, sides
@@ -18,7 +18,7 @@ from verify.models.x86.machine import FLAG_BITS, State
 from verify.smt.canonical import TYPICAL
 from verify.smt.decisions import default_value, environment_of
 from verify.terms import Array, Opaque, Term, postorder
-from verify.terms.evaluation import Memory, program, stepwise
+from verify.terms.evaluation import Memory, Value, number, program, register_file, stepwise
 
 GPR_NAMES: Final = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -55,8 +55,8 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
     return Counterexample(
         data=judgement.probe.data[:length].hex(),
         observable=deviation.observable,
-        origin=_hex(env["origin"], 64),
-        slot=_hex(env["slot"], 64),
+        origin=_hex(number(env["origin"]), 64),
+        slot=_hex(number(env["slot"]), 64),
         initial=_initial(env),
         in_place=tuple((n, a) for n, a, _ in changed),
         displaced=tuple((n, b) for n, _, b in changed),
@@ -80,7 +80,7 @@ def _hex(value: int, width: int) -> str:
 
 def _sides(
     judgement: Judgement, deviation: Deviation, assumptions: frozenset[str]
-) -> tuple[tuple[list[tuple[str, str]], list[tuple[str, str]]], dict[str, Any]]:
+) -> tuple[tuple[list[tuple[str, str]], list[tuple[str, str]]], dict[str, Value]]:
     p = judgement.probe
     if isinstance(p.plan, Refuse):
         raise ValueError(f"{p.data.hex()} is refused")
@@ -122,11 +122,11 @@ def _differing(a: Memory, b: Memory) -> int:
     return next((at for at in places if a.byte(at) != b.byte(at)), places[0])
 
 
-def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Any]:
+def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, int]) -> dict[str, Value]:
     """Values by the terms' own names: the witness's, the encoding's, otherwise the defaults."""
     names, known = deviation.query.text.names, deviation.query.assignment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
-    env: dict[str, Any] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
+    env: dict[str, Value] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
     for t in postorder(roots):
         if t.op == "var":
             name = str(t.params[0])
@@ -144,14 +144,15 @@ def _aligned(
     return [(n, a.get(n, "none")) for n in names], [(n, b.get(n, "none")) for n in names]
 
 
-def _shown(name: str, term: Term, value: Any) -> list[tuple[str, str]]:
+def _shown(name: str, term: Term, value: Value) -> list[tuple[str, str]]:
     if isinstance(value, Memory):
         return []
     if isinstance(term.sort, Array):
         width = term.sort.value_bits
-        labels = _labels(len(value))
-        return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in zip(labels, value, strict=True)]
-    return [(name, _hex(value, term.width))]
+        registers = register_file(value)
+        rows = zip(_labels(len(registers)), registers, strict=True)
+        return [(f"{label}{_suffix(name)}", _hex(v, width)) for label, v in rows]
+    return [(name, _hex(number(value), term.width))]
 
 
 def _labels(count: int) -> Sequence[str]:
@@ -211,7 +212,7 @@ _FIELDS: Final = frozenset({
 })  # fmt: skip
 
 
-def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _initial(env: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
     rows: list[tuple[str, str]] = []
     for name, value in sorted(env.items()):
         if name in _FIELDS or name.startswith("imm") or isinstance(value, Memory):
@@ -220,7 +221,7 @@ def _initial(env: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             width = 64 if len(value) in {16, 8} else 512
             labels = _labels(len(value))
             rows += [(label, _hex(v, width)) for label, v in zip(labels, value, strict=True) if v]
-        elif value:
+        elif isinstance(value, int) and value:
             rows.append((name, _hex(value, 64 if value > 1 else 1)))
     return tuple(rows)
 

@@ -44,7 +44,12 @@ def replace(path: Path, text: bytes) -> None:
 
 
 def append(path: Path, text: bytes) -> None:
-    """Adds lines behind the complete ones, in one write; the caller holds the lock."""
+    """Adds lines behind the complete ones, in one write; the caller holds the lock.
+
+    NOTE(no-fsync): not forced to the disk. A row is in the kernel when this returns, so no death of a process loses it;
+    a loss of power may, and a lost or torn row is only decided again. A replaced file is forced: it would take all rows
+    with it.
+    """
     with path.open("ab+") as file:
         file.truncate(_complete(path))
         file.write(text)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
 
 from verify.report.records import Document, Record
 
 PropertyVerdict = Literal["proved", "refuted", "vacuous", "unknown"]
+PROPERTY_VERDICTS: Final[Mapping[str, PropertyVerdict]] = {
+    "proved": "proved", "refuted": "refuted", "vacuous": "vacuous", "unknown": "unknown",
+}  # fmt: skip
 Size = int | bool
 
 
@@ -65,6 +71,58 @@ class Explored(Document, frozen=True, kw_only=True, tag="ubp-verify/interleaving
     traces: tuple[TraceRow, ...]
     seconds: float
     bytes: int
+
+
+class RecordedRun(Record, frozen=True, kw_only=True):
+    """What a manifest keeps of an exploration, the same in every engine.
+
+    `variant`: "" for the protocol itself; `orbits`, `depth`: none where they were not measured; `shortest`: transitions
+    of the shortest trace of each safety property that is refuted.
+    """
+
+    variant: str
+    threads: int
+    parameters: dict[str, Size]
+    states: int
+    transitions: int
+    orbits: int | None
+    depth: int | None
+    properties: dict[str, PropertyVerdict]
+    shortest: dict[str, int]
+
+
+class Manifest(Document, frozen=True, kw_only=True, tag="ubp-verify/manifest/1"):
+    """The recorded runs of a protocol."""
+
+    protocol: str
+    runs: tuple[RecordedRun, ...]
+
+
+class ClauseRow(Record, frozen=True, kw_only=True):
+    """A clause of an invariant: `holds` is an expression of the protocol language, of these threads and indices.
+
+    `indices`: the length of what each runs over, as an expression; they run from 0.
+    """
+
+    name: str
+    holds: str
+    threads: tuple[str, ...] = ()
+    indices: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class StoredInvariant(Document, frozen=True, kw_only=True, tag="ubp-verify/invariant/1"):
+    """An inductive invariant of a protocol, for any number of threads.
+
+    `sizes`: those that it is for, where it is not for any.
+    """
+
+    protocol: str
+    variant: str
+    covers: str
+    flags: dict[str, bool]
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    proves: tuple[str, ...]
+    clauses: tuple[ClauseRow, ...]
 
 
 class PropertyRow(Record, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ The number changes when a field goes or changes its meaning; a new field that ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 Verdict = Literal["proved", "refuted", "refused", "vacuous", "unknown"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("proved", "refuted", "refused", "vacuous", "unknown")  # as reports list them
 VENDOR: Final = "ubp-verify/"
+NUMBER_ALONE: Final = re.compile(rb'"schema": 1(?!\d)')
 D = TypeVar("D", bound="Document")
 R = TypeVar("R", bound="Record")
 
@@ -24,6 +26,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class Document(Record, frozen=True, kw_only=True, tag_field="schema"):
     """What is printed or kept by itself, under the name and the number of its schema."""
+
+
+def picked(record: Record, kind: type[R]) -> R:
+    """The record of another kind whose fields are among this one's."""
+    return msgspec.convert(record, kind, from_attributes=True)
 
 
 def replaced(record: R, **changes: object) -> R:
@@ -38,12 +45,31 @@ def schema_name(kind: type[Document]) -> str:
 
 def encoded(document: Document) -> str:
     """The document as JSON on one line, without the line's end."""
-    return msgspec.json.encode(document).decode()
+    return row_text(document)
+
+
+def row_text(row: object) -> str:
+    """A row of a table, a record or plain values, as JSON on one line without spaces."""
+    return msgspec.json.encode(row).decode()
+
+
+def rows_of(texts: Iterable[str], kind: type[R]) -> list[R]:
+    """The records that rows of a table are; ValueError as `decoded`."""
+    try:
+        return msgspec.json.decode(f"[{','.join(texts)}]", type=list[kind])  # type: ignore[valid-type]  # at once
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no {kind.__name__}: {error}") from error
 
 
 def indented(document: Document) -> str:
     """The document as JSON over several lines, without the last one's end."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+def plain(document: Document) -> dict[str, object]:
+    """The document as dictionaries, lists, strings, numbers and None, `schema` first."""
+    found: dict[str, object] = msgspec.to_builtins(document)
+    return found
 
 
 def row_by_row(document: Document, rows: str) -> str:
@@ -61,6 +87,12 @@ def decoded(text: str | bytes, kind: type[D]) -> D:
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"no {schema_name(kind)}: {error}") from error
+
+
+def stored(text: bytes, kind: type[D]) -> D:
+    """The document that a kept file is, also where it says its schema's number alone, as files of number 1 may."""
+    named = f'"schema": "{schema_name(kind)}"'.encode()
+    return decoded(NUMBER_ALONE.sub(named, text, count=1), kind)
 
 
 def from_fields(fields: Mapping[str, Any], kind: type[D]) -> D:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from verify.report.records import Document, Record, Verdict
+from verify.report.records import Document, Record, Verdict, picked
 
 EncodingVerdict = Literal["proved", "refuted", "refused", "vacuous", "unknown", "invalid"]
 Names = tuple[str, ...]
@@ -30,7 +30,7 @@ class CounterexampleRow(Record, frozen=True, kw_only=True):
     also_refuted: Names
 
 
-class FormRow(Record, frozen=True, kw_only=True):
+class _FormVerdict(Record, frozen=True, kw_only=True):
     """The verdict of a form.
 
     `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
@@ -49,10 +49,29 @@ class FormRow(Record, frozen=True, kw_only=True):
     refused_with: Names
     over_cautious: bool
     obligations: int
+
+
+class FormRow(_FormVerdict, frozen=True, kw_only=True):
+    """The verdict of a form, as it is shown."""
+
     rests_on: Names
     looks_behind: bool = False
     undefined_without: Names = ()
     counterexample: CounterexampleRow | None = None
+
+
+class JudgedForm(_FormVerdict, frozen=True, kw_only=True):
+    """The verdict of a form, as the ledger keeps it; `queries`: digests of obligations that terms do not settle."""
+
+    queries: Names
+    rests_on: Names
+    looks_behind: bool = False
+    undefined_without: Names = ()
+    counterexample: CounterexampleRow | None = None
+
+    def shown(self) -> FormRow:
+        """Without the queries."""
+        return picked(self, FormRow)
 
 
 class SharedDeviation(Record, frozen=True, kw_only=True):

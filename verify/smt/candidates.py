@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from verify.claim.verdicts import SEED, Witness
+from verify.claim.verdicts import SEED, Plain, Witness
 from verify.models.x86.environment import DATAPATH, EVERYWHERE, NOWHERE, SOMETIMES, UNMAPPED_CODE, WIDE_STORES
 from verify.models.x86.machine import GP, XM
 from verify.models.x86.mode import USER_64
@@ -65,7 +65,7 @@ def choosy(first: Witness) -> Iterator[Witness]:
             yield Witness((), ((*SOMETIMES, vector),), seed)
 
 
-def _roomy(name: str, sort: Sort, bits: int, fixed: Mapping[str, int]) -> Any:
+def _roomy(name: str, sort: Sort, bits: int, fixed: Mapping[str, int]) -> Plain:
     """Addresses in the middle of user space, aligned where base and displacement allow; every mask selects all."""
     displacement = (fixed.get("disp", 0) ^ 1 << 31) - (1 << 31)
     if isinstance(sort, Array):
@@ -81,11 +81,11 @@ def _roomy(name: str, sort: Sort, bits: int, fixed: Mapping[str, int]) -> Any:
     return {"origin": origin, "slot": TYPICAL["slot"]}.get(name, TYPICAL.get(name, 0))
 
 
-def _sorted(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _sorted(values: Mapping[str, Plain]) -> tuple[tuple[str, Plain], ...]:
     return tuple(sorted(values.items()))
 
 
-def _in_user_space(values: Mapping[str, Any]) -> dict[str, Any]:
+def _in_user_space(values: Mapping[str, Plain]) -> dict[str, Plain]:
     """General registers moved into user space, so that an address made of one of them can be mapped."""
     return {
         n: tuple(x & MAPPED for x in v) if isinstance(v, tuple) and len(v) == 16 else v
@@ -93,7 +93,7 @@ def _in_user_space(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _random_value(random: Random, sort: Sort) -> Any:
+def _random_value(random: Random, sort: Sort) -> Plain:
     if isinstance(sort, Array):
         return tuple(random.getrandbits(sort.value_bits) for _ in range(1 << sort.index_bits))
     assert isinstance(sort, int)

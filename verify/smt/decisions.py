@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from verify.claim.obligation import Obligation
 from verify.claim.premises import ends_are_canonical
@@ -23,7 +23,7 @@ from verify.smt.candidates import candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
 from verify.terms import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
-from verify.terms.evaluation import Adaptive, Memory
+from verify.terms.evaluation import Adaptive, Memory, Value
 
 if TYPE_CHECKING:
     from verify.smt.z3terms import Answer
@@ -66,14 +66,14 @@ class Query:
     text: Canonical
     evaluator: Adaptive
 
-    def holds(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> bool:
+    def holds(self, witness: Witness, fixed: Mapping[str, int] | None = None) -> bool:
         """Whether all roots evaluate to 1 in the witness's state, with some variables (own names) fixed otherwise."""
         return all(self.evaluator(self.assignment(witness, fixed), environment_of(witness)))
 
-    def assignment(self, witness: Witness, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def assignment(self, witness: Witness, fixed: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """Values of the canonical variables."""
         given, fixed = dict(witness.values), fixed or {}
-        env: dict[str, Any] = {}
+        env: dict[str, Value] = {}
         for i, (own, sort) in enumerate(zip(self.text.names, self.text.sorts, strict=True)):
             name = f"v{i}"
             if own in fixed:
@@ -97,7 +97,7 @@ def _memory(witness: Witness) -> Memory:
     return memory
 
 
-def default_value(name: str, sort: Sort) -> Any:
+def default_value(name: str, sort: Sort) -> int | tuple[int, ...]:
     """What a variable is where a witness does not say: zero, or a typical address."""
     if isinstance(sort, Array):
         return (0,) * (1 << sort.index_bits)
@@ -133,15 +133,15 @@ class ObligationDecision:
         return query(self.text)
 
     @cached_property
-    def _state(self) -> tuple[dict[str, Any], Environment]:
+    def _state(self) -> tuple[dict[str, Value], Environment]:
         assert self.decision.witness is not None
         return self.query.assignment(self.decision.witness), environment_of(self.decision.witness)
 
-    def fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def fixed(self, values: Mapping[str, int]) -> dict[str, int]:
         """Those of the values, by own names, that the query speaks of."""
         return {n: values[n] for n in self.query.text.names if n in values}
 
-    def shows(self, fixed: Mapping[str, Any]) -> bool:
+    def shows(self, fixed: Mapping[str, int]) -> bool:
         """Whether the decision's witness also refutes with some variables (own names) fixed otherwise."""
         env, environment = self._state
         if fixed:
@@ -302,7 +302,7 @@ def _from_model(answer: Answer, text: Canonical) -> Witness:
 
 
 def replayed(
-    asked: Query, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
+    asked: Query, first: Witness, fixed: Mapping[str, int] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """A witness that replays without the solver, made small; None where none of the states tried does."""
     found = first_replayed(asked, first, fixed, tries)
@@ -310,7 +310,7 @@ def replayed(
 
 
 def first_replayed(
-    asked: Query, first: Witness, fixed: Mapping[str, Any] | None = None, tries: int = TRIES
+    asked: Query, first: Witness, fixed: Mapping[str, int] | None = None, tries: int = TRIES
 ) -> Witness | None:
     """As `replayed`, as it was found."""
     return next((w for w in islice(candidates(asked.text, first, fixed or {}), tries) if asked.holds(w, fixed)), None)

@@ -8,20 +8,21 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.hex_text import encoding_bytes
+from verify.report.records import replaced
+from verify.report.surveys import ClassifiedEncoding
 from verify.smt.decisions import InMemory
-from verify.survey.explanation import CPUS, brief_row
+from verify.survey.explanation import CPUS, Brief, brief_row
 from verify.survey.ledger import Ledger
 from verify.survey.rows import INTERNAL_FAULT
-from verify.workers.pool import TaskFailed, imap, pure
+from verify.workers.pool import TaskFailed, imap, nobody, pure
 
 Line = tuple[int, bytes]
-Row = Mapping[str, Any]
 CHUNK = 512  # lines a task
 LONGEST = 4096
 REPEATS = 1 << 16  # encodings of which the row is kept
@@ -43,8 +44,16 @@ def known_of(ledger: Ledger, assumptions: frozenset[str]) -> KnownResults:
     return KnownResults(ledger.decisions, ledger.classes(assumptions).known())
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of a line; `error`: what is malformed in it."""
+
+    row: ClassifiedEncoding
+    error: str = ""
+
+
 NOTHING: Final = KnownResults({}, {})
-RowOf = Callable[[bytes], Row]
+RowOf = Callable[[bytes], ClassifiedEncoding]
 Lost = Callable[[Sequence[Line], str], None]
 
 
@@ -56,18 +65,14 @@ def row_of(judge: Judge, cpu: str) -> RowOf:
 @contextmanager
 def _judging(
     scheme: Scheme, cpu: str, assumptions: frozenset[str], known: KnownResults
-) -> Iterator[Callable[[Sequence[Line]], list[Row]]]:
+) -> Iterator[Callable[[Sequence[Line]], list[Answer]]]:
     """What a process judges chunks of lines with."""
     row = row_of(known.judge(scheme, assumptions), cpu)
     yield lambda lines: [line_row(n, line, row) for n, line in lines]
 
 
-def _nobody(lines: Sequence[Line], reason: str) -> None:
-    """Is told of nothing."""
-
-
-def line_row(number: int, line: bytes, row: RowOf) -> Row:
-    """The result of one input line; a malformed line has the verdict invalid and an `error`."""
+def line_row(number: int, line: bytes, row: RowOf) -> Answer:
+    """What is said of one input line; a malformed line has the verdict invalid and an `error`."""
     text = line[:80].decode("ascii", "replace").strip()
     try:
         if len(line) > LONGEST:
@@ -76,36 +81,36 @@ def line_row(number: int, line: bytes, row: RowOf) -> Row:
     except ValueError as error:
         message = f"line {number}: {error}"
         shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)
-        return {"bytes": shown, "verdict": "invalid", "observables": [], "reason": message, "error": message}
-    return row(data)
+        return Answer(ClassifiedEncoding(bytes=shown, verdict="invalid", observables=(), reason=message), message)
+    return Answer(row(data))
 
 
-def _row(judge: Judge, cpu: str, data: bytes) -> Row:
+def _row(judge: Judge, cpu: str, data: bytes) -> ClassifiedEncoding:
     try:
-        row = brief_row(data, judge, CPUS[cpu])
+        brief = brief_row(data, judge, CPUS[cpu])
     except Exception as error:
         return _unknown(f"{type(error).__name__}: {error}", data)
-    return _whole(row, data)
+    return _whole(brief, len(data))
 
 
-def _unknown(fault: str, data: bytes) -> Row:
-    return {"bytes": data.hex(), "verdict": "unknown", "observables": [], "reason": f"{INTERNAL_FAULT}{fault}"}
+def _unknown(fault: str, data: bytes) -> ClassifiedEncoding:
+    return ClassifiedEncoding(bytes=data.hex(), verdict="unknown", observables=(), reason=f"{INTERNAL_FAULT}{fault}")
 
 
-def _whole(row: dict[str, Any], data: bytes) -> Row:
-    """Bytes behind the instruction make the line's encoding no instruction."""
-    length = row.pop("length", len(data))
-    if row["verdict"] != "invalid" and length and length != len(data):
-        reason = f"the instruction ends after {length} of {len(data)} bytes"
-        return {**row, "verdict": "invalid", "observables": [], "reason": reason}
+def _whole(brief: Brief, given: int) -> ClassifiedEncoding:
+    """Bytes behind the instruction make the line's encoding no instruction; `given`: bytes of it."""
+    row, length = brief.row, brief.length
+    if row.verdict != "invalid" and length and length != given:
+        reason = f"the instruction ends after {length} of {given} bytes"
+        return replaced(row, verdict="invalid", observables=(), reason=reason)
     return row
 
 
 def classified(
     lines: Iterable[Line], scheme: Scheme, cpu: str, assumptions: frozenset[str], jobs: int | None,
-    known: KnownResults = NOTHING, lost: Lost = _nobody,
-) -> Iterator[Row]:  # fmt: skip
-    """One row a line, in order, while lines are still being read.
+    known: KnownResults = NOTHING, lost: Lost = nobody,
+) -> Iterator[Answer]:  # fmt: skip
+    """One answer a line, in order, while lines are still being read.
 
     Where a process dies, another one judges its lines again, and `lost` is told; lines that end two of them are
     unknown.

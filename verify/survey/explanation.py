@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from verify.claim.probes import Probe, probes, undefined_without
 from verify.claim.verdicts import Verdict, worst
@@ -14,9 +15,8 @@ from verify.models.x86.isa import memory_style
 from verify.models.x86.isa.decode import Decoded, text
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import OBSERVABLES
-from verify.report.records import from_fields
 from verify.report.surveys import ClassifiedEncoding, ExplainedEncoding
-from verify.survey.rows import counterexample_row
+from verify.survey.rows import NAMES, counterexample_row
 
 
 def plan_text(judgement: Judgement) -> str:
@@ -38,17 +38,22 @@ def encoding_row(
     is judged.
     """
     instruction, groups = _probed(data, judge, cpus, followed_by)
-    row, valid = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
-    if not valid:
-        return from_fields(row, ClassifiedEncoding)
-    return from_fields({**row, **_details(judge, valid, len(groups) > 1)}, ExplainedEncoding)
+    brief, valid = _brief(data, instruction, groups, judge)
+    return _explained(brief, judge, valid, len(groups) > 1) if valid else brief.row
 
 
-def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The row of an encoding, and its length in bytes, 0 where nothing decodes it."""
+
+    row: ClassifiedEncoding
+    length: int
+
+
+def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> Brief:
     """The verdict of an encoding, whatever stands behind it, as `encoding_row` has it, without the details."""
     instruction, groups = _probed(data, judge, cpus, None)
-    row, _ = _row(data, instruction, [judge.judged(p) for group in groups for p in group])
-    return {**row, "looks_behind": True} if len(groups) > 1 else row
+    return _brief(data, instruction, groups, judge)[0]
 
 
 def _probed(
@@ -65,26 +70,34 @@ def _probed(
     return data, [first, *(probes(data, judge.scheme, cpus, tail) for tail in others)]
 
 
-def _row(data: bytes, instruction: bytes, found: list[Judgement]) -> tuple[dict[str, Any], list[Judgement]]:
+def _brief(
+    data: bytes, instruction: bytes, groups: list[list[Probe]], judge: Judge
+) -> tuple[Brief, list[Judgement]]:
     """The verdict of the judgements together, and those of them that are of an instruction."""
+    found = [judge.judged(p) for group in groups for p in group]
     valid = [j for j in found if j.verdict is not None]
-    row: dict[str, Any] = {"bytes": data.hex()}
+    looks_behind = len(groups) > 1
     if not valid:
-        return {**row, "verdict": "invalid", "observables": [], "reason": found[0].reason}, []
+        row = ClassifiedEncoding(bytes=data.hex(), verdict="invalid", observables=(), reason=found[0].reason,
+                                 looks_behind=looks_behind)  # fmt: skip
+        return Brief(row, len(data)), []
     length = max(_decoded_length(j.probe) for j in valid)
     verdict = worst(j.verdict for j in valid if j.verdict is not None)
     refuted = {o for j in valid for o, v in j.observables if v is Verdict.REFUTED}
-    told = [j for j in valid if j.verdict is not Verdict.REFUSED or verdict is Verdict.REFUSED]
-    reasons = dict.fromkeys(j.reason for j in told if j.reason)
-    row.update(
-        length=length + len(data) - len(instruction) if length else 0, verdict=verdict.value,
-        observables=[o for o in OBSERVABLES if o in refuted], reason="; ".join(reasons) or _why(valid),
-    )  # fmt: skip
     lacking = dict.fromkeys(f for j in valid for f in undefined_without(j.probe))
-    if lacking:
-        said = f"undefined on processors without {', '.join(lacking)}, runs on when probed"
-        row.update(reason="; ".join(filter(None, (row["reason"], said))), undefined_without=list(lacking))
-    return row, valid
+    said = f"undefined on processors without {', '.join(lacking)}, runs on when probed" if lacking else ""
+    row = ClassifiedEncoding(
+        bytes=data.hex(), verdict=NAMES[verdict], observables=tuple(o for o in OBSERVABLES if o in refuted),
+        reason="; ".join(filter(None, (_reason(valid, verdict), said))), looks_behind=looks_behind,
+        undefined_without=tuple(lacking),
+    )  # fmt: skip
+    return Brief(row, length + len(data) - len(instruction) if length else 0), valid
+
+
+def _reason(valid: list[Judgement], verdict: Verdict) -> str:
+    """The reasons of the judgements, of refusals only where the verdict is one."""
+    counted = [j for j in valid if j.verdict is not Verdict.REFUSED or verdict is Verdict.REFUSED]
+    return "; ".join(dict.fromkeys(j.reason for j in counted if j.reason)) or _why(valid)
 
 
 def _decoded_length(p: Probe) -> int:
@@ -118,28 +131,21 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     return sorted(found)
 
 
-def _details(judge: Judge, valid: list[Judgement], looks_behind: bool) -> dict[str, Any]:
+def _explained(brief: Brief, judge: Judge, valid: list[Judgement], looks_behind: bool) -> ExplainedEncoding:
     worst_one = next((j for j in valid if j.deviations), valid[0])
     first = worst_one if looks_behind else valid[0]
-    decoded = first.probe.decoded
-    more: dict[str, Any] = {
-        "scheme": judge.scheme.name,
-        "plan": plan_text(first),
-        "verdicts": {o: worst([_of_observable(j, o) for j in valid]).value for o in OBSERVABLES},
-        "assumptions": sorted(judge.assumptions),
-        "rests_on": rests_on(judge, valid),
-    }  # fmt: skip
-    if isinstance(decoded, Decoded):
-        more.update(
-            text=text(decoded), form=decoded.form.name,
-            memory_styles=[s.value for s in memory_style.styles(decoded.form)],
-            undefined=decoded.faults_ud,
-        )  # fmt: skip
-    if looks_behind:
-        more["looks_behind"] = True
-    if first.probe.followed_by:
-        more["instruction"] = first.probe.data[: _decoded_length(first.probe)].hex()
-        more["followed_by"] = first.probe.followed_by.hex()
-    if worst_one.deviations:
-        more["counterexample"] = counterexample_row(counterexample(worst_one, judge.assumptions))
-    return more
+    decoded, behind = first.probe.decoded, first.probe.followed_by
+    known = decoded if isinstance(decoded, Decoded) else None
+    example = counterexample(worst_one, judge.assumptions) if worst_one.deviations else None
+    return ExplainedEncoding(
+        bytes=brief.row.bytes, verdict=NAMES[worst(j.verdict for j in valid if j.verdict is not None)],
+        observables=brief.row.observables, reason=brief.row.reason, length=brief.length, scheme=judge.scheme.name,
+        plan=plan_text(first), verdicts={o: NAMES[worst([_of_observable(j, o) for j in valid])] for o in OBSERVABLES},
+        assumptions=tuple(sorted(judge.assumptions)), rests_on=tuple(rests_on(judge, valid)),
+        undefined_without=brief.row.undefined_without, text=text(known) if known else "",
+        form=known.form.name if known else "",
+        memory_styles=tuple(s.value for s in memory_style.styles(known.form)) if known else None,
+        undefined=known.faults_ud if known else None, looks_behind=looks_behind,
+        instruction=first.probe.data[: _decoded_length(first.probe)].hex() if behind else "",
+        followed_by=behind.hex(), counterexample=counterexample_row(example) if example else None,
+    )  # fmt: skip

@@ -7,16 +7,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from verify.claim.verdicts import Decision
 from verify.judge.encoding import ClassOutcome, Judge
 from verify.judge.form import form_result, undecided
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu, form
+from verify.report.surveys import JudgedForm
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
-from verify.workers.pool import TaskFailed, imap, pure
+from verify.workers.pool import TaskFailed, imap, nobody, pure
 
 CHUNK = 48  # forms a task
 
@@ -34,7 +34,7 @@ class Setting:
 class ShardResult:
     """What a chunk of forms gave."""
 
-    rows: list[dict[str, Any]]
+    rows: list[JudgedForm]
     decisions: list[tuple[str, Decision]]
     classes: list[tuple[str, ClassOutcome]]  # by digest
 
@@ -73,7 +73,7 @@ class Worker:
         self.judge.newly_decided.clear()
         return learnt
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def _row(self, name: str) -> JudgedForm:
         """A fault of our own makes one form Unknown and is named there; the other forms keep their verdicts."""
         try:
             return form_row(form_result(form(name), self.judge, self.setting.cpus, self.unrestricted))
@@ -87,10 +87,6 @@ def _judging(
 ) -> Iterator[Callable[[Sequence[str]], ShardResult]]:
     """What a process judges with: its classes are what makes the next chunk fast."""
     yield Worker(setting, known, classes).shard_result
-
-
-def _nobody(names: Sequence[str], reason: str) -> None:
-    """Is told of nothing."""
 
 
 def _failed(names: Sequence[str], reason: str) -> ShardResult:
@@ -114,7 +110,7 @@ def _kind(name: str) -> tuple[object, ...]:
 
 def judged_forms(
     names: Sequence[str], setting: Setting, known: dict[str, Decision], classes: Mapping[str, ClassOutcome], jobs: int,
-    lost: Callable[[Sequence[str], str], None] = _nobody,
+    lost: Callable[[Sequence[str], str], None] = nobody,
 ) -> Generator[ShardResult, None, None]:  # fmt: skip
     """What is learnt of forms, chunk by chunk; like beside like, for what one decides serves the next.
 

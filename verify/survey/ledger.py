@@ -6,18 +6,17 @@ judge, rows of forms under that of the survey.  What other code decided is not r
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from verify.claim.verdicts import Decision, Verdict, witness_of
+from verify.claim.verdicts import Decision, Verdict, Witness
 from verify.ledger.folder import Folder
 from verify.ledger.store import Store, Table
+from verify.report.ledgers import DecisionRow
+from verify.report.records import row_text, rows_of
+from verify.report.surveys import JudgedForm
 from verify.survey.class_ledger import ClassLedger
 from verify.survey.settings import FORMS, OBLIGATIONS, classes_mark, obligations_mark, settings_name, store_for
-
-DECODING = (ValueError, KeyError, TypeError, IndexError)  # what a row of another shape raises
 
 
 class Ledger:
@@ -40,8 +39,9 @@ class Ledger:
 
     def _stored_decisions(self) -> dict[str, Decision]:
         try:
-            return {digest: _decoded(json.loads(row)) for digest, row in self.store.get(self._obligations).items()}
-        except DECODING as error:
+            rows = self.store.get(self._obligations)
+            return dict(zip(rows, map(decision_of, rows_of(rows.values(), DecisionRow)), strict=True))
+        except ValueError as error:
             self.store.reject(self._obligations, str(error))
             return {}
 
@@ -50,29 +50,27 @@ class Ledger:
         new = {d: x for d, x in decisions if x.verdict is not Verdict.UNKNOWN and self.decisions.get(d) != x}
         if new:
             self.decisions.update(new)
-            self.store.put(self._obligations, {digest: _encoded(x) for digest, x in new.items()})
+            self.store.put(self._obligations, {digest: decision_text(x) for digest, x in new.items()})
 
     def classes(self, assumptions: Iterable[str]) -> ClassLedger:
         """What is kept of classes that were decided under these assumptions by the present code."""
         return ClassLedger(self.store, self.scheme, classes_mark(self.scheme, assumptions), self.setting)
 
-    def forms(self, mark: str, names: Iterable[str] | None = None) -> dict[str, Mapping[str, Any]]:
+    def forms(self, mark: str, names: Iterable[str] | None = None) -> dict[str, JudgedForm]:
         """Stored rows by form name, of the named forms or of all, where they were made by the same code and options."""
         table = self._table(FORMS, mark)
         rows = self.store.get(table)
         self.is_settled = list(rows) == sorted(rows)
         wanted = [n for n in (rows if names is None else names) if n in rows]
         try:
-            found = json.loads(f"[{','.join(rows[n] for n in wanted)}]")  # at once: half the time of one by one
-            return dict(zip(wanted, found, strict=True))
+            return dict(zip(wanted, rows_of((rows[n] for n in wanted), JudgedForm), strict=True))
         except ValueError as error:
             self.store.reject(table, str(error))
             return {}
 
-    def keep_forms(self, mark: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def keep_forms(self, mark: str, rows: Iterable[JudgedForm]) -> None:
         """Stores rows beside those that were stored by the same code and options."""
-        texts = {row["form"]: json.dumps(row, separators=(",", ":")) for row in rows}
-        self.store.put(self._table(FORMS, mark), texts)
+        self.store.put(self._table(FORMS, mark), {row.form: row_text(row) for row in rows})
 
     def settle(self, mark: str, assumptions: Iterable[str]) -> None:
         """Orders what is kept: the same rows are then the same files, whatever ran, was interrupted and went on."""
@@ -90,12 +88,15 @@ def ledger_for(
     return Ledger(store_for(given, scheme, setting, mark), scheme, setting)
 
 
-def _encoded(decision: Decision) -> str:
+def decision_text(decision: Decision) -> str:
+    """The text of a `DecisionRow`; of a witness without answers the last item is left out."""
     w = decision.witness
-    row = [decision.verdict.value, decision.reason, None if w is None else w.row()]
-    return json.dumps(row, separators=(",", ":"))
+    row = w and [w.values, w.faults, w.seed, w.memory, *([w.answers] if w.answers else [])]
+    return row_text([decision.verdict.value, decision.reason, row])
 
 
-def _decoded(row: list[Any]) -> Decision:
-    verdict, reason, w = row
-    return Decision(Verdict(verdict), None if w is None else witness_of(w), str(reason))
+def decision_of(row: DecisionRow) -> Decision:
+    """The decision that a row keeps."""
+    w = row.witness
+    witness = None if w is None else Witness(w.values, w.faults, w.seed, w.memory, w.answers)
+    return Decision(Verdict(row.verdict), witness, row.reason)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from verify import __version__
 from verify.claim.verdicts import Verdict
@@ -22,15 +22,14 @@ from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, decode, text
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.sweep import swept
-from verify.report.surveys import ExplainedPlace, Scan, ScanFinding, ScannedPlace
+from verify.report.surveys import ClassifiedEncoding, EncodingVerdict, ExplainedPlace, Scan, ScanFinding, ScannedPlace
 from verify.survey.encodings import NOTHING, KnownResults, Line, classified
 from verify.survey.explanation import CPUS, brief_row, encoding_row
 
 WINDOW: Final = 16  # bytes that a scheme may look at
 ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the worst first
 ERRNO: Final = {8: "ENOEXEC", 22: "EINVAL", 524: "ENOTSUPP"}
-Row = Mapping[str, Any]
-Key = tuple[str, tuple[str, ...], str]  # verdict, observables, reason
+Key = tuple[EncodingVerdict, tuple[str, ...], str]  # verdict, observables, reason
 Lost = Callable[[Sequence[Line], str], None]
 
 
@@ -123,10 +122,10 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
     """What is found in the spans; of each finding the first `shown` places. `lost`: see `classified`."""
     found = _swept(image, spans, setting.decoder)
     groups: dict[Key, list[tuple[bytes, Sequence[int]]]] = defaultdict(list)
-    totals: Counter[str] = Counter()
+    totals: Counter[EncodingVerdict] = Counter()
     for data, row, places in _judged(image, found, setting, lost):
-        totals[row["verdict"]] += len(places)
-        if row["verdict"] != "proved":
+        totals[row.verdict] += len(places)
+        if row.verdict != "proved":
             groups[_key(row)].append((data, places))
     findings = [_finding(image, key, group, shown, setting.decoder) for key, group in groups.items()]
     findings += _no_instructions(found.nowhere, shown)
@@ -136,30 +135,32 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
         version=__version__, file=image.path, kind=image.kind, relocatable=image.is_relocatable,
         scheme=setting.scheme.name, cpu=setting.cpu, assumptions=tuple(sorted(setting.assumptions)),
         instructions=sum(map(len, found.places.values())), distinct=len(found.places),
-        totals=dict(totals), findings=tuple(sorted(findings, key=_worst_first)),  # type: ignore[arg-type]
+        totals=dict(totals), findings=tuple(sorted(findings, key=_worst_first)),
     )  # fmt: skip
 
 
-def _key(row: Row) -> Key:
+def _key(row: ClassifiedEncoding) -> Key:
     """What a finding is told by; which processors lack the instruction is a remark on it."""
-    return row["verdict"], tuple(row["observables"]), row["reason"].partition("; undefined on")[0]
+    return row.verdict, row.observables, row.reason.partition("; undefined on")[0]
 
 
 def _worst_first(finding: ScanFinding) -> tuple[int, int]:
     return ORDER.index(finding.verdict) if finding.verdict in ORDER else len(ORDER), -finding.instructions
 
 
-def _judged(image: Image, found: _Found, setting: Setting, lost: Lost) -> Iterator[tuple[bytes, Row, Sequence[int]]]:
+def _judged(
+    image: Image, found: _Found, setting: Setting, lost: Lost
+) -> Iterator[tuple[bytes, ClassifiedEncoding, Sequence[int]]]:
     """Each encoding with its row and where it stands; apart where it matters what stands behind it."""
     lines = ((n, data.hex().encode()) for n, data in enumerate(found.places, start=1))
-    rows = classified(lines, setting.scheme, setting.cpu, setting.assumptions, setting.jobs, setting.known, lost)
+    answers = classified(lines, setting.scheme, setting.cpu, setting.assumptions, setting.jobs, setting.known, lost)
     judge = setting.known.judge(setting.scheme, setting.assumptions)
-    for (data, places), row in zip(found.places.items(), rows, strict=True):
-        if not row.get("looks_behind"):
-            yield data, row, places
+    for (data, places), answer in zip(found.places.items(), answers, strict=True):
+        if not answer.row.looks_behind:
+            yield data, answer.row, places
             continue
         for packed in places:
-            yield data, brief_row(_window(_place(image, packed)), judge, CPUS[setting.cpu]), [packed]
+            yield data, brief_row(_window(_place(image, packed)), judge, CPUS[setting.cpu]).row, [packed]
 
 
 def _place(image: Image, packed: int) -> Place:
@@ -174,7 +175,7 @@ def _finding(image: Image, key: Key, group: list[tuple[bytes, Sequence[int]]], s
     verdict, observables, reason = key
     first = sorted((packed, data) for data, places in group for packed in places[:shown])[:shown]
     return ScanFinding(
-        verdict=verdict, observables=observables, reason=reason,  # type: ignore[arg-type]
+        verdict=verdict, observables=observables, reason=reason,
         instructions=sum(len(places) for _, places in group), distinct=len(group),
         places=tuple(_shown(_place(image, packed), data, key, cpu) for packed, data in first),
     )  # fmt: skip
@@ -185,7 +186,7 @@ def _shown(place: Place, data: bytes, key: Key, cpu: Cpu) -> ScannedPlace:
     verdict, observables, reason = key
     return ScannedPlace(
         place=str(place), address=place.address, offset=place.offset, bytes=data.hex(),
-        text=text(decoded) if isinstance(decoded, Decoded) else "", verdict=verdict,  # type: ignore[arg-type]
+        text=text(decoded) if isinstance(decoded, Decoded) else "", verdict=verdict,
         observables=observables, reason=reason,
     )  # fmt: skip
 
@@ -193,7 +194,7 @@ def _shown(place: Place, data: bytes, key: Key, cpu: Cpu) -> ScannedPlace:
 def _no_instructions(nowhere: Sequence[Place], shown: int) -> list[ScanFinding]:
     if not nowhere:
         return []
-    key = "invalid", (), "no instruction begins here: data, or a function that ends within one"
+    key: Key = "invalid", (), "no instruction begins here: data, or a function that ends within one"
     places = [_shown(p, p.section.code[p.at : p.at + 1], key, Cpu.INTEL) for p in nowhere[:shown]]
     different = len({p.section.code[p.at] for p in nowhere})
     finding = ScanFinding(

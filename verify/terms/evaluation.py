@@ -11,25 +11,58 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 from verify.terms import Sort, Term, postorder
 
 OFTEN: Final = 12  # runs after which a program is compiled
-Value = Any  # int | tuple[int, ...] | Memory
+
+
+class Loadable(Protocol):
+    """The value of a memory."""
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes at a 64-bit address, little-endian."""
+
+    def write(self, address: int, value: int, size: int) -> Loadable:
+        """The memory with `size` bytes replaced."""
+
+
+Value = int | Sequence[int] | Loadable  # of a bit-vector, a register file, a memory
+
+
+def number(value: Value) -> int:
+    """The value of a bit-vector.  Raises TypeError for that of another sort."""
+    if not isinstance(value, int):
+        raise TypeError(f"expected the value of a bit-vector, got {type(value).__name__}")
+    return value
+
+
+def register_file(value: Value) -> Sequence[int]:
+    """The value of a register file.  Raises TypeError for that of another sort."""
+    if not isinstance(value, Sequence):
+        raise TypeError(f"expected the value of a register file, got {type(value).__name__}")
+    return value
+
+
+def bytes_of(value: Value, address: int, size: int) -> bytes:
+    """`size` bytes at an address of a memory.  Raises TypeError for the value of another sort."""
+    if isinstance(value, int | Sequence):
+        raise TypeError(f"expected the value of a memory, got {type(value).__name__}")
+    return value.load(address, size).to_bytes(size, "little")
 
 
 class Interpretation(Protocol):
     """The values of what terms leave uninterpreted."""
 
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function of a sort at some arguments."""
 
 
 class Closed:
     """The interpretation of terms that leave nothing uninterpreted."""
 
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """Raises ValueError: there is no such function."""
         raise ValueError(f"{name} has no interpretation")
 
@@ -110,18 +143,25 @@ def _shift(op: str, value: int, count: int, width: int) -> int:
     return _signed(value, width) >> min(count, width - 1) & ((1 << width) - 1)
 
 
-def _replaced(array: Any, index: int, value: int) -> Any:
-    """A register file with one register replaced; a file that is no tuple has a method for it."""
-    if type(array) is tuple:
+class Replaceable(Protocol):
+    """A register file that is no tuple."""
+
+    def replaced(self, number: int, value: int) -> Sequence[int]:
+        """The file with one register replaced."""
+
+
+def _replaced(array: tuple[int, ...] | Replaceable, index: int, value: int) -> Sequence[int]:
+    """A register file with one register replaced."""
+    if isinstance(array, tuple):
         return (*array[:index], value, *array[index + 1 :])
     return array.replaced(index, value)
 
 
 def _equal(a: Value, b: Value) -> int:
-    return int(a.same(b)) if isinstance(a, Memory) else int(a == b)
+    return int(a.same(b)) if isinstance(a, Memory) and isinstance(b, Memory) else int(a == b)
 
 
-_NAMES: dict[str, Any] = {
+_NAMES: Final[dict[str, Callable[..., int | Sequence[int]]]] = {
     "signed": _signed, "divide": _divide, "shift": _shift, "replaced": _replaced, "equal": _equal,
 }  # fmt: skip
 _BITWISE = {"and": "&", "or": "|", "xor": "^"}
@@ -207,7 +247,7 @@ def _expression(op: str, p: tuple[int | str, ...], sort: Sort, a: Sequence[str],
 def compiled(source: TermProgram) -> Evaluator:
     """A function from an environment (variable name -> value) and a environment to the values of the roots."""
     names: list[str] = []
-    sorts: dict[str, Any] = {}
+    sorts: dict[str, Sort] = {}
     lines = ["def evaluate(env, environment):"]
     for n in source.nodes:
         if n.op == "const":
@@ -216,13 +256,12 @@ def compiled(source: TermProgram) -> Evaluator:
         lines.append(f"    t{len(names)} = {_line(source, n, [names[i] for i in n.args], sorts)}")
         names.append(f"t{len(names)}")
     lines.append(f"    return ({''.join(names[r] + ', ' for r in source.roots)})")
-    scope: dict[str, Any] = {**_NAMES, **sorts}
+    scope = {**_NAMES, **sorts}
     exec("\n".join(lines), scope)
-    evaluator: Evaluator = scope["evaluate"]
-    return evaluator
+    return cast(Evaluator, scope["evaluate"])
 
 
-def _line(source: TermProgram, n: Node, args: list[str], sorts: dict[str, Any]) -> str:
+def _line(source: TermProgram, n: Node, args: list[str], sorts: dict[str, Sort]) -> str:
     if n.op == "var":
         return f"env[{n.params[0]!r}]"
     if n.op == "uf":
@@ -235,8 +274,8 @@ def _line(source: TermProgram, n: Node, args: list[str], sorts: dict[str, Any]) 
 def operation(op: str, params: tuple[int | str, ...], sort: Sort, sorts: tuple[Sort, ...]) -> Callable[..., Value]:
     """One operation as a function of its arguments; programs share them."""
     args = [f"a{i}" for i in range(len(sorts))]
-    made: Callable[..., Value] = eval(f"lambda {', '.join(args)}: {_expression(op, params, sort, args, sorts)}", _NAMES)
-    return made
+    source = f"lambda {', '.join(args)}: {_expression(op, params, sort, args, sorts)}"
+    return cast(Callable[..., Value], eval(source, {**_NAMES}))
 
 
 def stepwise(source: TermProgram) -> Evaluator:
@@ -254,7 +293,7 @@ def stepwise(source: TermProgram) -> Evaluator:
             elif op == "uf":
                 values.append(environment.function(str(params[0]), sort, tuple(values[i] for i in positions)))
             else:
-                values.append(params[0] if op == "const" else env[str(params[0])])
+                values.append(int(params[0]) if op == "const" else env[str(params[0])])
         return tuple(values[r] for r in source.roots)
 
     return evaluate

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from verify.workers.parent import die_with_parent
 from verify.workers.patience import Patience
@@ -42,12 +42,12 @@ class TaskFailed:
     reason: str
 
 
-def _nobody(task: object, reason: str) -> None:
+def nobody(task: object, reason: str) -> None:
     """Is told of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Generic[Task]):
     """How workers are treated.
 
     patience: seconds for one task, as `Patience` counts them; a worker that is silent for longer is killed, its task
@@ -61,10 +61,10 @@ class Policy:
     pinned: bool = False
     retries: int = 0
     grace: float = SECONDS_TO_LEAVE
-    lost: Callable[[Any, str], None] = _nobody
+    lost: Callable[[Task, str], None] = nobody
 
 
-def pure(lost: Callable[[Any, str], None] = _nobody) -> Policy:
+def pure(lost: Callable[[Task, str], None] = nobody) -> Policy[Task]:
     """For workers that hold nothing but memory: no limit in time, one retry, killed when nobody asks any more."""
     return Policy(math.inf, retries=1, grace=0.0, lost=lost)
 
@@ -77,9 +77,9 @@ class _Job(Generic[Task]):
 
 
 @dataclass(slots=True)
-class _Worker(Generic[Task]):
+class _Worker(Generic[Task, Answer]):
     process: ForkProcess
-    channel: Connection[Any, Any]
+    channel: Connection[Task, Answer | TaskFailed]
     number: int
     job: _Job[Task] | None = None
     patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
@@ -87,7 +87,7 @@ class _Worker(Generic[Task]):
 
 def imap_unordered(
     tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, patience: float = PATIENCE, pinned: bool = False,
-    policy: Policy | None = None,
+    policy: Policy[Task] | None = None,
 ) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:  # fmt: skip
     """Each task with its answer, in the order of answers; `tasks` is drawn from when a worker is free.
 
@@ -100,7 +100,7 @@ def imap_unordered(
 
 
 def imap(
-    tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy
+    tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy[Task]
 ) -> Generator[tuple[Task, Answer | TaskFailed], None, None]:
     """Each task with its answer, in the order of tasks; few are drawn before their turn."""
     waiting: dict[int, tuple[Task, Answer | TaskFailed]] = {}
@@ -118,14 +118,14 @@ class _Pool(Generic[Task, Answer]):
     """The workers and what is dealt to them. `may_draw` is asked whether another task than the n drawn is wanted."""
 
     def __init__(
-        self, tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy,
+        self, tasks: Iterable[Task], begin: Begin[Task, Answer], jobs: int, policy: Policy[Task],
         may_draw: Callable[[int], bool],
     ) -> None:  # fmt: skip
         self.begin, self.jobs, self.policy, self.may_draw = begin, jobs, policy, may_draw
         self.queue = enumerate(tasks)
         self.drawn = 0
         self.again: deque[_Job[Task]] = deque()
-        self.workers: list[_Worker[Task]] = []
+        self.workers: list[_Worker[Task, Answer]] = []
 
     def answers(self) -> Generator[tuple[_Job[Task], Answer | TaskFailed], None, None]:
         """Each task with its answer; whichever way it ends, no worker is left."""
@@ -169,7 +169,7 @@ class _Pool(Generic[Task, Answer]):
             return _Job(number, task)
         return None
 
-    def _found(self, worker: _Worker[Task], job: _Job[Task], ready: bool) -> tuple[Answer | TaskFailed] | None:
+    def _found(self, worker: _Worker[Task, Answer], job: _Job[Task], ready: bool) -> tuple[Answer | TaskFailed] | None:
         """The answer, in a tuple; None where there is none yet."""
         if ready:
             try:
@@ -183,7 +183,7 @@ class _Pool(Generic[Task, Answer]):
             return (TaskFailed(f"no answer within {self.policy.patience:g} s"),)
         return None
 
-    def _died(self, worker: _Worker[Task], job: _Job[Task]) -> tuple[TaskFailed] | None:
+    def _died(self, worker: _Worker[Task, Answer], job: _Job[Task]) -> tuple[TaskFailed] | None:
         """How the worker ended, where its task is not dealt again."""
         worker.process.join(SECONDS_TO_LEAVE)  # its channel is closed: it is about to end
         self._bury(worker)
@@ -195,11 +195,11 @@ class _Pool(Generic[Task, Answer]):
             return None
         return (TaskFailed(reason if job.deaths == 1 else f"{reason}, as did the one before"),)
 
-    def _started(self) -> _Worker[Task]:
+    def _started(self) -> _Worker[Task, Answer]:
         context = multiprocessing.get_context("fork")
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, self.begin), daemon=True)
-        worker = _Worker[Task](process, here, min(set(range(self.jobs)) - {w.number for w in self.workers}))
+        worker = _Worker(process, here, min(set(range(self.jobs)) - {w.number for w in self.workers}))
         with _ctrl_c_held_back():  # no worker that nobody knows of
             process.start()
             self.workers.append(worker)
@@ -224,7 +224,7 @@ class _Pool(Generic[Task, Answer]):
             for worker in list(self.workers):
                 self._bury(worker)
 
-    def _bury(self, worker: _Worker[Task]) -> None:
+    def _bury(self, worker: _Worker[Task, Answer]) -> None:
         """Kills a worker that has not ended."""
         self.workers.remove(worker)
         worker.channel.close()
@@ -254,7 +254,7 @@ def _leave(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _serve(channel: Connection[Any, Any], begin: Begin[Any, Any]) -> None:
+def _serve(channel: Connection[Answer | TaskFailed, Task], begin: Begin[Task, Answer]) -> None:
     """A worker's life: answers tasks until nobody asks any more."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -263,7 +263,7 @@ def _serve(channel: Connection[Any, Any], begin: Begin[Any, Any]) -> None:
         while True:
             task = channel.recv()
             try:
-                found = answer(task)
+                found: Answer | TaskFailed = answer(task)
             except Exception as error:  # a fault of our own concerns one task, the others go on
                 found = TaskFailed(f"internal fault: {type(error).__name__}: {error}")
             channel.send(found)

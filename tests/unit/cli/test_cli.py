@@ -316,6 +316,19 @@ def test_an_internal_fault_is_named_and_ends_with_70(run, monkeypatch):
     assert err.splitlines()[-1] == "ubp-verify: internal fault: RuntimeError: seeded"
 
 
+def test_an_interrupt_is_one_line_and_on_a_terminal_begins_a_new_one(run, monkeypatch):
+    import verify.survey.explanation
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify.survey.explanation, "encoding_row", interrupted)
+    said = "ubp-verify: interrupted; what was decided is in the ledger\n"
+    assert run("insn", "9c") == (130, "", said)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run("insn", "9c") == (130, "", "\n" + said)
+
+
 def test_a_form_that_the_processor_lacks_is_not_asked_for(run, tmp_path):
     code, out, _ = run(*SURVEY, "70", "--cpu", "intel", "--ledger", tmp_path, "--format", "json")
     assert code == 0 and "JO_REL8_16/none" not in {f["form"] for f in json.loads(out)["forms"]}

@@ -1,20 +1,18 @@
-"""Wrong usage of `interleavings` ends with status 64 and says why; bounds and Ctrl-C with 2 and what was found."""
+"""Wrong usage of `interleavings` ends with status 64 and says why; bounds with 2, Ctrl-C with 130, and the results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import command_line
 import pytest
-from click.testing import CliRunner
 
-from verify.cli.interleavings import interleavings
 from verify.concurrency import explorer
 from verify.concurrency.protocols import protocol
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(interleavings, list(arguments))
-    return result.exit_code, result.output
+    return command_line.run("interleavings", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +103,10 @@ def test_an_interrupt_after_the_search_keeps_its_verdicts(during: str, monkeypat
     assert not found.decided
 
 
-def test_an_interrupt_elsewhere_ends_the_run_as_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_elsewhere_ends_the_run_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("verify.cli.interleavings.explore", interrupted)
     status, output = run("ref-count", "inline-step")
-    assert (status, "interrupted at ref-count" in output) == (2, True)
+    assert (status, output) == (130, "ubp-verify: interrupted at ref-count\n")

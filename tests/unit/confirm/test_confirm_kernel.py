@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from verify.confirm import kernel
 from verify.confirm.agreement import Agreement
 from verify.confirm.kernel import Predictor, sampled
 from verify.confirm.predictions import Disagreement
@@ -21,6 +28,44 @@ from verify.report.confirmations import StateKind, WayDisagreement, Ways
 
 JUDGE = Judge(SCHEMES[DEFAULT])
 GATHER = "c4e2b592140e"  # refuted on hits alone, and the kernel's judge hardly ever sees that
+
+
+class NoKernel:
+    """In the place of the kernel's judge."""
+
+    def __enter__(self) -> NoKernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+def test_a_lost_worker_costs_its_encodings_one_retry_and_a_line(
+    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def judging(*_: object) -> Iterator[Callable[[tuple[bytes, ...]], tuple[list[object], Counter[str]]]]:
+        def answer(task: tuple[bytes, ...]) -> tuple[list[object], Counter[str]]:
+            if b"\x9c" in task and len(list(tmp_path.iterdir())) < deaths:
+                (tmp_path / str(os.getpid())).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return [], Counter({"seen": len(task)})
+
+        yield answer
+
+    tasks = [(b"\x90", b"\x91"), (b"\x9c",), (b"\xf4",)]
+    monkeypatch.setattr(kernel, "KernelJudge", NoKernel)
+    monkeypatch.setattr(kernel, "ways", lambda *_: ())
+    monkeypatch.setattr(kernel, "_tasks", lambda *_: iter(tasks))
+    monkeypatch.setattr(kernel, "_judge", judging)
+    found, said = Agreement(DEFAULT), list[tuple[tuple[bytes, ...], str]]()
+    for _ in kernel.compared(found, (), 1.0, 2, JUDGE, None, lambda *lost: said.append(lost)):
+        pass
+    ended = "the worker process ended with status -9"
+    assert (found.complete, found.skipped["seen"]) == (True, 4 if deaths < 2 else 3)
+    assert said == [(tasks[1], ended)] * (deaths > 0)
+    assert found.lost == [f"1 encodings from 9c: {ended}, as did the one before"] * (deaths == 2)
 
 
 def deviation(observable: str, **state: Any) -> ObservedDeviation:

@@ -13,13 +13,18 @@ from unit.elf.made import elf
 
 from verify.cli import status
 from verify.cli.confirm import MODES
+from verify.concurrency.results import manifest
+from verify.ledger.folder import Folder
+from verify.ledger.store import Table
 from verify.models.x86.isa import capstone_check
 from verify.models.x86.isa.forms import form
-from verify.report.records import Document, decoded, from_fields, schema_name
+from verify.report.explorations import Manifest, StoredInvariant
+from verify.report.records import Document, decoded, from_fields, indented, schema_name, stored
 from verify.report.schemas import DOCUMENTS, FOLDER, file_name, text, write
 from verify.report.surveys import ClassifiedEncoding
 
-#: command line -> the schema of its output; {ledger}, {file} and {elf} are made
+RECORDED = Path(__file__).parents[3] / "proofs" / "protocols"
+#: command line -> the schema of its output; {ledger}, {file}, {elf} and {folder} are made
 OUTPUTS = {
     ("opcode-range", "9c", "cc", "--jobs", "1", "--ledger", "{ledger}"): "opcode-range",
     ("insn", "9c"): "insn", ("insn", "54"): "insn", ("insn", "cc"): "insn", ("insn", "c5f877"): "insn",
@@ -28,6 +33,7 @@ OUTPUTS = {
     ("classify", "{file}"): "classify",
     ("scan", "{elf}", "--jobs", "1"): "scan", ("scan", "{elf}", "--explain", "first"): "scan-place",
     ("forms", "90-9f"): "forms", ("forms", "a0", "--disagreements"): "disagreements",
+    ("ledger", "--ledger", "{folder}"): "ledger-sizes",
     ("schemes",): "schemes", ("schemes", "linux-uprobes-6.18", "identity"): "schemes", ("protocols",): "protocols",
     ("interleavings", "xol-step", "--threads", "2"): "interleavings",
     ("interleavings", "xol-step", "--threads", "2", "--variant", "no-read-lock"): "interleavings",
@@ -57,11 +63,9 @@ def test_an_output_is_of_its_schema(
     file = tmp_path / "encodings"
     file.write_bytes(LINES)
     code = elf(tmp_path / "program", bytes.fromhex("9c9006c5fe7f03"), [("first", 0, 7)])
-    given = [a.format(ledger=tmp_path / "ledger", file=file, elf=code) for a in arguments]
-    try:
-        ended: object = status([*given, "--format", "json"])
-    except SystemExit as end:
-        ended = end.code
+    Folder(tmp_path).put(Table("forms", "identity", "0"), {"a": "1"})
+    given = [a.format(ledger=tmp_path / "ledger", file=file, elf=code, folder=tmp_path) for a in arguments]
+    ended = status([*given, "--format", "json"])
     assert ended in {0, 2, 64 if arguments[0] == "classify" else 0}
     out = capsys.readouterr().out
     lines = [out] if arguments[0] in {"insn", "scan"} else out.splitlines()
@@ -73,7 +77,32 @@ def test_an_output_is_of_its_schema(
 def test_every_schema_is_held_by_some_output() -> None:
     """Those of `confirm` are made and read back in tests/unit/confirm/test_results.py."""
     confirmed = {f"confirm-{mode}" for mode in MODES} | {"kernel-survey"}
-    assert {f"ubp-verify/{name}/1" for name in {*OUTPUTS.values(), *confirmed}} == set(DOCUMENTS)
+    kept = {"manifest", "invariant"}  # below
+    assert {f"ubp-verify/{name}/1" for name in {*OUTPUTS.values(), *confirmed, *kept}} == set(DOCUMENTS)
+
+
+def kept_as(path: Path) -> str:
+    """The text that a recorded file of a protocol would have, written now."""
+    if path.parent == RECORDED:
+        return manifest.text(stored(path.read_bytes(), Manifest))
+    return indented(stored(path.read_bytes(), StoredInvariant)) + "\n"
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recorded_protocols_are_written_as_they_were_read(path: Path) -> None:
+    """But for the schema's name in the place of its number alone."""
+    name = "manifest" if path.parent == RECORDED else "invariant"
+    text = kept_as(path)
+    assert text.replace(f'"ubp-verify/{name}/1"', "1") == path.read_text().replace(f'"ubp-verify/{name}/1"', "1")
+    validated(text, name)
+
+
+def test_a_field_of_a_kept_file_that_nobody_knows_is_refused() -> None:
+    text = kept_as(RECORDED / "ref-count.json").encode()
+    assert stored(text, Manifest).protocol == "ref-count"
+    for wrong in (text.replace(b'"depth"', b'"deep"'), text.replace(b"manifest/1", b"manifest/2")):
+        with pytest.raises(ValueError, match="ubp-verify/manifest/1"):
+            stored(wrong, Manifest)
 
 
 def test_published_schemas_are_current() -> None:

@@ -1,18 +1,20 @@
 """Decisions: proved, refuted with a state that replays, undecided where that is all that can be said."""
 
-import json
 from dataclasses import replace
 from functools import reduce
 
 import pytest
 
 from verify.claim.obligation import Obligation
-from verify.claim.verdicts import Decision, Verdict, Witness, witness_of, worst
+from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.models.x86.machine import NO_FAULT
+from verify.report.ledgers import DecisionRow
+from verify.report.records import rows_of
 from verify.smt import decisions as module
 from verify.smt.canonical import canonical
 from verify.smt.decisions import InMemory, decide, is_proved, query
 from verify.smt.z3terms import Answer, satisfiable
+from verify.survey.ledger import decision_of, decision_text
 from verify.terms import (
     FALSE,
     GPRS,
@@ -132,7 +134,7 @@ def test_what_no_seed_meets_is_the_solvers_own_answer():
     asked = obligation(goal)
     found = decide(asked, InMemory())
     assert found.verdict is Verdict.REFUTED, found.reason
-    stored = witness_of(json.loads(json.dumps(found.witness.row())))
+    stored = decision_of(rows_of([decision_text(found)], DecisionRow)[0]).witness
     assert stored == found.witness
     assert query(canonical(asked.roots)).holds(stored)
     assert not query(canonical(asked.roots)).holds(replace(stored, answers=()))

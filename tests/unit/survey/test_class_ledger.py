@@ -10,6 +10,7 @@ import pytest
 from verify.judge.encoding import Judge
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.linux.uprobes_6_18 import SCHEME
+from verify.report.records import row_text
 from verify.smt.canonical import canonical
 from verify.smt.decisions import InMemory
 from verify.survey.encodings import KnownResults
@@ -152,4 +153,4 @@ def test_a_refutation_that_is_not_known_any_more_is_decided_again():
 
 
 def rows(text: str, judge: Judge) -> str:
-    return json.dumps(brief_row(bytes.fromhex(text), judge, CPUS["any"]))
+    return row_text(brief_row(bytes.fromhex(text), judge, CPUS["any"]).row)

@@ -10,11 +10,17 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from recorded import form_row, recorded, texts
 
 from verify.claim.verdicts import Decision, Verdict, Witness
 from verify.cli import opcode_range, status
 from verify.ledger.fingerprint import SURVEY, fingerprint
-from verify.survey.ledger import Ledger
+from verify.ledger.folder import Folder
+from verify.ledger.store import Table
+from verify.report.ledgers import DecisionRow
+from verify.report.records import row_text, rows_of
+from verify.report.surveys import JudgedForm
+from verify.survey.ledger import Ledger, decision_of, decision_text
 
 SCHEME = "linux-uprobes-6.18"
 ANSWERS = (("0123456789abcdef", 1 << 80), ("f" * 16, (1, 2)))
@@ -32,7 +38,7 @@ RUN = ["opcode-range", "9c-9d", "d8", "--jobs", "1", "--format", "json"]
 def filled(tmp_path: Path) -> Path:
     ledger = Ledger(tmp_path, SCHEME)
     ledger.add(ROWS)
-    ledger.keep_forms(MARK, [{"form": "PUSHFQ/none", "verdict": "refuted"}])
+    ledger.keep_forms(MARK, [form_row("PUSHFQ/none")])
     return tmp_path
 
 
@@ -58,7 +64,28 @@ def test_what_is_stored_comes_back(filled):
     again = Ledger(filled, SCHEME)
     assert again.decisions == dict(ROWS)
     assert again.notices == []
-    assert again.forms(MARK)["PUSHFQ/none"]["verdict"] == "refuted"
+    assert again.forms(MARK)["PUSHFQ/none"] == form_row("PUSHFQ/none")
+
+
+@pytest.mark.parametrize(("kind", "written"), [
+    ("forms", lambda texts: map(row_text, rows_of(texts, JudgedForm))),
+    ("obligations", lambda texts: map(decision_text, map(decision_of, rows_of(texts, DecisionRow)))),
+])  # fmt: skip
+def test_recorded_rows_are_written_as_they_were_read(kind, written):
+    (path,) = recorded(kind)
+    rows = texts(path)
+    assert len(rows) > 500
+    assert list(written(rows)) == rows
+
+
+@pytest.mark.parametrize("change", [{"verdict": "maybe"}, {"queries": None}, {"more": 1}, {"obligations": "7"}])
+def test_a_row_of_another_shape_is_damage(filled, change):
+    row = json.loads(row_text(form_row("NOP/none"))) | change
+    table = Table("forms", SCHEME, MARK)
+    Folder(filled).put(table, {"NOP/none": json.dumps(row)})
+    again = Ledger(filled, SCHEME)
+    assert again.forms(MARK) == {}
+    assert "no JudgedForm" in again.notices[0] and "set aside" in again.notices[0]
 
 
 def test_each_scheme_has_its_own(filled):
@@ -88,7 +115,7 @@ def test_versions_are_recorded_beside_what_was_decided(filled, monkeypatch):
     monkeypatch.setattr("verify.ledger.folder.versions", lambda: "z3-solver 0, Python 0")
     again = Ledger(filled, SCHEME)
     again.add([("d" * 24, Decision(Verdict.PROVED))])
-    again.keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
+    again.keep_forms(MARK, [form_row("NOP/none", verdict="proved")])
     assert set(Ledger(filled, SCHEME).decisions) == {*dict(ROWS), "d" * 24}
     assert obligations(filled).read_text().count("z3-solver") == 2
     assert forms(filled).read_text().count("z3-solver") == 2
@@ -97,10 +124,10 @@ def test_versions_are_recorded_beside_what_was_decided(filled, monkeypatch):
 
 
 def test_rows_that_were_not_asked_for_stay(filled):
-    Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "NOP/none", "verdict": "proved"}])
+    Ledger(filled, SCHEME).keep_forms(MARK, [form_row("NOP/none", verdict="proved")])
     assert set(Ledger(filled, SCHEME).forms(MARK)) == {"NOP/none", "PUSHFQ/none"}
-    Ledger(filled, SCHEME).keep_forms(MARK, [{"form": "PUSHFQ/none", "verdict": "unknown"}])
-    found = {name: row["verdict"] for name, row in Ledger(filled, SCHEME).forms(MARK).items()}
+    Ledger(filled, SCHEME).keep_forms(MARK, [form_row("PUSHFQ/none", verdict="unknown")])
+    found = {name: row.verdict for name, row in Ledger(filled, SCHEME).forms(MARK).items()}
     assert found == {"NOP/none": "proved", "PUSHFQ/none": "unknown"}
 
 

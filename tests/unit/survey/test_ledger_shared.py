@@ -5,6 +5,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from recorded import form_row
 
 from verify.claim.verdicts import Decision, Verdict, Witness
 from verify.ledger import files, folder
@@ -33,7 +34,7 @@ def write(place: Path, writer: int) -> None:
         witness = Witness((("v0", (i,) * 200),))
         ledger.add([(number(writer, i, 24), Decision(Verdict.REFUTED, witness))])
         classes.add([(number(writer, i, 20), (("gprs", asked(writer, i)),))])
-        ledger.keep_forms(MARK, [{"form": number(writer, i, 8), "reason": "x" * 2000}])
+        ledger.keep_forms(MARK, [form_row(number(writer, i, 8), reason="x" * 2000)])
     ledger.settle(MARK, ASSUMPTIONS)
     os._exit(len(ledger.notices))
 

@@ -13,8 +13,9 @@ import pytest
 
 from verify.cli import status
 from verify.judge.encoding import Judge
+from verify.report.surveys import JudgedForm
 from verify.survey import encodings, forms
-from verify.survey.explanation import brief_row
+from verify.survey.explanation import Brief, brief_row
 from verify.survey.forms import Worker
 
 RANGE = ("f4-f5", "f8-f9", "fc")  # five forms without operands
@@ -37,12 +38,12 @@ def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
                 (tmp_path / f"death-{os.getpid()}").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def row(worker: Worker, name: str) -> dict[str, Any]:
+        def row(worker: Worker, name: str) -> JudgedForm:
             if name == "HLT/none":
                 fall()
             return real_row(worker, name)
 
-        def brief(data: bytes, judge: Judge, cpus: Any) -> dict[str, Any]:
+        def brief(data: bytes, judge: Judge, cpus: Any) -> Brief:
             if data == b"\xf4":
                 fall()
             return real_brief(data, judge, cpus)

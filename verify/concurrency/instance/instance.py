@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from verify.concurrency.instance.dag import Dag, Node
 from verify.concurrency.instance.instantiation import Scope
 from verify.concurrency.instance.transitions import DomainCheck, Observation, Room, Slot, Transition
-from verify.concurrency.language.domains import Array, Domain, ProtocolError, ThreadId, size, span, starts
+from verify.concurrency.language.domains import Array, Domain, ProtocolError, Start, ThreadId, options, size, span
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.rounds import ordered
 
@@ -42,8 +42,10 @@ class Model:
 
     @property
     def exchangeable(self) -> bool:
-        """Whether threads may be renamed: no step goes through them in a declared order."""
-        return not any(ordered(step) for step in self.protocol.steps)
+        """Whether threads may be renamed: no step goes through them in a declared order, and none starts by number."""
+        starts = (slot.domain.initial for slot in self.slots)
+        numbered = any(isinstance(start, Start) and start.by_thread for start in starts)
+        return not numbered and not any(ordered(step) for step in self.protocol.steps)
 
     @property
     def symmetric(self) -> bool:
@@ -94,7 +96,7 @@ def instantiate(protocol: Protocol, threads: int, memory: int | None = None) -> 
         threads,
         scope.dag,
         slots,
-        _initial(protocol, threads, slots),
+        _initial(protocol, threads, slots, room),
         tuple(transitions),
         observations,
         scope.term(deadlock.claim, {}),
@@ -127,16 +129,18 @@ def _layout(protocol: Protocol, threads: int, room: Room) -> tuple[tuple[Slot, .
     return tuple(slots), record
 
 
-def _initial(protocol: Protocol, threads: int, slots: tuple[Slot, ...]) -> tuple[int, ...]:
-    """The initial states: one, or one for each thread that may be the first."""
+def _initial(protocol: Protocol, threads: int, slots: tuple[Slot, ...], room: Room) -> tuple[int, ...]:
+    """The initial states: for each thread that may be the first, one for every way to start."""
     found = set()
     for first in range(threads):
-        state = 0
+        states = [0]
         for slot in slots:
-            usual, special = starts(slot.domain, protocol.values)
-            value = special if slot.thread == first else usual
-            if not slot.lo <= value <= slot.hi:
-                raise ProtocolError(f"variable {slot.name} starts at {value}, outside {slot.lo}..{slot.hi}")
-            state |= (value - slot.lo) << slot.offset
-        found.add(state)
+            owner = -1 if slot.thread is None else slot.thread
+            values = options(slot.domain, owner, first, threads, protocol.values)
+            for value in values:
+                if not slot.lo <= value <= slot.hi:
+                    raise ProtocolError(f"variable {slot.name} starts at {value}, outside {slot.lo}..{slot.hi}")
+            room.take(len(states) * (len(values) - 1), "initial states")
+            states = [state | (value - slot.lo) << slot.offset for state in states for value in values]
+        found |= set(states)
     return tuple(sorted(found))

@@ -5,6 +5,7 @@ Decides which declarations are finite and which values belong; says nothing abou
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -94,6 +95,24 @@ def size(bound: int | Size, values: Mapping[str, int]) -> int:
     return bound.at(values) if isinstance(bound, Size) else bound
 
 
+class Start(enum.Enum):
+    """Initial values that are not one for all: `ANY` of the domain, each an initial state of its own; of a thread, its
+    `NUMBER` (from 0), or the `NEXT` or the `PREVIOUS` thread in a ring. Threads with numbers cannot be exchanged."""
+
+    ANY = "ANY"
+    NUMBER = "NUMBER"
+    NEXT = "NEXT"
+    PREVIOUS = "PREVIOUS"
+
+    @property
+    def by_thread(self) -> bool:
+        """Whether it differs from thread to thread."""
+        return self is not Start.ANY
+
+
+ANY, NUMBER, NEXT, PREVIOUS = Start
+
+
 @dataclass(frozen=True, slots=True)
 class Bounded:
     """Integers lo..hi, both included; starts at `initial` (default lo).
@@ -103,10 +122,11 @@ class Bounded:
 
     lo: int | Size
     hi: int | Size
-    initial: int | Size | None = None
+    initial: int | Size | Start | None = None
     first: int | Size | None = None
 
     def __post_init__(self) -> None:
+        _start(self.initial, Start.ANY, Start.NUMBER)
         for bound in (self.lo, self.hi):
             if isinstance(bound, bool) or not isinstance(bound, int | Size):
                 raise ProtocolError(f"unbounded: the bounds must be integers or parameters, got {bound!r}")
@@ -122,14 +142,15 @@ class Enum:
     """Named values, written as strings in steps; starts at `initial` (default the first)."""
 
     labels: tuple[str, ...]
-    initial: str | None
+    initial: str | Start | None
     first: str | None
 
-    def __init__(self, *labels: str, initial: str | None = None, first: str | None = None) -> None:
+    def __init__(self, *labels: str, initial: str | Start | None = None, first: str | None = None) -> None:
+        _start(initial, Start.ANY)
         if not labels or len(set(labels)) != len(labels) or not all(isinstance(label, str) for label in labels):
             raise ProtocolError(f"an enumeration needs distinct names, got {labels!r}")
         for start in (initial, first):
-            if start is not None and start not in labels:
+            if start is not None and start is not Start.ANY and start not in labels:
                 raise ProtocolError(f"initial value {start!r} is not one of {labels!r}")
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "initial", initial)
@@ -145,8 +166,11 @@ class Enum:
 class Bool:
     """False or True; starts at False."""
 
-    initial: bool = False
+    initial: bool | Start = False
     first: bool | None = None
+
+    def __post_init__(self) -> None:
+        _start(self.initial, Start.ANY)
 
     @property
     def type(self) -> Type:
@@ -157,6 +181,11 @@ class Bool:
 @dataclass(frozen=True, slots=True)
 class ThreadId:
     """None or one of the threads; starts at None. Only equality is defined on it, which keeps threads symmetric."""
+
+    initial: Start | None = None
+
+    def __post_init__(self) -> None:
+        _start(self.initial, Start.ANY, Start.NEXT, Start.PREVIOUS)
 
     @property
     def type(self) -> Type:
@@ -191,6 +220,13 @@ Scalar = Bounded | Enum | Bool | ThreadId
 Domain = Scalar | Array
 
 
+def _start(initial: object, *allowed: Start) -> None:
+    """Raises ProtocolError for an initial value that means nothing in a domain."""
+    if isinstance(initial, Start) and initial not in allowed:
+        known = ", ".join(start.name for start in allowed)
+        raise ProtocolError(f"initial value {initial.name} is none of this domain, which has {known}")
+
+
 def span(domain: Scalar, threads: int, values: Mapping[str, int]) -> tuple[int, int]:
     """Lowest and highest code of `domain`: the integers themselves, label numbers, 0/1, or 0 for None and i+1 for
     thread i."""
@@ -214,13 +250,43 @@ def code(domain: Scalar, value: Value | Size, values: Mapping[str, int]) -> int:
     return int(value or 0)
 
 
+def plain_start(domain: Bounded) -> int | Size:
+    """The initial value of all threads. Raises ProtocolError where there is none."""
+    if isinstance(domain.initial, Start):
+        raise ProtocolError(f"threads start at {domain.initial.name}: only given numbers of them are covered")
+    return domain.lo if domain.initial is None else domain.initial
+
+
 def starts(domain: Scalar, values: Mapping[str, int]) -> tuple[int, int]:
-    """Codes of the initial value, and of the initial value of the one thread that may start otherwise."""
+    """Codes of the initial value, and of the initial value of the one thread that may start otherwise. Raises
+    ProtocolError where there is no one value for all."""
+    if isinstance(domain.initial, Start):
+        raise ProtocolError(f"threads start at {domain.initial.name}: only given numbers of them are covered")
     if isinstance(domain, ThreadId):
         return 0, 0
-    default = domain.lo if isinstance(domain, Bounded) else domain.labels[0] if isinstance(domain, Enum) else False
+    if isinstance(domain, Bounded):
+        default: int | str | Size = plain_start(domain)
+    else:
+        default = domain.labels[0] if isinstance(domain, Enum) else False
     usual = code(domain, default if domain.initial is None else domain.initial, values)
     return usual, usual if domain.first is None else code(domain, domain.first, values)
+
+
+def options(domain: Scalar, thread: int, first: int, threads: int, values: Mapping[str, int]) -> tuple[int, ...]:
+    """Codes of the values at which a cell of `thread` (-1: shared) may start, where `first` is the one that may start
+    otherwise."""
+    match domain.initial:
+        case Start.ANY:
+            lo, hi = span(domain, threads, values)
+            return tuple(range(lo, hi + 1))
+        case Start.NUMBER:
+            return (thread,)
+        case Start.NEXT:
+            return ((thread + 1) % threads + 1,)
+        case Start.PREVIOUS:
+            return ((thread - 1) % threads + 1,)
+    usual, special = starts(domain, values)
+    return (special if thread == first else usual,)
 
 
 def shown(domain: Scalar, value: int) -> str:

@@ -3,10 +3,10 @@
 Decides whether a function is inside the language and whether its names and types are declared. The grammar:
 a docstring; temporaries; then one `if guard:` with the effect as its body (or just the effect). Effects are assignments
 to variables, `if`/`elif`/`else`, `for u in threads` (whose rounds must not depend on each other: `rounds`),
-`for u in in_order(threads)`, `for k in range(n)`, temporaries and calls of helpers. Expressions
-are comparisons, `and`/`or`/`not`, + - *, conditional expressions, `in (..)`, `all/any/sum(.. for u in threads if ..)`,
-`array[i]`, `array.find(v)` (lowest index, the length if none) and calls of helpers: module-level functions in the same
-grammar, expanded where they are called.
+`for u in in_order(threads)`, `for k in range(n)`, temporaries and calls of helpers. Expressions are comparisons,
+`and`/`or`/`not`, + - * // %, `min`, `max`, conditional expressions, `in (..)`, `s.owner.pc`, `array[i]`,
+`array.find(v)` (lowest index, the length if none), `all/any/sum(.. for u in threads if ..)` and calls of helpers:
+module-level functions in the same grammar, expanded where they are called.
 """
 
 from __future__ import annotations

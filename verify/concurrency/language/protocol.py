@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from verify.concurrency.language.declarations import check_variable, fair_kind, option_name, sizes
 from verify.concurrency.language.domains import (
+    ANY,
     BOOL,
+    NEXT,
+    NUMBER,
+    PREVIOUS,
     Array,
     Bool,
     Bounded,
@@ -19,7 +24,6 @@ from verify.concurrency.language.domains import (
     Enum,
     Parameter,
     ProtocolError,
-    Size,
     ThreadId,
 )
 from verify.concurrency.language.expressions import implies, in_order, leads_to, threads
@@ -27,6 +31,7 @@ from verify.concurrency.language.frontend import Reader
 from verify.concurrency.language.terms import FALSE, TRUE, PropertyTerm, StepTerm, enabled
 
 __all__ = [
+    "ANY", "NEXT", "NUMBER", "PREVIOUS",
     "Array", "Assumption", "Bool", "Bounded", "Claim", "Description", "DomainOverflow", "Enum", "Parameter", "Protocol",
     "ProtocolError", "Shared", "Thread", "ThreadId", "Variant", "implies", "in_order", "leads_to", "threads",
 ]  # fmt: skip
@@ -187,9 +192,9 @@ class VariantDescription:
         fair_over: Sequence[str] | None = None,
     ) -> Callable[[_Function], _Function]:
         """Replaces the named step, or adds a new one under the function's name."""
-        _name(replaces, "replaces", "a step's name")
-        _name(actor, "actor", "who acts")
-        _fair(fair)
+        option_name(replaces, "replaces", "a step's name")
+        option_name(actor, "actor", "who acts")
+        fair_kind(fair)
 
         def register(function: _Function) -> _Function:
             if replaces is not None and replaces not in {step.name for step in self.description.steps}:
@@ -240,8 +245,8 @@ class Description:
         `fair_over` names the parameters for each of whose values it is fair by itself, whatever the others are: () is
         the step as a whole.
         """
-        _name(actor, "actor", "who acts")
-        _fair(fair)
+        option_name(actor, "actor", "who acts")
+        fair_kind(fair)
 
         def register(function: _Function) -> _Function:
             found = self.reader.step(function, function.__name__, actor, fair, choose or {}, fair_over)
@@ -357,43 +362,10 @@ class Description:
         """Raises ProtocolError for a variable that is not finite; the parameters in domains become the protocol's."""
         for is_shared, variables in ((True, shared), (False, local)):
             for variable, domain in variables:
-                _check_variable(variable, domain, is_shared)
-                for size in _sizes(domain):
+                check_variable(variable, domain, is_shared)
+                for size in sizes(domain):
                     self.reader.parameter(size)
 
     def _property(self, function: _Function, kind: str) -> _Function:
         self.properties.append(self.reader.property(function, function.__name__, kind))
         return function
-
-
-def _fair(fair: str | None) -> None:
-    if fair not in ("weak", "strong", None):
-        raise ProtocolError(f"fairness is 'weak', 'strong' or None, got {fair!r}")
-
-
-def _name(value: object, option: str, meaning: str) -> None:
-    """Raises ProtocolError for an option that is no text; the function where the decorator has no parentheses."""
-    if callable(value):
-        name = getattr(value, "__name__", "a function")
-        raise ProtocolError(f"step {name}: the decorator needs parentheses: `.step()`")
-    if value is not None and not isinstance(value, str):
-        raise ProtocolError(f"{option} is {meaning}, a string; got {value!r}")
-
-
-def _check_variable(name: str, domain: Domain, shared: bool) -> None:
-    if not name.isidentifier():
-        raise ProtocolError(f"variable name {name!r} is not an identifier")
-    if not isinstance(domain, Bounded | Enum | Bool | ThreadId | Array):
-        raise ProtocolError(f"variable {name} is unbounded: expected a finite domain, got {domain!r}")
-    scalar = domain.element if isinstance(domain, Array) else domain
-    if shared and not isinstance(scalar, ThreadId) and scalar.first is not None:
-        raise ProtocolError(f"variable {name} is shared: `first` belongs to per-thread variables")
-
-
-def _sizes(domain: Domain) -> list[Parameter]:
-    """The parameters in a domain."""
-    scalar = domain.element if isinstance(domain, Array) else domain
-    found: list[int | Size | None] = [domain.length] if isinstance(domain, Array) else []
-    if isinstance(scalar, Bounded):
-        found += [scalar.lo, scalar.hi, scalar.initial, scalar.first]
-    return [size.origin for size in found if isinstance(size, Size)]

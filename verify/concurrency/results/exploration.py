@@ -6,7 +6,7 @@ Decides how what an engine saw becomes verdicts; an incomplete search never give
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 from verify.concurrency.instance.instance import Model, Transition
 
@@ -64,7 +64,7 @@ class Trace:
 class Proved:
     """Holds in every reachable state (or, for `sometimes`, was reached)."""
 
-    name = "proved"
+    name: ClassVar[Literal["proved"]] = "proved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Refuted:
     no state satisfies)."""
 
     trace: Trace | None = None
-    name = "refuted"
+    name: ClassVar[Literal["refuted"]] = "refuted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Vacuous:
     """The premise holds in no reachable state."""
 
     reason: str
-    name = "vacuous"
+    name: ClassVar[Literal["vacuous"]] = "vacuous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Unknown:
     """Not decided, and why."""
 
     reason: str
-    name = "unknown"
+    name: ClassVar[Literal["unknown"]] = "unknown"
 
 
 Verdict = Proved | Refuted | Vacuous | Unknown

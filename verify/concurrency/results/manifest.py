@@ -8,40 +8,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
 
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results.exploration import Exploration, Refuted
+from verify.ledger.files import locked, replace
+from verify.report.explorations import Manifest, RecordedRun
+from verify.report.records import plain, stored
 
-SCHEMA: Final = 1
-Run = Mapping[str, Any]
 Key = tuple[str, int, str]
 
 
-def run_of(found: Exploration) -> dict[str, Any]:
+def run_of(found: Exploration) -> RecordedRun:
     """What a manifest records of one exploration; `shortest` is in transitions, None is "not measured"."""
     traces = {
         name: len(verdict.trace.events)
         for name, verdict in found.properties
         if isinstance(verdict, Refuted) and verdict.trace is not None and verdict.trace.loop is None
     }
-    return {
-        "variant": found.variant,
-        "threads": found.threads,
-        "parameters": dict(found.parameters),
-        "states": found.states,
-        "transitions": found.transitions,
-        "orbits": found.stored if found.symmetric else None,
-        "depth": found.depth if found.depth >= 0 else None,
-        "properties": {name: verdict.name for name, verdict in found.properties},
-        "shortest": traces,
-    }
+    return RecordedRun(
+        variant=found.variant, threads=found.threads, parameters=dict(found.parameters), states=found.states,
+        transitions=found.transitions, orbits=found.stored if found.symmetric else None,
+        depth=found.depth if found.depth >= 0 else None,
+        properties={name: verdict.name for name, verdict in found.properties}, shortest=traces,
+    )  # fmt: skip
 
 
-def key(run: Run) -> Key:
+def key(run: RecordedRun) -> Key:
     """What tells runs of one protocol apart."""
-    return run["variant"], run["threads"], json.dumps(run["parameters"], sort_keys=True)
+    return run.variant, run.threads, json.dumps(run.parameters, sort_keys=True)
 
 
 def path_of(place: Path, protocol: str) -> Path:
@@ -49,35 +45,38 @@ def path_of(place: Path, protocol: str) -> Path:
     return place if place.suffix == ".json" else place / f"{protocol}.json"
 
 
-def read(directory: Path, protocol: str) -> dict[Key, Run]:
+def read(directory: Path, protocol: str) -> dict[Key, RecordedRun]:
     """The recorded runs of a protocol; none where there is no manifest. Raises ValueError for another format."""
     path = path_of(directory, protocol)
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if (found["schema"], found["protocol"]) != (SCHEMA, protocol):
-            raise ValueError(f"schema {found['schema']} of {found['protocol']!r}")
-        return {key(run): run for run in found["runs"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a manifest of {protocol}, schema {SCHEMA}: {error}") from error
+        found = stored(path.read_bytes(), Manifest)
+        if found.protocol != protocol:
+            raise ValueError(f"of {found.protocol!r}")
+        return {key(run): run for run in found.runs}
+    except ValueError as error:
+        raise ValueError(f"{path} is not a manifest of {protocol}: {error}") from error
 
 
-def write(directory: Path, protocol: str, runs: Iterable[Run]) -> None:
-    """Writes the manifest of a protocol. Raises OSError."""
-    path = path_of(directory, protocol)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = sorted((dict(run) for run in runs), key=key)
-    text = json.dumps({"schema": SCHEMA, "protocol": protocol, "runs": rows}, indent=1, sort_keys=True)
-    path.write_text(text + "\n", encoding="utf-8")
+def write(directory: Path, protocol: str, runs: Iterable[RecordedRun]) -> None:
+    """Writes the manifest of a protocol; a reader sees the old one or the new one. Raises OSError."""
+    document, path = Manifest(protocol=protocol, runs=tuple(sorted(runs, key=key))), path_of(directory, protocol)
+    with locked(path.parent) if path.parent == directory else nullcontext():  # a file of one's own lies anywhere
+        replace(path, text(document).encode())
 
 
-def recorded(directory: Path, found: Exploration) -> Run | None:
+def text(document: Manifest) -> str:
+    """A manifest as its file has it."""
+    return json.dumps(plain(document), indent=1, sort_keys=True) + "\n"
+
+
+def recorded(directory: Path, found: Exploration) -> RecordedRun | None:
     """The recorded run of the same variant, threads and parameters."""
     return read(directory, found.protocol).get(key(run_of(found)))
 
 
-def differences(before: Run, after: Run) -> list[str]:
+def differences(before: RecordedRun, after: RecordedRun) -> list[str]:
     """`figure: recorded .., found ..` for each figure that both runs have and that differs."""
     old, new = _figures(before), _figures(after)
     return [
@@ -87,34 +86,36 @@ def differences(before: Run, after: Run) -> list[str]:
     ]
 
 
-def _figures(run: Run) -> dict[str, object]:
+def _figures(run: RecordedRun) -> dict[str, int | str | None]:
     """The figures of a run by name."""
-    plain: dict[str, object] = {name: run[name] for name in ("states", "transitions", "orbits", "depth")}
-    verdicts = {f"verdict of {name}": verdict for name, verdict in run["properties"].items()}
-    traces = {f"shortest trace of {name}": length for name, length in run["shortest"].items()}
-    return {**plain, **verdicts, **traces}
+    return {
+        "states": run.states, "transitions": run.transitions, "orbits": run.orbits, "depth": run.depth,
+        **{f"verdict of {name}": verdict for name, verdict in run.properties.items()},
+        **{f"shortest trace of {name}": length for name, length in run.shortest.items()},
+    }  # fmt: skip
 
 
-def _unmeasured(name: str, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+def _unmeasured(name: str, old: Mapping[str, int | str | None], new: Mapping[str, int | str | None]) -> bool:
     """Whether one side did not measure the figure: engines with diagrams know neither depth nor orbits."""
     return not name.startswith("verdict") and None in (old.get(name), new.get(name))
 
 
-def _text(value: object) -> str:
-    return "nothing" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+def _text(value: int | str | None) -> str:
+    return "nothing" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
-def stale(runs: Iterable[Run], protocol: Protocol) -> list[str]:
+def stale(runs: Iterable[RecordedRun], protocol: Protocol) -> list[str]:
     """Variants that runs name and that the protocol does not have."""
     known = {"", *(variant.name for variant in protocol.variants)}
-    return sorted({run["variant"] for run in runs} - known)
+    return sorted({run.variant for run in runs} - known)
 
 
-def kept(runs: Iterable[Run], protocol: Protocol, new: Iterable[Run]) -> list[Run]:
+def kept(runs: Iterable[RecordedRun], protocol: Protocol, new: Iterable[RecordedRun]) -> list[RecordedRun]:
     """Recorded and new runs together: a new one takes the place of an old one, and what names nothing is dropped.
 
     A run whose parameters the protocol no longer has is dropped too.
     """
-    gone, names = stale(runs, protocol), {name for name, _ in protocol.parameters}
-    old = [run for run in runs if run["variant"] not in gone and set(run["parameters"]) == names]
+    before = list(runs)
+    gone, names = stale(before, protocol), {name for name, _ in protocol.parameters}
+    old = [run for run in before if run.variant not in gone and set(run.parameters) == names]
     return list({key(run): run for run in (*old, *new)}.values())

@@ -12,6 +12,7 @@ from verify.concurrency.instance.instance import Model
 from verify.concurrency.language.domains import Bool, Bounded
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results.exploration import Event, Exploration, Trace, Unknown, Vacuous
+from verify.report.explorations import ChangeRow, EventRow, Explored, TraceRow
 
 Json = dict[str, object]
 LANE, ROW, TOP, LETTER = 190, 34, 60, 7  # of the SVG, in pixels
@@ -148,41 +149,28 @@ def _itf_value(domain: object, value: int, text: str) -> object:
     return value if isinstance(domain, Bounded) else text
 
 
-def trace_object(trace: Trace) -> Json:
-    """A trace as JSON."""
-    events = [
-        {
-            "actor": event.actor,
-            "action": event.action,
-            "changes": [{"variable": name, "before": old, "after": new} for name, old, new in event.changes],
-        }
+def trace_row(trace: Trace, threads: int | None = None) -> TraceRow:
+    """A trace for programs; `threads`: how many it takes, where the result is for any number."""
+    events = tuple(
+        EventRow(actor=event.actor, action=event.action,
+                 changes=tuple(ChangeRow(variable=name, before=old, after=new) for name, old, new in event.changes))
         for event in trace.events
-    ]
-    return {"property": trace.property, "length": len(trace.events), "loop": trace.loop, "events": events}
+    )  # fmt: skip
+    return TraceRow(threads=threads, property=trace.property, length=len(events), loop=trace.loop, events=events)
 
 
-def explored_object(found: Exploration, traces: Sequence[Trace]) -> Json:
-    """The result of one exploration as JSON; `depth` is null where the engine does not measure it."""
-    return {
-        "protocol": found.protocol,
-        "variant": found.variant or None,
-        "threads": found.threads,
-        "parameters": dict(found.parameters),
-        "engine": found.engine,
-        "symmetric": found.symmetric,
-        "states": found.states,
-        "transitions": found.transitions,
-        "stored": found.stored,
-        "depth": found.depth if found.depth >= 0 else None,
-        "complete": found.complete,
-        "reason": found.reason,
-        "properties": {name: verdict.name for name, verdict in found.properties},
-        "never_taken": list(found.never),
-        "reasons": {name: reason for name, v in found.properties if (reason := getattr(v, "reason", ""))},
-        "traces": [trace_object(trace) for trace in traces],
-        "seconds": round(found.seconds, 3),
-        "bytes": found.bytes,
-    }
+def explored_document(found: Exploration, traces: Sequence[Trace]) -> Explored:
+    """The result of one exploration for programs; `depth` is null where the engine does not measure it."""
+    return Explored(
+        protocol=found.protocol, variant=found.variant or None, threads=found.threads,
+        parameters=dict(found.parameters), engine=found.engine, symmetric=found.symmetric, states=found.states,
+        transitions=found.transitions, stored=found.stored, depth=found.depth if found.depth >= 0 else None,
+        complete=found.complete, reason=found.reason,
+        properties={name: verdict.name for name, verdict in found.properties},
+        never_taken=found.never,
+        reasons={name: v.reason for name, v in found.properties if isinstance(v, Vacuous | Unknown) and v.reason},
+        traces=tuple(map(trace_row, traces)), seconds=round(found.seconds, 3), bytes=found.bytes,
+    )  # fmt: skip
 
 
 def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) -> str:

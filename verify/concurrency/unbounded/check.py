@@ -5,22 +5,21 @@ Takes the clauses as they are stored; knows nothing of how they were found.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from verify.concurrency.explorer import explore
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import PropertyTerm
 from verify.concurrency.results.exploration import Limits, Proved
 from verify.concurrency.unbounded.clauses import Clause, of_property, read
-from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.smtlib import SmtQuery, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
-
-SCHEMA = 1
+from verify.report.explorations import StoredInvariant
+from verify.report.records import indented
+from verify.report.records import stored as document
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +103,14 @@ class Stored:
 def stored(
     protocol: Protocol, clauses: tuple[Clause, ...], deadlock: bool = False, sizes: Mapping[str, int] | None = None
 ) -> str:
-    """The text of an invariant file. `sizes`: those that have been written into the protocol (`sizes.sized`)."""
-    record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "protocol": protocol.name,
-        "variant": protocol.variant,
-        "covers": "any number of threads; " + _sizes(protocol, sizes or {}),
-        "flags": {name: value for name, value in protocol.parameters if isinstance(value, bool)},
-        **({"sizes": dict(sizes)} if sizes else {}),
-        "proves": [*implied(protocol, clauses), *([DEADLOCK] if deadlock else [])],
-        "clauses": [clause.as_object() for clause in clauses],
-    }
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    """The text of an invariant file. `sizes`: those written into the protocol (`cutoffs.at_given_sizes`)."""
+    return indented(StoredInvariant(
+        protocol=protocol.name, variant=protocol.variant,
+        covers="any number of threads; " + _sizes(protocol, sizes or {}),
+        flags={name: value for name, value in protocol.parameters if isinstance(value, bool)}, sizes=dict(sizes or {}),
+        proves=(*implied(protocol, clauses), *((DEADLOCK,) if deadlock else ())),
+        clauses=tuple(clause.row() for clause in clauses),
+    )) + "\n"  # fmt: skip
 
 
 def _sizes(protocol: Protocol, fixed: Mapping[str, int]) -> str:
@@ -127,14 +122,13 @@ def _sizes(protocol: Protocol, fixed: Mapping[str, int]) -> str:
 
 def load(protocol: Protocol, path: Path) -> Stored:
     """The invariant of a file. Raises ProtocolError, or ValueError where the file is another protocol's."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    name = (record["protocol"], record["variant"])
-    if record["schema"] != SCHEMA or name != (protocol.name, protocol.variant):
+    file = document(path.read_bytes(), StoredInvariant)
+    name = (file.protocol, file.variant)
+    if name != (protocol.name, protocol.variant):
         raise ValueError(f"{path.name} holds the invariant of {name}, expected {(protocol.name, protocol.variant)}")
-    sizes = record.get("sizes", {})
-    about = sized(protocol.with_parameters(**sizes)) if sizes else protocol
-    clauses = tuple(read(about, clause) for clause in record["clauses"])
-    return Stored(about, clauses, DEADLOCK in record["proves"])
+    about = at_given_sizes(protocol.with_parameters(**file.sizes)) if file.sizes else protocol
+    clauses = tuple(read(about, clause) for clause in file.clauses)
+    return Stored(about, clauses, DEADLOCK in file.proves)
 
 
 __all__ = ["Checked", "SmtQuery", "Stored", "by_force", "check", "implied", "is_proved", "load", "stored"]

@@ -7,7 +7,6 @@ with `s` the shared state, and is read by the same reader as a protocol.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Domain, Offset, Parameter, Size
@@ -29,6 +28,7 @@ from verify.concurrency.language.terms import (
     substitute,
     walk,
 )
+from verify.report.explorations import ClauseRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,10 @@ class Clause:
             body = Quantified("all", name, Range(Const(0, INT), length), body)
         return PropertyTerm(self.name, "always", self.threads, TRUE, body, self.text)
 
-    def as_object(self) -> dict[str, object]:
+    def row(self) -> ClauseRow:
         """The clause as it is stored."""
-        found: dict[str, object] = {"name": self.name, "holds": self.text}
-        if self.threads:
-            found["threads"] = list(self.threads)
-        if self.indices:
-            found["indices"] = {_plain(name): shown(length) for name, length in self.indices}
-        return found
+        indices = {_plain(name): shown(length) for name, length in self.indices}
+        return ClauseRow(name=self.name, holds=self.text, threads=self.threads, indices=indices)
 
 
 def renamed(term: Term, depth: int) -> Term:
@@ -137,19 +133,16 @@ def mentioned(term: Term) -> set[str]:
     return found | {inner.thread for inner in walk(term) if isinstance(inner, Cell) and inner.thread is not None}
 
 
-def read(protocol: Protocol, stored: Mapping[str, object]) -> Clause:
+def read(protocol: Protocol, stored: ClauseRow) -> Clause:
     """The clause that was stored. Raises ProtocolError where it names what the protocol does not have."""
     outer: dict[str, object] = {"implies": implies, "threads": threads}
     outer |= {name: Parameter(name, value) for name, value in protocol.parameters}
-    scope = Expressions(Declarations(dict(protocol.shared), dict(protocol.local)), f"clause {stored['name']}", outer)
+    scope = Expressions(Declarations(dict(protocol.shared), dict(protocol.local)), f"clause {stored.name}", outer)
     scope.names["s"] = SHARED
-    names = stored.get("threads", [])
-    lengths = stored.get("indices", {})
-    assert isinstance(names, list)
-    assert isinstance(lengths, dict)
-    indices = tuple((str(name), scope.term(_expression(str(text)), INT)) for name, text in lengths.items())
-    scope.names |= {name: Bound(name, THREAD) for name in names} | {name: Bound(name, INT) for name, _ in indices}
-    return Clause(str(stored["name"]), tuple(names), indices, scope.boolean(_expression(str(stored["holds"]))))
+    indices = tuple((name, scope.term(_expression(text), INT)) for name, text in stored.indices.items())
+    scope.names |= {name: Bound(name, THREAD) for name in stored.threads}
+    scope.names |= {name: Bound(name, INT) for name, _ in indices}
+    return Clause(stored.name, stored.threads, indices, scope.boolean(_expression(stored.holds)))
 
 
 def _expression(text: str) -> ast.expr:

@@ -31,7 +31,7 @@ from verify.concurrency.language.terms import (
 )
 
 
-def sized(protocol: Protocol) -> Protocol:
+def at_given_sizes(protocol: Protocol) -> Protocol:
     """The protocol without integer parameters: each is its value."""
     values = {name: value for name, value in protocol.parameters if not isinstance(value, bool)}
     write = _Values(values)
@@ -60,11 +60,10 @@ class _Values:
     def scalar(self, domain: Scalar) -> Scalar:
         if not isinstance(domain, Bounded):
             return domain
-        bounds = (domain.lo, domain.hi, domain.initial, domain.first)
-        lo, hi, initial, first = (number(b, self.values) if isinstance(b, Size) else b for b in bounds)
-        assert lo is not None
-        assert hi is not None
-        return Bounded(lo, hi, initial, first)
+        lo, hi = number(domain.lo, self.values), number(domain.hi, self.values)
+        initial, first = domain.initial, domain.first
+        initial = number(initial, self.values) if isinstance(initial, Size) else initial
+        return Bounded(lo, hi, initial, number(first, self.values) if isinstance(first, Size) else first)
 
     def step(self, step: StepTerm) -> StepTerm:
         return replace(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, plain_start, starts
 from verify.concurrency.language.guarded_commands import GuardedCommand, Write, guarded_command
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import (
@@ -229,7 +229,7 @@ class Text:
         """The value of a cell at the start, where thread x is or is not `first`."""
         scalar = domain.element if isinstance(domain, Array) else domain
         if isinstance(scalar, Bounded):
-            usual = self.term(size_term(scalar.lo if scalar.initial is None else scalar.initial), {})
+            usual = self.term(size_term(plain_start(scalar)), {})
             special = usual if scalar.first is None else self.term(size_term(scalar.first), {})
         else:
             codes = starts(scalar, self.protocol.values)

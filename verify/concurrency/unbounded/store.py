@@ -7,8 +7,9 @@ from pathlib import Path
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import check, houdini
-from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.encoding import NotCovered
+from verify.ledger.files import locked, replace
 
 FOLDER = "invariants"
 
@@ -28,8 +29,8 @@ def record(folder: Path, protocol: Protocol, limits: Limits) -> check.Checked:
     judged = check.check(about, found.clauses, deadlock=deadlock)
     if judged.holds:
         path = path_of(folder, protocol)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(check.stored(about, found.clauses, deadlock, sizes), encoding="utf-8")
+        with locked(path.parent):
+            replace(path, check.stored(about, found.clauses, deadlock, sizes).encode())
     return judged
 
 
@@ -37,7 +38,7 @@ def _found(protocol: Protocol, limits: Limits) -> tuple[houdini.Invariant, Proto
     try:
         return houdini.invariant(protocol, limits), protocol, {}
     except NotCovered:
-        about = sized(protocol)
+        about = at_given_sizes(protocol)
         sizes = {name: value for name, value in protocol.parameters if not isinstance(value, bool)}
         return houdini.invariant(about, limits), about, sizes
 

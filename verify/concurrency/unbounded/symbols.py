@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import z3
 
-from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, starts
+from verify.concurrency.language.domains import BOOL, INT, THREAD, Array, Bounded, Domain, Type, plain_start, starts
 from verify.concurrency.language.guarded_commands import GuardedCommand, Write
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.language.terms import (
@@ -131,7 +131,7 @@ class Symbols(Constants):
             domain = self.domains[thread is not None, variable]
             scalar = domain.element if isinstance(domain, Array) else domain
             if isinstance(scalar, Bounded):
-                usual = size_term(scalar.lo if scalar.initial is None else scalar.initial)
+                usual = size_term(plain_start(scalar))
                 special = usual if scalar.first is None else size_term(scalar.first)
                 values = [self.term(item, {}, self.before) for item in (usual, special)]
             else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from verify.concurrency.explorer import explore
 from verify.concurrency.language.domains import DomainOverflow, ProtocolError
@@ -21,7 +22,7 @@ from verify.concurrency.language.terms import TRUE, PropertyTerm
 from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Trace, Unknown, Vacuous
 from verify.concurrency.unbounded import counter_abstraction, houdini, kept_domains, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.encoding import NotCovered, UsedUp
 from verify.concurrency.unbounded.kept_domains import KEPT
 
@@ -48,7 +49,7 @@ class ProvedAny:
 
     methods: tuple[Method, ...]
     threads: int | None = None
-    name = "proved"
+    name: ClassVar[Literal["proved"]] = "proved"
 
     @property
     def sizes(self) -> bool:
@@ -80,7 +81,7 @@ class RefutedAny:
     trace: Trace | None
     methods: tuple[Method, ...] = ()
     note: str = ""
-    name = "refuted"
+    name: ClassVar[Literal["refuted"]] = "refuted"
 
     @property
     def reason(self) -> str:
@@ -288,7 +289,7 @@ class _Run:
         except NotCovered:
             if self.sizeless:
                 raise
-            return houdini.invariant(sized(self.asked), limits, triples, wanted, small=False), False
+            return houdini.invariant(at_given_sizes(self.asked), limits, triples, wanted, small=False), False
 
     def by_counters(self) -> tuple[Method, tuple[str, ...], str]:
         found = counter_abstraction.counted(self.asked, self.open(ENOUGH), self.limits if self.open(1) else self.left)

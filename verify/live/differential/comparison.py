@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from verify.claim.conditions import field_values
-from verify.live.differential.expectation import Expected, expect, unknown_bits, written
+from verify.live.differential.expectation import Expected, expect, unknown_bits, words, written
 from verify.live.differential.masks import broken, memory_verdicts, register_trials, store_verdicts
 from verify.live.differential.observed import FILES, Input, Moved, Observed, x87_word
 from verify.live.differential.prediction import (
@@ -23,13 +23,18 @@ from verify.live.differential.prediction import (
     RAISING,
     Bytes,
     Prediction,
+    chunks_of,
     environment,
     prediction,
 )
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import is_the_executors
 from verify.live.executor.outcomes import CRASHED, FAULT, HUNG, TRAPPED
+from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
+from verify.terms.evaluation import Value, register_file
+from verify.terms.evaluation import number as number_of
 
 SUPPRESSIBLE: Final = frozenset({DE, UD, GP, MF, XM})  # what a datapath or a refusal may raise
 MANY: Final = 6  # trials of which a preemption loses the x87 pointers of some, never of all
@@ -62,7 +67,7 @@ class Result:
 class Comparison:
     """One batch of trials of a form: predictions, outcomes, findings; `like`: a batch of the same encodings."""
 
-    def __init__(self, executor: Any, trials: Trials, like: Comparison | None = None) -> None:
+    def __init__(self, executor: Executor, trials: Trials, like: Comparison | None = None) -> None:
         self.trials = trials
         self.input = Input(executor, trials)
         self.own: list[dict[str, int]] = like.own if like is not None else [field_values(p) for p in trials.probes]
@@ -89,7 +94,7 @@ class Comparison:
         for i, expected in self.expected.items():
             for name in POINTERS if not self.seen.column("signal")[i] else ():
                 before = self.input.pointers(i)[POINTERS.index(name)]
-                values = [s.get(name, before) for s in expected.states]
+                values = [number_of(s.get(name, before)) for s in expected.states]
                 claim = values[0] & ~unknown_bits(values) & SEEN_OF_POINTERS
                 known.setdefault(name, []).extend([(i, claim)] if claim else [])
         for name, rows in known.items():
@@ -117,8 +122,8 @@ class Comparison:
         for i in broken("stores", opcode, stores):
             self.add(i, "masked", "stored", "elements left out as before", "others")
 
-    def _decoded(self, i: int) -> Any:
-        return self.trials.probes[self.which[i]].decoded
+    def _decoded(self, i: int) -> Decoded:
+        return self.trials.decoded(self.which[i])
 
     def add(self, i: int, check: str, component: str, expected: object, seen: object) -> None:
         """Notes a finding."""
@@ -182,7 +187,7 @@ class Comparison:
             self.add(i, "predicted", "ip of an iteration", self.input.origin, expected.astray)
         self._unchanged_but(i, self._decided(i, expected))
 
-    def _decided(self, i: int, expected: Expected) -> list[dict[str, Any]]:
+    def _decided(self, i: int, expected: Expected) -> list[dict[str, Value]]:
         """What completion leaves, by environment; of a decision that a flag shows those alone that decide so."""
         shown = expected.model.shown
         if shown is None:
@@ -221,7 +226,7 @@ class Comparison:
             if raised[0] == number and raised[1] != self.seen.column("error_code")[i]:
                 self.add(i, "predicted", "error code", raised[1], self.seen.column("error_code")[i])
             if raised[0] == number != GP:  # of a #GP Linux reports no address
-                self._reported(i, expected.fault_ip, {raised[6]})
+                self._reported(i, expected.fault_ip, {number_of(raised[6])})
             return True
         self.add(i, "predicted", "fault", expected.vectors[0], number)
         return False
@@ -231,7 +236,7 @@ class Comparison:
         if int(self.seen.column("si_addr")[i] == ip) not in wanted:
             self.add(i, "predicted", "reported address", f"at ip: {wanted}", self.seen.column("si_addr")[i])
 
-    def _unchanged_but(self, i: int, environments: Sequence[Mapping[str, Any]]) -> None:
+    def _unchanged_but(self, i: int, environments: Sequence[Mapping[str, Value]]) -> None:
         """Every component is as predicted: as before where nothing is said of it."""
         claimed = environments[0]
         for name in self.moved.components.get(i, ()):
@@ -240,33 +245,33 @@ class Comparison:
                 self.add(i, "predicted", name, "as before", f"trap {trap}: {self._difference(i, name)}")
         for name in claimed:
             if name in FILES:
-                self._file(i, name, [w[name] for w in environments])
+                self._file(i, name, [register_file(w[name]) for w in environments])
             elif name in POINTERS:
-                self._pointer(i, name, [w[name] for w in environments])
+                self._pointer(i, name, words(environments, name))
             elif name not in FLAG_BITS and name != "memory":
-                self._component(i, name, [w[name] for w in environments])
+                self._component(i, name, words(environments, name))
         self._flags(i, environments)
-        self._memory(i, [w["memory"] for w in environments if "memory" in w])
+        self._memory(i, [chunks_of(w["memory"]) for w in environments if "memory" in w])
 
-    def _component(self, i: int, name: str, values: list[Any]) -> None:
+    def _component(self, i: int, name: str, values: list[int]) -> None:
         """A component that is one word; PKRU is not seen where a signal ended the run."""
-        if name == "other" and self.seen.column("signal")[i]:
+        if name == "opaque" and self.seen.column("signal")[i]:
             return
-        actual = self.seen.actual(i, name)
+        actual = self.seen.word(i, name)
         if name == "x87":
             values, actual = [_tags(v) for v in values], _tags(actual)
         if (actual ^ values[0]) & ~unknown_bits(values):
             self.add(i, "predicted", name, values[0], actual)
 
-    def _pointer(self, i: int, name: str, values: list[Any]) -> None:
+    def _pointer(self, i: int, name: str, values: list[int]) -> None:
         """An x87 pointer, where it was not lost: the low 32 bits of an address, or the opcode."""
         if not any(self.seen.pointers(i)):
             return
-        actual = self.seen.actual(i, name)
+        actual = self.seen.word(i, name)
         if (actual ^ values[0]) & ~unknown_bits(values) & SEEN_OF_POINTERS:
             self.add(i, "predicted", name, values[0] & SEEN_OF_POINTERS, actual)
 
-    def _file(self, i: int, name: str, values: list[Any]) -> None:
+    def _file(self, i: int, name: str, values: list[Sequence[int]]) -> None:
         """A register file: registers that were written, and those that moved although they were not."""
         after, moved = self.seen.file(i, name), self.moved.registers.get(name, {}).get(i, ())
         places = written(values, len(after))
@@ -284,19 +289,19 @@ class Comparison:
             before, after = self.input.file(i, name), self.seen.file(i, name)
             return " ".join(f"{n}: {before[n]:#x} -> {after[n]:#x}" for n in self.moved.registers[name][i])
         if name == "selectors":
-            return str(self.seen.column("selectors")[i])
+            return str(self.seen.table("selectors")[i])
         if name == "x87":
-            return f"{x87_word(self.input.area[i]):#x} -> {self.seen.actual(i, name):#x}"
-        return f"{self.seen.actual(i, name):#x}"
+            return f"{x87_word(self.input.area[i]):#x} -> {self.seen.word(i, name):#x}"
+        return f"{self.seen.word(i, name):#x}"
 
-    def _flags(self, i: int, environments: Sequence[Mapping[str, Any]]) -> None:
+    def _flags(self, i: int, environments: Sequence[Mapping[str, Value]]) -> None:
         record = self.seen.column("rflags")[i]
         expected, unknown = self.input.column("rflags")[i], 0
         for name in FLAGS:
             if name in environments[0]:
                 bit = 1 << FLAG_BITS[name]
                 expected = expected & ~bit | (bit if environments[0][name] else 0)
-                unknown |= bit if unknown_bits([w[name] for w in environments]) else 0
+                unknown |= bit if unknown_bits(words(environments, name)) else 0
         wrong = (expected ^ record) & FLAG_MASK & ~unknown
         if not wrong:
             return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from verify.live.differential.prediction import ALWAYS, WORLDS, Prediction, Registers
 from verify.models.x86.machine import NO_FAULT
+from verify.terms.evaluation import Value, number
 
 ITERATIONS: Final = 40  # of a repeated string instruction; longer ones are not predicted
 FIRST: Final = len(ALWAYS)  # where the values of changed components begin
@@ -16,26 +17,26 @@ class Expected(NamedTuple):
     """The predictions of one trial: values of each environment, the environment of the last iteration."""
 
     model: Prediction
-    environments: tuple[tuple[Any, ...], ...]
-    env: Mapping[str, Any]
+    environments: tuple[tuple[Value, ...], ...]
+    env: Mapping[str, Value]
     predicted: bool
     masked: tuple[int, int, int] | None  # address, size in bytes, write: an access of which a mask chooses the bytes
     astray: int | None = None  # where an iteration that another follows leaves ip, if not at the instruction
 
     @property
-    def states(self) -> list[dict[str, Any]]:
+    def states(self) -> list[dict[str, Value]]:
         """What completion leaves, by component, one a environment."""
         names = self.model.changed
         return [dict(zip(names, w[FIRST : FIRST + len(names)], strict=True)) for w in self.environments]
 
     @property
-    def faulted(self) -> list[dict[str, Any]]:
+    def faulted(self) -> list[dict[str, Value]]:
         """What a fault leaves, by component, one a environment."""
         model = self.model
         stopped = {n: self.env[n] for n in model.changed} if model.repeats else {}
         return [{**stopped, **self.left(w)} for w in self.environments]
 
-    def left(self, values: tuple[Any, ...]) -> dict[str, Any]:
+    def left(self, values: tuple[Value, ...]) -> dict[str, Value]:
         """Of the values of one environment those that a fault leaves, by component."""
         model = self.model
         begin = FIRST + len(model.changed)
@@ -44,47 +45,48 @@ class Expected(NamedTuple):
     @property
     def vectors(self) -> tuple[int, ...]:
         """Fault vectors, one a environment."""
-        return tuple([w[0] for w in self.environments])
+        return tuple([number(w[0]) for w in self.environments])
 
     @property
     def errors(self) -> tuple[int, ...]:
         """Error codes, one a environment."""
-        return tuple([w[1] for w in self.environments])
+        return tuple([number(w[1]) for w in self.environments])
 
     @property
     def addresses(self) -> tuple[int, ...]:
         """Fault addresses, one a environment."""
-        return tuple([w[2] for w in self.environments])
+        return tuple([number(w[2]) for w in self.environments])
 
     @property
     def ip(self) -> int:
         """Where control goes."""
-        return int(self.environments[0][4])
+        return number(self.environments[0][4])
 
     @property
     def fault_ip(self) -> int:
         """The ip of a fault or trap."""
-        return int(self.environments[0][5])
+        return number(self.environments[0][5])
 
     def reported_at_ip(self, vector: int) -> set[int]:
         """Whether the fault is reported at the instruction's own address, in the environments that have this vector."""
-        return {int(w[6]) for w in self.environments if w[0] == vector}
+        return {number(w[6]) for w in self.environments if w[0] == vector}
 
     @property
     def places(self) -> tuple[int, ...]:
         """Register numbers and addresses of the model's reads."""
-        return self.environments[0][FIRST + len(self.model.changed) + len(self.model.partial) :]
+        behind = FIRST + len(self.model.changed) + len(self.model.partial)
+        return tuple([number(v) for v in self.environments[0][behind:]])
 
 
-def expect(model: Prediction, env: dict[str, Any]) -> Expected:
+def expect(model: Prediction, env: dict[str, Value]) -> Expected:
     """The predictions from an environment; repeated string instructions are followed to their end."""
     WORLDS[0].masked = None
     values = model.values(env)
-    astray = None
+    astray: int | None = None
     for _ in range(ITERATIONS if model.repeats else 0):
         if not values[3] or values[0] != NO_FAULT:
             break
-        astray = values[4] if values[4] != env["origin"] else astray
+        astray = number(values[4]) if values[4] != env["origin"] else astray
         env = {**env, **dict(zip(model.changed, values[FIRST:], strict=False))}
         values = model.values(env)
     environments = (values, *[model.values(env, w) for w in range(1, model.environments)])
@@ -99,7 +101,12 @@ def unknown_bits(values: Sequence[int]) -> int:
     return found
 
 
-def written(values: Sequence[Any], count: int) -> Iterable[int]:
+def words(environments: Sequence[Mapping[str, Value]], name: str) -> list[int]:
+    """The values of a component that is one word."""
+    return [number(w[name]) for w in environments]
+
+
+def written(values: Sequence[Value], count: int) -> Iterable[int]:
     """The registers of a file that some environment has written: all where a environment knows nothing of it."""
     found: set[int] = set()
     for v in values:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from verify.live.differential.expectation import Expected
 from verify.live.differential.prediction import Bytes, faulting
@@ -17,6 +17,9 @@ from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Opcode
 from verify.models.x86.semantics.operands import VECTOR_WIDTH
+
+if TYPE_CHECKING:
+    from verify.live.differential.comparison import Comparison
 
 SIZES: Final = (8, 16, 32, 64)  # bits
 COMPRESSING: Final = ("vcompress", "vpcompress")  # their results are not in the elements' places
@@ -66,7 +69,7 @@ def broken(what: str, opcode: Opcode, trials: Mapping[int, Verdicts]) -> list[in
     return [i for i, verdicts in trials.items() if not verdicts[chosen]]
 
 
-def register_trials(comparison: Any, i: int, decoded: Decoded) -> Iterator[tuple[str, Verdicts, int, int]]:
+def register_trials(comparison: Comparison, i: int, decoded: Decoded) -> Iterator[tuple[str, Verdicts, int, int]]:
     """Of a completed trial: component, what each element size says of it, register before, register after."""
     opcode, parts = decoded.form.opcode, fields(decoded)
     mask = _mask(comparison, i, parts)
@@ -93,7 +96,7 @@ def register_trials(comparison: Any, i: int, decoded: Decoded) -> Iterator[tuple
         yield f"vectors{n}", holds, before, after
 
 
-def store_verdicts(comparison: Any, i: int, decoded: Decoded, expected: Expected) -> Verdicts | None:
+def store_verdicts(comparison: Comparison, i: int, decoded: Decoded, expected: Expected) -> Verdicts | None:
     """What each element size says of a masked store that completed: bytes left out are as before."""
     mask = _mask(comparison, i, fields(decoded))
     if mask is None or expected.masked is None or not expected.masked[2]:
@@ -109,7 +112,9 @@ def store_verdicts(comparison: Any, i: int, decoded: Decoded, expected: Expected
     return {element: not (before ^ after) & left_out(mask, element, 8 * size, scalar=False) for element in SIZES}
 
 
-def memory_verdicts(comparison: Any, i: int, decoded: Decoded, expected: Expected, faulted: bool) -> Verdicts | None:
+def memory_verdicts(
+    comparison: Comparison, i: int, decoded: Decoded, expected: Expected, faulted: bool
+) -> Verdicts | None:
     """What each hypothesis says of a trial whose masked operand lies partly in memory that cannot be accessed."""
     parts = fields(decoded)
     mask = _mask(comparison, i, parts)
@@ -128,7 +133,7 @@ def memory_verdicts(comparison: Any, i: int, decoded: Decoded, expected: Expecte
     return found
 
 
-def _mask(comparison: Any, i: int, parts: Fields) -> int | None:
+def _mask(comparison: Comparison, i: int, parts: Fields) -> int | None:
     """The opmask in use; None without one."""
     number = parts.aaa.value
     if not number:

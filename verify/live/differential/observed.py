@@ -5,9 +5,9 @@ Decides nothing about semantics.  Conversions are made for a batch at once, or f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from verify.live.descriptors import CODE_SELECTOR, STACK_SELECTOR
 from verify.live.differential.prediction import POINTERS, Bytes, Given, VectorRow
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import CHUNK, REGIONS
 from verify.live.executor.records import chunks_by_trial
 from verify.live.executor.state import CpuState
@@ -24,7 +25,7 @@ PENDING: Final = 0x80  # of the x87 status word: ES
 NO_MASKS: Final = [0] * 8
 
 
-def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
+def vectors_of(area: NDArray[np.void]) -> NDArray[np.uint8]:
     """The 32 vector registers of XSAVE areas, 64 bytes each; absent parts are zero."""
     whole = np.zeros((len(area), 32, 8), dtype=np.uint64)
     whole[:, :16, 0:2] = area["xmm"]
@@ -36,7 +37,7 @@ def vectors_of(area: NDArray[Any]) -> NDArray[np.uint8]:
     return whole.view(np.uint8).reshape(len(area), 32, 64)
 
 
-def put_vectors(area: NDArray[Any], vectors: NDArray[np.uint8]) -> None:
+def put_vectors(area: NDArray[np.void], vectors: NDArray[np.uint8]) -> None:
     """The reverse of `vectors_of`."""
     whole = np.ascontiguousarray(vectors).view(np.uint64).reshape(len(area), 32, 8)
     area["xmm"] = whole[:, :16, 0:2]
@@ -47,7 +48,7 @@ def put_vectors(area: NDArray[Any], vectors: NDArray[np.uint8]) -> None:
         area["zmm_upper"] = whole[:, 16:]
 
 
-def x87_word(area: Any) -> int:
+def x87_word(area: np.void) -> int:
     """st7..st0, tag, status and control of one XSAVE area; the tag is 0 or 3 for each register."""
     value = 0
     for low, high in reversed(area["st"].tolist()):
@@ -61,16 +62,23 @@ def x87_word(area: Any) -> int:
 class Records:
     """Records of a batch, in or out, by component; lists are made once."""
 
-    def __init__(self, records: NDArray[Any]) -> None:
+    def __init__(self, records: NDArray[np.void]) -> None:
         self.rows, self.area = records, records["xsave"]
-        self._lists: dict[str, list[Any]] = {}
+        self._columns: dict[str, list[int]] = {}
+        self._tables: dict[str, list[list[int]]] = {}
 
-    def column(self, name: str) -> list[Any]:
-        """A field of all trials as a list."""
-        found = self._lists.get(name)
+    def column(self, name: str) -> list[int]:
+        """A field of all trials that is one number."""
+        found = self._columns.get(name)
         if found is None:
-            area = name in {"masks", "mxcsr"}
-            found = self._lists[name] = (self.area if area else self.rows)[name].tolist()
+            found = self._columns[name] = (self.area if name == "mxcsr" else self.rows)[name].tolist()
+        return found
+
+    def table(self, name: str) -> list[list[int]]:
+        """A field of all trials that is several numbers."""
+        found = self._tables.get(name)
+        if found is None:
+            found = self._tables[name] = (self.area if name == "masks" else self.rows)[name].tolist()
         return found
 
     @cached_property
@@ -94,14 +102,13 @@ class Records:
             return VectorRow(self._vector_bytes[size * i : size * i + size])
         if name == "masks" and not self.has_masks:
             return NO_MASKS
-        found: list[int] = self.column(name)[i]
-        return found
+        return self.table(name)[i]
 
 
 class Input(Records):
     """The states of a batch in the semantics' terms."""
 
-    def __init__(self, executor: Any, trials: Trials) -> None:
+    def __init__(self, executor: Executor, trials: Trials) -> None:
         super().__init__(trials.states)
         self.origin, self.background = executor.origin, background(executor)
         self.only_pending = executor.capabilities.vendor == "AuthenticAMD"
@@ -127,16 +134,14 @@ class Input(Records):
 class Observed(Records):
     """The processor's outcomes of a batch, and what moved."""
 
-    def __init__(self, executor: Any, trials: Trials) -> None:
-        codes = [trials.probes[i].decoded.data for i in trials.which.tolist()]
+    def __init__(self, executor: Executor, trials: Trials) -> None:
+        codes = [trials.decoded(i).data for i in trials.which.tolist()]
         batch = executor.run_batch(codes, trials.states, trials.memory)
         super().__init__(batch.outcomes)
         self.memory = chunks_by_trial(batch.memory)
 
-    def actual(self, i: int, name: str) -> Any:
-        """A component afterwards, as the semantics count it."""
-        if name in FILES:
-            return self.file(i, name)
+    def word(self, i: int, name: str) -> int:
+        """A component that is one word afterwards, as the semantics count it."""
         if name == "x87":
             return x87_word(self.area[i])
         if name in POINTERS:
@@ -144,8 +149,8 @@ class Observed(Records):
         if name == "opaque":
             return self.column("pkru")[i]
         if name == "selectors":
-            es, ds, fs, gs = self.column("selectors")[i]
-            cs, ss = self.column("code_stack")[i]
+            es, ds, fs, gs = self.table("selectors")[i]
+            cs, ss = self.table("code_stack")[i]
             return es | cs << 16 | ss << 32 | ds << 48 | fs << 64 | gs << 80
         return self.column(name)[i]
 
@@ -156,7 +161,7 @@ class Observed(Records):
         """
         if self.column("signal")[i]:
             return 0, 0, 0
-        environment = self.column("environment")[i]
+        environment = self.table("environment")[i]
         return environment[3], environment[5], environment[4] >> 16 & 0x7FF
 
 
@@ -174,7 +179,7 @@ class Moved:
         for name, rest in _changed_others(before, after).items():
             self._note(name, np.flatnonzero(rest).tolist())
 
-    def _note(self, name: str, trials: Any) -> None:
+    def _note(self, name: str, trials: Iterable[int]) -> None:
         for i in trials:
             self.components.setdefault(i, []).append(name)
 
@@ -208,7 +213,7 @@ def _changed_others(before: Records, after: Records) -> dict[str, NDArray[np.boo
 
 
 @lru_cache(4)
-def background(executor: Any) -> Mapping[int, bytes]:
+def background(executor: Executor) -> Mapping[int, bytes]:
     """Chunk address -> 64 bytes of every region, the read-only ones included."""
     chunks = {}
     for region in REGIONS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 from verify import terms as bits
 from verify.claim.conditions import verification_condition
@@ -24,8 +24,8 @@ from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, U
 from verify.models.x86.mode import USER_64
 from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import Instruction
-from verify.terms import Array, Term, postorder
-from verify.terms.evaluation import Evaluator, compiled, program
+from verify.terms import Array, Sort, Term, postorder
+from verify.terms.evaluation import Evaluator, Value, compiled, number, program
 
 FS: Final = 4  # number of fs among the segment registers; gs is judged alike
 FLAGS: Final = tuple(n for n in FLAG_BITS if n != "tf")
@@ -46,7 +46,6 @@ DESCRIPTORS: Final[Mapping[str, Callable[..., int]]] = {
     "data_selector.refuses": lambda selector: descriptors.refuses_data(FS, selector),
     "has_ldt": descriptors.has_local_table,
 }
-Value = Any
 
 
 class Bytes:
@@ -77,6 +76,13 @@ class Bytes:
         return Bytes({**self.chunks, **new}, self.background, self.lost)
 
 
+def chunks_of(value: Value) -> Bytes:
+    """The value of a trial's memory.  Raises TypeError for another."""
+    if not isinstance(value, Bytes):
+        raise TypeError(f"expected the bytes of a trial, got {type(value).__name__}")
+    return value
+
+
 class Registers(Sequence[int]):
     """A register file: the registers that were written, over those of a trial."""
 
@@ -88,9 +94,17 @@ class Registers(Sequence[int]):
     def __len__(self) -> int:
         return len(self.before)
 
-    def __getitem__(self, number: Any) -> Any:
-        found = self.own.get(number)
-        return self.before[number] if found is None else found
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
+        if isinstance(place, slice):
+            return tuple(self)[place]
+        found = self.own.get(place)
+        return self.before[place] if found is None else found
 
     def __eq__(self, other: object) -> bool:
         return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
@@ -107,14 +121,24 @@ class VectorRow(Sequence[int]):
 
     __slots__ = ("data",)
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.data = data  # 32 × 64 bytes
 
     def __len__(self) -> int:
         return len(self.data) // CHUNK
 
-    def __getitem__(self, number: Any) -> Any:
-        return int.from_bytes(self.data[CHUNK * number : CHUNK * number + CHUNK], "little")
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
+        if isinstance(place, slice):
+            return tuple(self)[place]
+        if not 0 <= place < len(self):
+            raise IndexError(f"no vector register {place}")
+        return int.from_bytes(self.data[CHUNK * place : CHUNK * place + CHUNK], "little")
 
 
 def mapped(address: int, write: int) -> bool:
@@ -131,16 +155,16 @@ class Machine:
 
     def __init__(self, ones: bool, decision: int, raised: int = NO_FAULT) -> None:
         self.ones, self.decision, self.raised = ones, decision, raised
-        self._answers: dict[tuple[str, Any], Value] = {}
+        self._answers: dict[tuple[str, Sort], Value] = {}
         self.masked: tuple[int, int, int] | None = None  # the last access of a mask's choice: address, size, write
 
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
-        answer = self._answers.get((name, sort), self)
-        if answer is not self:
+        answer = self._answers.get((name, sort))
+        if answer is not None:
             return answer
         if name.startswith("access_"):
-            return self._access(name, *args)
+            return self._access(name, *map(number, args))
         if name == "vsib_address":
             return args[0]
         if name in DESCRIPTORS:
@@ -148,7 +172,7 @@ class Machine:
         found = self._answers[name, sort] = self._answer(name, sort)
         return found
 
-    def _answer(self, name: str, sort: Any) -> Value:
+    def _answer(self, name: str, sort: Sort) -> Value:
         """The value of a function that is the same for all arguments."""
         if name.endswith(".datapath_fault") or name == "fetch_fault":
             return self.raised if name != "fetch_fault" else NO_FAULT

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from verify.live.features import BY_STATE, NO_BIT, NOT_TOLD
 from verify.live.needs import lacks
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu, Form, form
-from verify.workers.pool import TaskFailed, imap_unordered
+from verify.workers.pool import Policy, TaskFailed, imap_unordered, nobody
 
 SHRUNK: Final = 3  # mismatches of a form that are shrunk; the others are counted
 FEW: Final = 16  # states of forms that wait for an interrupt
@@ -164,16 +164,19 @@ def component_of(name: str) -> str:
 
 
 def survey(
-    forms: Sequence[Form], settings: Settings, seconds: float | None = None, jobs: int = 1
+    forms: Sequence[Form], settings: Settings, seconds: float | None = None, jobs: int = 1,
+    lost: Callable[[tuple[int, str], str], None] = nobody,
 ) -> Generator[tuple[int, FormTrials], None, None]:
     """(round, result) of every form, judged by `jobs` processes, as they come.
 
     One round; with `seconds` a first one of few states, which always reaches every form, then whole ones until the
-    time is over.  What was skipped in the first round is not tried again.
+    time is over.  What was skipped in the first round is not tried again.  Trials depend on form, round and seed alone:
+    where a process dies, another one judges its form again, and `lost` is told.
     """
     skipped: set[str] = set()
     tasks = _tasks(forms, settings, seconds, skipped)
-    with closing(imap_unordered(tasks, partial(_judge, settings), jobs)) as answers:
+    policy = Policy(retries=1, lost=lost)
+    with closing(imap_unordered(tasks, partial(_judge, settings), jobs, policy=policy)) as answers:
         for (round_number, name), result in answers:
             if isinstance(result, TaskFailed):
                 yield round_number, FormTrials(name, 0, 0, (), lost=result.reason)
@@ -221,6 +224,6 @@ def available() -> dict[str, object]:
     return processor(caps)
 
 
-def processor(caps: Any) -> dict[str, object]:
+def processor(caps: Capabilities) -> dict[str, object]:
     """Vendor, family and model, as results name the judge."""
     return {"vendor": caps.vendor, "family": caps.family, "model": caps.model}

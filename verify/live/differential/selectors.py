@@ -6,7 +6,7 @@ Decides nothing about outcomes.  Random words are almost never valid selectors; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,10 @@ RETURNS: Final = frozenset({"retf", "iret", "iretd", "iretq"})
 FAR: Final = frozenset({"lfs", "lgs", "lss", "call", "jmp"})
 FLAG_IMAGE: Final = 0x4CD5 | 0x300  # nt of df tf if and the status flags
 NOWHERE: Final = 0x1234_5000  # nothing is mapped there
+Places = NDArray[np.signedinteger]
 
 
-def align_frames(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
+def align_frames(states: NDArray[np.void], form: Form, rng: np.random.Generator) -> None:
     """Lets most return frames begin at a chunk."""
     if form.opcode.mnemonic in RETURNS or _pops_selector(form):
         aligned = states["gprs"][:, 4] & ~np.uint64(CHUNK - 1)
@@ -33,7 +34,7 @@ def align_frames(states: NDArray[Any], form: Form, rng: np.random.Generator) -> 
 
 
 def put_selectors(
-    entries: NDArray[Any], states: NDArray[Any], targets: Sequence[int], form: Form, rng: np.random.Generator
+    entries: NDArray[np.void], states: NDArray[np.void], targets: Sequence[int], form: Form, rng: np.random.Generator
 ) -> None:
     """Writes selectors into the chunks where the form will find them."""
     trial = entries["trial"].astype(np.int64)
@@ -53,7 +54,7 @@ def _pops_selector(form: Form) -> bool:
     return form.opcode.mnemonic == "pop" and bool({"fs", "gs"} & set(form.opcode.op_kinds))
 
 
-def _put_frames(chunks: NDArray[Any], rows: NDArray[Any], size: int, rng: np.random.Generator) -> None:
+def _put_frames(chunks: NDArray[np.uint8], rows: Places, size: int, rng: np.random.Generator) -> None:
     """Frames of five words: ip (mostly nowhere), cs, flags, rsp, ss."""
     count = len(rows)
     ips = np.where(rng.random(count) < 0.7, np.uint64(NOWHERE), rng.integers(0, 1 << 63, count, dtype=np.uint64))
@@ -64,7 +65,7 @@ def _put_frames(chunks: NDArray[Any], rows: NDArray[Any], size: int, rng: np.ran
         _put(chunks, rows, np.full(count, n * size), size, word)
 
 
-def _put(chunks: NDArray[Any], rows: NDArray[Any], places: NDArray[Any], size: int, words: NDArray[Any]) -> None:
+def _put(chunks: NDArray[np.uint8], rows: Places, places: Places, size: int, words: NDArray[np.uint64]) -> None:
     """Writes the low `size` bytes of a word at a place in each row."""
     for k in range(size):
         chunks[rows, places + k] = (words >> np.uint64(8 * k)).astype(np.uint8)

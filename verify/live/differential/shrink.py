@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from verify.live.differential.comparison import Comparison, Finding
 from verify.live.differential.observed import put_vectors, vectors_of
 from verify.live.differential.states import Trials
 from verify.live.differential.unread_state import X87_FIELDS, disagreements
+from verify.live.executor.executor import Executor
 from verify.live.executor.state import GPR_NAMES
 
 RSP: Final = 4
@@ -40,9 +41,9 @@ def single(trials: Trials, i: int) -> Trials:
     return Trials((probe,), np.zeros(1, dtype=np.int64), records_of(trials.states[i : i + 1]), memory)
 
 
-def records_of(states: NDArray[Any]) -> NDArray[Any]:
+def records_of(states: NDArray[np.void]) -> NDArray[np.void]:
     """A copy of input records, gaps between their fields included: XRSTOR looks at those of its header."""
-    copied: NDArray[Any] = states.view(np.uint8).copy().view(states.dtype)
+    copied: NDArray[np.void] = states.view(np.uint8).copy().view(states.dtype)
     return copied
 
 
@@ -50,7 +51,7 @@ def _copied(trials: Trials) -> Trials:
     return Trials(trials.probes, trials.which, records_of(trials.states), trials.memory.copy())
 
 
-def _shown(executor: Any, first: Trials, other: Trials | None, like: Finding) -> Finding | None:
+def _shown(executor: Executor, first: Trials, other: Trials | None, like: Finding) -> Finding | None:
     """The disagreement of the same kind that these trials show, or None."""
     comparison = Comparison(executor, first)
     found = comparison.all().findings
@@ -64,7 +65,7 @@ def _shown(executor: Any, first: Trials, other: Trials | None, like: Finding) ->
     return names[0] if names else None
 
 
-def shrunk(executor: Any, first: Trials, second: Trials | None, finding: Finding, fully: bool) -> Smallest | None:
+def shrunk(executor: Executor, first: Trials, second: Trials | None, finding: Finding, fully: bool) -> Smallest | None:
     """The smallest trial that shows the disagreement; None where it does not come again. `fully`: not only rerun."""
     one = single(first, finding.trial)
     other = single(second, finding.trial) if second is not None and finding.check == "unread" else None
@@ -140,13 +141,13 @@ def _plainer(one: Trials) -> Iterator[Change]:
         yield lambda t, row=row: t.memory["chunk"].__setitem__(row, 0)  # type: ignore[misc]
 
 
-def _set_vector(trials: Trials, number: int, value: Any) -> None:
+def _set_vector(trials: Trials, number: int, value: NDArray[np.uint8]) -> None:
     vectors = vectors_of(trials.states["xsave"])
     vectors[0, number] = value
     put_vectors(trials.states["xsave"], vectors)
 
 
-def described(executor: Any, smallest: Smallest) -> str:
+def described(executor: Executor, smallest: Smallest) -> str:
     """What is not plain in the state, and what the second run changes, in hex."""
     text = [f"ip={executor.origin:#x}", *_components(smallest.trials)]
     if smallest.other is not None:

@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.claim.probes import Probe
 from verify.live.capabilities import LOADED
+from verify.live.differential.contents import memory_entries
 from verify.live.differential.errata import HARMLESS, is_system_call
 from verify.live.differential.prediction import probe_here
-from verify.live.differential.selectors import align_frames, put_selectors
-from verify.live.executor.layout import CHUNK, DATA, READ_ONLY, REGIONS, SECOND, STACK
-from verify.live.executor.records import LOG_DTYPE
+from verify.live.differential.selectors import align_frames
+from verify.live.executor.executor import Executor
+from verify.live.executor.layout import DATA, READ_ONLY, SECOND, STACK
 from verify.models.x86.free_fields import layout_has_modrm
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.encode import random_encoding
-from verify.models.x86.isa.fields import fields
+from verify.models.x86.isa.fields import Fields, fields
 from verify.models.x86.isa.forms import Addressing, Cpu, Form
 from verify.models.x86.mode import USER_64
+from verify.terms import Term
 
 BOUNDARY: Final = np.array(
     [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
@@ -46,13 +48,11 @@ STATUS_BITS: Final = 0x8D5  # cf pf af zf sf of
 X87_EXCEPTIONS, ES_AND_BUSY = 0x3F, 0x8080  # of the status word: what the processor makes of both on loading them
 DF, NT, AC, ID = 1 << 10, 1 << 14, 1 << 18, 1 << 21
 OTHER_KEYS: Final = 0xFFFF_FFFC  # bits of PKRU that leave the executor alive
-PAIRS: Final = {"cmpxchg8b": 4, "cmpxchg16b": 8}  # bytes of rax and of rdx that are compared
 ZERO_OR_FAULT: Final = {"wrpkru": (1, 2), "rdpkru": (1,), "xgetbv": (1,)}  # rcx, rdx: #GP unless their low halves are 0
 UNDEFINED, OTHER_SEGMENT = 5, (6,)  # which of the encodings of a form: see `encodings`
 TRIES: Final = 30  # random encodings among which one with a certain base is looked for
 NOT_CANONICAL: Final = 1 << 62
 RSP_OR_RBP: Final = 2  # upper three bits of the base's number
-WIDE: Final = 4096  # bytes that an operand of unknown size may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,12 @@ class Trials:
 
     probes: tuple[Probe, ...]
     which: NDArray[np.int64]
-    states: NDArray[Any]
-    memory: NDArray[Any]
+    states: NDArray[np.void]
+    memory: NDArray[np.void]
+
+    def decoded(self, which: int) -> Decoded:
+        """An encoding, which is an instruction."""
+        return cast(Decoded, self.probes[which].decoded)
 
 
 def encodings(
@@ -118,7 +122,7 @@ def _on_another_segment(data: bytes, form: Form, rng: Random, cpu: Cpu) -> bytes
         if not isinstance(decoded, Decoded):
             continue
         parts = _fields(probe_here(decoded))
-        if parts.has_base and parts.based.value and int(parts.base.value) >> 1 == RSP_OR_RBP:
+        if parts.has_base and parts.based.value and _number(parts.base) >> 1 == RSP_OR_RBP:
             return _prefixed(rng.choice((b"\x64", b"\x65")), data, form, cpu)
     return data
 
@@ -162,11 +166,17 @@ def _aimed(decoded: Decoded, aim: Aim, origin: int) -> Decoded:
     return again if isinstance(again, Decoded) and again.form is form else decoded
 
 
-def _fields(probe: Probe) -> Any:
+def _fields(probe: Probe) -> Fields:
     return fields(cast(Decoded, probe.decoded))
 
 
-def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
+def _number(field: Term) -> int:
+    """A field of a given encoding, which is a constant."""
+    assert field.value is not None
+    return field.value
+
+
+def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
     """Fills the records with random and boundary values.
 
     `bases`: segment bases can be set, else they are 0; `keys`: there is a PKRU.
@@ -187,7 +197,7 @@ def randomized(states: NDArray[Any], form: Form, rng: np.random.Generator, bases
     _vector_state(states["xsave"], rng)
 
 
-def has_keys(executor: Any) -> bool:
+def has_keys(executor: Executor) -> bool:
     """Whether programs have a PKRU register here."""
     return "ospke" in executor.capabilities.features
 
@@ -217,7 +227,7 @@ def _related(words: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.
     return rows.astype(np.uint64)
 
 
-def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> None:
+def _pointers(states: NDArray[np.void], form: Form, rng: np.random.Generator) -> None:
     """Pointers in the registers that implicit operands use, and small counters."""
     count = len(states)
     for register in (0, 1, 2, 3, 6, 7, 8):
@@ -230,7 +240,7 @@ def _pointers(states: NDArray[Any], form: Form, rng: np.random.Generator) -> Non
         states["gprs"][:, 1] = rng.integers(0, 9, count, dtype=np.uint64)
 
 
-def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
+def _vector_state(area: NDArray[np.void], rng: np.random.Generator) -> None:
     count = len(area)
     names = [n for n in ("xmm", "ymm_high", "zmm_high", "zmm_upper", "masks") if n in (area.dtype.names or ())]
     for name in names:
@@ -261,7 +271,7 @@ def _vector_state(area: NDArray[Any], rng: np.random.Generator) -> None:
     area["xstate_bv"] |= np.uint64(LOADED & 0x3)
 
 
-def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator) -> None:
+def point(states: NDArray[np.void], probe: Probe, aim: Aim, rng: np.random.Generator) -> None:
     """Sets the address registers of one encoding's states so that the ModRM operand lies at the aim."""
     parts, decoded = _fields(probe), probe.decoded
     layout, form = decoded.layout, decoded.form  # type: ignore[union-attr]
@@ -270,28 +280,30 @@ def point(states: NDArray[Any], probe: Probe, aim: Aim, rng: np.random.Generator
     limited(states, form)
     if form.addressing is not Addressing.MEM or layout.modrm_offset is None:
         return
-    gprs, base = states["gprs"], np.uint64(aim.segment_base if layout.segment else 0)
+    gprs: NDArray[np.uint64] = states["gprs"]
+    base = np.uint64(aim.segment_base if layout.segment else 0)
     with np.errstate(over="ignore"):
-        rest: Any = np.uint64(aim.target) - base - np.uint64(int(parts.disp.value))
+        rest: NDArray[np.unsignedinteger] | np.unsignedinteger
+        rest = np.uint64(aim.target) - base - np.uint64(_number(parts.disp))
         vector_index = form.opcode.is_vsib
         if parts.has_index and not vector_index:
-            index, scale = int(parts.index.value), 1 << int(parts.scale.value)
+            index, scale = _number(parts.index), 1 << _number(parts.scale)
             if not parts.has_base:
                 gprs[:, index] = rest // np.uint64(scale)
                 return
-            if index == int(parts.base.value):
+            if index == _number(parts.base):
                 gprs[:, index] = np.uint64(int(rest) * pow(scale + 1, -1, 1 << 64) % (1 << 64)) if scale > 1 else (
                     rest // np.uint64(2)
                 )  # fmt: skip
                 return
             rest = rest - gprs[:, index] * np.uint64(scale)
         if parts.has_base:
-            gprs[:, int(parts.base.value)] = rest
+            gprs[:, _number(parts.base)] = rest
     if vector_index:
-        _small_indices(states["xsave"], int(parts.index.value), rng)
+        _small_indices(states["xsave"], _number(parts.index), rng)
 
 
-def limited(states: NDArray[Any], form: Form) -> None:
+def limited(states: NDArray[np.void], form: Form) -> None:
     """Keeps protection keys and lengths of state images within what leaves the executor alive."""
     gprs = states["gprs"]
     if form.opcode.mnemonic.startswith(("xrstor", "xsave")):
@@ -308,7 +320,7 @@ def limited(states: NDArray[Any], form: Form) -> None:
         gprs[:, 4] = STACK.address + 0x800
 
 
-def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) -> None:
+def _small_indices(area: NDArray[np.void], number: int, rng: np.random.Generator) -> None:
     """Index elements within a few hundred bytes, both signs, of 32 or 64 bits each."""
     small = rng.integers(-100, 100, (len(area), 16)).astype(np.int32)
     wide = rng.integers(-100, 100, (len(area), 8)).astype(np.int64).view(np.int32)
@@ -324,70 +336,8 @@ def _small_indices(area: NDArray[Any], number: int, rng: np.random.Generator) ->
         area["zmm_high"][:, number] = words[:, 4:]
 
 
-def memory_entries(states: NDArray[Any], targets: Sequence[int], form: Form, rng: np.random.Generator) -> NDArray[Any]:
-    """Random chunks around every trial's operand, stack top and implicit operands, as the executor takes them."""
-    count = len(states)
-    size = WIDE // 2 if form.opcode.is_save_restore else max(form.opcode.memory_size, 64)
-    chunk = np.uint64(CHUNK)
-    spots = np.array(targets, dtype=np.uint64) & ~np.uint64(CHUNK - 1)
-    with np.errstate(over="ignore"):
-        columns = [spots + np.uint64(k * CHUNK % (1 << 64)) for k in range(-1, size // CHUNK + 2)]
-        if form.opcode.implicit_memory or form.opcode.is_string:
-            for register in (4, 5, 6, 7):
-                place = states["gprs"][:, register] & ~np.uint64(CHUNK - 1)
-                columns += [place - chunk, place, place + chunk]
-    address = np.stack(columns, axis=1).ravel()
-    trial = np.repeat(np.arange(count, dtype=np.uint64), len(columns))
-    inside = np.zeros(len(address), dtype=bool)
-    for region in REGIONS:
-        if region.writable:
-            inside |= (address >= region.address) & (address < region.end)
-    order = np.lexsort((address[inside], trial[inside]))
-    trial, address = trial[inside][order], address[inside][order]
-    fresh = np.ones(len(trial), dtype=bool)
-    fresh[1:] = (trial[1:] != trial[:-1]) | (address[1:] != address[:-1])
-    entries = np.zeros(int(fresh.sum()), dtype=LOG_DTYPE)
-    entries["trial"], entries["address"] = trial[fresh], address[fresh]
-    entries["chunk"] = np.frombuffer(rng.bytes(64 * len(entries)), dtype=np.uint8).reshape(-1, 64)
-    put_selectors(entries, states, targets, form, rng)
-    if form.opcode.mnemonic in PAIRS:
-        _expected_pairs(entries, states, targets, PAIRS[form.opcode.mnemonic], rng)
-    if form.opcode.is_save_restore:
-        _image_headers(entries, targets, rng)
-    return entries
-
-
-def _expected_pairs(
-    entries: NDArray[Any], states: NDArray[Any], targets: Sequence[int], size: int, rng: np.random.Generator
-) -> None:
-    """In every second trial the operand holds what rdx:rax expects; in every fourth twice what rax holds."""
-    trial = entries["trial"].astype(np.int64)
-    place = np.array(targets, dtype=np.uint64)[trial] - entries["address"]
-    rows = np.flatnonzero(place + np.uint64(2 * size) <= CHUNK)
-    rows = rows[rng.random(len(rows)) < 0.75]
-    for half, registers in enumerate(((0, 0), (2, 0))):
-        chosen = np.where(rng.random(len(rows)) < 0.66, registers[0], registers[1])
-        words = states["gprs"][trial[rows], chosen]
-        for k in range(size):
-            at = place[rows].astype(np.int64) + half * size + k
-            entries["chunk"][rows, at] = (words >> np.uint64(8 * k)).astype(np.uint8)
-
-
-def _image_headers(entries: NDArray[Any], targets: Sequence[int], rng: np.random.Generator) -> None:
-    """State images that may be loaded: masked control words, no reserved bits in MXCSR and in the header."""
-    offset = entries["address"] - np.array(targets, dtype=np.uint64)[entries["trial"].astype(np.int64)]
-    first = offset == 0
-    entries["chunk"][first, 0:2] = (0x7F, 0x03)
-    entries["chunk"][first, 2:4] &= np.uint8(0x3F)
-    entries["chunk"][first, 24:32] = 0
-    entries["chunk"][first, 24:26] = (0x80, 0x1F)
-    header = offset == 512
-    entries["chunk"][header] = 0
-    entries["chunk"][header, 0] = rng.choice(np.array([0xE7, 0x07, 0x03, 0, 0xFF], dtype=np.uint8), int(header.sum()))
-
-
 def trials(
-    executor: Any, chosen: Sequence[tuple[Probe, Aim]], form: Form, per_encoding: int, rng: np.random.Generator
+    executor: Executor, chosen: Sequence[tuple[Probe, Aim]], form: Form, per_encoding: int, rng: np.random.Generator
 ) -> Trials:
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding

@@ -8,21 +8,24 @@ this state.  Bits that the semantics predict need no second run: only bits of a 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.live.differential import states as generated
 from verify.live.differential.comparison import Comparison, Finding
-from verify.live.differential.expectation import unknown_bits, written
+from verify.live.differential.expectation import unknown_bits, words, written
 from verify.live.differential.observed import FILES, Observed, put_vectors, vectors_of
-from verify.live.differential.prediction import FLAGS, POINTERS, Bytes, Prediction
+from verify.live.differential.prediction import FLAGS, POINTERS, Bytes, Prediction, chunks_of
 from verify.live.differential.reads import FLAGS_GROUP
 from verify.live.differential.states import Trials
+from verify.live.executor.executor import Executor
 from verify.live.executor.layout import CHUNK
 from verify.models.x86.isa.forms import Form
 from verify.models.x86.machine import FLAG_BITS
+from verify.terms.evaluation import Value, register_file
 
 X87_FIELDS: Final = ("fcw", "fsw", "ftw", "st")
 ALL: Final = (1 << 64) - 1
@@ -81,7 +84,7 @@ def apart_components(comparison: Comparison) -> list[str]:
 
 
 def changed_trials(
-    comparison: Comparison, executor: Any, form: Form, rng: np.random.Generator, without: str | None = None
+    comparison: Comparison, executor: Executor, form: Form, rng: np.random.Generator, without: str | None = None
 ) -> Trials:
     """The trials with everything changed that is not read, or that only the component `without` reads."""
     old, kept = comparison.trials, Kept(comparison, without)
@@ -110,7 +113,7 @@ def changed_trials(
     return Trials(old.probes, old.which, states, _changed_memory(old.memory, kept, rng))
 
 
-def _changed_memory(entries: NDArray[Any], kept: Kept, rng: np.random.Generator) -> NDArray[Any]:
+def _changed_memory(entries: NDArray[np.void], kept: Kept, rng: np.random.Generator) -> NDArray[np.void]:
     new = entries.copy()
     fresh = np.frombuffer(rng.bytes(CHUNK * len(entries)), dtype=np.uint8).reshape(-1, CHUNK)
     mask = np.zeros(fresh.shape, dtype=bool)
@@ -140,17 +143,23 @@ def disagreements(first: Comparison, second: Comparison, without: str | None = N
         for name in environments[0]:
             if name in FLAG_BITS or name in {"memory", without} or name in POINTERS:
                 continue
-            found += _registers(first, second, i, name, [w[name] for w in environments])
+            if name in FILES:
+                found += _file(first, second, i, name, [register_file(w[name]) for w in environments])
+            else:
+                found += _word(first, second, i, name, words(environments, name))
         found += _flags(first, second, i, environments) if without != FLAGS_GROUP else []
         if "memory" in environments[0] and without != "memory":
-            found += _memory(first.seen, second.seen, i, [w["memory"] for w in environments])
+            found += _memory(first.seen, second.seen, i, [chunks_of(w["memory"]) for w in environments])
     return found
 
 
-def _registers(first: Comparison, second: Comparison, i: int, name: str, values: list[Any]) -> list[Finding]:
-    a, b = first.seen.actual(i, name), second.seen.actual(i, name)
-    if name not in FILES:
-        return [Finding(i, "unread", name, f"{a:#x}", f"{b:#x}")] if (a ^ b) & unknown_bits(values) else []
+def _word(first: Comparison, second: Comparison, i: int, name: str, values: list[int]) -> list[Finding]:
+    a, b = first.seen.word(i, name), second.seen.word(i, name)
+    return [Finding(i, "unread", name, f"{a:#x}", f"{b:#x}")] if (a ^ b) & unknown_bits(values) else []
+
+
+def _file(first: Comparison, second: Comparison, i: int, name: str, values: list[Sequence[int]]) -> list[Finding]:
+    a, b = first.seen.file(i, name), second.seen.file(i, name)
     found = []
     for n in written(values, len(a)):
         x, y = a[n], b[n]
@@ -159,12 +168,12 @@ def _registers(first: Comparison, second: Comparison, i: int, name: str, values:
     return found
 
 
-def _flags(first: Comparison, second: Comparison, i: int, environments: list[dict[str, Any]]) -> list[Finding]:
+def _flags(first: Comparison, second: Comparison, i: int, environments: list[dict[str, Value]]) -> list[Finding]:
     a, b = first.seen.column("rflags")[i], second.seen.column("rflags")[i]
     found = []
     for name in FLAGS if a != b else ():
         bit = FLAG_BITS[name]
-        if name in environments[0] and (a ^ b) >> bit & 1 and unknown_bits([w[name] for w in environments]):
+        if name in environments[0] and (a ^ b) >> bit & 1 and unknown_bits(words(environments, name)):
             found.append(Finding(i, "unread", name, str(a >> bit & 1), str(b >> bit & 1)))
     return found
 

@@ -5,7 +5,7 @@ Decides the order of calls only; a trial in which the child ended is marked and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ class Batch:
     `memory` has (trial, address, chunk) entries, trial ascending; a chunk that is absent holds the background.
     """
 
-    outcomes: NDArray[Any]
-    memory: NDArray[Any]
+    outcomes: NDArray[np.void]
+    memory: NDArray[np.void]
 
 
 def slots(codes: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def slots(codes: Sequence[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(map(slot, codes)), dtype=np.uint8).reshape(-1, SLOT)
 
 
-def check_loadable(states: NDArray[Any]) -> None:
+def check_loadable(states: NDArray[np.void]) -> None:
     """ValueError for XSAVE areas that XRSTOR would refuse (SDM vol. 1, 13.8.1)."""
     area = states["xsave"]
     if (area["mxcsr"] & ~np.uint32(MXCSR_MASK)).any():
@@ -48,8 +48,8 @@ def check_loadable(states: NDArray[Any]) -> None:
 class Work:
     """A batch: input records, the memory log to load, and where and how they run."""
 
-    states: NDArray[Any]
-    memory: NDArray[Any]
+    states: NDArray[np.void]
+    memory: NDArray[np.void]
     origin: int
     vector: bool
     compare: bool
@@ -74,7 +74,7 @@ def _end(trials: NDArray[np.uint64], low: int, high: int, capacity: int) -> int:
     return int(trials[first + capacity]) if last - first > capacity else high
 
 
-def _part(session: Session, work: Work, low: int, high: int, out: NDArray[Any]) -> list[NDArray[Any]]:
+def _part(session: Session, work: Work, low: int, high: int, out: NDArray[np.void]) -> list[NDArray[np.void]]:
     """Trials `low`..`high`-1 in one filling of the arena; their memory log, trials counted from the batch's first."""
     states = np.ascontiguousarray(work.states[low:high])
     if work.vector:
@@ -107,7 +107,7 @@ def _part(session: Session, work: Work, low: int, high: int, out: NDArray[Any]) 
     return logs
 
 
-def _mark(out: NDArray[Any], ending: Ending, origin: int) -> None:
+def _mark(out: NDArray[np.void], ending: Ending, origin: int) -> None:
     """Turns the record of a trial that ended its child into that outcome; `error_code` holds the exit status."""
     row = out[ending.index : ending.index + 1]
     row["kind"] = HUNG if ending.hung else CRASHED

@@ -7,7 +7,7 @@ Not observed: debug and model-specific registers, shadow stack, timing.
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +126,7 @@ class Executor:
 
     def records(
         self, items: Sequence[tuple[bytes, CpuState]], observe: Collection[str] = OBSERVABLES
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Input records with their slots, and memory entries, of (code, state): what `run_batch(None, ...)` takes."""
         into, _ = self._session.formats(_scope(observe, False)[0])
         packed = b"".join(pack_state(state, code, self.capabilities, into.itemsize) for code, state in items)
@@ -138,8 +138,8 @@ class Executor:
     def run_batch(
         self,
         code: bytes | Sequence[bytes] | None,
-        states: NDArray[Any],
-        memory: NDArray[Any] = NO_MEMORY,
+        states: NDArray[np.void],
+        memory: NDArray[np.void] = NO_MEMORY,
         origin: int | None = None,
         observe: Collection[str] = OBSERVABLES,
     ) -> Batch:
@@ -164,7 +164,7 @@ class Executor:
             session.clear_slots(at)
         return execute(session, Work(states, memory, at, vector, compare, not isinstance(code, bytes)))
 
-    def _fill_slots(self, codes: Sequence[bytes] | None, states: NDArray[Any]) -> None:
+    def _fill_slots(self, codes: Sequence[bytes] | None, states: NDArray[np.void]) -> None:
         if codes is None:
             return
         if len(codes) != len(states):
@@ -173,7 +173,7 @@ class Executor:
         states["slot"] = slots(codes)
         states["length"] = np.fromiter(map(len, codes), dtype=np.uint64, count=len(codes))
 
-    def _check_memory(self, memory: NDArray[Any], trials: int) -> None:
+    def _check_memory(self, memory: NDArray[np.void], trials: int) -> None:
         """ValueError unless entries are sorted, aligned and inside writable regions: the stub stores them unasked."""
         if not len(memory):
             return
@@ -184,7 +184,7 @@ class Executor:
         if (order[1:] < order[:-1]).any() or order[-1] >= trials:
             raise ValueError("memory entries must be sorted by trial, each below the number of states")
 
-    def blank_states(self, count: int, observe: Collection[str] = OBSERVABLES) -> NDArray[Any]:
+    def blank_states(self, count: int, observe: Collection[str] = OBSERVABLES) -> NDArray[np.void]:
         """`count` input records of the default state, rsp in the middle of the stack region; to be filled in."""
         vector, _ = _scope(observe, False)
         states = np.zeros(count, dtype=self._session.formats(vector)[0])
@@ -208,13 +208,13 @@ class Executor:
                 data[low - address : high - address] = piece[low - start : high - start]
         return bytes(data)
 
-    def _outcome(self, record: Any, state: CpuState, changed: tuple[tuple[int, bytes], ...]) -> CpuOutcome:
+    def _outcome(self, record: np.void, state: CpuState, changed: tuple[tuple[int, bytes], ...]) -> CpuOutcome:
         kind, number = int(record["kind"]), int(record["signal"])
         if kind == CRASHED or (kind == HUNG and number == KILL):
             return _ended(kind, int(record["ip"]), -number or int(record["error_code"]))
         return outcome(record.tobytes(), kind, state, changed, self.capabilities)
 
-    def _changed(self, before: dict[int, bytes], log: NDArray[Any]) -> tuple[tuple[int, bytes], ...]:
+    def _changed(self, before: dict[int, bytes], log: NDArray[np.void]) -> tuple[tuple[int, bytes], ...]:
         """Differences between the chunks loaded and the chunks that the stub found to differ from the background."""
         background = self._session.background
         after = {int(entry["address"]): entry["chunk"].tobytes() for entry in log}
@@ -233,7 +233,7 @@ def _scope(observe: Collection[str], memory: bool) -> tuple[bool, bool]:
     return bool({"vector", "x87"} & set(observe)), memory or "memory" in observe
 
 
-def _log(trials: dict[int, dict[int, bytes]]) -> NDArray[Any]:
+def _log(trials: dict[int, dict[int, bytes]]) -> NDArray[np.void]:
     """Memory log entries of trials in ascending order: trial -> chunk address -> 64 bytes."""
     entries = [
         trial.to_bytes(8, "little") + address.to_bytes(8, "little") + chunk

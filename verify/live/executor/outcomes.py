@@ -110,7 +110,7 @@ def _pieces(area: bytes, offset: int, size: int, count: int, present: int | bool
     return tuple(int.from_bytes(area[offset + size * i : offset + size * (i + 1)], "little") for i in range(count))
 
 
-def classify(out: NDArray[Any], lengths: int | NDArray[Any], origin: int, layout: ChildLayout) -> None:
+def classify(out: NDArray[np.void], lengths: int | NDArray[np.integer], origin: int, layout: ChildLayout) -> None:
     """Sets `kind`, and where the instruction completed `ip`, `cr2` and RF, in records that the stub wrote."""
     number, ip, trapno = out["signal"], out["ip"], out["trapno"]
     behind = np.asarray(origin + lengths, dtype=np.uint64)

@@ -6,7 +6,7 @@ state takes part.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -112,7 +112,7 @@ LOAD_CODE: Final = 32
 KEYS: Final = 64  # load and save PKRU
 
 
-def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
+def chunks_by_trial(entries: NDArray[np.void]) -> dict[int, dict[int, bytes]]:
     """trial -> address -> 64 bytes, from memory log entries."""
     found: dict[int, dict[int, bytes]] = {}
     data = entries["chunk"].tobytes()
@@ -121,19 +121,19 @@ def chunks_by_trial(entries: NDArray[Any]) -> dict[int, dict[int, bytes]]:
     return found
 
 
-def xsave_dtype(offsets: Mapping[int, int], size: int) -> np.dtype[Any]:
+def xsave_dtype(offsets: Mapping[int, int], size: int) -> np.dtype[np.void]:
     """Structured view of an XSAVE area of `size` bytes; `offsets` gives each extended component's offset."""
     fields = list(LEGACY) + [(*EXTENDED[bit], offset) for bit, offset in offsets.items() if bit in EXTENDED]
     names, formats, places = zip(*fields, strict=True)
     return np.dtype({"names": names, "formats": formats, "offsets": places, "itemsize": size})
 
 
-def in_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
+def in_dtype(xsave: np.dtype[np.void] | None) -> np.dtype[np.void]:
     """Input record, without or with an XSAVE area."""
     return _record(IN_FIELDS, IN_XSAVE, xsave)
 
 
-def out_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
+def out_dtype(xsave: np.dtype[np.void] | None) -> np.dtype[np.void]:
     """Output record, without or with an XSAVE area."""
     if xsave is None:
         fields = {name: row for name, row in OUT_FIELDS.items() if name not in {"environment", "pkru"}}
@@ -141,7 +141,7 @@ def out_dtype(xsave: np.dtype[Any] | None) -> np.dtype[Any]:
     return _record(OUT_FIELDS, OUT_XSAVE, xsave)
 
 
-def _record(fields: Fields, at: int, xsave: np.dtype[Any] | None) -> np.dtype[Any]:
+def _record(fields: Fields, at: int, xsave: np.dtype[np.void] | None) -> np.dtype[np.void]:
     if xsave is not None:
         fields = {**fields, "xsave": (at, xsave)}
         at += (xsave.itemsize + 63) // 64 * 64

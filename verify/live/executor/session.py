@@ -8,7 +8,7 @@ import os
 import select
 import signal
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +167,7 @@ class Session:
                 os.close(fd)
         self._fd = self._code_fd = -1
 
-    def formats(self, vector: bool) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    def formats(self, vector: bool) -> tuple[np.dtype[np.void], np.dtype[np.void]]:
         """Input and output record types, with the XSAVE area if `vector`."""
         return self._formats[vector]
 
@@ -234,7 +234,7 @@ class Session:
         """Puts input records at the head of their section."""
         self._section("records_in")[: len(data)] = np.frombuffer(data, dtype=np.uint8)
 
-    def write_log(self, entries: NDArray[Any]) -> None:
+    def write_log(self, entries: NDArray[np.void]) -> None:
         """Puts entries, trial ascending, into the log that the stub loads memory from, and rewinds it."""
         size = len(entries) * records.LOG_DTYPE.itemsize
         self._section("log_in")[:size] = entries.view(np.uint8)
@@ -246,12 +246,12 @@ class Session:
         at = self._addresses["log_in"] + entry * records.LOG_DTYPE.itemsize
         self._set(log_in=at, log_out=self._addresses["log_out"])
 
-    def read_log(self) -> NDArray[Any]:
+    def read_log(self) -> NDArray[np.void]:
         """The entries that the stub logged: chunks that differed from the background, trial ascending."""
         used = self._control[FIELDS["log_out"]] - self._addresses["log_out"]
         return self._section("log_out")[:used].view(records.LOG_DTYPE)
 
-    def outputs(self, count: int, record: np.dtype[Any]) -> NDArray[Any]:
+    def outputs(self, count: int, record: np.dtype[np.void]) -> NDArray[np.void]:
         """The first `count` output records."""
         return self._section("records_out")[: count * record.itemsize].view(record)
 

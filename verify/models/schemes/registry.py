@@ -9,8 +9,10 @@ from typing import Final
 from verify.models.schemes import identity
 from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18, uprobes_lts
 from verify.models.schemes.scheme import Scheme
+from verify.models.schemes.seed import inline_step
 
-SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
-    {s.name: s for s in (uprobes_6_18.SCHEME, *uprobes_lts.SCHEMES, uprobes_3_15.SCHEME, identity.SCHEME)}
-)
+_ALL: Final = (
+    uprobes_6_18.SCHEME, *uprobes_lts.SCHEMES, uprobes_3_15.SCHEME, inline_step.SCHEME, identity.SCHEME,
+)  # fmt: skip
+SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType({s.name: s for s in _ALL})
 DEFAULT: Final = uprobes_6_18.SCHEME.name

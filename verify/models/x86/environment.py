@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from verify.models.x86.machine import GP, NO_FAULT, PF, SS
 from verify.models.x86.mode import ACCESS_FAULTS, USER_64, Mode
-from verify.terms import Array
-from verify.terms.evaluation import Memory, Value, pseudo_random
+from verify.terms import Array, Sort
+from verify.terms.evaluation import Memory, Value, number, pseudo_random, register_file
 
 EVERYWHERE: Final = (-1, 0, 0)
 NOWHERE: Final = (-4, 0, 0)
@@ -25,7 +25,7 @@ IS_32_BIT: Final = ".is_32_bit"  # of a code selector: Linux has one 32-bit code
 USER32_CS: Final = 0x23  # arch/x86/include/asm/segment.h, Linux 6.18
 
 
-def answer_key(name: str, sort: Any, args: tuple[Value, ...]) -> str:
+def answer_key(name: str, sort: Sort, args: tuple[Value, ...]) -> str:
     """By what an answer is known: 16 hex digits, a hash of the function's name, sort and arguments, memories apart."""
     return f"{pseudo_random(64, f'{name} {sort}', tuple(a for a in args if not isinstance(a, Memory))):016x}"
 
@@ -41,14 +41,14 @@ class Environment:
 
     faults: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # address, size, write -> vector
     seed: int = 0
-    answers: Mapping[str, Any] = field(default_factory=dict)
+    answers: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
 
-    def function(self, name: str, sort: Any, args: tuple[Value, ...]) -> Value:
+    def function(self, name: str, sort: Sort, args: tuple[Value, ...]) -> Value:
         """The value of an uninterpreted function."""
         if name in ACCESS_FAULTS:
-            return self._access_fault(ACCESS_FAULTS[name], *args[:4])
+            return self._access_fault(ACCESS_FAULTS[name], *map(number, args[:4]))
         if self.answers and (known := self.answers.get(answer_key(name, sort, args))) is not None:
-            return known if isinstance(sort, int | Array) else self._memory(name, args, known)
+            return known if isinstance(sort, int | Array) else self._memory(name, args, register_file(known))
         if SOMETIMES in self.faults and name.endswith((DATAPATH_FAULT, PLAIN_ANSWER, *REFUSALS)):
             refused = pseudo_random(1, name, (self.seed, *args))
             return (self.faults[SOMETIMES] if refused else NO_FAULT) if name.endswith(DATAPATH_FAULT) else refused
@@ -65,7 +65,7 @@ class Environment:
         if name.endswith(PLAIN_ANSWER):
             return 0
         if name.endswith(IS_32_BIT):
-            return int(args[0] >> 3 == USER32_CS >> 3)
+            return int(number(args[0]) >> 3 == USER32_CS >> 3)
         if name == PROBED_MEMORY and not self.seed:
             return args[0]
         if isinstance(sort, Array):

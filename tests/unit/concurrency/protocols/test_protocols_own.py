@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
+import command_line
 import pytest
-from click.testing import CliRunner
 
-from verify.cli.interleavings import interleavings
 from verify.concurrency import protocols
 from verify.concurrency.language.protocol import ProtocolError
 from verify.concurrency.protocols import _own
@@ -62,8 +61,7 @@ PROTOCOL = p.protocol()
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(interleavings, list(arguments))
-    return result.exit_code, result.output
+    return command_line.run("interleavings", *arguments)
 
 
 @pytest.fixture

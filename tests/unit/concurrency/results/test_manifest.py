@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
-from click.testing import CliRunner
 
-from verify.cli.interleavings import interleavings
 from verify.concurrency.explorer import explore
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results import manifest
@@ -17,8 +16,7 @@ from verify.concurrency.results import manifest
 
 def run(ledger: Path, *arguments: str) -> tuple[int, str]:
     """Exit status and everything printed."""
-    result = CliRunner().invoke(interleavings, [*arguments, "--ledger", str(ledger)])
-    return result.exit_code, result.output
+    return command_line.run("interleavings", *arguments, "--ledger", str(ledger))
 
 
 @pytest.fixture
@@ -45,12 +43,12 @@ def test_a_changed_figure_is_named_with_protocol_variant_and_both_values(ledger:
     damaged(ledger, "no-lock", **{figure: 7})
     status, output = run(ledger, "ref-count", "--variant", "all", "--check")
     assert status == 1
-    found = manifest.run_of(explore(protocol("ref-count").with_variant("no-lock")))[figure]
-    assert f"ref-count (no-lock), 2 threads: {figure}: recorded 7, found {found:,}" in output
+    found = manifest.run_of(explore(protocol("ref-count").with_variant("no-lock")))
+    assert f"ref-count (no-lock), 2 threads: {figure}: recorded 7, found {getattr(found, figure):,}" in output
 
 
 def test_a_changed_verdict_is_named(ledger: Path) -> None:
-    damaged(ledger, "", properties={**manifest.run_of(explore(protocol("ref-count")))["properties"], "gone": "proved"})
+    damaged(ledger, "", properties={**manifest.run_of(explore(protocol("ref-count"))).properties, "gone": "proved"})
     status, output = run(ledger, "ref-count", "--check")
     assert status == 1
     assert "verdict of gone: recorded proved, found nothing" in output

@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import command_line
 import networkx as nx
 import pytest
-from click.testing import CliRunner
 
-from verify.cli.interleavings import interleavings
-from verify.cli.protocols import protocols
 from verify.concurrency.explicit.shortest import contains
 from verify.concurrency.explorer import distinct, explore
 from verify.concurrency.instance.instance import instantiate
@@ -81,8 +79,7 @@ def test_lasso_graph_has_a_cycle_and_a_path_has_none() -> None:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(interleavings, list(arguments))
-    return result.exit_code, result.output
+    return command_line.run("interleavings", *arguments)
 
 
 def test_json_has_the_fields_that_others_rely_on() -> None:
@@ -165,6 +162,6 @@ def test_svg_names_the_property_and_what_changed_and_fits() -> None:
 
 
 def test_protocols_lists_variants_with_what_is_expected() -> None:
-    result = CliRunner().invoke(protocols, ["--format", "json"])
-    found = {item["protocol"]: item for item in map(json.loads, result.output.splitlines())}
+    output = command_line.run("protocols", "--format", "json")[1]
+    found = {item["protocol"]: item for item in map(json.loads, output.splitlines())}
     assert found["xol-step"]["variants"]["no-read-lock"]["expected"] == {"no_sigtrap": "refuted"}

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import command_line
 import pytest
-from click.testing import CliRunner
 from sampling import sampled
 
-from verify.cli.interleavings import interleavings
 from verify.concurrency.language.domains import Bounded, ProtocolError
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import Op
@@ -20,6 +19,7 @@ from verify.concurrency.protocols import names, protocol
 from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded import check, houdini, store
 from verify.concurrency.unbounded.clauses import Clause, implication, read
+from verify.report.explorations import ClauseRow
 
 ROOT = Path(__file__).resolve().parents[4]
 STORED = sorted((ROOT / "proofs" / "protocols" / "invariants").glob("*.json"))
@@ -169,7 +169,7 @@ def test_the_invariant_fails_for_each_wrong_variant(variant: str) -> None:
 
 def test_a_clause_by_the_name_of_a_property_must_say_the_property() -> None:
     tried, clauses = stored("xol-step")
-    weak = read(tried, {"name": "no_sigtrap", "threads": ["t"], "holds": "t.pc == t.pc"})
+    weak = read(tried, ClauseRow(name="no_sigtrap", threads=("t",), holds="t.pc == t.pc"))
     renamed = tuple(weak if clause.name == "no_sigtrap" else clause for clause in clauses)
     assert "no_sigtrap" in check.implied(tried, clauses)
     assert "no_sigtrap" not in check.implied(tried, renamed)
@@ -182,20 +182,20 @@ def test_no_solver_is_no_check() -> None:
 
 def test_stored_text_reads_back_to_the_same_clauses() -> None:
     tried, clauses = stored("xol-step")
-    again = tuple(read(tried, clause.as_object()) for clause in clauses)
+    again = tuple(read(tried, clause.row()) for clause in clauses)
     assert [clause.canonical for clause in again] == [clause.canonical for clause in clauses]
 
 
 def test_a_disjunction_that_begins_with_an_implication_keeps_its_place() -> None:
-    a, b, c, d = (read(XOL, {"name": "x", "holds": text}).body for text in (
+    a, b, c, d = (read(XOL, ClauseRow(name="x", holds=text)).body for text in (
         "s.registered", 's.byte == "int3"', 's.prober == "idle"', "s.rounds == R"))  # fmt: skip
     clause = Clause("x", (), (), Op("and", (Op("or", (implication(a, b), c)), d)))
-    assert read(XOL, clause.as_object()).canonical == clause.canonical
+    assert read(XOL, clause.row()).canonical == clause.canonical
 
 
 def test_a_clause_with_an_undeclared_name_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="nothing"):
-        read(XOL, {"name": "x", "holds": "s.nothing == 1"})
+        read(XOL, ClauseRow(name="x", holds="s.nothing == 1"))
 
 
 def test_an_invariant_of_another_protocol_is_an_error() -> None:
@@ -221,6 +221,5 @@ def test_a_stored_invariant_that_lost_a_clause_is_told_by_the_command(tmp_path: 
     changed.parent.mkdir(parents=True)
     changed.write_text(json.dumps(record))
     asked = ["inline-step", "--threads", "any", "--check", "--ledger", str(tmp_path)]
-    result = CliRunner().invoke(interleavings, asked)
-    assert result.exit_code == 1
-    assert "invariant of inline-step" in result.output
+    status, output = command_line.run("interleavings", *asked)
+    assert (status, "invariant of inline-step" in output) == (1, True)
