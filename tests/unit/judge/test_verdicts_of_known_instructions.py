@@ -129,7 +129,8 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "features-present": ("62f17d487fed", "fault"),  # vmovdqa32 zmm5, zmm5, which the kernel takes for jg
     "null-selectors": ("8ed8", "segment-bases"),  # the return from the breakpoint makes 0 of 1 to 3
     "in-use-not-read": ("0f01d0", "gprs"),  # xgetbv with ecx 1
-    "user-half": ("55", "next-ip containment"),  # the kernel's store is refused, and a push has no fixup
+    # the kernel's store is refused, the push is stepped and left in the slot; what was refused counts as an attempt
+    "user-half": ("55", "next-ip memory-addresses memory-values"),
 }
 
 

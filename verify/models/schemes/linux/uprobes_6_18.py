@@ -293,6 +293,7 @@ def relative(data: bytes, decoded: KernelDecoded) -> Rewrite | None:
 
 @cache
 def step_by(length: int, fixups: Fixups, rewrite: Rewrite | None) -> Program:
+    """A step of the copy, with what is mended behind it; `rewrite`: where the copy is not the original."""
     if rewrite is None:
         return stepped(ORIGINAL, length, fixups.actions, keeps_tf=fixups.keeps_tf)
     return stepped(_rewritten(rewrite), length, fixups.actions, *held(rewrite[4], NEXT))
