@@ -8,6 +8,7 @@ import signal
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
+HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _forking = 0  # the process that forked last, as its child sees it; 0: none has
 
@@ -18,6 +19,18 @@ def _about_to_fork() -> None:
 
 
 os.register_at_fork(before=_about_to_fork)
+
+
+def forked() -> int:
+    """As os.fork; a signal that ends the process is held back meanwhile.
+
+    What a handler raises in a fork's own hooks (logging has some) is printed and forgotten, and the signal lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        return os.fork()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def die_with_parent() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,3 +96,24 @@ def test_a_parent_that_lives_lets_its_child_live() -> None:
         parent.die_with_parent()
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+SIGNALLED_IN_A_HOOK = """
+import os, signal, sys
+from verify.workers.parent import forked
+def leave(number, frame):
+    raise SystemExit(100)
+signal.signal(signal.SIGTERM, leave)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+if {fork}() == 0:
+    os._exit(0)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(("fork", "status", "text"), [("forked", 100, ""), ("os.fork", 0, "went on\n")])
+def test_a_signal_that_comes_in_a_hook_of_a_fork_is_not_lost(fork: str, status: int, text: str) -> None:
+    script = SIGNALLED_IN_A_HOOK.replace("{fork}", fork)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (status, text)
+    assert ("Exception ignored" in ran.stderr) == (fork == "os.fork")

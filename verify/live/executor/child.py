@@ -23,7 +23,7 @@ from verify.live.executor.layout import (
 )
 from verify.live.executor.records import UNMAP_OFFSET
 from verify.live.ptrace import map_at, set_handler
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 PROT_NONE: Final = 0
 PROT_READ: Final = 1
@@ -98,7 +98,7 @@ class _Mapping:
 
 def spawn(plan: Plan) -> int:
     """Forks the child that serves `plan`; its process id."""
-    pid = os.fork()
+    pid = forked()
     if pid:
         return pid
     try:

@@ -40,7 +40,7 @@ from verify.live.ptrace import (
     trace_request,
 )
 from verify.models.x86.mode import USER_64
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 CODE: Final = 0x2000_0000
 DATA: Final = 0x2800_0000
@@ -160,7 +160,7 @@ class Tracee:
         return self
 
     def _start(self, shared: int, landing: int, stack: int) -> None:
-        self.pid = os.fork()
+        self.pid = forked()
         if self.pid == 0:
             _enter_child(self.space.landing, landing)
         self._watchdog = threading.Thread(target=self._watch, daemon=True)

@@ -21,7 +21,7 @@ from typing import Final
 from verify.live.kernel.registration import image
 from verify.live.ptrace import SINGLESTEP, TRACEME, Debuggee, map_at, set_handler, trace_request, untraceable
 from verify.live.uprobe import Probes, missing
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 BASE: Final = 0x2000_0000                           # where the loop is mapped; the low 2 GiB keep addresses 32 bits
 COPY, HANDLER, RESTORER, SIZE = 0x800, 0xF00, 0xF80, 0x1000
@@ -88,7 +88,7 @@ def _child(descriptor: int, results: mmap.mmap, hits: int, before: Callable[[], 
 def _measuring(descriptor: int, hits: int, before: Callable[[], None]) -> Iterator[tuple[int, mmap.mmap]]:
     """The pid of a child in the loop, and its results; the child is ended with the context."""
     with mmap.mmap(-1, 8 * hits) as results:
-        pid = os.fork()
+        pid = forked()
         if pid == 0:
             _child(descriptor, results, hits, before)
         try:

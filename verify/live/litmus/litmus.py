@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 from verify.live.litmus import stub
 from verify.live.litmus.stub import Action
 from verify.live.ptrace import set_handler
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 INT3: Final = -1
 """A call that ended in SIGTRAP."""
@@ -105,7 +105,7 @@ def observe(run: LitmusRun, runs: int = 1_000_000, seconds: float = 60.0, seed: 
     """
     reading, writing = os.pipe()
     began = time.monotonic()
-    child = os.fork()
+    child = forked()
     if child == 0:
         _child(run, runs, seconds, seed, writing)
     os.close(writing)

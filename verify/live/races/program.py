@@ -19,7 +19,7 @@ from typing import Final
 from verify.live.ptrace import map_at, set_handler
 from verify.live.races.code import BASE, DRIVER_AT, FIELDS, FUNCTION_AT, HELD, PAGE, SITES, SIZE
 from verify.live.uprobe_syscalls import system_call
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 WORDS: Final = ("stop", "ready", "handled", "handler", "handler_wrong", "entered", "released", "children", "failed",
                 "pid", "errno", "rounds", "lost")  # fmt: skip
@@ -151,7 +151,7 @@ class RaceProgram:
 
     def forked(self, body: Callable[[], int]) -> int:
         """The pid of a child of this child; it ends with what `body` returns, 99 on an exception."""
-        pid = os.fork()
+        pid = forked()
         if pid:
             return pid
         status = 99

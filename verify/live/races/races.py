@@ -22,7 +22,7 @@ from typing import Final, NoReturn, Self
 from verify.live.races.code import BASE, SITE_AT, image
 from verify.live.races.program import Board, RaceProgram
 from verify.live.uprobe import Probes, UprobesUnavailable, missing
-from verify.workers.parent import die_with_parent
+from verify.workers.parent import die_with_parent, forked
 
 COUNTERS: Final = 8
 STEADY: Final = 0  # the counter of the prober that stays registered
@@ -163,7 +163,7 @@ class Stage:
 
     def start(self, body: Callable[[RaceProgram], None]) -> int:
         """The pid of a child that runs `body`; it ends with status 0, or 99 and a message on the board."""
-        pid = os.fork()
+        pid = forked()
         if pid == 0:
             self._child(body)
         self._children.add(pid)

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from verify.claim.conditions import verification_condition
+from verify.claim.probes import probe
 from verify.models.schemes.linux.uprobes_6_18 import plan
+from verify.models.schemes.meaning import behaviours
+from verify.models.schemes.program import Program
 from verify.models.schemes.program_text import text as canonical
+from verify.models.schemes.registry import SCHEMES
 from verify.models.schemes.scheme import Refuse
 from verify.models.x86.environment import Environment
+from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import symbolic_state
 from verify.terms.evaluation import evaluate
 
 REFUSALS = Path(__file__).parent / "data" / "linux_6_18_44_refusals.tsv"
@@ -257,3 +264,17 @@ def test_the_emulator_takes_a_jump_where_the_manual_does(code):
 def test_fewer_than_16_bytes_are_an_error():
     with pytest.raises(ValueError, match="got 15"):
         plan(bytes(15))
+
+
+def test_the_trampoline_pushes_return_address_rcx_r11_rax() -> None:
+    """Facts, section 7: push rcx; push r11; push rax, behind the call's own return address."""
+    p = probe(bytes.fromhex("0f1f440000"), SCHEMES["linux-uprobes-6.18"], Cpu.AMD)
+    setup = verification_condition(p).setup
+    assert isinstance(p.plan, Program)
+    _, later = behaviours(p.plan, setup, symbolic_state(setup.origin))
+    registers = (0xA0, 0xC1, 0, 0, 0x8000, 0, 0, 0, 0, 0, 0, 0xB2, 0, 0, 0, 0)  # rax, rcx, rsp, r11
+    env = {"gprs": registers, "origin": 0x401000, "length": 5}
+    found = evaluate([t for a in later.accesses for t in (a.address, a.value)], env, Environment())
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    assert pairs == [(0x7FF8, 0x401005), (0x7FF0, 0xC1), (0x7FE8, 0xB2), (0x7FE0, 0xA0)]
+    assert all((a.kind, a.size) == ("w", 8) for a in later.accesses)
