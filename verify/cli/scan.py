@@ -141,7 +141,8 @@ def _print_place(row: ExplainedPlace) -> None:
     click.echo(f"place          {row.place} of {row.file}: address {row.address:#x}, file offset {row.offset:#x}")
     click.echo(f"bytes          {encoding.bytes}")
     if isinstance(encoding, ExplainedEncoding):
-        click.echo(f"text           {encoding.text}\nscheme         {encoding.scheme}\nplan           {encoding.plan}")
+        plan = encoding.plan.replace("\n", f"\n{'':15}")
+        click.echo(f"text           {encoding.text}\nscheme         {encoding.scheme}\nplan           {plan}")
     if row.inside:
         click.echo(f"boundary       no: {row.inside}")
     click.echo(f"a probe here   {row.answer}")

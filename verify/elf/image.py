@@ -19,6 +19,8 @@ from elftools.elf.elffile import ELFFile
 
 SHF_EXECINSTR: Final = 4
 PF_X: Final = 1
+BEHIND: Final = 16  # bytes: an implementation that copies an instruction may look at as many
+DF_TEXTREL: Final = 4
 KINDS: Final = {"ET_REL": "relocatable object", "ET_EXEC": "executable", "ET_DYN": "shared object"}
 FUNCTIONS: Final = {"STT_FUNC", "STT_GNU_IFUNC"}
 
@@ -40,7 +42,8 @@ class Symbol:
 class Section:
     """Bytes that are executed: where they lie in memory (of a relocatable object: 0) and in the file.
 
-    `symbols`: ascending by offset, one an offset.
+    `symbols`: ascending by offset, one an offset. `behind`: the bytes of the file behind it, `BEHIND` of them, zeros
+    beyond the file's end. `relocated`: offsets, ascending, at which the loader writes (text relocations).
     """
 
     name: str
@@ -48,12 +51,23 @@ class Section:
     offset: int
     code: bytes
     symbols: tuple[Symbol, ...] = ()
+    behind: bytes = b""
+    relocated: tuple[int, ...] = ()
 
     def symbol_before(self, at: int) -> Symbol | None:
         """The last function that begins at or before an offset, if the offset lies in it (or it has no size)."""
         n = bisect.bisect_right(self.symbols, at, key=lambda s: s.at)
         found = self.symbols[n - 1] if n else None
         return found if found is not None and (not found.size or at < found.at + found.size) else None
+
+    def window(self, at: int, size: int) -> bytes:
+        """`size` bytes of the file from an offset on, at most `BEHIND`."""
+        return self.code[at : at + size] + self.behind[: max(0, at + size - len(self.code))]
+
+    def is_relocated(self, at: int, length: int) -> bool:
+        """Whether the loader writes into these bytes."""
+        n = bisect.bisect_left(self.relocated, at)
+        return n < len(self.relocated) and self.relocated[n] < at + length
 
     def starts(self) -> list[int]:
         """Offsets at which code surely begins: the section's first byte and every function, ascending."""
@@ -169,17 +183,35 @@ def _sections(path: str, elf: Any, data: mmap.mmap) -> tuple[Section, ...]:
         if s["sh_flags"] & SHF_EXECINSTR and s["sh_type"] == "SHT_PROGBITS" and s["sh_size"]
     }
     symbols = _symbols(elf, {n: (0 if elf["e_type"] == "ET_REL" else row[1], row[3]) for n, row in found.items()})
-    return tuple(
-        Section(name, address, offset, _bytes(path, data, offset, length), symbols.get(number, ()))
-        for number, (name, address, offset, length) in found.items()
-    )
+    relocated = _text_relocations(elf)
+
+    def section(number: int, name: str, address: int, offset: int, length: int) -> Section:
+        written = tuple(a - address for a in relocated if address <= a < address + length)
+        code, behind = _bytes(path, data, offset, length), _behind(data, offset + length)
+        return Section(name, address, offset, code, symbols.get(number, ()), behind, written)
+
+    return tuple(section(number, *row) for number, row in found.items())
+
+
+def _behind(data: mmap.mmap, end: int) -> bytes:
+    return data[end : end + BEHIND].ljust(BEHIND, b"\0")
+
+
+def _text_relocations(elf: Any) -> list[int]:
+    """Addresses that the loader writes, of a file that says that its code is among them; ascending."""
+    dynamic = [s for s in elf.iter_sections() if s["sh_type"] == "SHT_DYNAMIC"]
+    tags = [(t["d_tag"], t["d_val"]) for s in dynamic for t in s.iter_tags()]
+    if not any(tag == "DT_TEXTREL" or (tag == "DT_FLAGS" and value & DF_TEXTREL) for tag, value in tags):
+        return []
+    tables = [s for s in elf.iter_sections() if s["sh_type"] in {"SHT_RELA", "SHT_REL"}]
+    return sorted(r["r_offset"] for t in tables for r in t.iter_relocations())
 
 
 def _segments(path: str, elf: Any, data: mmap.mmap) -> tuple[Section, ...]:
     """The executable segments, where section headers are stripped."""
     rows = [(s["p_vaddr"], s["p_offset"], s["p_filesz"]) for s in elf.iter_segments() if _is_code(s)]
     return tuple(
-        Section(f"segment {n}", address, offset, _bytes(path, data, offset, length))
+        Section(f"segment {n}", address, offset, _bytes(path, data, offset, length), (), _behind(data, offset + length))
         for n, (address, offset, length) in enumerate(rows)
     )
 

@@ -16,7 +16,7 @@ from verify.claim.conditions import VerificationCondition, verification_conditio
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
-from verify.models.schemes.behaviour import Behaviour, fetched, restartable
+from verify.models.schemes.behaviour import Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL
 from verify.models.schemes.program import Entry, Program
 from verify.models.schemes.program_text import shape
@@ -219,7 +219,7 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if may.fault else None
         case "code-mapped":
             return True if "fault" in proved else None
-        case "not-restartable":
+        case "not-restartable" | "code-as-in-file":
             return True if "next-ip" in proved and may.complete else None
         case "no-transaction":
             return True if "hits" in proved and may.complete else None
@@ -254,6 +254,8 @@ def _without(name: str, p: Probe, material: VerificationCondition, built: _Built
         return replace(pair, there=tuple(SHOWN[name](hit, built.state) for hit in pair.there))
     if name == "code-mapped":
         return replace(pair, here=fetched(pair.here, material.setup, built.state))
+    if name == "code-as-in-file":
+        return replace(pair, here=changed_in_memory(pair.here, built.state))
     if name == "not-restartable":
         return replace(pair, here=restartable(pair.here, built.state))
     return sides(p, material)[1]

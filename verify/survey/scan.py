@@ -28,6 +28,7 @@ from verify.survey.explanation import CPUS, brief_row, encoding_row
 
 WINDOW: Final = 16  # bytes that a scheme may look at
 ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the worst first
+WRITTEN: Final = "the loader changes these bytes (text relocation), and what is run when probed is the file's"
 ERRNO: Final = {8: "ENOEXEC", 22: "EINVAL", 524: "ENOTSUPP"}
 Key = tuple[EncodingVerdict, tuple[str, ...], str]  # verdict, observables, reason
 Lost = Callable[[Sequence[Line], str], None]
@@ -93,10 +94,11 @@ class Setting:
 
 @dataclass(slots=True)
 class _Found:
-    """Where each encoding stands; `nowhere`: bytes at which no instruction begins."""
+    """Where each encoding stands; `nowhere`: where no instruction begins; `written`: those that the loader changes."""
 
     places: dict[bytes, array[int]]
     nowhere: list[Place]
+    written: dict[bytes, array[int]]
 
 
 SECTION_SHIFT: Final = 48  # a place as one number: of the section, then the offset in it
@@ -105,17 +107,19 @@ SECTION_SHIFT: Final = 48  # a place as one number: of the section, then the off
 def _swept(image: Image, spans: Iterable[Span], cpu: Cpu) -> _Found:
     numbers = {id(s): n << SECTION_SHIFT for n, s in enumerate(image.sections)}
     places: dict[bytes, array[int]] = defaultdict(lambda: array("Q"))
+    written: dict[bytes, array[int]] = defaultdict(lambda: array("Q"))
     nowhere = []
     for span in spans:
         base, code = numbers[id(span.section)] + span.start, span.section.code[span.start : span.end]
         for at, length in swept(code, cpu):
             if length:
-                places[code[at : at + length]].append(base + at)
+                group = written if span.section.is_relocated(span.start + at, length) else places
+                group[code[at : at + length]].append(base + at)
             else:
                 nowhere.append(Place(span.section, span.start + at))
             if span.entry:
                 break
-    return _Found(places, nowhere)
+    return _Found(places, nowhere, written)
 
 
 def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost: Lost) -> Scan:
@@ -129,12 +133,17 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
             groups[_key(row)].append((data, places))
     findings = [_finding(image, key, group, shown, setting.decoder) for key, group in groups.items()]
     findings += _no_instructions(found.nowhere, shown)
+    if found.written:
+        key = _of_written(setting.scheme)
+        findings.append(_finding(image, key, list(found.written.items()), shown, setting.decoder))
+        totals[key[0]] += sum(map(len, found.written.values()))
     if found.nowhere:
         totals["invalid"] += len(found.nowhere)
     return Scan(
         version=__version__, file=image.path, kind=image.kind, relocatable=image.is_relocatable,
         scheme=setting.scheme.name, cpu=setting.cpu, assumptions=tuple(sorted(setting.assumptions)),
-        instructions=sum(map(len, found.places.values())), distinct=len(found.places),
+        instructions=sum(map(len, (*found.places.values(), *found.written.values()))),
+        distinct=len(found.places | found.written),
         totals=dict(totals), findings=tuple(sorted(findings, key=_worst_first)),
     )  # fmt: skip
 
@@ -168,7 +177,7 @@ def _place(image: Image, packed: int) -> Place:
 
 
 def _window(place: Place) -> bytes:
-    return place.section.code[place.at : place.at + WINDOW]
+    return place.section.window(place.at, WINDOW)
 
 
 def _finding(image: Image, key: Key, group: list[tuple[bytes, Sequence[int]]], shown: int, cpu: Cpu) -> ScanFinding:
@@ -189,6 +198,13 @@ def _shown(place: Place, data: bytes, key: Key, cpu: Cpu) -> ScannedPlace:
         text=text(decoded) if isinstance(decoded, Decoded) else "", verdict=verdict,
         observables=observables, reason=reason,
     )  # fmt: skip
+
+
+def _of_written(scheme: Scheme) -> Key:
+    """What is said of an instruction that the loader changes: by a scheme that runs the file's it is another one."""
+    if any(e.name == "code-as-in-file" for e in scheme.entries):
+        return "refuted", (), WRITTEN
+    return "unknown", (), "the loader changes these bytes (text relocation)"
 
 
 def _no_instructions(nowhere: Sequence[Place], shown: int) -> list[ScanFinding]:
@@ -218,7 +234,7 @@ def explained(image: Image, place: Place, setting: Setting) -> ExplainedPlace:
         inside = f"byte {place.at - begin} of {length} of {shown} at {Place(place.section, begin)}"
     return ExplainedPlace(
         file=image.path, place=str(place), address=place.address, offset=place.offset, inside=inside,
-        answer=_answer(setting.scheme, window, inside, encoding.verdict), encoding=encoding,
+        answer=_answer(setting.scheme, place, own, inside, encoding.verdict), encoding=encoding,
     )  # fmt: skip
 
 
@@ -233,12 +249,14 @@ def _instruction_at(place: Place, cpu: Cpu) -> tuple[int, int]:
     return place.at, 0
 
 
-def _answer(scheme: Scheme, window: bytes, inside: str, verdict: str) -> str:
-    plan = scheme.plan(window.ljust(WINDOW, b"\x00"))
+def _answer(scheme: Scheme, place: Place, length: int, inside: str, verdict: str) -> str:
+    plan = scheme.plan(_window(place))
     if isinstance(plan, Refuse):
         return f"refused with {ERRNO.get(plan.errno, plan.errno)}: {plan.reason}"
     if inside:
         return "accepted, and wrong: no instruction begins here; the one around it runs with a byte replaced"
+    if place.section.is_relocated(place.at, length):
+        return f"accepted: {_of_written(scheme)[2]}"
     if verdict == Verdict.REFUTED.value:
         return "accepted, and the program can notice it"
     return "accepted"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,25 @@ def test_relocatable_and_shared_objects(tmp_path: Path) -> None:
     relocatable = read(elf(tmp_path / "a.o", CODE, FUNCTIONS, ET_REL))
     assert relocatable.is_relocatable and str(relocatable.place("second+1")) == "second+0x1"
     assert read(elf(tmp_path / "a.so", CODE, FUNCTIONS, ET_DYN)).kind == "shared object"
+
+
+def test_what_stands_behind_a_section_is_what_the_file_has_there(tmp_path: Path) -> None:
+    (section,) = read(elf(tmp_path / "a", CODE, FUNCTIONS)).sections
+    behind = (tmp_path / "a").read_bytes()[TEXT_AT + len(CODE) :][:16]
+    assert section.window(10, 16) == CODE[10:] + behind[:10]
+    assert (section.window(0, 4), len(section.window(15, 16))) == (CODE[:4], 16)
+    (last,) = read(elf(tmp_path / "b", CODE, headers=False)).sections
+    assert last.window(8, 16) == CODE[8:] + (tmp_path / "b").read_bytes()[TEXT_AT + len(CODE) :][:8]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="missing: a C compiler")
+def test_what_the_loader_writes_into_code_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a.S").write_text(".data\nval: .long 42\n.text\n.globl get\n.type get, @function\nget: nop\nmovabs $val, %rax\nret\n")
+    command = ["cc", "-shared", "-nostdlib", "-Wl,-z,notext", "-o", tmp_path / "a.so", tmp_path / "a.S"]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    place = read(tmp_path / "a.so").place("get")
+    shown = [place.section.is_relocated(place.at + at, size) for at, size in ((0, 1), (1, 10), (1, 2), (3, 8), (11, 1))]
+    assert shown == [False, True, False, True, False]
 
 
 def test_without_section_headers_the_executable_segment_is_the_code(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,27 @@ def test_a_place_explained(place: str, inside: str, answer: str, image: Image) -
     found = explained(image, image.place(place), SETTING)
     assert found.inside == inside
     assert found.answer.startswith(answer)
+
+
+def test_an_instruction_at_a_sections_end_has_the_files_bytes_behind_it(tmp_path: Path) -> None:
+    """The kernel copies 16 bytes of the file: UD2 is the beginning of an emulate prefix there."""
+    path = elf(tmp_path / "a", bytes.fromhex("900f0b"), headers=False)
+    path.write_bytes(path.read_bytes() + bytes.fromhex("78656e90"))
+    image = read(path)
+    assert by_verdict(scanned(image, everything(image)))["refuted"] == ["segment 0+0x1"]
+    place = image.place(hex(TEXT_AT + 1))
+    assert explained(image, place, SETTING).answer == "accepted, and the program can notice it"
+
+
+@pytest.mark.parametrize(("scheme", "verdict"), [(DEFAULT, "refuted"), ("inline-step", "unknown")])
+def test_what_the_loader_changes_is_another_instruction_when_probed(scheme: str, verdict: str, image: Image) -> None:
+    section = replace(image.sections[0], relocated=(1,))
+    changed = replace(image, sections=(section,))
+    setting = replace(SETTING, scheme=SCHEMES[scheme])
+    found = scan(changed, of_function(changed, "first"), setting, 9, lambda lines, reason: None)
+    (finding,) = [f for f in found.findings if "text relocation" in f.reason]
+    assert (finding.verdict, [p.place for p in finding.places]) == (verdict, ["first"])
+    assert "the loader changes these bytes" in explained(changed, changed.place("first"), setting).answer
 
 
 def test_equal_bytes_are_judged_once_and_places_are_cut(tmp_path: Path) -> None:

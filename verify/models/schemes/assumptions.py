@@ -39,6 +39,11 @@ ROWS: Final = (
         "every form that reads memory is refuted",
     ),
     Assumption(
+        "code-as-in-file",
+        "the instruction's bytes in memory are those of the file",
+        "what is run when probed is the file's instruction: relocated, patched and generated code is another one",
+    ),
+    Assumption(
         "code-mapped",
         "the whole instruction is mapped and executable",
         "a fetch fault in place is not seen displaced",

@@ -83,7 +83,19 @@ def in_place(setup: Setup, state: State) -> Behaviour:
         here = replace(here, fault_state=returned_by_iret(here.fault_state, setup.mode))  # a handler is entered by iret
     if "not-restartable" not in setup.assumptions:
         here = restartable(here, state)
+    if "code-as-in-file" not in setup.assumptions:
+        here = changed_in_memory(here, state)
     return here if "code-mapped" in setup.assumptions else fetched(here, setup, state)
+
+
+def changed_in_memory(here: Behaviour, state: State) -> Behaviour:
+    """The same where memory may hold another instruction than the file, which does something else: it leads elsewhere.
+
+    A scheme that copies from the file runs the file's (Linux 6.18, kernel/events/uprobes.c, copy_insn).
+    """
+    is_other = terms.uf("memory_is_not_the_file", 1, state.opaque)
+    other = replace(state, ip=terms.uf("where_memory_leads", 64, state.opaque))
+    return replace(here, state=either(is_other, other, here.state))
 
 
 def restartable(here: Behaviour, state: State) -> Behaviour:

@@ -61,6 +61,16 @@ ENTRIES: Final = (
         "probe no instruction between start and end of a restartable sequence",
     ),
     Entry(
+        "code-as-in-file",
+        "where memory holds another instruction than the file, the file's is run in its place",
+        "Linux 6.18, kernel/events/uprobes.c, copy_insn: the instruction is read from the page cache of the file, "
+        "whatever the process has made of its private copy",
+        "movabs $val,%rax with a relocation of its immediate (DT_TEXTREL): 42 bare, SIGSEGV probed, by the unrelocated "
+        "address (6.18.44)",
+        "libraries with text relocations, code that patches itself, static keys of programs, unpacked executables",
+        "scan names relocations of code; probe no instruction that a loader or the program itself changes",
+    ),
+    Entry(
         "analysed-as-64-bit",
         "where a 32-bit process has the probed file mapped, if only private and read-only, a 64-bit program reads "
         "wrong memory and jumps to wrong addresses at the probes of that registration",
@@ -103,7 +113,7 @@ ENTRIES: Final = (
 )
 
 
-_3_15: Final = {"fault-frame", "trap-siginfo"}  # what the older kernel's source has as well
+_3_15: Final = {"code-as-in-file", "fault-frame", "trap-siginfo"}  # what the older kernel's source has as well
 _OF_THE_PROCESSOR: Final = {"no-transaction", "null-selectors", "in-use-not-read"}
 
 

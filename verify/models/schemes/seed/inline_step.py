@@ -33,4 +33,5 @@ SCHEME: Final = Scheme(
     summary="the breakpoint is removed, the instruction is single-stepped where it stands, the breakpoint is put back",
     source="the design itself, with no implementation in mind",
     plan=plan,
+    holds=frozenset({"code-as-in-file"}),  # what is in memory runs
 )
