@@ -26,6 +26,10 @@ def plan_text(judgement: Judgement) -> str:
     return canonical_text(p.plan, lambda code: p.code_bytes(code)[:most].hex())
 
 
+WINDOW: Final = 16  # bytes that a scheme may look at
+# Behind a continuation that may end within an instruction: of the second opcode byte of a long jump and of a nop, of a
+# register and of a rip-relative operand, of displacements and immediates.
+ENDS: Final = tuple(bytes.fromhex(text).ljust(WINDOW, b"\x00") for text in ("84", "1f", "c0", "05", "25", "00", "cc"))
 CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
 
 
@@ -59,15 +63,24 @@ def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> Brief:
 def _probed(
     data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None
 ) -> tuple[bytes, list[list[Probe]]]:
-    """The instruction, and its probes for each continuation that is to be judged, the one that `data` has first."""
+    """The instruction, and its probes for each continuation that is to be judged, the one that is given first."""
     first = probes(data, judge.scheme, cpus, followed_by or b"")
     length = _decoded_length(first[0])
-    others = judge.scheme.continuations(data[:length]) if length and followed_by is None else ()
+    others = judge.scheme.continuations(data[:length]) if length else ()
     if not others:
         return data, [first]
-    if length < len(data):
-        return data[:length], [probes(data[:length], judge.scheme, cpus, data[length:])]
-    return data, [first, *(probes(data, judge.scheme, cpus, tail) for tail in others)]
+    behind = followed_by if length == len(data) else data[length:] + (followed_by or b"")
+    tails = others if behind is None else _gone_on(behind, WINDOW - length, others)
+    instruction = data[:length]
+    return instruction, [probes(instruction, judge.scheme, cpus, tail) for tail in (behind or b"", *tails)]
+
+
+def _gone_on(given: bytes, size: int, continuations: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """How what is given of a continuation may go on, where it is shorter than what a scheme looks at."""
+    if len(given) >= size:
+        return ()
+    begun = tuple(c for c in continuations if c.startswith(given) and c != given)
+    return (*begun, *(given + end for end in ENDS))
 
 
 def _brief(

@@ -39,5 +39,5 @@ def elf(
     head += struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, base, 64, at if headers else 0, 0, 64, 56, 1, 64, count,
                         4 if headers else 0)  # fmt: skip
     head += struct.pack("<IIQQQQQQ", 1, 5, TEXT_AT, base, base, len(code), len(code), 4096)
-    path.write_bytes(head.ljust(TEXT_AT, b"\0") + b"".join(parts) + (b"".join(rows) if headers else b""))
+    path.write_bytes(head.ljust(TEXT_AT, b"\0") + (b"".join(parts + rows) if headers else code))
     return path

@@ -60,12 +60,13 @@ def test_what_stands_behind_a_section_is_what_the_file_has_there(tmp_path: Path)
     assert section.window(10, 16) == CODE[10:] + behind[:10]
     assert (section.window(0, 4), len(section.window(15, 16))) == (CODE[:4], 16)
     (last,) = read(elf(tmp_path / "b", CODE, headers=False)).sections
-    assert last.window(8, 16) == CODE[8:] + (tmp_path / "b").read_bytes()[TEXT_AT + len(CODE) :][:8]
+    assert last.window(8, 16) == CODE[8:] + bytes(8)  # the file ends there
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="missing: a C compiler")
 def test_what_the_loader_writes_into_code_is_known(tmp_path: Path) -> None:
-    (tmp_path / "a.S").write_text(".data\nval: .long 42\n.text\n.globl get\n.type get, @function\nget: nop\nmovabs $val, %rax\nret\n")
+    text = ".data\nval: .long 42\n.text\n.globl get\n.type get, @function\nget: nop\nmovabs $val, %rax\nret\n"
+    (tmp_path / "a.S").write_text(text)
     command = ["cc", "-shared", "-nostdlib", "-Wl,-z,notext", "-o", tmp_path / "a.so", tmp_path / "a.S"]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     place = read(tmp_path / "a.so").place("get")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from verify.cli import status
 from verify.models.x86.machine import OBSERVABLES
 
@@ -21,3 +23,13 @@ def test_of_what_is_not_modelled_json_says_unknown_too(capsys):
     assert row["verdict"] == "unknown" and row["reason"].startswith("not modelled")
     assert row["verdicts"] == dict.fromkeys(OBSERVABLES, "unknown")
     assert row["observables"] == []
+
+
+@pytest.mark.parametrize(("given", "verdict"), [
+    ("78", "refuted"), ("7865", "refuted"), ("6b76", "refuted"), ("78656e0f", "refuted"),
+    ("78656ee8", "refuted"), ("90", "proved"), ("7866", "proved"), ("9078656e", "proved"), ("90" * 14, "proved"),
+])  # fmt: skip
+def test_what_stands_behind_a_continuation_that_is_given_in_part_is_any_byte(given, verdict, capsys):
+    """The kernel takes 0f0b78656e for an emulate prefix; on 6.18.44 0f0b78656e0f8400000000 runs on when probed."""
+    status(["insn", "0f0b", "--followed-by", given, "--format", "json"])
+    assert json.loads(capsys.readouterr().out)["verdict"] == verdict

@@ -40,13 +40,18 @@ ROWS: Final = (
     ),
     Assumption(
         "code-as-in-file",
-        "the instruction's bytes in memory are those of the file",
+        "the instruction's bytes in memory are those that the file has from its first byte on",
         "what is run when probed is the file's instruction: relocated, patched and generated code is another one",
     ),
     Assumption(
         "code-mapped",
         "the whole instruction is mapped and executable",
         "a fetch fault in place is not seen displaced",
+    ),
+    Assumption(
+        "slot-available",
+        "the page of slots can be mapped into the program",
+        "a stepped instruction is never run: it is hit again and again",
     ),
     Assumption(
         "no-alignment-check",

@@ -79,10 +79,25 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     found = there.state, there.fault_state
     after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
+    if "slot-available" not in setup.assumptions and needs_slot(program):
+        there = without_a_slot(there, before)
     for name, shown in SHOWN.items():
         if name not in setup.assumptions:
             there = shown(there, before)
     return there
+
+
+def needs_slot(program: Program) -> bool:
+    """Whether code runs in the slot, whatever the host's stores and checks come to."""
+    return any(isinstance(a, Run) and a.at is SLOT for a in program.actions)
+
+
+def without_a_slot(there: Behaviour, before: State) -> Behaviour:
+    """The same where there may be no slot: the program is sent back to the origin, and is hit there again."""
+    none = terms.uf("no_slot", 1, before.opaque)
+    return replace(
+        there, state=either(none, before, there.state), hits=terms.ite(none, const(2, 8), there.hits)
+    )  # fmt: skip
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:

@@ -71,6 +71,14 @@ ENTRIES: Final = (
         "scan names relocations of code; probe no instruction that a loader or the program itself changes",
     ),
     Entry(
+        "slot-available",
+        "where the page of slots cannot be mapped, a stepped instruction is hit again and again, for ever",
+        "Linux 6.18, kernel/events/uprobes.c, handle_swbp: where pre_ssout fails the program returns to the breakpoint",
+        "4889f8 in a process whose address space is full: exit 42 bare, 448,306 hits and no end probed (6.18.44)",
+        "a process at the end of its address space, at its limit of mappings (vm.max_map_count) or of memory",
+        "hit a stepped instruction once while there is room: the page stays",
+    ),
+    Entry(
         "analysed-as-64-bit",
         "where a 32-bit process has the probed file mapped, if only private and read-only, a 64-bit program reads "
         "wrong memory and jumps to wrong addresses at the probes of that registration",
@@ -113,7 +121,7 @@ ENTRIES: Final = (
 )
 
 
-_3_15: Final = {"code-as-in-file", "fault-frame", "trap-siginfo"}  # what the older kernel's source has as well
+_3_15: Final = {"code-as-in-file", "fault-frame", "slot-available", "trap-siginfo"}  # what the older source has as well
 _OF_THE_PROCESSOR: Final = {"no-transaction", "null-selectors", "in-use-not-read"}
 
 
