@@ -105,7 +105,7 @@ def test_it_compares_where_it_is_asked_for_all_the_same(
     """The agreement is of the scheme that was named, and says why the kernel is no judge of it."""
     asked = []
 
-    def compared(agreement, ranges, step, jobs, judge, seconds):
+    def compared(agreement, ranges, step, jobs, judge, seconds, lost):
         asked.append((agreement.scheme, judge.scheme.name))
         agreement.complete = True
         yield ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from verify.concurrency.explorer import explore
 from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import PropertyTerm
-from verify.concurrency.results.exploration import Limits, Proved
+from verify.concurrency.results.exploration import Limits
 from verify.concurrency.unbounded.clauses import Clause, of_property, read
 from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.smtlib import SmtQuery, problems
@@ -81,11 +81,6 @@ def by_force(
     return {prop.name: explored.verdict(prop.name).name for prop in asked}
 
 
-def is_proved(verdicts: Mapping[str, str]) -> bool:
-    """Whether no clause is violated or left open."""
-    return bool(verdicts) and all(name == Proved.name for name in verdicts.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The invariant of a file: clauses about `protocol`, which has the file's sizes written in where it is for these
@@ -131,4 +126,4 @@ def load(protocol: Protocol, path: Path) -> Stored:
     return Stored(about, clauses, DEADLOCK in file.proves)
 
 
-__all__ = ["Checked", "SmtQuery", "Stored", "by_force", "check", "implied", "is_proved", "load", "stored"]
+__all__ = ["Checked", "SmtQuery", "Stored", "by_force", "check", "implied", "load", "stored"]

@@ -49,7 +49,7 @@ def pool(fair: str, queue: bool, slots: int, number: int) -> Protocol:
             s.free -= 1
             s.waiting -= 1
             for u in threads:
-                u.place = u.place - 1 if u.pc == "wait" and u.place > t.place else u.place
+                u.place = u.place - 1 if u.pc == "wait" and u.place > 1 else u.place
             t.place = 0
             t.pc = "slot"
 

@@ -15,7 +15,7 @@ from verify.concurrency.protocols import names, protocol
 from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Unknown
 from verify.concurrency.unbounded import ProvedAny, counter_abstraction, houdini, prove_any, views
 from verify.concurrency.unbounded.claims import NEVER, never
-from verify.concurrency.unbounded.cutoffs import sized
+from verify.concurrency.unbounded.cutoffs import at_given_sizes
 
 LIMITS = Limits()  # the work that each method has by default
 JUDGED = ("always", "deadlock", "sometimes")
@@ -72,7 +72,7 @@ def test_no_method_proves_what_a_bounded_run_refutes(name: str, variant: str) ->
     wanted = [prop.name for prop in tried.properties if prop.kind in ("always", "deadlock")]
     seen = views.views(tried, 1, LIMITS)
     assert not set(seen.proved) & refuted(name, variant, max(seen.least, tried.threads))
-    about = sized(tried) if name == "return-probe" else tried  # its rules sum over the frames
+    about = at_given_sizes(tried) if name == "return-probe" else tried  # its rules sum over the frames
     found = houdini.invariant(about, LIMITS, False, wanted, small=False)
     assert found.proved
     assert not set(found.proved) & refuted(name, variant, tried.threads)

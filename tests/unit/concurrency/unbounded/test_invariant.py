@@ -121,16 +121,18 @@ def test_sizes_that_an_invariant_is_for_are_written_into_the_protocol() -> None:
 @pytest.mark.parametrize(("path", "threads"), FORCED, ids=lambda value: getattr(value, "stem", str(value)))
 def test_stored_invariants_hold_in_every_reachable_state(path: Path, threads: int) -> None:
     invariant = check.load(protocol(path.stem), path)
-    assert check.is_proved(check.by_force(invariant.protocol, invariant.clauses, threads))
+    verdicts = check.by_force(invariant.protocol, invariant.clauses, threads)
+    assert set(verdicts.values()) <= {"proved", *(["vacuous"] if threads == 1 else [])}  # clauses about two threads
+    assert "proved" in verdicts.values()
 
 
 UNSOUND = {
-    "false in a reachable state": {"name": "x", "holds": 's.byte == "original"'},
-    "false for another thread": {"name": "x", "threads": ["t"], "holds": 'implies(s.slot[0] == t, t.pc == "slot")'},
-    "not inductive": {"name": "x", "threads": ["t"], "holds": "t.passes < M"},
-    "false at the start": {"name": "x", "holds": "s.registered"},
-    "false for other sizes": {"name": "x", "holds": "K == 2"},
-    "one thread only": {"name": "x", "threads": ["t", "u"], "holds": 'not (t.pc == "slot" and u.pc == "slot")'},
+    "false in a reachable state": ClauseRow(name="x", holds='s.byte == "original"'),
+    "false for another thread": ClauseRow(name="x", threads=("t",), holds='implies(s.slot[0] == t, t.pc == "slot")'),
+    "not inductive": ClauseRow(name="x", threads=("t",), holds="t.passes < M"),
+    "false at the start": ClauseRow(name="x", holds="s.registered"),
+    "false for other sizes": ClauseRow(name="x", holds="K == 2"),
+    "one thread only": ClauseRow(name="x", threads=("t", "u"), holds='not (t.pc == "slot" and u.pc == "slot")'),
 }
 
 
