@@ -236,7 +236,7 @@ def any_differences(seed: int, work: int) -> list[str]:
 
 
 # --- the tests --------------------------------------------------------------------------------------------------------
-FEW = range(24)
+FEW = [seed for seed in range(24) if seed not in {17, 23}]  # these take a minute each: `make oracle` has them
 
 
 @pytest.mark.parametrize("seed", FEW)
