@@ -107,20 +107,22 @@ def _ask_kernel(
     """The row with what the kernel says, and where the reproducer is; the exit status."""
     from verify.claim.probes import probe  # noqa: PLC0415
     from verify.confirm.counterexample import confirmation, not_on_this_processor  # noqa: PLC0415  start-up time
-    from verify.confirm.judges import another_version  # noqa: PLC0415
+    from verify.confirm.judges import another_version, has_judge  # noqa: PLC0415
     from verify.confirm.kernel import machine_cpu  # noqa: PLC0415
     from verify.live.capabilities import ExecutorUnavailable  # noqa: PLC0415
     from verify.live.uprobe import UprobesUnavailable  # noqa: PLC0415
 
     data, behind = bytes.fromhex(row.instruction or data.hex()), bytes.fromhex(row.followed_by)
+    other = another_version(judge.scheme)
+    if other and (confirm or not has_judge(judge.scheme)) and not although:
+        asks = " (--although asks all the same)" if confirm else ""
+        return replaced(row, kernel=f"not available here: {other}{asks}"), UNDECIDED
     judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
     status = 0
     if reproducer:
         row, status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
     if not confirm:
         return row, status
-    if (other := another_version(judge.scheme)) and not although:
-        return replaced(row, kernel=f"not available here: {other} (--although asks all the same)"), UNDECIDED
     try:
         if why := not_on_this_processor(data):
             return replaced(row, kernel=why), UNDECIDED

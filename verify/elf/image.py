@@ -130,10 +130,18 @@ class Image:
         offset = _number(rest) if plus else 0
         if offset is None:
             name, offset = text, 0
-        section, symbol = self.function(name if plus else text)
-        if symbol.at + offset >= len(section.code):
+        section, start = self._named(name if plus else text)
+        if start + offset >= len(section.code):
             raise ValueError(f"{text} lies beyond the section {section.name}")
-        return Place(section, symbol.at + offset)
+        return Place(section, start + offset)
+
+    def _named(self, name: str) -> tuple[Section, int]:
+        """A section and an offset in it: of its own name, or of a function's."""
+        own = next((s for s in self.sections if s.name == name), None)
+        if own is not None:
+            return own, 0
+        section, symbol = self.function(name)
+        return section, symbol.at
 
 
 def _number(text: str) -> int | None:

@@ -18,7 +18,7 @@ from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL
-from verify.models.schemes.meaning import needs_slot
+from verify.models.schemes.meaning import needs_slot, stores
 from verify.models.schemes.program import Entry, Program
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.scheme import Plan, Refuse
@@ -66,6 +66,10 @@ def _needs_slot(p: Probe) -> bool:
     return isinstance(p.plan, Program) and any(map(needs_slot, p.plan.hits))
 
 
+def _host_stores(p: Probe) -> bool:
+    return isinstance(p.plan, Program) and any(map(stores, p.plan.hits))
+
+
 def _lacks_features(p: Probe) -> bool:
     """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
     return bool(undefined_without(p)) or p.relations is None
@@ -74,6 +78,7 @@ def _lacks_features(p: Probe) -> bool:
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
     "code-not-read": _accesses, "features-present": _lacks_features, "slot-available": _needs_slot,
+    "no-signal-awaited": _needs_slot, "kernel-may-store": _host_stores,
 }  # fmt: skip
 
 
@@ -224,9 +229,9 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if may.fault else None
         case "code-mapped":
             return True if "fault" in proved else None
-        case "not-restartable" | "code-as-in-file" | "slot-available":
+        case "not-restartable" | "code-as-in-file" | "slot-available" | "no-signal-awaited":
             return True if "next-ip" in proved and may.complete else None
-        case "no-transaction":
+        case "no-transaction" | "kernel-may-store":
             return True if "hits" in proved and may.complete else None
         case "null-selectors":
             return True if "segment-bases" in proved and may.complete else None

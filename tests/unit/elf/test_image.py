@@ -28,8 +28,8 @@ def test_code_and_functions_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "at"), [
-    ("first", 0), ("first+3", 3), ("first+0x8", 8), ("second", 10), ("second+1", 11), (str(TEXT_AT), 0),
-    (hex(TEXT_AT + 15), 15),
+    ("first", 0), ("first+3", 3), ("first+0x8", 8), ("second", 10), ("second+1", 11), (".text", 0),
+    (".text+0x9", 9), (str(TEXT_AT), 0), (hex(TEXT_AT + 15), 15),
 ])  # fmt: skip
 def test_a_place_is_named_by_symbol_or_file_offset(text: str, at: int, tmp_path: Path) -> None:
     found = read(elf(tmp_path / "a", CODE, FUNCTIONS)).place(text)

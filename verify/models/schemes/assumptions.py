@@ -35,7 +35,7 @@ class Entry:
 ROWS: Final = (
     Assumption(
         "code-not-read",
-        "the program neither reads nor writes the probed bytes or the slot as data",
+        "the program neither reads, writes, discards nor unmaps the probed bytes or the slot",
         "every form that reads memory is refuted",
     ),
     Assumption(
@@ -50,8 +50,23 @@ ROWS: Final = (
     ),
     Assumption(
         "slot-available",
-        "the page of slots can be mapped into the program",
-        "a stepped instruction is never run: it is hit again and again",
+        "the page of slots can be mapped into the program, and other threads do not hold all slots for ever",
+        "a stepped instruction is never run: it is hit again and again, or waits",
+    ),
+    Assumption(
+        "no-signal-awaited",
+        "the instruction needs no signal handler to go on, such as one that fills the page that it waits for",
+        "signals are held back during a step: such an instruction never ends",
+    ),
+    Assumption(
+        "kernel-may-store",
+        "a store that the kernel makes for the program succeeds where the program's own does",
+        "where it fails, as on a page that only the program's faults fill, the instruction is restarted and hit twice",
+    ),
+    Assumption(
+        "sigtrap-not-held",
+        "a program that sets TF neither blocks nor ignores SIGTRAP",
+        "the trap of a debug exception kills such a program, that of a probed instruction is ignored or left pending",
     ),
     Assumption(
         "no-alignment-check",

@@ -71,8 +71,33 @@ ENTRIES: Final = (
         "scan names relocations of code; probe no instruction that a loader or the program itself changes",
     ),
     Entry(
+        "no-signal-awaited",
+        "signals are held back during a step: a fault that a signal's handler would end never ends",
+        "Linux 6.18, kernel/events/uprobes.c, uprobe_deny_signal",
+        "8b07 of a userfaultfd page that a SIGALRM handler fills: exit 77 bare, no end probed (6.18.44)",
+        "programs whose memory is filled by their own signal handlers; only a fatal signal ends them",
+        "probe no instruction that reads or writes such memory",
+    ),
+    Entry(
+        "kernel-may-store",
+        "the handler runs twice for an emulated call whose store the kernel may not make",
+        "Linux 6.18, arch/x86/kernel/uprobes.c, emulate_push_stack, branch_post_xol_op: stepped, restarted",
+        "e800000000 with the stack on a page that user faults alone fill (UFFD_USER_MODE_ONLY): 2 hits (6.18.44)",
+        "counts of calls, where stacks are filled by userfaultfd",
+        "probe the function's entry, not the call",
+    ),
+    Entry(
+        "sigtrap-not-held",
+        "a program that sets TF and blocks or ignores SIGTRAP is killed without a probe, and runs on with one",
+        "Linux 6.18, arch/x86/kernel/uprobes.c: send_sig(SIGTRAP), where a debug exception forces the signal",
+        "90, 9d under TF, SIGTRAP ignored or blocked: killed bare, one instruction later or never probed (6.18.44)",
+        "a program that relies on being killed by its own trap",
+        "probe no program that sets TF itself",
+    ),
+    Entry(
         "slot-available",
-        "where the page of slots cannot be mapped, a stepped instruction is hit again and again, for ever",
+        "where the page of slots cannot be mapped, a stepped instruction is hit again and again, for ever; where 31 "
+        "threads wait in theirs, it waits",
         "Linux 6.18, kernel/events/uprobes.c, handle_swbp: where pre_ssout fails the program returns to the breakpoint",
         "4889f8 in a process whose address space is full: exit 42 bare, 448,306 hits and no end probed (6.18.44)",
         "a process at the end of its address space, at its limit of mappings (vm.max_map_count) or of memory",
@@ -121,7 +146,9 @@ ENTRIES: Final = (
 )
 
 
-_3_15: Final = {"code-as-in-file", "fault-frame", "slot-available", "trap-siginfo"}  # what the older source has as well
+_3_15: Final = {  # what the older source has as well
+    "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available", "trap-siginfo",
+}  # fmt: skip
 _OF_THE_PROCESSOR: Final = {"no-transaction", "null-selectors", "in-use-not-read"}
 
 
