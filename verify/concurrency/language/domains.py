@@ -126,7 +126,7 @@ class Bounded:
     first: int | Size | None = None
 
     def __post_init__(self) -> None:
-        _start(self.initial, Start.ANY, Start.NUMBER)
+        _start(self.initial, Start.ANY, Start.NUMBER, first=self.first)
         for bound in (self.lo, self.hi):
             if isinstance(bound, bool) or not isinstance(bound, int | Size):
                 raise ProtocolError(f"unbounded: the bounds must be integers or parameters, got {bound!r}")
@@ -146,7 +146,7 @@ class Enum:
     first: str | None
 
     def __init__(self, *labels: str, initial: str | Start | None = None, first: str | None = None) -> None:
-        _start(initial, Start.ANY)
+        _start(initial, Start.ANY, first=first)
         if not labels or len(set(labels)) != len(labels) or not all(isinstance(label, str) for label in labels):
             raise ProtocolError(f"an enumeration needs distinct names, got {labels!r}")
         for start in (initial, first):
@@ -170,7 +170,7 @@ class Bool:
     first: bool | None = None
 
     def __post_init__(self) -> None:
-        _start(self.initial, Start.ANY)
+        _start(self.initial, Start.ANY, first=self.first)
 
     @property
     def type(self) -> Type:
@@ -220,8 +220,11 @@ Scalar = Bounded | Enum | Bool | ThreadId
 Domain = Scalar | Array
 
 
-def _start(initial: object, *allowed: Start) -> None:
-    """Raises ProtocolError for an initial value that means nothing in a domain."""
+def _start(initial: object, *allowed: Start, first: object = None) -> None:
+    """Raises ProtocolError for an initial value that means nothing in a domain, and for a `first` that means nothing
+    beside it."""
+    if isinstance(initial, Start) and first is not None:
+        raise ProtocolError(f"first={first!r} means nothing beside initial={initial.name}: that says where each starts")
     if isinstance(initial, Start) and initial not in allowed:
         known = ", ".join(start.name for start in allowed)
         raise ProtocolError(f"initial value {initial.name} is none of this domain, which has {known}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from verify.concurrency.explorer import explore
+from verify.concurrency.language.domains import ANY
 from verify.concurrency.language.protocol import (
     Array,
     Assumption,
@@ -223,3 +226,12 @@ def test_assumptions_are_those_that_hold_for_the_variant() -> None:
 
 def test_sizes_are_shown_as_they_are_written() -> None:
     assert (repr(K), repr(K - 1), repr(K + 2)) == ("K", "K - 1", "K + 2")
+
+
+@pytest.mark.parametrize("domain", [
+    lambda: Bounded(0, 3, initial=ANY, first=9), lambda: Enum("a", "b", initial=ANY, first="b"),
+    lambda: Bool(initial=ANY, first=True),
+])  # fmt: skip
+def test_where_one_thread_starts_means_nothing_where_each_is_told(domain: Callable[[], object]) -> None:
+    with pytest.raises(ProtocolError, match="means nothing beside initial=ANY"):
+        domain()
