@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
+from verify.report.judged import JudgedForm
 from verify.report.records import encoded
-from verify.report.surveys import FormRow, JudgedForm, Survey
+from verify.report.surveys import FormRow, Survey
+from verify.survey.confirmed import recorded_confirmations
+from verify.survey.documents import Asked, document
 from verify.survey.ledger import Ledger
-from verify.survey.rows import document, is_lasting
+from verify.survey.rows import is_lasting
 from verify.survey.settings import forms_mark
 
 if TYPE_CHECKING:
+    from verify.judge.encoding import Judge
     from verify.models.schemes.scheme import Scheme
     from verify.survey.class_ledger import ClassLedger
     from verify.survey.forms import ShardResult
@@ -37,7 +42,8 @@ SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 @click.option("--fresh", is_flag=True, help="Judge again what is asked for; nothing is taken from the ledger.")
 @click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
-@click.option("--all-findings", is_flag=True, help="List every finding, not the first 40 of each kind.")
+@click.option("--all", "--all-findings", "all_findings", is_flag=True,
+              help="Explain every finding and list its forms, not the worst alone.")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
 def opcode_range(
     ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
@@ -57,12 +63,20 @@ def opcode_range(
     finally:  # all its files have been read by now
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
-    result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
+    known = partial(_knowing_judge, ledger, scheme, assumptions)
+    result = document(Asked(scheme, cpu, tuple(sorted(assumptions))), rows, time.monotonic() - begun, known,
+                      recorded_confirmations(scheme))  # fmt: skip
     _show(result, style, all_findings, quiet)
     counts = result.totals
     if check and counts["refuted"]:
         return REFUTED
     return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
+
+
+def _knowing_judge(ledger: Ledger, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
+    from verify.survey.encodings import known_of  # noqa: PLC0415  start-up time
+
+    return known_of(ledger, assumptions).judge(scheme, assumptions)
 
 
 class _Survey:
@@ -135,8 +149,9 @@ def _show(result: Survey, style: str, every: bool, quiet: bool) -> None:
         _csv(result.forms)
     else:
         from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
+        from verify.report.wrapped import NARROW  # noqa: PLC0415
 
-        console = Console(width=None if sys.stdout.isatty() else 160)
+        console = Console(width=None if sys.stdout.isatty() else NARROW)
         if quiet:
             print_totals(console, result)
         else:

@@ -132,6 +132,16 @@ def forms_in(ranges: Sequence[str], cpu: str = "any") -> list[Form]:
     return found
 
 
+def text_width() -> int:
+    """Columns of the terminal, 80 in a pipe."""
+    import shutil  # noqa: PLC0415  start-up time
+    import sys  # noqa: PLC0415
+
+    from verify.report.wrapped import NARROW  # noqa: PLC0415
+
+    return max(shutil.get_terminal_size().columns, NARROW) if sys.stdout.isatty() else NARROW
+
+
 def parsed_hex(text: str, where: str) -> bytes:
     """The bytes of a hex string with or without spaces.  A usage error names the offending value and its position."""
     from verify.models.x86.isa.hex_text import encoding_bytes  # noqa: PLC0415  start-up time
