@@ -37,8 +37,8 @@ class Effect:
     """What one hit does.
 
     `condition`: 0..15, of a conditional jump; `field`: offset and size in bytes of the displacement of a jump or call,
-    none where the implementation sees none; `register`: 0..15, of a push; `steps_otherwise`: where its store fails, a copy
-    is run.
+    none where the implementation sees none; `register`: 0..15, of a push; `steps_otherwise`: where its store fails, a
+    copy is run.
     """
 
     kind: Kind

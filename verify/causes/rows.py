@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from verify.causes.catalogue import Cause
 from verify.causes.derivation import Example, Site, cause, reason_cause
@@ -22,14 +23,21 @@ def row(of: Cause, scheme: Scheme) -> CauseRow:
     )  # fmt: skip
 
 
-def of_form(form: JudgedForm, scheme: Scheme) -> Cause | None:
-    """The cause of a form's refutation, by its counterexample, or of its refusal; None of other verdicts."""
+def of_form(form: JudgedForm, scheme: Scheme, asked: Collection[str] = ()) -> Cause | None:
+    """The cause of a form's refutation, by its counterexample, or of its refusal; None of other verdicts.
+
+    `asked`: the observables that are asked about, where not all are; of another one than the counterexample's the cause
+    is what plan and form say.
+    """
     if form.verdict == "refused":
         return reason_cause(form.reason)
     example = form.counterexample
     if form.verdict != "refuted" or example is None:
         return None
-    return cause(site(probe_of_example(example, scheme), example))
+    shown = site(probe_of_example(example, scheme), example)
+    wanted = [o for o, v in form.observables.items() if v == "refuted" and o in asked]
+    other = wanted and example.observable not in asked
+    return cause(replace(shown, observable=wanted[0]) if other else shown)
 
 
 def probe_of_example(example: CounterexampleRow, scheme: Scheme) -> Probe:

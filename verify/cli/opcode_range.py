@@ -14,7 +14,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
+from verify.cli.options import (
+    assumptions_without,
+    forms_in,
+    forms_of,
+    judging,
+    ledger_of,
+    scheme_named,
+    selecting,
+    selection_of,
+)
 from verify.cli.status import REFUTED, UNDECIDED
 from verify.report.judged import JudgedForm
 from verify.report.records import encoded
@@ -23,6 +32,7 @@ from verify.survey.confirmed import recorded_confirmations
 from verify.survey.documents import Asked, document
 from verify.survey.ledger import Ledger
 from verify.survey.rows import is_lasting
+from verify.survey.selection import known_forms
 from verify.survey.settings import forms_mark
 
 if TYPE_CHECKING:
@@ -37,22 +47,25 @@ SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 @click.command("opcode-range")
 @click.argument("ranges", nargs=-1)
 @judging
+@selecting
 @click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 @click.option("--fresh", is_flag=True, help="Judge again what is asked for; nothing is taken from the ledger.")
-@click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
+@click.option("--check", is_flag=True, help="End with status 1 where something is refuted that counts.")
 @click.option("--all", "--all-findings", "all_findings", is_flag=True,
               help="Explain every finding and list its forms, not the worst alone.")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
 def opcode_range(
     ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
     jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
+    observables: str | None, ignored: tuple[str, ...], only_emitted: bool, baseline: str | None,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
     begun = time.monotonic()
     names = [f.name for f in forms_in(ranges, cpu)]
     scheme = scheme_named(scheme_name)
+    selection = selection_of(observables, ignored, only_emitted, baseline, known_forms)
     assumptions = assumptions_without(dropped)
     mark = forms_mark(scheme.name, cpu, assumptions)
     part = mark if len(names) < len(forms_of(cpu)) else ""
@@ -65,10 +78,10 @@ def opcode_range(
             click.echo(f"ubp-verify: {notice}", err=True)
     known = partial(_knowing_judge, ledger, scheme, assumptions)
     result = document(Asked(scheme, cpu, tuple(sorted(assumptions))), rows, time.monotonic() - begun, known,
-                      recorded_confirmations(scheme))  # fmt: skip
+                      recorded_confirmations(scheme), selection)  # fmt: skip
     _show(result, style, all_findings, quiet)
     counts = result.totals
-    if check and counts["refuted"]:
+    if check and any(f.verdict == "refuted" and selection.counts_form(f) for f in result.forms):
         return REFUTED
     return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
 

@@ -53,7 +53,8 @@ class Obligations(Record, frozen=True, kw_only=True):
 
 class Survey(Document, frozen=True, kw_only=True, tag="ubp-verify/opcode-range/1"):
     """What `opcode-range` says: every form of the ranges; `rests_on`: forms by assumption; `totals`: by verdict;
-    `causes`: of what is refuted or refused, the most harmful first.
+    `causes`: of what is refuted or refused and counts, the most harmful first; `left_out`: forms that do not count;
+    `observables`: those that were asked about, where not all were.
     """
 
     version: str
@@ -66,6 +67,8 @@ class Survey(Document, frozen=True, kw_only=True, tag="ubp-verify/opcode-range/1
     obligations: Obligations
     seconds: float
     causes: tuple[CauseFinding, ...] = ()
+    left_out: int = 0
+    observables: Names = ()
     forms: tuple[FormRow, ...]
 
 

@@ -21,7 +21,7 @@ COLOURS: Final = {"proved": "green", "refuted": "red", "refused": "yellow", "vac
 SCOPE: Final = "timing, LBR, PMU, SGX, other threads' view of a stack slot while a call is fixed up"
 REFUSED: Final = "refused"  # the harm of a refusal
 WORST: Final = 5  # findings that are explained; the others have a line
-FORMS: Final = 40  # of a finding, that are listed with --all
+BRIEF: Final = 50  # columns before the example of a finding that has a line
 
 
 def group_name(row: FormRow) -> str:
@@ -68,7 +68,7 @@ def print_survey(console: Console, document: Survey, every: bool) -> None:
     for line in range_lines(document.forms, console.width):
         _print(console, line)
     _findings(console, document, every)
-    _scheme_wide(console, document)
+    _scheme_wide(console, document, every)
     print_totals(console, document)
 
 
@@ -81,6 +81,8 @@ def _head(document: Survey, width: int) -> Iterator[str]:
     yield "Assumptions, and forms that rest on them:" + " none" * (not document.assumptions)
     for line in items((f"{n} {document.rests_on[n]:,}" for n in document.assumptions), width - 2):
         yield f"  {line}"
+    if document.observables:
+        yield from hanging(f"Observables: {', '.join(document.observables)} alone", width)
     yield from hanging(f"Out of scope: {SCOPE}", width)
 
 
@@ -95,6 +97,8 @@ def _findings(console: Console, document: Survey, every: bool) -> None:
         if found:
             _print(console, f"\n{title} ({sum(f.forms for f in found):,} forms)", "bold")
             _section(console, document, found, explained, every)
+    if document.left_out:
+        _print(console, f"\nLeft out, as was asked for: {document.left_out:,} forms")
     if not every and (len(refutations) > WORST or refusals):
         _print(console, "\n--all explains every finding and lists its forms")
 
@@ -116,7 +120,7 @@ def _section(
 def _print_briefly(console: Console, found: Sequence[CauseFinding]) -> None:
     """A line a finding, under what it costs the program."""
     rows = [["", "forms", "emitted", "example"]]
-    rows += [[f"    {f.cause.name}", f"{f.forms:,}", f"{f.emitted:,}", f"{f.example}  {f.text}"] for f in found]
+    rows += [[f"    {f.cause.name}", f"{f.forms:,}", f"{f.emitted:,}", _brief(f, console.width - BRIEF)] for f in found]
     head, *lines = columns(rows, console.width, "lrrl")
     _print(console, f"\n{head}")
     harm = REFUSED
@@ -125,6 +129,12 @@ def _print_briefly(console: Console, found: Sequence[CauseFinding]) -> None:
             harm = finding.cause.harm
             _print(console, f"  {harm}", "bold")
         _print(console, line)
+
+
+def _brief(finding: CauseFinding, room: int) -> str:
+    """The example, its assembly where there is room."""
+    whole = f"{finding.example}  {finding.text}"
+    return whole if len(whole) <= room else finding.text[:room]
 
 
 def finding_lines(finding: CauseFinding, width: int) -> Iterator[str]:
@@ -167,13 +177,16 @@ def example_text(example: CounterexampleRow | None) -> str:
     return f"{example.bytes}{behind}  {short(example.first_difference)}"
 
 
-def _scheme_wide(console: Console, document: Survey) -> None:
-    """Deviations that forms share, reported once."""
+def _scheme_wide(console: Console, document: Survey, every: bool) -> None:
+    """Deviations that forms share, reported once; their names alone where not every finding is explained."""
     irregular = [r for r in document.forms if r.irregular == "refuted" and r.verdict != "refuted"]
     if not irregular and not document.deviations:
         return
     _print(console, "\nDeviations of the scheme, which forms share (`schemes NAME` says more)", "bold")
-    for entry in document.deviations:
+    names = items((entry.name for entry in document.deviations), console.width - 2)
+    for line in [] if every else (f"  {line}" for line in names):
+        _print(console, line)
+    for entry in document.deviations if every else ():
         for line in hanging(entry_line(entry), console.width):
             _print(console, line)
     if irregular:

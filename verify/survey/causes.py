@@ -27,6 +27,7 @@ from verify.report.causes import CauseFinding
 from verify.report.judged import JudgedForm
 from verify.report.records import picked, replaced
 from verify.report.surveys import FormRow
+from verify.survey.selection import EVERYTHING, Selection
 
 Confirmed = Mapping[str, str]  # by cause: the machine that was seen to do it, and the encoding
 
@@ -39,6 +40,7 @@ class Explained:
     cpus: tuple[Cpu, ...]
     rows: Sequence[JudgedForm]
     judge_made: Callable[[], Judge]
+    selection: Selection = EVERYTHING
     _shown_as: dict[str, Decoded | None] = field(default_factory=dict)
 
     @cached_property
@@ -49,7 +51,8 @@ class Explained:
     @cached_property
     def by_form(self) -> dict[str, Cause]:
         """The causes of what is refuted or refused."""
-        found = ((row.form, causes.of_form(row, self.scheme)) for row in self.rows)
+        asked = self.selection.observables
+        found = ((row.form, causes.of_form(row, self.scheme, asked)) for row in self.rows)
         return {name: cause for name, cause in found if cause is not None}
 
     @cached_property
@@ -58,9 +61,10 @@ class Explained:
         return tuple(map(self._shown, self.rows))
 
     def _shown(self, row: JudgedForm) -> FormRow:
-        plain = picked(row, FormRow)
-        cause = self.by_form.get(row.form)
-        return plain if cause is None else replaced(plain, cause=cause.name, emitted=self._is_emitted(row))
+        plain, cause = self.selection.form(picked(row, FormRow)), self.by_form.get(row.form)
+        if cause is None or plain.verdict not in {"refuted", "refused"}:
+            return plain
+        return replaced(plain, cause=cause.name, emitted=self._is_emitted(row))
 
     def _is_emitted(self, row: JudgedForm) -> bool:
         """Whether an encoding as compilers emit them is refuted, or refused."""
@@ -102,11 +106,16 @@ class Explained:
                 seen.add(p.key)
         return False
 
+    @property
+    def left_out(self) -> int:
+        """How many forms that are refuted or refused do not count."""
+        return sum(bool(row.cause) and not self.selection.counts_form(row) for row in self.forms)
+
     def findings(self, confirmed: Confirmed) -> tuple[CauseFinding, ...]:
         """One finding a cause, the most harmful first, then the one with the most forms that compilers emit."""
         groups: dict[Cause, list[FormRow]] = defaultdict(list)
         for row in self.forms:
-            if row.form in self.by_form:
+            if row.cause and self.selection.counts_form(row):
                 groups[self.by_form[row.form]].append(row)
         found = [(cause, self._finding(cause, rows, confirmed)) for cause, rows in groups.items()]
         found.sort(key=lambda item: (item[0].harm.rank, -item[1].emitted, -item[1].forms, item[0].name))

@@ -9,15 +9,16 @@ from types import MappingProxyType
 from verify import __version__
 from verify.judge.encoding import Judge
 from verify.models.schemes.scheme import Scheme
-from verify.report.judged import JudgedForm
+from verify.report.judged import FormVerdict, JudgedForm
 from verify.report.records import VERDICTS
 from verify.report.records import Verdict as Name
 from verify.report.surveys import Obligations, SharedDeviation, Survey
 from verify.survey.causes import Confirmed, Explained
 from verify.survey.explanation import CPUS
+from verify.survey.selection import EVERYTHING, Selection
 
 
-def totals(rows: Iterable[JudgedForm]) -> dict[Name, int]:
+def totals(rows: Iterable[FormVerdict]) -> dict[Name, int]:
     """Forms by verdict."""
     count: dict[Name, int] = dict.fromkeys(VERDICTS, 0)
     for row in rows:
@@ -51,7 +52,7 @@ class Asked:
 
 def document(
     asked: Asked, rows: Sequence[JudgedForm], seconds: float, judge_made: Callable[[], Judge],
-    confirmed: Confirmed = MappingProxyType({}),
+    confirmed: Confirmed = MappingProxyType({}), selection: Selection = EVERYTHING,
 ) -> Survey:  # fmt: skip
     """The whole result of `opcode-range`; distinct are the obligations that neither sharing nor identity settles.
 
@@ -60,10 +61,11 @@ def document(
     obligations = Obligations(
         total=sum(r.obligations for r in rows), distinct=len({q for r in rows for q in r.queries})
     )
-    explained = Explained(asked.scheme, CPUS[asked.cpu], rows, judge_made)
+    explained = Explained(asked.scheme, CPUS[asked.cpu], rows, judge_made, selection)
+    forms = explained.forms
     return Survey(
         version=__version__, scheme=asked.scheme.name, cpu=asked.cpu, assumptions=asked.assumptions,
         rests_on=dependents(asked.assumptions, rows), deviations=shared_deviations(asked.scheme, asked.assumptions),
-        totals=totals(rows), obligations=obligations, seconds=round(seconds, 3), causes=explained.findings(confirmed),
-        forms=explained.forms,
+        totals=totals(forms), obligations=obligations, seconds=round(seconds, 3), causes=explained.findings(confirmed),
+        left_out=explained.left_out, observables=tuple(sorted(selection.observables)), forms=forms,
     )  # fmt: skip
