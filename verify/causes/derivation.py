@@ -163,10 +163,19 @@ _OWN_CAUSES: Final = frozenset({"hits", "x87-pointers", "trap", "containment", "
 
 
 def _wrong_copy(site: Site, d: Decoded) -> bool:
+    """Whether the copy is no longer the original with [rip + d] made [scratch + d]."""
     ran = site.step
     if ran is None or is_plain_code(ran.run.code) or site.observable in _OWN_CAUSES:
         return False
-    return site.probe.relations is None or d.form.addressing is not Addressing.RIP
+    copy = site.probe.read(ran.run.code)
+    if not isinstance(copy, Decoded) or copy.form.opcode != d.form.opcode or d.form.addressing is not Addressing.RIP:
+        return True
+    based = copy.form.addressing is Addressing.MEM and fields(copy).base.value == ran.scratch
+    return not based or _immediates(copy) != _immediates(d)
+
+
+def _immediates(d: Decoded) -> list[bytes]:
+    return [d.data[at : at + size] for at, size in d.layout.immediates]
 
 
 def _scratch(site: Site, d: Decoded) -> bool:
@@ -178,8 +187,14 @@ def _used(d: Decoded) -> set[int]:
     """Numbers of the general registers that the instruction uses."""
     opcode, parts = d.form.opcode, fields(d)
     named = {operand_register(opcode, i, parts)[1].value for i in general_operands(opcode, d.form.addressing)}
-    implied = {GPRS[n] for n, _ in opcode.implicit_registers if n in GPRS}
+    implied = {number for n, _ in opcode.implicit_registers if (number := _number(n)) is not None}
     return {int(n) for n in named if isinstance(n, int)} | implied
+
+
+def _number(name: str) -> int | None:
+    """Of the general register of which a name is the whole or a part: rax, eax, ax, ah and al are 0."""
+    whole = name if name in GPRS else f"r{name[-2:]}" if name[-1:] in "xip" else f"r{name[0]}x"
+    return GPRS.get(whole)
 
 
 def _moved_by(site: Site) -> bool:

@@ -82,6 +82,22 @@ def test_known_encodings(encoding: str, observables: list[str], name: str) -> No
     assert of_encoding(p, observables)[0].name == name
 
 
+@pytest.mark.parametrize(("encoding", "observables", "name"), [
+    # the same of Linux 3.15: scratch register RAX or RCX by modrm.reg alone, VEX.B not looked at
+    ("48f72511223344", ["gprs"], "scratch-register-in-use"),  # mul reads rax
+    ("66f72500000000", ["gprs"], "scratch-register-in-use"),  # ax
+    ("66d30500000000", ["flags"], "scratch-register-in-use"),  # cl
+    ("66f70d000000000000", ["flags"], "copy-is-another-instruction"),  # f7 /1: its map has no immediate there
+    ("c4c178100511223344", ["vector"], "copy-is-another-instruction"),  # VEX.B stays: r8 is the base
+    ("ff1d00000000", ["memory-values"], "return-address-size"),
+    ("66e80000", ["next-ip"], "length-misread"),  # AMD: two bytes of displacement
+    ("667300", ["next-ip"], "branch-target-of-the-slot"),
+])  # fmt: skip
+def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str], name: str) -> None:
+    p = probe(bytes.fromhex(encoding), SCHEMES["linux-uprobes-3.15"], Cpu.AMD)
+    assert of_encoding(p, observables)[0].name == name
+
+
 def test_a_system_call_has_two_causes() -> None:
     p = probe(bytes.fromhex("0f05"), KERNEL, Cpu.AMD)
     found = of_encoding(p, ["next-ip", "gprs", "trap", "containment"])
