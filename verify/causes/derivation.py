@@ -16,6 +16,7 @@ from verify.causes.catalogue import Cause
 from verify.causes.effects import Effect, Kind, Step, effect, step
 from verify.claim.copies import general_operands, is_plain_code
 from verify.claim.probes import Probe
+from verify.models.schemes.code import Byte, Code
 from verify.models.schemes.program import Program
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import fields, operand_register
@@ -171,11 +172,18 @@ def _wrong_copy(site: Site, d: Decoded) -> bool:
     if not isinstance(copy, Decoded) or copy.form.opcode != d.form.opcode or d.form.addressing is not Addressing.RIP:
         return True
     based = copy.form.addressing is Addressing.MEM and fields(copy).base.value == ran.scratch
-    return not based or _immediates(copy) != _immediates(d)
+    return not based or [_source(ran.run.code, i) for i in _immediates(copy)] != _immediates(d)
 
 
-def _immediates(d: Decoded) -> list[bytes]:
-    return [d.data[at : at + size] for at, size in d.layout.immediates]
+def _immediates(d: Decoded) -> list[int]:
+    """Offsets of the bytes of immediates."""
+    return [i for at, size in d.layout.immediates for i in range(at, at + size)]
+
+
+def _source(code: Code, at: int) -> int | None:
+    """Which byte of the original stands there unchanged."""
+    piece = code.pieces[at] if at < len(code.pieces) else None
+    return piece.source if isinstance(piece, Byte) and piece == Byte(piece.source) else None
 
 
 def _scratch(site: Site, d: Decoded) -> bool:
