@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from verify.models.x86.isa.decode import Decoded
-from verify.models.x86.isa.rows import Addressing
+from verify.models.x86.isa.decode import Decoded, decode
+from verify.models.x86.isa.rows import Addressing, Cpu
 
 _SEGMENTS: Final = b"\x64\x65"
 _ORDER: Final = {0x67: 1, 0x66: 2, 0xF2: 3, 0xF3: 3, 0xF0: 3}  # of the others: 0
@@ -26,6 +26,11 @@ def is_ordinary(d: Decoded) -> bool:
     if (len(set(prefixes)) < len(prefixes) and not _is_padded(d)) or not _is_in_order(prefixes):
         return False
     return _rex_is_used(d) and all(_is_used(d, p) for p in set(prefixes))
+
+
+def is_emitted(data: bytes, cpus: tuple[Cpu, ...]) -> bool:
+    """Whether the bytes are such an encoding, on the processors of some vendor."""
+    return any(isinstance(d, Decoded) and is_ordinary(d) for d in (decode(data, cpu) for cpu in cpus))
 
 
 def _is_in_order(prefixes: bytes) -> bool:

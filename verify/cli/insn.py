@@ -88,7 +88,8 @@ def _judge(scheme: Scheme, assumptions: frozenset[str], folder: str | None) -> J
 
 
 def _encoded(text: str) -> bytes:
-    """The bytes of hex, or of Intel-syntax assembly where an assembler library is installed."""
+    """The bytes of hex, with or without 0x, or of Intel-syntax assembly where an assembler library is installed."""
+    text = " ".join(word[2:] if word[:2].lower() == "0x" else word for word in text.split()) or text
     if not set("".join(text.split()).lower()) - set("0123456789abcdef") or find_spec("keystone") is None:
         return parsed_hex(text, "encoding")
     import keystone  # noqa: PLC0415  optional

@@ -55,10 +55,11 @@ SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 @click.option("--check", is_flag=True, help="End with status 1 where something is refuted that counts.")
 @click.option("--all", "--all-findings", "all_findings", is_flag=True,
               help="Explain every finding and list its forms, not the worst alone.")  # fmt: skip
+@click.option("--map", "as_map", is_flag=True, help="The opcode maps alone, 16 x 16, by verdict.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
 def opcode_range(
     ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
+    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool, as_map: bool,
     observables: str | None, ignored: tuple[str, ...], only_emitted: bool, baseline: str | None,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
@@ -79,7 +80,7 @@ def opcode_range(
     known = partial(_knowing_judge, ledger, scheme, assumptions)
     result = document(Asked(scheme, cpu, tuple(sorted(assumptions))), rows, time.monotonic() - begun, known,
                       recorded_confirmations(scheme), selection)  # fmt: skip
-    _show(result, style, all_findings, quiet)
+    _show(result, style, all_findings, quiet, as_map)
     counts = result.totals
     if check and any(f.verdict == "refuted" and selection.counts_form(f) for f in result.forms):
         return REFUTED
@@ -155,7 +156,7 @@ def _progress(quiet: bool) -> AbstractContextManager[Progress | None]:
     return Progress(*columns, console=console, transient=True)
 
 
-def _show(result: Survey, style: str, every: bool, quiet: bool) -> None:
+def _show(result: Survey, style: str, every: bool, quiet: bool, as_map: bool) -> None:
     if style == "json":
         sys.stdout.write(encoded(result) + "\n")
     elif style == "csv":
@@ -165,7 +166,11 @@ def _show(result: Survey, style: str, every: bool, quiet: bool) -> None:
         from verify.report.wrapped import NARROW  # noqa: PLC0415
 
         console = Console(width=None if sys.stdout.isatty() else NARROW)
-        if quiet:
+        if as_map:
+            from verify.report.opcode_map import print_maps  # noqa: PLC0415
+
+            print_maps(console, result)
+        elif quiet:
             print_totals(console, result)
         else:
             print_survey(console, result, every)
