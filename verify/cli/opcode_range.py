@@ -165,7 +165,7 @@ def _show(result: Survey, style: str, every: bool, quiet: bool, as_map: bool) ->
         from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
         from verify.report.wrapped import NARROW  # noqa: PLC0415
 
-        console = Console(width=None if sys.stdout.isatty() else NARROW)
+        console = _Output(width=None if sys.stdout.isatty() else NARROW)
         if as_map:
             from verify.report.opcode_map import print_maps  # noqa: PLC0415
 
@@ -174,6 +174,14 @@ def _show(result: Survey, style: str, every: bool, quiet: bool, as_map: bool) ->
             print_totals(console, result)
         else:
             print_survey(console, result, every)
+
+
+class _Output(Console):
+    """Standard output; a closed pipe is an error as any other, not the end of the process with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where the reader has left."""
+        raise BrokenPipeError
 
 
 def _csv(rows: Sequence[FormRow]) -> None:
