@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
-from verify.models.schemes.log import beyond, stored
+from verify.models.schemes.log import beyond, shadowed, stored
 from verify.models.schemes.program import (
     UNPROBED,
     Action,
@@ -26,6 +26,7 @@ from verify.models.schemes.program import (
     Program,
     Run,
     Set,
+    Shadow,
     Signal,
     Store,
     TrapFlag,
@@ -172,6 +173,8 @@ def _acted(action: Action, rest: Actions, m: Moment, setup: Setup) -> Way:
             return _forked(holds, rest, m, otherwise, m, setup)
         case Signal():
             return _from(rest, _signalled(action, m, setup), setup)
+        case Shadow():
+            return _from(rest, shadowed(m, _value(action.value, m, setup), action.depth), setup)
         case Load():
             return _accessed(action, rest, m, setup, "r")
         case Store():
