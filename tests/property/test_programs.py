@@ -24,6 +24,7 @@ from verify.terms import FALSE, const
 
 NONE, USER_HALF = frozenset[str](), frozenset({"user-half"})
 LINUX, OLD, NEXT = "linux-uprobes-6.18", "linux-uprobes-3.15", "linux-uprobes-next"
+XOL = "xol-step"
 SHADOW = frozenset({"no-shadow-stack"})
 
 
@@ -82,6 +83,7 @@ FAULTS: dict[str, tuple[str, Wrong, str, str, SETS, set[str], set[str]]] = {
     "the kernel stores anywhere": ("beyond", lambda *_: FALSE, "e810000000", LINUX, USER_HALF, {"hits"}, {"hits"}),
     "null selectors stay": ("at_the_hit", lambda _, s, a, *m: s, "8cd8", LINUX, SETS({"null-selectors"}), {"gprs"},
                             {"gprs"}),
+    "TF in a host's store is not seen": ("_shown_tf", lambda *_: (), "9c", XOL, NONE, set(), {"trap"}),
     "an entry of the shadow stack is lost": ("shadowed", lambda _, m, value, depth: m, "ffd0", NEXT, SHADOW, set(),
                                              {"shadow-stack"}),
     "a pushed entry is a written one": ("shadowed", lambda real, m, value, _: real(m, value, 0), "e811223344", NEXT,

@@ -34,7 +34,7 @@ from verify.models.schemes.program import (
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
 from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
-from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, field_of, variables
+from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, TF, field_of, first, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
 from verify.models.x86.mode import is_canonical
@@ -219,7 +219,7 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
         wanted = Access(kind, address, action.size, _value(action.value, m, setup), stack, TRUE)
         log, is_sure, value = stored(m.accesses, wanted)
         now = replace(m.now, memory=terms.write(m.now.memory, address, value))
-        done = replace(m, now=now, accesses=log)
+        done = replace(m, now=now, accesses=log, tf_seen=(*m.tf_seen, *_shown_tf(action.value, m, setup)))
     else:
         value = terms.load(m.now.memory, address, action.size)
         log, is_sure = (*m.accesses, Access(kind, address, action.size, value, stack, TRUE)), False
@@ -237,6 +237,11 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
     made = (*m.made, own) if is_program and kind == "r" else m.made  # as `reads_up_to_the_fault`
     faulted = replace(m, accesses=log, made=made, fault=told, is_faulted=is_program)
     return _forked(terms.not_(failed), rest, done, action.otherwise, faulted, setup)
+
+
+def _shown_tf(value: Term, m: Moment, setup: Setup) -> tuple[Term, ...]:
+    """TF as a value that the host writes shows it to the program, where it names it; one bit at most."""
+    return tuple(_value(v, m, setup) for v in variables(value) if v in {TF, first(TF)})[:1]
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:

@@ -55,7 +55,8 @@ def test_what_is_a_nop(text: str, is_nop: bool) -> None:
 
 @pytest.mark.parametrize(("text", "is_optimised"), [
     ("662e0f1f840000000000", True), ("662e0f1f84e811223344", True),
-    ("0f1f440000", False), ("2e0f1f840000000000", False), ("662e0f1f8000000000", False), ("66662e0f1f8400000000", False),
+    ("0f1f440000", False), ("2e0f1f840000000000", False), ("662e0f1f8000000000", False),
+    ("66662e0f1f8400000000", False),
 ])  # fmt: skip
 def test_ten_bytes_become_a_call_from_the_second_hit_on(text: str, is_optimised: bool) -> None:
     found = plan(bytes.fromhex(text).ljust(16, b"\x00"))
