@@ -142,16 +142,6 @@ def _indirect(r: Read) -> Plan | None:
     return None if r.digit not in {4, 5} or r.is_relative else _left(r.length)
 
 
-ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
-    **dict.fromkeys((*range(0x70, 0x80), 0xE8, 0xE9, 0xEB), _relative),
-    **dict.fromkeys(range(0xE0, 0xE4), lambda r: NARROW if OPERAND_SIZE in r.prefixes else _counted(r.length)),
-    **dict.fromkeys((0xC2, 0xC3, 0xCA, 0xCB), lambda r: _left(r.length)),
-    0xCF: lambda r: _left(r.length, loads_tf=True),
-    0x9C: lambda r: _pushed_flags(2 if OPERAND_SIZE in r.prefixes and not r.is_wide else 8, r.length),
-    0x9D: lambda r: _behind(ORIGINAL, r.length, loads_tf=True),
-}
-
-
 def copied(data: bytes, r: Read) -> Program:
     """A copy that goes on behind itself, or faults."""
     pointers = r.map == "1" and r.opcode in X87 and not is_control(r.opcode, r.modrm)
@@ -323,6 +313,15 @@ def _pushed_flags(size: int, length: int) -> Program:
         word = terms.or_(word, terms.shl(terms.zext(getattr(NOW, name), 64), const(bit, 64)))
     return Program((*_pushed(extract(word, 8 * size - 1, 0), size, ORIGINAL), *_gone(NEXT)), length=length)
 
+
+ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
+    **dict.fromkeys((*range(0x70, 0x80), 0xE8, 0xE9, 0xEB), _relative),
+    **dict.fromkeys(range(0xE0, 0xE4), lambda r: NARROW if OPERAND_SIZE in r.prefixes else _counted(r.length)),
+    **dict.fromkeys((0xC2, 0xC3, 0xCA, 0xCB), lambda r: _left(r.length)),
+    0xCF: lambda r: _left(r.length, loads_tf=True),
+    0x9C: lambda r: _pushed_flags(2 if OPERAND_SIZE in r.prefixes and not r.is_wide else 8, r.length),
+    0x9D: lambda r: _behind(ORIGINAL, r.length, loads_tf=True),
+}
 
 SCHEME: Final = Scheme(
     name="xol-step",
