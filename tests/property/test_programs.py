@@ -24,7 +24,7 @@ from verify.terms import FALSE, const
 
 NONE, USER_HALF = frozenset[str](), frozenset({"user-half"})
 LINUX, OLD, NEXT = "linux-uprobes-6.18", "linux-uprobes-3.15", "linux-uprobes-next"
-XOL = "xol-step"
+XOL, HWBP = "xol-step", "inline-step-hwbp"
 SHADOW = frozenset({"no-shadow-stack"})
 
 
@@ -83,6 +83,7 @@ FAULTS: dict[str, tuple[str, Wrong, str, str, SETS, set[str], set[str]]] = {
     "the kernel stores anywhere": ("beyond", lambda *_: FALSE, "e810000000", LINUX, USER_HALF, {"hits"}, {"hits"}),
     "null selectors stay": ("at_the_hit", lambda _, s, a, *m: s, "8cd8", LINUX, SETS({"null-selectors"}), {"gprs"},
                             {"gprs"}),
+    "debug registers are breakpoints": ("_is_armed", lambda *_: False, "90", HWBP, NONE, set(), {"containment"}),
     "TF in a host's store is not seen": ("_shown_tf", lambda *_: (), "9c", XOL, NONE, set(), {"trap"}),
     "an entry of the shadow stack is lost": ("shadowed", lambda _, m, value, depth: m, "ffd0", NEXT, SHADOW, set(),
                                              {"shadow-stack"}),

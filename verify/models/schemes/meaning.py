@@ -19,7 +19,9 @@ from verify.models.schemes.program import (
     Action,
     Actions,
     Agent,
+    Breakpoints,
     Check,
+    End,
     Entry,
     Leaves,
     Load,
@@ -274,19 +276,34 @@ def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setu
     Under TF the host has control at the first boundary at which a debug trap is taken: a repeated instruction may not
     be finished, and where traps are held back another one has run.  Otherwise the code runs on to a breakpoint, or
     leaves, and where it stands as the original does it is taken to stand there; a trap of the program's own TF comes in
-    the middle of it.
+    the middle of it, which debug registers do not mind.
     """
     late = o.inhibits_trap or o.kernel_completes
-    if isinstance(action.context.end, TrapFlag):
+    end = action.context.end
+    if isinstance(end, TrapFlag):
         m = replace(m, late=m.late or late, repeats=terms.or_(m.repeats, o.repeats))
         return _from(rest, replace(m, contained=terms.and_(m.contained, terms.bit(not late))), setup)
     trapped = FALSE if late else start.tf
-    m = replace(m, trap=terms.or_(m.trap, trapped), contained=terms.and_(m.contained, terms.not_(start.tf)))
+    m = replace(m, trap=terms.or_(m.trap, trapped))
+    if not _is_armed(end):
+        m = replace(m, contained=terms.and_(m.contained, terms.not_(start.tf)))
     left = replace(m, now=replace(m.now, ip=_located(action, m.now.ip, setup)))
-    if isinstance(action.context.end, Leaves):
+    if isinstance(end, Leaves):
         return _from(rest, left, setup)
-    stops = terms.any_of(terms.eq(m.now.ip, _value(a, m, setup)) for a in action.context.end.at)
+    stops = terms.any_of(terms.eq(m.now.ip, _value(a, m, setup)) for a in end.at)
+    if _is_armed(end):
+        stops = terms.and_(stops, terms.bit(not o.inhibits_trap))
+        left = replace(m, contained=terms.and_(m.contained, terms.eq(m.now.ip, start.ip)))
     return _forked(stops, rest, m, (), left, setup)
+
+
+def _is_armed(end: End) -> bool:
+    """Whether debug registers end the run: a trap of the program's own TF is the processor's, and no end of it.
+
+    What does not reach one runs on without the host, but for a repeated instruction, which is not finished.  The
+    processor holds them back where it does TF's trap (SDM vol. 3, 6.8.3).
+    """
+    return isinstance(end, Breakpoints) and end.armed
 
 
 def _located(action: Run, ip: Term, setup: Setup) -> Term:

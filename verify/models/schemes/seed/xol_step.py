@@ -167,12 +167,7 @@ def _is_late(r: Read) -> bool:
     MOV to SS holds it back (SDM vol. 3, 6.8.3); what the kernel finishes under UMIP, SLDT, STR, SGDT, SIDT and SMSW,
     has none (arch/x86/kernel/umip.c, Linux 6.18).
     """
-    if r.map == "1":
-        return r.opcode == 0x8E and r.digit == 2
-    if r.map != "0f" or r.opcode not in {0x00, 0x01}:
-        return False
-    in_memory = r.modrm < 0xC0
-    return (r.digit in {0, 1} and (r.opcode == 0x00 or in_memory)) or (r.opcode == 0x01 and r.digit == 4)
+    return r.is_finished_by_the_kernel or (r.map == "1" and r.opcode == 0x8E and r.digit == 2)
 
 
 def is_control(opcode: int, modrm: int) -> bool:

@@ -87,6 +87,17 @@ class Read(NamedTuple):
         return self.modrm >= 0 and self.modrm & 0xC7 == 5 and not (self.map == "0f" and self.opcode in IGNORES_MOD)
 
 
+    @property
+    def is_finished_by_the_kernel(self) -> bool:
+        """SLDT, STR, SGDT, SIDT and SMSW under UMIP (arch/x86/kernel/umip.c, Linux 6.18)."""
+        if self.map != "0f" or self.opcode not in {0x00, 0x01}:
+            return False
+        in_memory = self.modrm < 0xC0
+        return (self.digit in {0, 1} and (self.opcode == 0x00 or in_memory)) or (
+            self.opcode == 0x01 and self.digit == 4
+        )
+
+
 class _Head(NamedTuple):
     """What stands before ModRM."""
 
