@@ -29,16 +29,18 @@ def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, .
 def shadowed(m: Moment, value: Term, depth: int | None) -> Moment:
     """The moment behind a new entry of the shadow stack, or behind a write to that `depth` entries below its top.
 
-    What is written to an entry that the copy has certainly just pushed takes its place, as in NOTE(fixup-store); any
-    other write is an event of its own, which no instruction in place has.
+    What is written to an entry that the copy has just pushed takes its place, as in NOTE(fixup-store); any other write
+    is an event of its own, which no instruction in place has.
     """
     if depth is None:
         moved = terms.ite(m.now.cet, terms.sub(m.now.ssp, const(8, 64)), m.now.ssp)
         return replace(m, now=replace(m.now, ssp=moved), shadow=(*m.shadow, ShadowEvent("push", value)))
     at, last = len(m.shadow) - 1 - depth, m.shadow[-1 - depth :]
-    if at < 0 or any(e.kind != "push" or e.condition.value != 1 for e in last):
+    if at < 0 or any(e.kind != "push" or (depth and e.condition.value != 1) for e in last):
         return replace(m, shadow=(*m.shadow, ShadowEvent("write", value)))
-    return replace(m, shadow=(*m.shadow[:at], replace(m.shadow[at], value=value), *m.shadow[at + 1 :]))
+    missed = terms.not_(m.shadow[at].condition)
+    beside = () if missed.value == 0 else (ShadowEvent("write", value, missed),)
+    return replace(m, shadow=(*m.shadow[:at], replace(m.shadow[at], value=value), *m.shadow[at + 1 :], *beside))
 
 
 def beyond(setup: Setup, address: Term) -> Term:
