@@ -46,8 +46,10 @@ def _branches(p: Probe) -> bool:
 
 
 def _shadows(p: Probe) -> bool:
-    """Whether the instruction may look at the shadow stack."""
+    """Whether instruction or host may touch the shadow stack."""
     if not isinstance(p.decoded, Decoded) or p.relations is None:
+        return True
+    if isinstance(p.plan, Program) and shape(p.plan).shadows:
         return True
     opcode = p.decoded.form.opcode
     return opcode.flow_control != "NEXT" or opcode.mnemonic in SHADOW
