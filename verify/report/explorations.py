@@ -33,7 +33,8 @@ class EventRow(Record, frozen=True, kw_only=True):
 
 
 class TraceRow(Record, frozen=True, kw_only=True):
-    """A counterexample of a property; `loop`: the number of the event at which a lasso returns.
+    """A counterexample of a property; `loop`: the number of the event at which a lasso returns; `start`: where it
+    starts, of the variables that may start otherwise.
 
     `threads`: how many it takes, where the result is for any number.
     """
@@ -42,6 +43,7 @@ class TraceRow(Record, frozen=True, kw_only=True):
     property: str
     length: int
     loop: int | None
+    start: dict[str, str] = msgspec.field(default_factory=dict)
     events: tuple[EventRow, ...]
 
 

@@ -191,6 +191,8 @@ class _Run:
         properties = (*self.protocol.properties, *rest, *(kept or ()))
         self.asked = replace(self.protocol, properties=properties, expected=())
         self.methods = {**{prop.name: [] for prop in self.asked.properties}, KEPT: []}
+        if kept == ():
+            self.methods[KEPT].append(Method("declarations and guards", True))
         self.beyond()
         if not self.open(1):
             return
@@ -253,8 +255,8 @@ class _Run:
                 raise AssertionError(f"{name} proves {each}, which {self.refuted(each)} refutes")
             if found not in self.methods[each]:
                 self.methods[each].append(found)
-        kept = found.name.startswith("views") or (self.covered and set(self.kept) <= set(proved))
-        if kept and found not in self.methods[KEPT]:
+        kept = self.covered and all(self.methods[name] for name in self.kept)
+        if (kept or found.name.startswith("views")) and found not in self.methods[KEPT]:
             self.methods[KEPT].append(found)  # views try every assignment
         return True
 
@@ -317,18 +319,20 @@ class _Run:
         if self.overflow is not None:
             threads, error = self.overflow
             return RefutedAny(threads, None, note=f"step {error.step} assigns {error.value} to {error.variable}")
-        if not self.methods.get(KEPT):
-            upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
-            left = ", ".join(self.left_open()) or "interrupted"
-            return Unknown(f"holds {upto}; no method proves it for more: {left}")
-        return ProvedAny(tuple(self.methods[KEPT]))
+        if self.methods.get(KEPT):
+            return ProvedAny(tuple(self.methods[KEPT]))
+        upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
+        return Unknown(f"holds {upto}; {self.left_open()}")
 
-    def left_open(self) -> list[str]:
-        """The assignments that no method keeps in their domains, as `step: variable`."""
+    def left_open(self) -> str:
+        """Why it is not known that every assignment stays in its domain."""
+        if self.interrupted:
+            return "interrupted"
+        if not self.covered:
+            return "no method proves it for more: a step is outside the proofs"
         found = [name.split(" ")[1:3] for name in self.kept if not self.methods[name]]
-        return list(dict.fromkeys(f"{step} assigns {variable}" for step, variable in found)) or (
-            [] if self.covered else ["a step is outside the proofs"]
-        )
+        names = dict.fromkeys(f"{step} assigns {variable}" for step, variable in found)
+        return f"no method proves it for more: {', '.join(names)}"
 
     def verdict(self, prop: PropertyTerm) -> AnyVerdict:
         """The verdict of one property."""
