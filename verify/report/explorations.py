@@ -128,10 +128,12 @@ class StoredInvariant(Document, frozen=True, kw_only=True, tag="ubp-verify/invar
 
 
 class PropertyRow(Record, frozen=True, kw_only=True):
-    """A property's verdict, with its reason."""
+    """A property's verdict, with its reason. `rules`: what a proof of liveness uses, sub-proofs about other threads in
+    brackets."""
 
     verdict: PropertyVerdict
     reason: str
+    rules: tuple[str, ...] = ()
 
 
 class ExploredForAny(Document, frozen=True, kw_only=True, tag="ubp-verify/interleavings-any/1"):

@@ -1,17 +1,17 @@
 """Whether a fair run with any number of threads can stay for ever where an obligation is pending: fair emptiness.
 
-What a run passes again and again, seen by one thread, is a strongly connected part of the thread graph (`thread_graph`);
-a run that stops stays in one node. The pending part is decomposed into components, and one that cannot hold what a fair
-run passes for ever is dropped (Streett's condition; Emerson and Lei 1987), by rules:
+What a run passes again and again, seen by one thread, is a strongly connected part of the thread graph
+(`thread_graph`); a run that stops stays in one node. The pending part is decomposed into components; one that cannot
+hold what a fair run passes for ever is dropped (Streett's condition; Emerson and Lei 1987), by rules:
 
     weak       a weakly fair instance is enabled in every node of the component and taken nowhere in it
     strong     a strongly fair one is enabled in some nodes and taken nowhere: these nodes are dropped, the rest again
     owner      a shared cell names another thread throughout, is never handed over, and no fair run stays where a thread
                is that owner: it gives the cell up, which this component does not see
-    all        a fair instance is taken nowhere, and its guard holds wherever "all(A(u) for u in threads)" does; no thread
-               leaves A, and no fair run stays where a thread is not in A: finitely many threads come to A for good
-    finite     another thread's step recurs only if one thread takes it again and again: where no cycle of a thread's own
-               graph has it (in each role that another thread has), the edge is dropped
+    all        a fair instance is taken nowhere, and its guard holds wherever "all(A(u) for u in threads)" does; no
+               thread leaves A, and no fair run stays where a thread is not in A: finitely many come to A for good
+    finite     another thread's step recurs only if one thread takes it again and again: where no cycle of a thread's
+               own graph has it (in each role that another thread has), the edge is dropped
 
 Fairness to the other threads cannot be read from what one thread sees. `owner`, `all` and `finite` judge an arbitrary
 other thread u in the same graph, since every thread's view of the run is a way in it: in the part whose shared states,
@@ -37,8 +37,8 @@ DEPTH = 3
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nodes that no fair run passes for ever, beside what was dropped before. `rule`: which; `helper`: the fair instance
-    (or of `owner` the cell, of `finite` the steps) by its name; `parts`: the sub-proofs about other threads; `edges`:
+    """Nodes that no fair run passes for ever, beside what was dropped before. `rule`: which; `helper`: the name of the
+    fair instance, of `owner` the cell's, of `finite` the steps'; `parts`: the sub-proofs about other threads; `edges`:
     those that `finite` drops."""
 
     rule: str
@@ -50,7 +50,7 @@ class Drop:
     @property
     def text(self) -> str:
         """The rule with its helper and what its sub-proofs use: `owner of slot[0] (step, fixup)`."""
-        inner = dict.fromkeys(drop.text for part in self.parts for drop in part)
+        inner = sorted({drop.text for part in self.parts for drop in part})
         below = f" [{'; '.join(inner)}]" if inner else ""
         return {"owner": "owner of ", "all": "all: ", "finite": "finite: "}.get(self.rule, "") + self.helper + below
 
@@ -105,7 +105,8 @@ class Emptiness:
         drop = self.weak(nodes, taken) or self.strong(nodes, taken)
         if drop is not None or depth == 0:
             return drop
-        return self.owner(nodes, edges, depth) or self.universal(nodes, edges, taken, depth) or self.finite(nodes, edges)
+        drop = self.owner(nodes, edges, depth) or self.universal(nodes, edges, taken, depth)
+        return drop or self.finite(nodes, edges)
 
     # --- the fairness of the tracked thread and of actors -----------------------------------------------------------
     def weak(self, nodes: frozenset[int], taken: set[int]) -> Drop | None:
@@ -197,4 +198,5 @@ class Emptiness:
             e for e in edges
             if any((self.graph.edges[e].shared, role) not in again for role in self.graph.edges[e].others)
         )  # fmt: skip
-        return Drop("finite", "", frozenset(), edges=gone) if gone else None
+        names = sorted({self.graph.steps[self.graph.edges[e].shared] for e in gone})
+        return Drop("finite", ", ".join(names), frozenset(), edges=gone) if gone else None

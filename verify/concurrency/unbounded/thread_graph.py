@@ -13,18 +13,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from verify.concurrency.explicit.python_engine import PythonProgram, program
-from verify.concurrency.instance.dag import Node
-from verify.concurrency.instance.instance import Model
-from verify.concurrency.instance.transitions import Observation, Transition
+from verify.concurrency.explicit.python_engine import program
+from verify.concurrency.instance.transitions import Transition
 from verify.concurrency.language.domains import INT, THREAD
 from verify.concurrency.language.protocol import Protocol
-from verify.concurrency.language.terms import Bound, Const, Op, Quantified, StepTerm, Term, substitute, walk
-from verify.concurrency.unbounded.encoding import NotCovered, Sight, answers, check_terms, thread_quantifiers
-from verify.concurrency.unbounded.views import ConfigurationSpace, Entry, Key, Reached
+from verify.concurrency.language.terms import Bound, Const, Op, StepTerm, Term, substitute
+from verify.concurrency.unbounded.encoding import NotCovered
+from verify.concurrency.unbounded.view_truths import NodeTruths, PossibleViews, Sighting, beside
+from verify.concurrency.unbounded.views import ConfigurationSpace, Entry, Key
 
 View = tuple[Key, Entry]
-MANY = 8  # quantifiers over threads in one term
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,8 @@ class Universal:
 
 @dataclass(frozen=True, slots=True)
 class ThreadGraph:
-    """The graph. `enabled[instance]` are nodes; `cells` names the shared cells that name a thread, by their bits."""
+    """The graph. `enabled[instance]` are nodes; `cells` names the shared cells that name a thread, by their bits, and
+    `steps` the step of each number in `Edge.shared`."""
 
     nodes: tuple[View, ...]
     edges: tuple[Edge, ...]
@@ -79,6 +78,7 @@ class ThreadGraph:
     universals: tuple[Universal, ...]
     cells: tuple[str, ...]
     least: int
+    steps: tuple[str, ...]
     truths: Mapping[str, tuple[frozenset[int], frozenset[int]]]
 
     def must(self, name: str) -> frozenset[int]:
@@ -90,31 +90,28 @@ class ThreadGraph:
         return self.truths[name][1]
 
 
-def thread_graph(protocol: Protocol, reached: Reached, formulas: Mapping[str, Term]) -> ThreadGraph:
-    """The graph of complete views of size 1; `formulas`: what else is to be judged in its nodes, of thread t. Raises
-    NotCovered."""
-    if reached.size != 1 or reached.reason:
-        raise NotCovered(reached.reason or "views of more than one thread")
-    return _Building(protocol, reached, formulas).graph()
+def thread_graph(protocol: Protocol, least: int, single: PossibleViews, formulas: Mapping[str, Term]) -> ThreadGraph:
+    """The graph of the views that threads may have, among `least` and more. `formulas`: what else is to be judged
+    in its nodes, of thread t. Raises NotCovered."""
+    return _Building(protocol, single, formulas).graph(least)
 
 
 class _Building:
     """Makes the graph."""
 
-    def __init__(self, protocol: Protocol, reached: Reached, formulas: Mapping[str, Term]) -> None:
-        if any(len(step.threads) > 2 for step in protocol.steps):  # noqa: PLR2004 - the tracked one and another
+    def __init__(self, protocol: Protocol, single: PossibleViews, formulas: Mapping[str, Term]) -> None:
+        if any(len(step.threads) > 2 for step in protocol.steps):
             raise NotCovered("liveness with a step of more than two threads")
-        self.protocol, self.reached = protocol, reached
+        self.protocol, self.single = protocol, single
         self.space = ConfigurationSpace.of(protocol, 2, tuple(step.name for step in protocol.steps))
-        self.nodes = [(key, entry) for key in reached.single for entry in reached.single[key]]
-        self.number = {node: index for index, node in enumerate(self.nodes)}
         self.bits = (1 << len(self.space.model.identities)) - 1
+        self.sight = Sighting(protocol, self.space.model)
+        self.nodes = [(key, entry) for key in self.single for entry in self.single[key]]
+        self.number = {node: index for index, node in enumerate(self.nodes)}
         self.instances: dict[tuple[str, int, tuple[int, ...]], Instance] = {}
         self.guards: dict[tuple[str, int, tuple[int, ...]], list[Term]] = defaultdict(list)
         self._collect()
         self.order = {key: index for index, key in enumerate(self.instances)}
-        self.sight = _Sighting(protocol, self.space.model)
-        check_terms(formulas.values())
         self.formulas = dict(formulas)
         for key, terms in self.guards.items():
             self.formulas[_guard(self.order[key])] = terms[0] if len(terms) == 1 else Op("or", tuple(terms))
@@ -129,7 +126,7 @@ class _Building:
             key = self.instance(item)
             assert key is not None
             self.instances[key] = Instance(*key, item.step.fair == "strong")
-            self.guards[key].append(_guard_of(item))
+            self.guards[key].append(guard_of(item))
 
     @staticmethod
     def instance(item: Transition) -> tuple[str, int, tuple[int, ...]] | None:
@@ -137,7 +134,8 @@ class _Building:
         name, threads, choices = item.fair_instance
         return (name, len(threads), choices) if all(thread == 0 for thread in threads) else None
 
-    def graph(self) -> ThreadGraph:
+    def graph(self, least: int) -> ThreadGraph:
+        """The whole of it."""
         for node in self.nodes:
             self.expand(*node)
         self.beside()
@@ -145,20 +143,19 @@ class _Building:
         out: list[list[int]] = [[] for _ in self.nodes]
         for index, edge in enumerate(edges):
             out[edge.source].append(index)
-        judged = _Judging(self.sight, self.space, self.formulas, self.bits)
+        judged = NodeTruths(self.sight, self.space, self.formulas)
         truths, universals = self.judged(judged)
         enabled = tuple(truths[_guard(index)][0] for index in range(len(self.instances)))
         cells = tuple(slot.name for slot in self.space.model.identities)
-        least = max(space.threads for space in self.reached.spaces)
         return ThreadGraph(
             tuple(self.nodes), edges, tuple(map(tuple, out)), tuple(self.instances.values()), enabled, universals,
-            cells, least, truths,
+            cells, least, tuple(name for name, _, _ in self.shared), truths,
         )  # fmt: skip
 
     # --- edges ------------------------------------------------------------------------------------------------------
     def others(self, key: Key, entry: Entry) -> Iterator[Entry]:
         """The records that another thread may have beside this one."""
-        return (more for more in self.reached.single[key] if not entry & more & self.bits)
+        return beside(self.single, key, entry, self.bits)
 
     def expand(self, key: Key, entry: Entry) -> None:
         """The edges from a node by the tracked thread, an actor, another thread, or the tracked and another one."""
@@ -172,7 +169,7 @@ class _Building:
 
     def beside(self) -> None:
         """The edges by two other threads."""
-        pairs = [step.name for step in self.protocol.steps if len(step.threads) == 2]  # noqa: PLR2004
+        pairs = [step.name for step in self.protocol.steps if len(step.threads) == 2]
         if not pairs:
             return
         whole = ConfigurationSpace.of(self.protocol, 3, tuple(pairs))
@@ -180,7 +177,7 @@ class _Building:
         numbers = {item.number: item for item in kept}
         whole.model = replace(whole.model, transitions=kept)
         whole.code = program(whole.model)
-        for key in self.reached.single:
+        for key in self.single:
             for first, second in self.acting(key, set(pairs)):
                 for entry in self.others(key, first):
                     if not entry & second & self.bits:
@@ -193,7 +190,7 @@ class _Building:
     def acting(self, key: Key, pairs: set[str]) -> Iterator[tuple[Entry, Entry]]:
         """The records of two threads that may take a step together."""
         transitions = self.space.model.transitions
-        for first in self.reached.single[key]:
+        for first in self.single[key]:
             for second in self.others(key, first):
                 out: list[tuple[int, int]] = []
                 self.space.code.steps(self.space.packed(key, (first, second)), out)
@@ -216,7 +213,7 @@ class _Building:
 
     # --- what holds in nodes ----------------------------------------------------------------------------------------
     def judged(
-        self, judging: _Judging
+        self, judging: NodeTruths
     ) -> tuple[dict[str, tuple[frozenset[int], frozenset[int]]], tuple[Universal, ...]]:
         """Truths of every formula, and of what universal guards wait for."""
         must: dict[str, set[int]] = {name: set() for name in self.formulas}
@@ -228,10 +225,10 @@ class _Building:
                 for wanted, found in ((must, all_), (may, any_), (enough, with_)):
                     if found:
                         wanted[name].add(number)
-            for name in judging.own(key, entry):
+            for name in judging.own:
                 holds[name].add(number)
         universals = []
-        for key_, index in self.order.items():
+        for index in self.order.values():
             waits = judging.universal(_guard(index))
             if waits:
                 parts = tuple(frozenset(holds[name]) for name in waits)
@@ -244,7 +241,7 @@ def _guard(index: int) -> str:
     return f"guard {index}"
 
 
-def _guard_of(item: Transition) -> Term:
+def guard_of(item: Transition) -> Term:
     """The guard of a transition of thread t or of nobody."""
     step: StepTerm = item.step
     values: dict[str, Term] = {name: Bound("t", THREAD) for name in step.threads}
@@ -252,108 +249,3 @@ def _guard_of(item: Transition) -> Term:
     for let in step.lets:
         values[let.name] = substitute(let.value, values)
     return substitute(step.guard, values)
-
-
-class _Sighting:
-    """Terms about thread t (0) and another, u (1), as dags; quantifiers over threads as they are answered."""
-
-    def __init__(self, protocol: Protocol, model: Model) -> None:
-        self.scope = Sight(protocol, 2, model.slots, model.dag)
-        self.scope.total, self.scope.rest = True, {}
-        self.env = {"t": model.dag.const(1)}
-
-    def answered(self, term: Term, rest: Mapping[str, int]) -> Node:
-        """The term where the quantifiers have these answers."""
-        self.scope.rest = rest
-        return self.scope.term(term, self.env)
-
-    def body(self, term: Quantified, thread: int) -> Node:
-        """What a quantifier says of one of the two threads."""
-        return self.scope.term(term.body, {**self.env, term.variable: self.scope.dag.const(thread + 1)})
-
-
-class _Judging:
-    """Truths of formulas in nodes: true in every state, in some, and in every one in which all threads satisfy what its
-    universal quantifiers ask."""
-
-    def __init__(
-        self, sight: _Sighting, space: ConfigurationSpace, formulas: Mapping[str, Term], bits: int
-    ) -> None:
-        self.space = space
-        self.seen: dict[str, int] = {}
-        self.observed: list[Node] = []
-        self.quantified: dict[str, Quantified] = {}
-        self.asked: dict[str, list[tuple[dict[str, int], int]]] = {}
-        for name, term in formulas.items():
-            found = {inner.variable: inner for inner in thread_quantifiers(term)}
-            if len(found) > MANY:
-                raise NotCovered(f"more than {MANY} quantifiers over threads")
-            self.quantified |= found
-            ways = answers({variable: (0, 1) for variable in found})
-            self.asked[name] = [(way, self.watch(sight.answered(term, way))) for way in ways]
-        self.bodies = {
-            variable: (self.watch(sight.body(term, 0)), self.watch(sight.body(term, 1)))
-            for variable, term in self.quantified.items()
-        }
-        self.waits = {v for v, term in self.quantified.items() if term.kind == "all" and not _of(term, "t")}
-        observations = tuple(Observation(str(i), "bad", node) for i, node in enumerate(self.observed))
-        self.code: PythonProgram = program(replace(space.model, observations=observations, transitions=()))
-
-    def watch(self, node: Node) -> int:
-        """The bit at which a truth is observed."""
-        self.observed.append(node)
-        return len(self.observed) - 1
-
-    def universal(self, name: str) -> tuple[str, ...]:
-        """The quantifiers of a formula that wait for every thread."""
-        return tuple(variable for variable in self.asked[name][0][0] if variable in self.waits)
-
-    def own(self, key: Key, entry: Entry) -> list[str]:
-        """The quantifiers whose body holds of the tracked thread."""
-        return self._own
-
-    def node(self, key: Key, entry: Entry, others: Iterator[Entry]) -> dict[str, tuple[bool, bool, bool]]:
-        """(in every state, in some, in every one where all threads are as the universal quantifiers ask)."""
-        looks = [self.code.observe(self.space.packed(key, (entry, more))) for more in others]
-        self._own: list[str] = []
-        if not looks:  # no state of two threads or more has this view: nothing is claimed of it
-            return dict.fromkeys(self.asked, (False, True, False))
-        possible: dict[str, tuple[int, ...]] = {}
-        for variable, (mine, its) in self.bodies.items():
-            own = looks[0] >> mine & 1
-            rest = [look >> its & 1 for look in looks]
-            possible[variable] = _answers(self.quantified[variable].kind, own, rest)
-            if all(look >> mine & 1 for look in looks):
-                self._own.append(variable)
-        return {name: self._truth(ways, looks, possible) for name, ways in self.asked.items()}
-
-    def _truth(
-        self, ways: list[tuple[dict[str, int], int]], looks: list[int], possible: Mapping[str, tuple[int, ...]]
-    ) -> tuple[bool, bool, bool]:
-        real = [bit for way, bit in ways if all(answer in possible[name] for name, answer in way.items())]
-        truths = {look >> bit & 1 for bit in real for look in looks}
-        granted = [
-            bit for way, bit in ways
-            if all(answer == 1 if name in self.waits else answer in possible[name] for name, answer in way.items())
-        ]  # fmt: skip
-        with_ = {look >> bit & 1 for bit in granted for look in looks}
-        return truths == {1}, 1 in truths, with_ == {1}
-
-
-def _of(term: Quantified, name: str) -> bool:
-    """Whether the body of a quantifier speaks of a thread beside its own."""
-    inner = [part for part in walk(term.body)]
-    named = {part.name for part in inner if isinstance(part, Bound)}
-    return name in named or any(getattr(part, "thread", None) == name for part in inner)
-
-
-def _answers(kind: str, own: int, others: list[int]) -> tuple[int, ...]:
-    """The answers that a quantifier over all threads may have: one is tracked, each other is one of `others`, and there
-    is at least one other."""
-    if kind == "all":
-        if not own or not any(others):
-            return (0,)
-        return (1,) if all(others) else (0, 1)
-    if own or all(others):
-        return (1,)
-    return (0, 1) if any(others) else (0,)
