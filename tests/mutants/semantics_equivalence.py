@@ -185,11 +185,19 @@ def _parts(joined: tuple[Term, ...]) -> Iterator[Term]:
 
 def _is_made_of(term: Term, parts: tuple[Term, ...]) -> bool:
     """Whether the term is a function of the parts alone; so is what a function makes of such ones."""
-    if term in parts or term.op == "const":
+    if term in parts or term.op == "const" or any(_is_cut_from(term, p) for p in parts):
         return True
     if term.op == "uf" and not term.args:
         return False
     return term.op != "var" and all(_is_made_of(t, parts) for t in term.args)
+
+
+def _is_cut_from(term: Term, part: Term) -> bool:
+    """Whether both are cut from one term, the first inside the second."""
+    if not (term.op == part.op == "extract") or term.args[0] is not part.args[0]:
+        return False
+    (high, low), (highest, lowest) = term.params, part.params
+    return bool(lowest <= low and high <= highest)
 
 
 def _agree(pairs: list[tuple[Term, Term]], ours: set[tuple[object, ...]], meanings: dict[Term, Term]) -> bool:

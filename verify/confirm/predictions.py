@@ -10,10 +10,11 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from verify.claim.conditions import field_values, verification_condition
 from verify.claim.obligations import compared, sides
+from verify.claim.probes import Probe
 from verify.judge.encoding import Judgement
 from verify.live.capabilities import VENDORS, visible
 from verify.live.descriptors import is_32_bit, is_beyond, refuses_code, refuses_data, refuses_stack
@@ -206,6 +207,14 @@ class States:
             files = (behaviour.state.gprs for behaviour in (pair.here, pair.there[0]))
             self._classes[p.key] = tuple(goals), Adaptive(program((*goals.values(), *files)))
         return self._classes[p.key]
+
+
+def hit_memory(p: Probe, state: KernelState, setting: RunSetting) -> tuple[Memory, Memory]:
+    """Memory before and after the last kind of hit of a plan that runs no copy, in a state that meets no fault."""
+    before, pair = sides(p, verification_condition(p))
+    values = _Environment(environment(state, setting) | field_values(p))
+    found = Adaptive(program((before.memory, pair.there[-1].state.memory)))(values, _there(state, setting))
+    return cast(Memory, found[0]), cast(Memory, found[1])
 
 
 def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:

@@ -19,7 +19,7 @@ from verify.live.capabilities import LOADED
 from verify.live.differential.contents import memory_entries
 from verify.live.differential.errata import HARMLESS, is_system_call
 from verify.live.differential.prediction import probe_here
-from verify.live.differential.selectors import align_frames
+from verify.live.differential.selectors import align_frames, put_behind_a_gap
 from verify.live.executor.executor import Executor
 from verify.live.executor.layout import DATA, READ_ONLY, SECOND, STACK
 from verify.models.x86.free_fields import layout_has_modrm
@@ -52,6 +52,7 @@ ZERO_OR_FAULT: Final = {"wrpkru": (1, 2), "rdpkru": (1,), "xgetbv": (1,)}  # rcx
 UNDEFINED, OTHER_SEGMENT = 5, (6,)  # which of the encodings of a form: see `encodings`
 TRIES: Final = 30  # random encodings among which one with a certain base is looked for
 NOT_CANONICAL: Final = 1 << 62
+FRAME_WORDS: Final = 8  # of 8 bytes, from an end of the stack: what the longest return frame needs, and more
 RSP_OR_RBP: Final = 2  # upper three bits of the base's number
 
 
@@ -184,6 +185,8 @@ def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, b
     count = len(states)
     states["gprs"] = _related(_words(rng, (count, 16)), rng)
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
+    if form.opcode.is_stack:
+        _stack_edges(states["gprs"], rng)
     if form.opcode.implicit_memory or form.opcode.is_string or form.opcode.mnemonic in HARMLESS:
         _pointers(states, form, rng)
     align_frames(states, form, rng)
@@ -195,6 +198,16 @@ def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, b
         states[name] = rng.choice(BOUNDARY[:13], count) if bases else 0
     states["pkru"] = rng.integers(0, 1 << 32, count, dtype=np.uint64) & np.uint64(OTHER_KEYS) * np.uint64(keys)
     _vector_state(states["xsave"], rng)
+
+
+def _stack_edges(gprs: NDArray[np.uint64], rng: np.random.Generator) -> None:
+    """Puts some stack pointers within a frame's reach of the ends of the stack's region, some of them at odd places."""
+    count = len(gprs)
+    near = np.uint64(8) * rng.integers(0, FRAME_WORDS, count, dtype=np.uint64)
+    near += np.where(rng.random(count) < 0.25, rng.integers(0, 8, count, dtype=np.uint64), np.uint64(0))
+    at_end = rng.random(count) < 0.7
+    place = np.where(at_end, np.uint64(STACK.end) - near, np.uint64(STACK.address) + near)
+    gprs[:, 4] = np.where(rng.random(count) < 0.12, place, gprs[:, 4])
 
 
 def has_keys(executor: Executor) -> bool:
@@ -278,6 +291,8 @@ def point(states: NDArray[np.void], probe: Probe, aim: Aim, rng: np.random.Gener
     if layout.segment is not None:
         states[f"{layout.segment}_base"] = aim.segment_base
     limited(states, form)
+    if form.opcode.mnemonic == "retf" and parts.immediates:
+        put_behind_a_gap(states["gprs"], _number(parts.immediates[0]), form.opcode.operand_size // 8, rng)
     if form.addressing is not Addressing.MEM or layout.modrm_offset is None:
         return
     gprs: NDArray[np.uint64] = states["gprs"]
