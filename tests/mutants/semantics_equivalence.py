@@ -40,12 +40,12 @@ def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
 def states_of_the_executor() -> tuple[Term, ...]:
     """What holds of every state in which the executor runs anything: one-bit terms.
 
-    MXCSR has no bits above 15, no selector has bit 15 set, and Linux keeps TSC_AUX below 2**31 (vdso/processor.h).
+    MXCSR has bits 0 to 15 and 17, no selector has bit 15 set, and Linux keeps TSC_AUX below 2**31 (vdso/processor.h).
     """
     state, top = symbolic_state(var("origin", 64)), const(0, 1)
     selectors = [terms.extract(state.selectors, i, i) for i in range(15, 96, 16)]
     aux = terms.extract(terms.uf("tsc_aux", 32, state.opaque), 31, 31)
-    high = terms.eq(terms.extract(state.mxcsr, 31, 16), const(0, 16))
+    high = terms.eq(terms.and_(state.mxcsr, const(0xFFFD0000, 32)), const(0, 32))
     return (high, *(terms.eq(b, top) for b in (*selectors, aux)))
 
 

@@ -15,9 +15,8 @@ from verify.claim.verdicts import Verdict
 from verify.confirm.kernel import UNSEEN, is_visible, predicted
 from verify.judge.concretise import PAGE, RSP, STACK, Concretised, concretised
 from verify.judge.encoding import Judgement
-from verify.live.capabilities import processor
+from verify.live.capabilities import processor, visible
 from verify.live.descriptors import STACK_SELECTOR
-from verify.live.executor.outcomes import MXCSR_MASK
 from verify.live.executor.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel.handling import SlotUnreadable, manners
@@ -142,7 +141,7 @@ def situation_of(encoding: bytes, state: Concretised, places: Places, spare: boo
 def _image(values: Mapping[str, Value], places: Places) -> Iterator[tuple[int, bytes]]:
     """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
     if "mxcsr" in values:
-        yield 24, (number(values["mxcsr"]) & MXCSR_MASK).to_bytes(4, "little")
+        yield 24, (number(values["mxcsr"]) & visible().mxcsr_mask).to_bytes(4, "little")
     if "x87" in values:
         yield from _x87(number(values["x87"]))
     if "masks" in values and "mask" in places:
