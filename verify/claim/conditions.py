@@ -140,8 +140,7 @@ def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
     if p.is_concrete or not isinstance(p.decoded, Decoded):
         return {}
-    exact = fields(p.decoded)
-    values = values_of(exact)
+    values = values_of(p.decoded)
     layout = p.decoded.layout
     values["small_address"] = int(8 * layout.address_size != p.scheme.mode.address_widths[0])
     values["overridden"] = int(layout.segment is not None)
