@@ -96,7 +96,10 @@ def _copy(code: Code, p: Probe, relation: Relation | None, original: Instruction
         return _instruction(read, p, False, {})
     if relation.base is not None:
         base = {"base": const(relation.base, 4), "based": terms.TRUE, "indexed": terms.FALSE}
-        return _instruction(read, p, True, base)
+        if not relation.removed:
+            return _instruction(read, p, True, base)
+        copy = _instruction(read, p, True, {**base, "disp": const(0, 64)})
+        return replace(copy, length=terms.sub(original.length, const(relation.removed, 64)))
     if not relation.fixed:
         return original
     fixed = dict(relation.fixed)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WIDEST: Final = 1 << 16  # bytes; no access is as wide
 EASY_TRIES: Final = 20  # states tried before the solver is asked
-MANY_TRIES: Final = 100  # states tried before the solver is asked where no state is wanted: each costs a hundredth of it
+MANY_TRIES: Final = 100  # likewise where no state is wanted; the solver takes as long as thousands
 TRIES: Final = 60  # states tried where the solver's own does not replay
 MODEL_SEEDS: Final = 256  # datapaths tried with the solver's state: eight choices of one bit are met by one of them
 
