@@ -206,7 +206,7 @@ NO_REPLAY: Final = "the solver's counterexample does not replay"  # a fault of t
 
 
 def _solved(asked: Query) -> Decision:
-    easy = replayed(asked, Witness((), (), SEED), tries=EASY_TRIES)
+    easy = replayed(asked, Witness((), (), SEED), tries=TRIES)
     if easy is not None:
         return Decision(Verdict.REFUTED, easy)
     roots = asked.text.terms()
