@@ -132,7 +132,7 @@ def _ask_kernel(
     judgement = judge.judged(probe(data, judge.scheme, machine_cpu(), behind))
     status = 0
     if reproducer:
-        row, status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable)
+        row, status = _write_reproducer(reproducer, judgement, judge.assumptions, row, observable, although)
     if not confirm:
         return row, status
     try:
@@ -145,8 +145,9 @@ def _ask_kernel(
 
 
 def _write_reproducer(
-    directory: str, judgement: Judgement, assumptions: frozenset[str], row: ExplainedEncoding, observable: str | None
-) -> tuple[ExplainedEncoding, int]:
+    directory: str, judgement: Judgement, assumptions: frozenset[str], row: ExplainedEncoding, observable: str | None,
+    although: bool,
+) -> tuple[ExplainedEncoding, int]:  # fmt: skip
     """The row with the files and the state that they start from, or why there are none; the exit status."""
     from pathlib import Path  # noqa: PLC0415  start-up time
 
@@ -156,7 +157,7 @@ def _write_reproducer(
     text, reason = row.text or row.bytes, row.reason or row.verdict
     account = Account(f"{text}: {reason}", text, row.scheme, row.plan, reason)
     try:
-        emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable)
+        emitted = write_reproducer(Path(directory), judgement, assumptions, account, observable, although)
     except WRONG_PLACE as error:
         raise click.UsageError(f"no reproducer in {directory!r}: {error.strerror or error}") from error
     row = replaced(row, reproducer=tuple(map(str, emitted.paths)), reproducer_state=emitted.state)

@@ -15,7 +15,7 @@ from verify.ledger.places import brought_directory, checkout_directory
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu
 from verify.report.confirmations import KernelSurvey
-from verify.report.records import stored
+from verify.report.records import decoded
 from verify.survey.causes import Confirmed
 
 LIVE: Final = "live"
@@ -49,7 +49,7 @@ def _surveys() -> Iterator[KernelSurvey]:
 def _survey(path: Path) -> KernelSurvey | None:
     """None where the file cannot be read or is something else: a remark is lost, no verdict."""
     try:
-        return stored(path.read_bytes(), KernelSurvey)
+        return decoded(path.read_bytes(), KernelSurvey)
     except (OSError, ValueError):
         return None
 
