@@ -225,6 +225,11 @@ NO_FAULT: Final = Cause(
     "where the processor faults, the implementation goes on, or shows another fault",
     "the fault, or what its handler needs to mend it", NEXT_ONE,
 )
+FAULT_ADDRESS: Final = Cause(
+    "fault-address-of-the-slot", Harm.MISSING_FAULT,
+    "where the copy faults, the program's handler is told the slot's address",
+    "the fault's place: a handler that looks at the instruction, or goes on behind it, looks at the slot", NEXT_ONE,
+)
 FAULT_SHOWN: Final = Cause(
     "state-at-fault-of-the-copy", Harm.WRONG_DATA,
     "where the copy faults, the program's handler finds state that the displaced run has changed",
@@ -276,6 +281,14 @@ BREAKPOINT: Final = Cause(
     "breakpoint-refused", Harm.REFUSED, "the instruction is a breakpoint itself", "the probe",
     "probe the next instruction", (("linux-uprobes", "kernel/events/uprobes.c, prepare_uprobe: is_trap_insn"),),
 )
+TABLE: Final = Cause(
+    "not-in-the-table", Harm.REFUSED, "the implementation's table has no such instruction",
+    "the probe", "probe the next instruction, or use another scheme",
+)
+UNSAFE: Final = Cause(
+    "refused-as-unsafe", Harm.REFUSED, "the implementation refuses what it could not run unnoticed",
+    "the probe", "probe the next instruction, or use another scheme",
+)
 REFUSED: Final = Cause(
     "refused", Harm.REFUSED, "the implementation declines for a reason of its own", "the probe",
     "probe the next instruction, or use another scheme",
@@ -284,6 +297,6 @@ REFUSED: Final = Cause(
 CAUSES: Final = {c.name: c for c in (
     SKIPPED, JUMPED, LEFT_IN_SLOT, KEEPS_TF, XCHG, RED_ZONE, NOT_REWRITTEN, REX, WRONG_COPY, SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
-    X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_SHOWN, TRAP,
-    SHADOW, CODE, OTHER, PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, REFUSED,
+    X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
+    FAULT_SHOWN, TRAP, SHADOW, CODE, OTHER, PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

@@ -21,6 +21,7 @@ from verify.models.schemes.program import Program
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import fields, operand_register
 from verify.models.x86.isa.rows import Addressing
+from verify.models.x86.machine import OBSERVABLES
 from verify.report.judged import CounterexampleRow
 
 TF: Final = 1 << 8
@@ -95,6 +96,8 @@ def cause(site: Site) -> Cause:
 
 def reason_cause(reason: str) -> Cause:
     """The cause of the first refusal that a reason names."""
+    if reason.partition(":")[0] in OBSERVABLES:  # which observable it would be refuted in
+        return c.UNSAFE
     return next((row for text, row in REASONS if reason.startswith(text)), c.REFUSED)
 
 
@@ -105,6 +108,8 @@ REASONS: Final = (  # how the reasons of refusals begin
     ("opcode 1f, or 8e", c.MASKING),
     ("the opcode is in neither table", c.OPCODE),
     ("branch with a 66 prefix", c.OPERAND_SIZE),
+    ("the table has no such instruction", c.TABLE),
+    ("the opcode map is not known", c.UNDECODABLE),
 )
 
 
@@ -296,6 +301,10 @@ def _no_fault(site: Site, d: Decoded) -> bool:
     return site.observable == "fault" and site.difference.startswith("fault vector")
 
 
+def _fault_address(site: Site, d: Decoded) -> bool:
+    return site.observable == "fault" and _moved_by(site)
+
+
 RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.SKIPPED, _skipped),
     (c.JUMPED, _jumped),
@@ -324,6 +333,7 @@ RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.SLOT_IN_REGISTER, _in_register),
     (c.SLOT_ON_STACK, _in_memory),
     (c.NO_FAULT, _no_fault),
+    (c.FAULT_ADDRESS, _fault_address),
     (c.FAULT_SHOWN, _of("fault")),
     (c.TRAP, _of("trap")),
     (c.SHADOW, _of("shadow-stack")),

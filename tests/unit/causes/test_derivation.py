@@ -117,6 +117,8 @@ def shown(difference: str, observable: str) -> CounterexampleRow:
     ("rbx: in place 0x0000000000000001, displaced 0x0000000000000003", "gprs", "other"),
     ("write 0: 8 bytes: in place 0x0000000000401003, displaced 0x00007fffffffe083", "memory-values",
      "slot-address-in-memory"),
+    ("fault address: in place 0x0000000000401000, displaced 0x00007fffffffe080", "fault", "fault-address-of-the-slot"),
+    ("fault vector: in place 0x06, displaced 0xff", "fault", "fault-not-raised"),
 ])  # fmt: skip
 def test_the_first_difference_decides_where_plan_and_form_do_not(difference: str, observable: str, name: str) -> None:
     p = probe(bytes.fromhex("4889d8"), KERNEL, Cpu.AMD)
@@ -127,7 +129,8 @@ def test_the_first_difference_decides_where_plan_and_form_do_not(difference: str
 def reasons() -> list[str]:
     """The reasons for which the modelled kernels refuse some encoding."""
     plans = (s.plan(bytes.fromhex(h).ljust(16, b"\x90")) for s in SCHEMES.values()
-             for h in ("f4", "cc", "268b03", "660f80", "8ed0", "66e80000", "c4e359690b00"))  # fmt: skip
+             for h in ("f4", "0f05", "d5009c", "62f57c285bcb",
+                       "cc", "268b03", "660f80", "8ed0", "66e80000", "c4e359690b00"))  # fmt: skip
     return list(dict.fromkeys(p.reason for p in plans if isinstance(p, Refuse)))
 
 

@@ -62,7 +62,8 @@ def test_csv_has_a_line_a_place(file: str, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(("arguments", "said"), [
     (("--symbol", "third"), "no function 'third'"), (("--range", "5"), "--range is LOW-HIGH"),
     (("--range", "9-5"), "--range is LOW-HIGH"), (("--range", "0-16"), "no code there"),
-    (("--explain", "0"), "no executable section"), (("--function-entries", "--symbol", "first"), "give one of them alone"),
+    (("--explain", "0"), "no executable section"),
+    (("--function-entries", "--symbol", "first"), "give one of them alone"),
     (("--scheme", "none"), "unknown scheme"),
 ])  # fmt: skip
 def test_wrong_usage_is_a_line_and_64(
