@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -44,7 +44,18 @@ if TYPE_CHECKING:
 SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 
 
-@click.command("opcode-range")
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify opcode-range
+  ubp-verify opcode-range d8-df vex.0f --all
+  ubp-verify opcode-range --map
+  ubp-verify opcode-range --scheme running --only-compilers
+  ubp-verify opcode-range --format json > before.json
+  ubp-verify opcode-range --baseline before.json --check -q
+"""
+
+
+@click.command("opcode-range", epilog=EXAMPLES)
 @click.argument("ranges", nargs=-1)
 @judging
 @selecting
@@ -189,8 +200,9 @@ def _csv(rows: Sequence[FormRow]) -> None:
 
     writer = csv.writer(sys.stdout)
     first = ("form", "opcode", "mnemonic", "addressing", "verdict")
-    writer.writerow((*first, "refuted", "reason", "bytes"))
+    writer.writerow((*first, "refuted", "reason", "bytes", "cause", "as compilers emit it"))
     for r in rows:
         refuted = ",".join(o for o, v in r.observables.items() if v == "refuted")
         example = r.counterexample.bytes if r.counterexample is not None else ""
-        writer.writerow((*(getattr(r, n) for n in first), refuted, r.reason, example))
+        emitted = "" if r.emitted is None else "yes" if r.emitted else "no"
+        writer.writerow((*(getattr(r, n) for n in first), refuted, r.reason, example, r.cause, emitted))
