@@ -31,9 +31,13 @@ COMMANDS: Final = {
     ),
     "classify": Entry(
         "verify.cli.classify:classify",
-        "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
+        "Verdicts for the encodings in FILE (- for standard input), one a line, one result a line.",
     ),
     "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),
+    "report": Entry(
+        "verify.cli.report:report",
+        "A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html.",
+    ),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
