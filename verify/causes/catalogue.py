@@ -108,11 +108,11 @@ NOT_REWRITTEN: Final = Cause(
     ),
 )  # fmt: skip
 REX: Final = Cause(
-    "rex-misread", Harm.LOST_CONTROL,
-    "the implementation's decoder takes a repeated or misplaced REX byte, which the processor ignores, for something "
-    "else, and what follows it for another instruction",
+    "prefix-misread", Harm.LOST_CONTROL,
+    "the implementation's decoder takes a repeated or misplaced REX byte, which the processor ignores, or a fifth "
+    "legacy prefix for something else, and what follows it for another instruction",
     "the operand or control: what is mended behind the step is another instruction's", NEXT_ONE,
-    _uprobes("arch/x86/lib/insn.c, insn_get_prefixes: one REX byte, directly before the opcode"),
+    _uprobes("arch/x86/lib/insn.c, insn_get_prefixes: four legacy prefixes and one REX byte"),
 )
 WRONG_COPY: Final = Cause(
     "copy-is-another-instruction", Harm.WRONG_DATA,

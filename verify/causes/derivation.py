@@ -15,9 +15,11 @@ from verify.causes import catalogue as c
 from verify.causes.catalogue import Cause
 from verify.causes.effects import Effect, Kind, Step, effect, step
 from verify.claim.copies import general_operands, is_plain_code
-from verify.claim.probes import Probe
+from verify.claim.probes import Probe, padded
 from verify.models.schemes.code import Byte, Code
 from verify.models.schemes.program import Program
+from verify.models.schemes.program_text import shape
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import fields, operand_register
 from verify.models.x86.isa.rows import Addressing
@@ -31,6 +33,9 @@ GPRS: Final = {n: i for i, n in enumerate(
 _PAIR: Final = re.compile(r"(.*): in place (0x[0-9a-f]+|none), displaced (0x[0-9a-f]+|none)")
 
 
+REX_BYTES: Final = range(0x40, 0x50)
+SEGMENTS: Final = b"\x26\x2e\x36\x3e\x64\x65"
+MOST_PREFIXES: Final = 4  # legacy ones that a regular encoding has
 Example = Callable[[str], CounterexampleRow | None]  # of an observable
 
 
@@ -151,12 +156,26 @@ def _emulate_prefix(site: Site, d: Decoded) -> bool:
 
 
 def _length(site: Site, d: Decoded) -> bool:
-    seen = site.program.length
-    return seen not in {0, d.layout.length} and (site.step is None or site.observable == "next-ip")
+    return site.program.length not in {0, d.layout.length} and shape(site.program).uses_length
 
 
 def _rex(site: Site, d: Decoded) -> bool:
-    return bool(d.layout.ignored_rex) and site.observable not in {"hits", "x87-pointers", "trap"}
+    """Whether the plan for the encoding without the prefixes that are one too many is another."""
+    regular = _regular(d)
+    if regular == d.data:
+        return False
+    other = site.probe.scheme.plan(padded(regular))
+    return isinstance(other, Refuse) or shape(other).text != shape(site.program).text
+
+
+def _regular(d: Decoded) -> bytes:
+    """The encoding without REX bytes that have no effect, and where it has more than four prefixes without segments."""
+    layout = d.layout
+    count = len(layout.prefixes) + layout.ignored_rex + (layout.rex_offset is not None)
+    last = layout.rex_offset if layout.rex_offset is not None else -1
+    many = SEGMENTS if len(set(layout.prefixes)) > MOST_PREFIXES else b""
+    kept = (v for i, v in enumerate(d.data[:count]) if i == last or not (v in REX_BYTES or v in many))
+    return bytes(kept) + d.data[count:]
 
 
 def _not_rewritten(site: Site, d: Decoded) -> bool:

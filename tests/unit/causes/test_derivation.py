@@ -76,6 +76,12 @@ def test_a_cause_that_debuggers_alone_see_changes_no_data_of_the_program() -> No
     ("0f0100", ["trap", "containment"], "completed-by-the-kernel"),  # sgdt
     ("66e000", ["next-ip"], "branch-target-of-the-slot"),
     ("ff1b", ["memory-values"], "return-address-size"),
+    ("4048ff5424f8", ["memory-values"], "prefix-misread"),  # a call whose fixup is none
+    ("66f2f3676465ff5424f8", ["memory-values"], "prefix-misread"),
+    ("41419d", ["trap"], "prefix-misread"),  # popf, which the kernel does not know for one
+    ("4048d8c1", ["x87-pointers"], "x87-pointer-of-the-slot"),
+    ("4f9c", ["memory-values"], "tf-in-pushed-flags"),
+    ("48f2a4", ["hits"], "interruptible-hit-each-part"),
 ])  # fmt: skip
 def test_known_encodings(encoding: str, observables: list[str], name: str) -> None:
     p = probe(bytes.fromhex(encoding), KERNEL, Cpu.AMD)
@@ -90,7 +96,7 @@ def test_known_encodings(encoding: str, observables: list[str], name: str) -> No
     ("66f70d000000000000", ["flags"], "copy-is-another-instruction"),  # f7 /1: its map has no immediate there
     ("c4c178100511223344", ["vector"], "copy-is-another-instruction"),  # VEX.B stays: r8 is the base
     ("ff1d00000000", ["memory-values"], "return-address-size"),
-    ("66e80000", ["next-ip"], "length-misread"),  # AMD: two bytes of displacement
+    ("66e80000", ["next-ip"], "branch-target-of-the-slot"),  # AMD
     ("667300", ["next-ip"], "branch-target-of-the-slot"),
 ])  # fmt: skip
 def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str], name: str) -> None:
