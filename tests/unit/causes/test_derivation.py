@@ -93,7 +93,7 @@ def test_known_encodings(encoding: str, observables: list[str], name: str) -> No
     ("48f72511223344", ["gprs"], "scratch-register-in-use"),  # mul reads rax
     ("66f72500000000", ["gprs"], "scratch-register-in-use"),  # ax
     ("66d30500000000", ["flags"], "scratch-register-in-use"),  # cl
-    ("66f70d000000000000", ["flags"], "copy-is-another-instruction"),  # f7 /1: its map has no immediate there
+    ("66f70d000000000000", ["flags"], "length-misread"),  # f7 /1: its map has no immediate there
     ("c4c178100511223344", ["vector"], "copy-is-another-instruction"),  # VEX.B stays: r8 is the base
     ("ff1d00000000", ["memory-values"], "return-address-size"),
     ("66e80000", ["next-ip"], "branch-target-of-the-slot"),  # AMD
