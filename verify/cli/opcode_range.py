@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from verify.cli import every_scheme
 from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
-from verify.cli.status import REFUTED, UNDECIDED
 from verify.report.records import encoded
 from verify.report.surveys import FormRow, JudgedForm, Survey
 from verify.survey.ledger import Ledger
@@ -44,25 +44,33 @@ def opcode_range(
     jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
-    begun = time.monotonic()
     names = [f.name for f in forms_in(ranges, cpu)]
-    scheme = scheme_named(scheme_name)
     assumptions = assumptions_without(dropped)
+    every = every_scheme.schemes() if scheme_name == every_scheme.ALL else (scheme_named(scheme_name),)
+    results = [_surveyed(s, names, cpu, assumptions, jobs or os.cpu_count() or 1, folder, fresh, quiet) for s in every]
+    if scheme_name == every_scheme.ALL:
+        every_scheme.show(results, style)
+    else:
+        _show(results[0], style, all_findings, quiet)
+    return every_scheme.status(results, check)
+
+
+def _surveyed(
+    scheme: Scheme, names: Sequence[str], cpu: str, assumptions: frozenset[str], jobs: int, folder: str | None,
+    fresh: bool, quiet: bool,
+) -> Survey:  # fmt: skip
+    """The verdicts under one scheme."""
+    begun = time.monotonic()
     mark = forms_mark(scheme.name, cpu, assumptions)
     part = mark if len(names) < len(forms_of(cpu)) else ""
     ledger = ledger_of(folder, scheme.name, cpu, assumptions, part)
     survey = _Survey(ledger, mark, {} if fresh else ledger.forms(mark, names), fresh)
     try:
-        rows = survey.complete(names, scheme, cpu, assumptions, jobs or os.cpu_count() or 1, quiet)
+        rows = survey.complete(names, scheme, cpu, assumptions, jobs, quiet)
     finally:  # all its files have been read by now
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
-    result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
-    _show(result, style, all_findings, quiet)
-    counts = result.totals
-    if check and counts["refuted"]:
-        return REFUTED
-    return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
+    return document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
 
 
 class _Survey:
