@@ -105,7 +105,10 @@ def _copy(code: Code, p: Probe, relation: Relation | None, original: Instruction
         return _instruction(read, p, False, {})
     if relation.base is not None:
         base = {"base": const(relation.base, 4), "based": terms.TRUE, "indexed": terms.FALSE}
-        return _instruction(read, p, True, base)
+        if not relation.removed:
+            return _instruction(read, p, True, base)
+        copy = _instruction(read, p, True, {**base, "disp": const(0, 64)})
+        return replace(copy, length=terms.sub(original.length, const(relation.removed, 64)))
     if not relation.fixed:
         return original
     fixed = dict(relation.fixed)
@@ -149,8 +152,7 @@ def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
     if p.is_concrete or not isinstance(p.decoded, Decoded):
         return {}
-    exact = fields(p.decoded)
-    values = values_of(exact)
+    values = values_of(p.decoded)
     layout = p.decoded.layout
     values["small_address"] = int(8 * layout.address_size != p.scheme.mode.address_widths[0])
     values["overridden"] = int(layout.segment is not None)

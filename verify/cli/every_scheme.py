@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from verify.cli.options import parsed_hex
-from verify.cli.status import REFUTED, UNDECIDED
+from verify.cli.status import OPEN, REFUTED, UNDECIDED
 from verify.report.records import encoded
 from verify.report.surveys import ClassifiedEncoding, ExplainedEncoding, Survey
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from verify.models.schemes.scheme import Scheme
 
 ALL: Final = "all"
-OPEN: Final = {"unknown", "vacuous"}  # verdicts that decide nothing
 COLUMNS: Final = ("proved", "refuted", "refused", "unknown", "vacuous")
 
 
@@ -26,6 +25,15 @@ def schemes() -> tuple[Scheme, ...]:
     from verify.models.schemes.registry import SCHEMES  # noqa: PLC0415  start-up time
 
     return tuple(s for s in SCHEMES.values() if s.name != "identity")
+
+
+def schemes_of(name: str | None, is_ones: bool) -> tuple[Scheme, ...]:
+    """Every scheme where all are asked for, else none.  A usage error with options that are one scheme's."""
+    if name != ALL:
+        return ()
+    if is_ones:
+        raise click.UsageError("--map and --baseline are one scheme's, not all schemes'")
+    return schemes()
 
 
 def explain(
@@ -97,11 +105,6 @@ def _alone(one: Survey, results: Sequence[Survey]) -> int:
         f.verdict == "proved" and all(r.forms[i].verdict != "proved" for r in others)
         for i, f in enumerate(one.forms)
     )  # fmt: skip
-
-
-def status(results: Sequence[Survey], check: bool) -> int:
-    """The exit status of all surveys together."""
-    return _status({v for r in results for v, n in r.totals.items() if n}, check)
 
 
 def _status(verdicts: set[str], check: bool) -> int:

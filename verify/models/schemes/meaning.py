@@ -7,7 +7,7 @@ how a run ends, and from the assumptions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -34,7 +34,7 @@ from verify.models.schemes.program import (
     TrapFlag,
     actions_of,
 )
-from verify.models.schemes.shown import OWN_SIGNAL, SHOWN
+from verify.models.schemes.shown import OWN_SIGNAL, SIGTRAP, shown
 from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
 from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, TF, field_of, first, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
@@ -43,7 +43,6 @@ from verify.models.x86.mode import is_canonical
 from verify.models.x86.semantics.run import access_fault
 from verify.terms import FALSE, TRUE, Term, const
 
-SIGTRAP: Final = 5  # signal(7)
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
 
 
@@ -82,46 +81,7 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     found = there.state, there.fault_state
     after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
-    for name, (matters, changed) in HINDERED.items():
-        if name not in setup.assumptions and matters(program):
-            there = changed(there, before)
-    for name, shown in SHOWN.items():
-        if name not in setup.assumptions:
-            there = shown(there, before)
-    return there
-
-
-def needs_slot(program: Program) -> bool:
-    """Whether code runs in the slot, whatever the host's stores and checks come to."""
-    return any(isinstance(a, Run) and a.at is SLOT for a in program.actions)
-
-
-def stores(program: Program) -> bool:
-    """Whether the host stores for the program, whatever its checks come to."""
-    return any(isinstance(a, Store) and a.by is Agent.HOST for a in program.actions)
-
-
-def _never_ends(there: Behaviour, before: State) -> Behaviour:
-    """The same where the program may be kept at the origin, and is hit there again."""
-    kept = terms.uf("kept_at_the_origin", 1, before.opaque)
-    return replace(there, state=either(kept, before, there.state), hits=_hits(kept, there))
-
-
-def _hits(again: Term, there: Behaviour) -> Term:
-    return terms.ite(again, const(2, 8), there.hits)
-
-
-# What hinders a host where one of these assumptions is dropped: the plans that it concerns, and what comes of them.
-Hindered = tuple[Callable[[Program], bool], Callable[[Behaviour, State], Behaviour]]
-HINDERED: Final[Mapping[str, Hindered]] = {
-    "slot-available": (needs_slot, _never_ends),
-    "no-signal-awaited": (needs_slot, lambda there, before: replace(
-        there, state=either(terms.uf("waits_for_a_signal", 1, before.opaque), before, there.state))),
-    "kernel-may-store": (stores, lambda there, before: replace(
-        there, hits=_hits(terms.uf("kernel_may_not_store", 1, before.opaque), there))),
-    "sigtrap-not-held": (lambda _: True, lambda there, before: replace(
-        there, trap=terms.and_(there.trap, terms.not_(terms.uf("sigtrap_is_held", 1, before.opaque))))),
-}  # fmt: skip
+    return shown(there, program, before, setup.assumptions)
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:
