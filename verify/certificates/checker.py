@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from verify.certificates.evaluate import refutes
-from verify.certificates.refute import Refutation
+from verify.certificates.refute import contradictory
 from verify.certificates.statement import LONGEST, Rejected, read
 
 BY_REWRITING: Final = "proved by rewriting"
@@ -24,7 +24,7 @@ def verdict(statement: str, evidence: str) -> str:
     """`proved` or `refuted` where the evidence shows it.  Raises Rejected with the reason where it does not."""
     read_statement = read(statement)
     if evidence.strip() == BY_REWRITING:
-        if not Refutation(read_statement).closes():
+        if not contradictory(read_statement):
             raise Rejected("rewriting does not lead to a contradiction")
         return "proved"
     if evidence.startswith(REFUTED_BY):

@@ -1,41 +1,36 @@
-"""Normal forms of a statement's nodes: equal normal nodes are equal for all values; the rules are in RULES.md beside.
+"""Normal forms of a statement's nodes: equal normal nodes are equal in every assignment.  RULES.md has the rules.
 
 A node is a position in one table, arguments before their users.  Sums are polynomials modulo 2**width, conjunctions
-and exclusive-ors are flat and sorted, slices are pushed inwards, a bit-vector is a concatenation of slices where it can
-be.  Facts (a node with what it is, given something else) are applied as nodes are made.
+and exclusive-ors are flat and sorted, slices are pushed inwards.  Facts, that a node is another one under some of the
+assertions, are applied as nodes are made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce, wraps
-from itertools import pairwise
 from typing import Concatenate, Final, ParamSpec
 
 from verify.certificates.statement import Node, Sort
 
 Parts = dict[int, int]  # node -> coefficient
-LIMIT: Final = 400_000  # nodes made or found for one statement: deterministic, unlike a time limit
-LIFTED: Final = 12  # choices within each other into which a choice is lifted
+LIMIT: Final = 400_000  # nodes made or met for one statement: counted, unlike time
+Given = ParamSpec("Given")
 
 
 class Exhausted(Exception):
     """The work for one statement is used up."""
 
 
-Given = ParamSpec("Given")
-
-
 def _once(method: Callable[Concatenate[Table, Given], int]) -> Callable[Concatenate[Table, Given], int]:
     """The method computed once for the same arguments while the facts are the same."""
-    name = method.__name__
 
     @wraps(method)
-    def looked_up(self: Table, *args: Given.args, **_: Given.kwargs) -> int:
-        key = (name, *args)
+    def looked_up(self: Table, *args: Given.args, **named: Given.kwargs) -> int:
+        key = (method.__name__, *args)
         found = self.memo.get(key)
         if found is None:
-            found = self.memo[key] = method(self, *args)  # type: ignore[call-arg]
+            found = self.memo[key] = method(self, *args, **named)
         return found
 
     return looked_up
@@ -47,10 +42,14 @@ class Table:
     def __init__(self, limit: int = LIMIT) -> None:
         self.nodes: list[Node] = []
         self.interned: dict[Node, int] = {}
-        self.facts: dict[int, tuple[int, int]] = {}  # node -> what it is, and which assertion says so
-        self.current = -1  # the assertion that is being rewritten: its own facts do not apply
+        self.facts: dict[int, int] = {}  # node -> what it is
         self.memo: dict[tuple[object, ...], int] = {}
         self.work, self.limit = 0, limit
+
+    def assume(self, facts: dict[int, int]) -> None:
+        """From now on these facts apply and no others."""
+        self.facts = facts
+        self.memo.clear()
 
     def node(self, op: str, sort: Sort, params: tuple[int | str, ...], args: tuple[int, ...]) -> int:
         """The node, or what a fact says that it is."""
@@ -62,212 +61,139 @@ class Table:
         if found is None:
             found = self.interned[node] = len(self.nodes)
             self.nodes.append(node)
-        fact = self.facts.get(found)
-        return found if fact is None or fact[1] == self.current else fact[0]
+        return self.facts.get(found, found)
+
+    def rebuilt(self, x: Node, args: Sequence[int]) -> int:
+        """The normal node of an operation on normal arguments."""
+        made = _MADE.get(x.op)
+        return made(self, x, args) if made else self.node(x.op, x.sort, x.params, tuple(args))
 
     def width(self, x: int) -> int:
         """Bits of a bit-vector."""
-        sort = self.nodes[x].sort
-        assert isinstance(sort, int)
-        return sort
+        return _bits(self.nodes[x])
 
     def const(self, value: int, width: int) -> int:
         """A constant, modulo 2**width."""
         return self.node("const", width, (value & (1 << width) - 1,), ())
 
     def value(self, x: int) -> int | None:
-        """The constant's value."""
+        """The constant's value; None for other nodes."""
         node = self.nodes[x]
         return int(node.params[0]) if node.op == "const" else None
 
-    def rebuilt(self, x: Node, args: Sequence[int]) -> int:
-        """The normal node of an operation on normal arguments."""
-        made = _BY_OPERATION.get(x.op)
-        return made(self, x, args) if made else self.node(x.op, x.sort, x.params, tuple(args))
-
-    # sums: sum-polynomial
+    # sums
 
     def parts(self, x: int) -> tuple[int, Parts]:
-        """The constant, and the coefficient of each term; of a complement, -1 - x."""
+        """The constant, and the coefficient of each term; a complement is -1 - x."""
         op, sort, params, args = self.nodes[x]
         if op == "const":
             return int(params[0]), {}
         if op == "sum":
             return int(params[0]), dict(zip(args, map(int, params[1:]), strict=True))
-        if op == "xor" and len(args) == 1 and sort != 1:  # params: all ones
-            return -1, {args[0]: -1}
-        return 0, {x: 1}
+        inner = self.complemented(x) if sort != 1 else None
+        return (0, {x: 1}) if inner is None else (-1, {inner: -1})
 
     def polynomial(self, constant: int, terms: Parts, width: int) -> int:
-        """constant + sum of coefficient * term."""
+        """constant + the sum of coefficient * term; the terms are no sums."""
         mask = (1 << width) - 1
         kept = sorted((t, c & mask) for t, c in terms.items() if c & mask)
         constant &= mask
         if not kept:
             return self.const(constant, width)
-        if constant == mask and len(kept) == 1 and kept[0][1] == mask and width > 1:
-            return self.xor(width, (kept[0][0], self.const(mask, width)))
-        if constant == 0 and len(kept) == 1 and kept[0][1] == 1:
+        if len(kept) == 1 and (constant, kept[0][1]) == (0, 1):
             return kept[0][0]
+        if len(kept) == 1 and (constant, kept[0][1]) == (mask, mask):
+            return self.xor(width, (kept[0][0], self.const(mask, width)))
         return self.node("sum", width, (constant, *(c for _, c in kept)), tuple(t for t, _ in kept))
 
-    def combined(self, pairs: Iterable[tuple[int, int]], width: int) -> int:
-        """The sum of nodes with factors."""
-        if width == 1:  # a sum modulo 2
-            return self.xor(1, [x for x, c in pairs if c & 1])
-        constant, total = self._total(pairs)
-        return self.polynomial(constant, total, width)
-
-    def _total(self, pairs: Iterable[tuple[int, int]]) -> tuple[int, Parts]:
-        constant, total = 0, Parts()
+    def total(self, pairs: Iterable[tuple[int, int]]) -> tuple[int, Parts]:
+        """The constant and coefficients of a sum of nodes with factors."""
+        constant, terms = 0, Parts()
         for x, factor in pairs:
-            c, terms = self.parts(x)
+            c, more = self.parts(x)
             constant += factor * c
-            for t, k in terms.items():
-                total[t] = total.get(t, 0) + factor * k
-        return constant, total
+            for t, k in more.items():
+                terms[t] = terms.get(t, 0) + factor * k
+        return constant, terms
+
+    def combined(self, pairs: Sequence[tuple[int, int]], width: int) -> int:
+        """The sum of nodes with factors; of bits, their exclusive or."""
+        if width == 1:
+            return self.xor(1, [x for x, factor in pairs if factor & 1])
+        return self.polynomial(*self.total(pairs), width)
 
     def product(self, a: int, b: int) -> int:
-        """A product; constant factors are coefficients."""
-        width, factor, rest = self.width(a), 1, list[int]()
-        if width == 1:
-            return self.conjunction(1, (a, b))
-        for x in (a, b):
-            c, terms = self.parts(x)
-            if not terms:
-                factor *= c
-            elif c == 0 and len(terms) == 1:
-                ((t, k),) = terms.items()
-                factor *= k
-                rest += self.nodes[t].args if self.nodes[t].op == "mul" else (t,)
-            else:
-                rest.append(x)
-        if not rest:
-            return self.const(factor, width)
-        x = rest[0] if len(rest) == 1 else self.node("mul", width, (), tuple(sorted(rest)))
-        return self.combined([(x, factor)], width)
+        """A product; by a constant it is a sum."""
+        x, y, width = self.value(a), self.value(b), self.width(a)
+        if x is not None or y is not None:
+            return self.combined([(b, x) if x is not None else (a, y or 0)], width)
+        return self.node("mul", width, (), (min(a, b), max(a, b)))
 
-    # and, xor
+    # bitwise operations
+
+    def complemented(self, x: int) -> int | None:
+        """What x is the complement of."""
+        op, _, params, args = self.nodes[x]
+        return args[0] if op == "xor" and len(args) == 1 and params[0] == (1 << self.width(x)) - 1 else None
 
     @_once
     def complement(self, x: int) -> int:
         """Every bit inverted."""
         width = self.width(x)
-        if self.nodes[x].op == "sum":
-            return self.combined([(self.const(-1, width), 1), (x, -1)], width)
-        return self.xor(width, (x, self.const(-1, width)))
+        ones = self.const(-1, width)
+        return self.combined([(ones, 1), (x, -1)], width) if self.nodes[x].op == "sum" else self.xor(width, (x, ones))
 
-    def xor(self, width: int, xs: Sequence[int]) -> int:
-        """Exclusive or."""
-        constant, odd = 0, dict[int, None]()
-        for x in self._flat("xor", xs):
-            value = self.value(x)
-            if value is not None:
-                constant ^= value
-            elif x in odd:
-                del odd[x]
-            else:
-                odd[x] = None
-        mask = (1 << width) - 1
-        if not odd:
-            return self.const(constant, width)
-        cut = self._cut([*odd, *([self.const(constant, width)] if constant not in {0, mask} else [])])
-        if cut:
-            return self._slicewise(self.xor, cut, [*odd, self.const(constant, width)])
-        if constant == 0 and len(odd) == 1:
-            return next(iter(odd))
-        if constant not in {0, mask}:
-            return self.node("xor", width, (constant,), tuple(sorted(odd)))
-        inner = next(iter(odd)) if len(odd) == 1 else self.node("xor", width, (0,), tuple(sorted(odd)))
-        if constant == 0:
-            return inner
-        if self.nodes[inner].op in {"sum", "const"}:
-            return self.complement(inner)
-        if self._negated(inner) >= 0:
-            return self._negated(inner)
-        return self.node("xor", width, (mask,), (inner,))
-
-    def _flat(self, op: str, xs: Sequence[int]) -> Iterable[int]:
+    def flat(self, op: str, xs: Iterable[int]) -> list[int]:
+        """The operands of operands with the same operation, and other operands."""
+        found = []
         for x in xs:
             node = self.nodes[x]
-            if node.op == op:
-                yield from self._flat(op, node.args)
-                if op == "xor" and node.params[0]:
-                    yield self.const(int(node.params[0]), self.width(x))
-            else:
-                yield x
+            found += self.flat(op, node.args) if node.op == op else [x]
+            if node.op == op == "xor":
+                found.append(self.const(int(node.params[0]), self.width(x)))
+        return found
 
-    def conjunction(self, width: int, xs: Sequence[int]) -> int:
-        """And of all bits: and-zero, and-ones, and-same, and-complement, and-resolve."""
-        mask, kept, constant = (1 << width) - 1, dict[int, None](), (1 << width) - 1
-        for x in self._flat("and", xs):
+    def xor(self, width: int, xs: Iterable[int]) -> int:
+        """Exclusive or: constants together, pairs cancel.  All ones stand outside, as the complement of the rest."""
+        constant, odd = 0, set[int]()
+        for x in self.flat("xor", xs):
             value = self.value(x)
             if value is None:
-                kept[x] = None
+                odd ^= {x}
+            else:
+                constant ^= value
+        outside = constant == (1 << width) - 1 and len(odd) > 1
+        inner = self.const(0, width) if not odd else next(iter(odd)) if len(odd) == 1 and not outside else None
+        if inner is None or constant not in {0, (1 << width) - 1}:
+            inner = self.node("xor", width, (0 if outside else constant,), tuple(sorted(odd)))
+            constant = constant if outside else 0
+        if constant == 0 and odd:
+            return inner
+        value = self.value(inner)
+        if value is not None or not odd:
+            return self.const(constant ^ (value or 0), width)
+        if self.nodes[inner].op == "sum" or self.complemented(inner) is not None:  # what a fact put there
+            return self.combined([(self.const(-1, width), 1), (inner, -1)], width) if width > 1 else self.args_of(inner)
+        return self.node("xor", width, (constant,), (inner,))
+
+    def args_of(self, x: int) -> int:
+        """The only argument."""
+        (inner,) = self.nodes[x].args
+        return inner
+
+    def conjunction(self, width: int, xs: Iterable[int]) -> int:
+        """And: constants together, an operand once, none beside its complement."""
+        constant, kept = (1 << width) - 1, set[int]()
+        for x in self.flat("and", xs):
+            value = self.value(x)
+            if value is None:
+                kept.add(x)
             else:
                 constant &= value
-        if constant == 0 or any(self._negated(x) in kept for x in kept):
-            return self.const(0, width)
-        if not kept:
-            return self.const(constant, width)
-        masked = [] if constant == mask else [self.const(constant, width)]
-        cut = self._cut([*kept, *masked])
-        if cut:
-            return self._slicewise(self.conjunction, cut, [*kept, *masked])
-        if width == 1:
-            resolved = self._resolved(kept)
-            if resolved is not None:
-                return self.conjunction(1, resolved)
-        found = sorted(kept)
-        if masked:
-            found += masked
-        return found[0] if len(found) == 1 else self.node("and", width, (), tuple(found))
-
-    def _negated(self, x: int) -> int:
-        """What x is the complement of; -1 where it is none."""
-        node = self.nodes[x]
-        if node.op != "xor" or len(node.args) != 1 or node.params[0] != (1 << self.width(x)) - 1:
-            return -1
-        return node.args[0]
-
-    def _resolved(self, kept: Iterable[int]) -> list[int] | None:
-        """The conjuncts with one of them shortened by the others; None where none is."""
-        known = set(kept)
-        false = {self._negated(x) for x in known}
-        for x in known:
-            inner = self._negated(x)
-            if inner < 0 or self.nodes[inner].op != "and":
-                continue
-            args = self.nodes[inner].args
-            rest = [a for a in args if a not in known]
-            if any(a in false or self._negated(a) in known for a in rest):
-                return [y for y in known if y != x]
-            if len(rest) < len(args):
-                return [*(y for y in known if y != x), self.complement(self.conjunction(1, rest))]
-        return None
-
-    def _cut(self, xs: Sequence[int]) -> list[int]:
-        """Where the operands are cut: the ends of slices from the top down, the width first; [] where nowhere."""
-        width = self.width(xs[0])
-        ends = {width, 0}
-        for x in xs:
-            node = self.nodes[x]
-            if node.op == "concat":
-                at = 0
-                for part in reversed(node.args):
-                    at += self.width(part)
-                    ends.add(at)
-        if len(ends) == 2 and width > 1:
-            for x in xs:
-                value = self.value(x)
-                if value is not None:
-                    ends |= _runs(value, width)
-        return sorted(ends, reverse=True) if len(ends) > 2 else []
-
-    def _slicewise(self, made: Callable[[int, Sequence[int]], int], cut: list[int], xs: Sequence[int]) -> int:
-        return self.concat([
-            made(high - low, [self.extract(x, high - 1, low) for x in xs]) for high, low in pairwise(cut)
-        ])  # fmt: skip
+        if constant == 0 or not kept or any(self.complemented(x) in kept for x in kept):
+            return self.const(constant if not kept else 0, width)
+        operands = sorted(kept) + ([self.const(constant, width)] if constant != (1 << width) - 1 else [])
+        return operands[0] if len(operands) == 1 else self.node("and", width, (), tuple(operands))
 
     # slices
 
@@ -277,24 +203,20 @@ class Table:
         for x in xs:
             for y in self.nodes[x].args if self.nodes[x].op == "concat" else (x,):
                 joined = self._joined(done[-1], y) if done else None
-                if joined is None:
-                    done.append(y)
-                else:
-                    done[-1] = joined
+                done[-1 if joined is not None else len(done) :] = [y if joined is None else joined]
         return done[0] if len(done) == 1 else self.node("concat", sum(map(self.width, done)), (), tuple(done))
 
     def _joined(self, a: int, b: int) -> int | None:
-        x, y = self.nodes[a], self.nodes[b]
+        x, y, low = self.nodes[a], self.nodes[b], self.width(b)
         if x.op == y.op == "const":
-            wide = self.width(b)
-            return self.const(int(x.params[0]) << wide | int(y.params[0]), self.width(a) + wide)
+            return self.const(int(x.params[0]) << low | int(y.params[0]), self.width(a) + low)
         if x.op == y.op == "extract" and x.args == y.args and x.params[1] == int(y.params[0]) + 1:
             return self.extract(x.args[0], int(x.params[0]), int(y.params[1]))
         return None
 
     @_once
     def extract(self, x: int, high: int, low: int) -> int:
-        """Bits high..low."""
+        """Bits high..low, pushed inwards."""
         op, _, params, args = self.nodes[x]
         wide = high - low + 1
         if wide == self.width(x):
@@ -314,15 +236,10 @@ class Table:
             case "sum" if low == 0:
                 pairs = [(self.extract(a, high, 0), int(c)) for a, c in zip(args, params[1:], strict=True)]
                 return self.combined([*pairs, (self.const(int(params[0]), wide), 1)], wide)
-            case "mul" if low == 0:
-                first, *rest = (self.extract(a, high, 0) for a in args)
-                for other in rest:
-                    first = self.product(first, other)
-                return first
-            case "sext":
-                return self._of_extended(args[0], high, low)
+            case "sext" if high < self.width(args[0]):
+                return self.extract(args[0], high, low)
             case "ite":
-                return self.choice(args[0], *(self.extract(a, high, low) for a in args[1:]))
+                return self.choice(args[0], self.extract(args[1], high, low), self.extract(args[2], high, low))
         return self.node("extract", wide, (high, low), (x,))
 
     def _pieces(self, args: Sequence[int], high: int, low: int) -> list[int]:
@@ -334,29 +251,14 @@ class Table:
             at += wide
         return found
 
-    def _of_extended(self, x: int, high: int, low: int) -> int:
-        width = self.width(x)
-        if high < width:
-            return self.extract(x, high, low)
-        low = min(low, width - 1)
-        return self.extended(self.extract(x, width - 1, low), high - low + 1) if low < width - 1 or high > low else x
-
     def extended(self, x: int, wide: int) -> int:
         """Sign extension to a width."""
-        op, _, params, args = self.nodes[x]
-        width = self.width(x)
-        if wide == width:
-            return x
-        if op == "const":
-            value = int(params[0])
+        value, width = self.value(x), self.width(x)
+        if value is not None:
             return self.const(value - (value >> (width - 1) << width), wide)
-        if op == "sext":
-            return self.extended(args[0], wide)
-        if op == "concat" and self.value(self.extract(args[0], self.width(args[0]) - 1, self.width(args[0]) - 1)) == 0:
-            return self.concat((self.const(0, wide - width), x))
-        return self.node("sext", wide, (), (x,))
+        return x if wide == width else self.node("sext", wide, (), (x,))
 
-    # comparisons
+    # comparisons and choices
 
     @_once
     def equal(self, a: int, b: int) -> int:
@@ -365,97 +267,47 @@ class Table:
         if a == b:
             return self.const(1, 1)
         if not isinstance(sort, int):
-            return self._same_array(a, b)
+            return self.node("eq", 1, (), (min(a, b), max(a, b)))
         if sort == 1:
             return self.complement(self.xor(1, (a, b)))
-        constant, terms = self._total([(a, 1), (b, -1)])
+        constant, terms = self.total([(a, 1), (b, -1)])
         mask = (1 << sort) - 1
-        kept = {t: c & mask for t, c in terms.items() if c & mask}
+        return self._is_zero(constant & mask, {t: c & mask for t, c in terms.items() if c & mask}, sort)
+
+    def _is_zero(self, constant: int, terms: Parts, width: int) -> int:
+        """One bit: constant + the sum is 0, written as t = constant, t = u or sum = 0, the sign being chosen."""
+        mask, kept = (1 << width) - 1, sorted(terms.items())
         if not kept:
-            return self.const(constant & mask == 0, 1)
-        joined = [x for x in (a, b) if self.nodes[x].op == "concat"]
-        cut = self._cut(joined) if joined else []
-        if cut and not {self.nodes[x].op for x in (a, b)} & {"sum", "mul"}:
-            return self._slices_equal(a, b, cut)
-        lifted = self._equal_choice(a, b)
-        return self._zero(constant & mask, kept, sort) if lifted is None else lifted
-
-    def _slices_equal(self, a: int, b: int, cut: list[int]) -> int:
-        pairs = [(self.extract(a, h - 1, low), self.extract(b, h - 1, low)) for h, low in pairwise(cut)]
-        return self.conjunction(1, [self.equal(x, y) for x, y in pairs])
-
-    def _zero(self, constant: int, kept: Parts, width: int) -> int:
-        """One bit: constant + the sum is 0, in one of its forms."""
-        mask = (1 << width) - 1
-        if len(kept) == 1:
-            ((t, c),) = kept.items()
-            if c & 1:
-                return self.node("eq", 1, (), (t, self.const(-constant * pow(c, -1, mask + 1), width)))
-        if len(kept) == 2 and constant == 0:
-            (t, c), (u, d) = sorted(kept.items())
-            if (c + d) & mask == 0 and c & 1:
-                return self.node("eq", 1, (), (t, u))
-        forms = [sorted((t, s * c & mask) for t, c in kept.items()) for s in (1, -1)]
-        sign = 1 if forms[0] <= forms[1] else -1
-        total = self.polynomial(sign * constant, {t: sign * c for t, c in kept.items()}, width)
+            return self.const(constant == 0, 1)
+        if len(kept) == 1 and kept[0][1] & 1:
+            return self.node("eq", 1, (), (kept[0][0], self.const(-constant * pow(kept[0][1], -1, mask + 1), width)))
+        if len(kept) == 2 and constant == 0 and kept[0][1] & 1 and kept[0][1] + kept[1][1] == mask + 1:
+            return self.node("eq", 1, (), (kept[0][0], kept[1][0]))
+        sign = 1 if kept <= sorted((t, -c & mask) for t, c in kept) else -1
+        total = self.polynomial(sign * constant, {t: sign * c for t, c in kept}, width)
         return self.node("eq", 1, (), (total, self.const(0, width)))
-
-    def _equal_choice(self, a: int, b: int) -> int | None:
-        """eq-ite: a choice compared with what one arm decides, or with a choice by the same condition."""
-        x, y = self.nodes[a], self.nodes[b]
-        if x.op == y.op == "ite" and x.args[0] == y.args[0]:
-            return self.choice(x.args[0], self.equal(x.args[1], y.args[1]), self.equal(x.args[2], y.args[2]))
-        for choice, other in ((x, b), (y, a)):
-            if choice.op == "ite":
-                arms = [self.equal(arm, other) for arm in choice.args[1:]]
-                if any(self.value(arm) is not None for arm in arms):
-                    return self.choice(choice.args[0], *arms)
-        return None
-
-    def _same_array(self, a: int, b: int) -> int:
-        """eq-extensional: two chains of stores over one array agree where one of them has written."""
-        (one, first), (other, second) = self._chain(a), self._chain(b)
-        if one != other or not first + second:
-            lifted = self._equal_choice(a, b)
-            return self.node("eq", 1, (), (min(a, b), max(a, b))) if lifted is None else lifted
-        return self.conjunction(1, [self.equal(self.select(a, i), self.select(b, i)) for i in dict.fromkeys(first + second)])
-
-    def _chain(self, x: int) -> tuple[int, list[int]]:
-        written = []
-        while self.nodes[x].op == "store":
-            x, index, _ = self.nodes[x].args
-            written.append(index)
-        return x, written
 
     def less(self, op: str, a: int, b: int) -> int:
         """One bit: a < b, unsigned or signed."""
-        x, y, width = self.value(a), self.value(b), self.width(a)
-        if a == b or (op == "ult" and y == 0):
+        x, y, half = self.value(a), self.value(b), 0 if op == "ult" else 1 << (self.width(a) - 1)
+        if a == b:
             return self.const(0, 1)
-        if x is not None and y is not None:
-            half = 0 if op == "ult" else 1 << (width - 1)
-            return self.const((x ^ half) < (y ^ half), 1)
-        return self.node(op, 1, (), (a, b))
-
-    # choices
+        return self.node(op, 1, (), (a, b)) if x is None or y is None else self.const((x ^ half) < (y ^ half), 1)
 
     def choice(self, c: int, then: int, otherwise: int) -> int:
         """then where the bit c is 1."""
-        value = self.value(c)
-        if value is not None or then == otherwise:
-            return then if value != 0 else otherwise
-        negated = self._negated(c)
-        if negated >= 0:
+        value, negated = self.value(c), self.complemented(c)
+        if value is not None:
+            return then if value else otherwise
+        if negated is not None:
             return self.choice(negated, otherwise, then)
         then, otherwise = self._arm(c, then, 1), self._arm(c, otherwise, 2)
         if then == otherwise:
             return then
-        if self.nodes[c].op == "eq" and set(self.nodes[c].args) == {then, otherwise}:
-            return otherwise
-        if self.nodes[then].sort == 1:
-            found = self._choice_of_bits(c, then, otherwise)
-            if found is not None:
-                return found
+        if self.nodes[then].sort == 1 and self.value(then) == 1:  # c or otherwise
+            return self.complement(self.conjunction(1, (self.complement(c), self.complement(otherwise))))
+        if self.nodes[then].sort == 1 and self.value(otherwise) == 0:
+            return self.conjunction(1, (c, then))
         return self.node("ite", self.nodes[then].sort, (), (c, then, otherwise))
 
     def _arm(self, c: int, x: int, which: int) -> int:
@@ -463,60 +315,39 @@ class Table:
             x = self.nodes[x].args[which]
         return x
 
-    def _choice_of_bits(self, c: int, then: int, otherwise: int) -> int | None:
-        no = self.complement(c)
-        if then == c or self.value(then) == 1:  # c or otherwise
-            return self.complement(self.conjunction(1, (no, self.complement(otherwise))))
-        if then == no or self.value(then) == 0:
-            return self.conjunction(1, (no, otherwise))
-        if otherwise == c or self.value(otherwise) == 0:
-            return self.conjunction(1, (c, then))
-        if otherwise == no or self.value(otherwise) == 1:  # not c, or then
-            return self.complement(self.conjunction(1, (c, self.complement(then))))
-        return None
-
-    # register files
+    # register files; memory, read and written some bytes at once
 
     @_once
     def select(self, array: int, index: int) -> int:
-        """The register of that number: select-same, select-other, select-split, select-ite."""
+        """The register of that number, looked for among those that have been stored."""
         op, sort, _, args = self.nodes[array]
         if op == "store":
-            same = self.equal(args[1], index)
-            value = self.value(same)
-            if value == 1:
-                return args[2]
-            under = self.select(args[0], index)
-            return under if value == 0 else self.choice(same, args[2], under)
+            return self.choice(self.equal(args[1], index), args[2], self.select(args[0], index))
         if op == "ite":
             return self.choice(args[0], self.select(args[1], index), self.select(args[2], index))
         assert isinstance(sort, tuple)
         return self.node("select", sort[1], (), (array, index))
 
     def store(self, array: int, index: int, value: int) -> int:
-        """The file with a register replaced: store-noop, store-over, store-order."""
+        """The file with a register replaced: not by itself, the last of two that are the same, in order of number."""
+        op, sort, _, args = self.nodes[array]
         if self.select(array, index) == value:
             return array
-        op, sort, _, args = self.nodes[array]
-        if op == "store":
-            same = self.value(self.equal(args[1], index))
-            if same == 1:
-                return self.store(args[0], index, value)
-            if same == 0 and index < args[1]:
-                return self.store(self.store(args[0], index, value), args[1], args[2])
+        same = self.value(self.equal(args[1], index)) if op == "store" else None
+        if same == 1:
+            return self.store(args[0], index, value)
+        if same == 0 and index < args[1]:
+            return self.store(self.store(args[0], index, value), args[1], args[2])
         return self.node("store", sort, (), (array, index, value))
 
-    # memory: an array of bytes, read and written some bytes at once
-
-    def load(self, x: Node, memory: int, address: int) -> int:
-        """The bytes at an address: load-written."""
-        op, _, _, args = self.nodes[memory]
-        if op == "write" and args[1] == address and self.width(args[2]) == x.sort:
-            return args[2]
-        return self.node("load", x.sort, (), (memory, address))
+    def load(self, sort: Sort, memory: int, address: int) -> int:
+        """The bytes at an address: what was written there last, if as many bytes were."""
+        node = self.nodes[memory]
+        is_there = node.op == "write" and node.args[1] == address and self.nodes[node.args[2]].sort == sort
+        return node.args[2] if is_there else self.node("load", sort, (), (memory, address))
 
     def write(self, memory: int, address: int, value: int) -> int:
-        """The memory with the bytes at an address replaced: write-over, write-same."""
+        """The memory with bytes replaced: not by themselves, the last of two writes to the same bytes."""
         op, sort, _, args = self.nodes[memory]
         if op == "write" and args[1] == address and self.width(args[2]) == self.width(value):
             return self.write(args[0], address, value)
@@ -525,71 +356,34 @@ class Table:
             return memory
         return self.node("write", sort, (), (memory, address, value))
 
-    # shifts and divisions
 
-    def shifted(self, op: str, x: int, count: int) -> int:
-        """A shift; by a constant it is a slice."""
-        by, width = self.value(count), self.width(x)
-        if by is None:
-            return self.node(op, width, (), (x, count))
-        if op == "ashr":
-            return self.extended(self.extract(x, width - 1, min(by, width - 1)), width)
-        if by >= width:
-            return self.const(0, width)
-        if by == 0:
-            return x
-        zeros = self.const(0, by)
-        kept = self.extract(x, width - 1 - by, 0) if op == "shl" else self.extract(x, width - 1, by)
-        return self.concat((kept, zeros) if op == "shl" else (zeros, kept))
-
-    def divided(self, op: str, a: int, b: int) -> int:
-        """A quotient or remainder; of constants (divisor not 0) a constant."""
-        x, y, width = self.value(a), self.value(b), self.width(a)
-        if x is None or not y:
-            return self.node(op, width, (), (a, b))
-        if op[0] == "s":
-            x, y = x - (x >> (width - 1) << width), y - (y >> (width - 1) << width)
-        quotient = abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
-        return self.const(quotient if op.endswith("div") else x - quotient * y, width)
-
-
-def _runs(value: int, width: int) -> set[int]:
-    """The bits of a constant at which a run of equal bits begins."""
-    changes = (value ^ value >> 1) & (1 << width - 1) - 1
-    return {i + 1 for i in range(width - 1) if changes >> i & 1}
-
-
-Made = Callable[[Table, Node, Sequence[int]], int]
-
-
-def _width_of(x: Node) -> int:
+def _bits(x: Node) -> int:
     assert isinstance(x.sort, int)
     return x.sort
 
 
-_BY_OPERATION: Final[dict[str, Made]] = {
+_MADE: Final[dict[str, Callable[[Table, Node, Sequence[int]], int]]] = {
+    "add": lambda t, x, a: t.combined([(a[0], 1), (a[1], 1)], _bits(x)),
+    "sub": lambda t, x, a: t.combined([(a[0], 1), (a[1], -1)], _bits(x)),
+    "neg": lambda t, x, a: t.combined([(a[0], -1)], _bits(x)),
     "sum": lambda t, x, a: t.combined(
-        [*zip(a, map(int, x.params[1:]), strict=True), (t.const(int(x.params[0]), _width_of(x)), 1)], _width_of(x)),
-    "add": lambda t, x, a: t.combined([(a[0], 1), (a[1], 1)], _width_of(x)),
-    "sub": lambda t, x, a: t.combined([(a[0], 1), (a[1], -1)], _width_of(x)),
-    "neg": lambda t, x, a: t.combined([(a[0], -1)], _width_of(x)),
+        [(t.const(int(x.params[0]), _bits(x)), 1), *zip(a, map(int, x.params[1:]), strict=True)], _bits(x)),
     "mul": lambda t, x, a: reduce(t.product, a),
-    "and": lambda t, x, a: t.conjunction(_width_of(x), a),
-    "or": lambda t, x, a: t.complement(t.conjunction(_width_of(x), [t.complement(y) for y in a])),
-    "xor": lambda t, x, a: t.xor(_width_of(x), [*a, t.const(int((*x.params, 0)[0]), _width_of(x))]),
+    "and": lambda t, x, a: t.conjunction(_bits(x), a),
+    "or": lambda t, x, a: t.complement(t.conjunction(_bits(x), map(t.complement, a))),
+    "xor": lambda t, x, a: t.xor(_bits(x), [*a, *(t.const(int(p), _bits(x)) for p in x.params)]),
     "not": lambda t, x, a: t.complement(a[0]),
     "extract": lambda t, x, a: t.extract(a[0], int(x.params[0]), int(x.params[1])),
     "concat": lambda t, x, a: t.concat(a),
-    "zext": lambda t, x, a: t.concat([t.const(0, _width_of(x) - t.width(a[0])), a[0]]) if _width_of(x) > t.width(a[0]) else a[0],
-    "sext": lambda t, x, a: t.extended(a[0], _width_of(x)),
+    "zext": lambda t, x, a: t.concat(
+        [*([t.const(0, more)] if (more := _bits(x) - t.width(a[0])) else []), a[0]]),
+    "sext": lambda t, x, a: t.extended(a[0], _bits(x)),
     "eq": lambda t, x, a: t.equal(a[0], a[1]),
     "ult": lambda t, x, a: t.less("ult", a[0], a[1]),
     "slt": lambda t, x, a: t.less("slt", a[0], a[1]),
     "ite": lambda t, x, a: t.choice(a[0], a[1], a[2]),
     "select": lambda t, x, a: t.select(a[0], a[1]),
     "store": lambda t, x, a: t.store(a[0], a[1], a[2]),
-    "load": lambda t, x, a: t.load(x, a[0], a[1]),
+    "load": lambda t, x, a: t.load(x.sort, a[0], a[1]),
     "write": lambda t, x, a: t.write(a[0], a[1], a[2]),
-    **{op: lambda t, x, a: t.shifted(x.op, a[0], a[1]) for op in ("shl", "lshr", "ashr")},
-    **{op: lambda t, x, a: t.divided(x.op, a[0], a[1]) for op in ("udiv", "urem", "sdiv", "srem")},
 }  # fmt: skip

@@ -1,37 +1,47 @@
-"""Statements read: a subset of SMT-LIB 2.6 (QF_AUFBV with free sorts), as nodes in order, arguments first.
+"""Statements read: a subset of SMT-LIB 2.6 (QF_AUFBV), a command a line, as nodes in order, arguments first.
 
     (set-logic QF_AUFBV)
     (define-sort Memory () (Array (_ BitVec 64) (_ BitVec 8)))
     (declare-fun v0 () (_ BitVec 64))
     (declare-fun f0 ((_ BitVec 64)) (_ BitVec 8))
     (define-fun n0 () (_ BitVec 64) (bvadd v0 #x0000000000000001))
-    (assert (= (f0 n0) #x00))
+    (define-fun n1 () (_ BitVec 8) (f0 n0))
+    (define-fun n2 () (_ BitVec 1) (ite (= n1 #x00) #b1 #b0))
+    (assert (= n2 #b1))
     (check-sat)
 
-What is stated is that the assertions cannot hold together.  Bool and (_ BitVec 1) are kept apart when read and are one
-sort afterwards.  `(ite (= x #b1) a b)` is therefore a choice by the bit x.  The functions `load<n>` and `write<n>`, n
-bytes from 1 to 64, little-endian, may be defined as `access` does, and in no other way; other definitions have no
-parameters.
+What is stated is that the assertions cannot hold together.  A definition is one operation on names and constants; truth
+is a bit, by `(ite (= a b) #b1 #b0)` or with bvult or bvslt there, and a choice is `(ite (= a #b1) b c)`.  `load<n>` and
+`write<n>`, n bytes from 1 to 64, little-endian, may be defined as `access` does and in no other way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from functools import cache
+from typing import Final, NamedTuple
 
 LONGEST: Final = 16 << 20  # characters of a statement
-DEEPEST: Final = 200  # brackets within each other
 MOST: Final = 200_000  # nodes
-WHOLE: Final = 64  # bytes of the widest access that has a definition
 WIDEST: Final = 1 << 17  # bits: a state-save area has 65,536
-BOOL: Final = "Bool"
-Array = tuple[int, int]  # bits of an index, of a value
+WHOLE: Final = 64  # bytes of the widest access that has a definition
 MEMORY: Final = (64, 8)
-Sort = int | Array | str  # a bit-vector's width, an array (or BOOL while a statement is read)
-Expression: TypeAlias = "str | list[Expression]"
-_TOKEN: Final = re.compile(r"\s*(?:(;[^\n]*)|([()])|([^\s()|\";]+))")
+Array = tuple[int, int]  # bits of an index, of a value
+Sort = int | Array  # a bit-vector's width, or an array
+LOGIC: Final = "(set-logic QF_AUFBV)"
+MEMORY_SORT: Final = "(define-sort Memory () (Array (_ BitVec 64) (_ BitVec 8)))"
+_TOKEN: Final = re.compile(r"[()]|[^\s()]+")
+_ONE: Final = r"(?:Memory|\(_ BitVec \d{1,6}\)|\(Array \(_ BitVec \d\d?\) \(_ BitVec \d{1,6}\)\))"
+_LINE: Final = re.compile(
+    rf"\((?:declare-fun (?P<declared>[vf]\d+) \((?P<given>(?:{_ONE} ?)*)\) (?P<of>{_ONE})"
+    rf"|assert \(= (?P<asserted>n\d+) #b1\)|define-fun (?P<name>n\d+) \(\) (?P<sort>{_ONE}) \((?P<body>.*)\))\)"
+)
+BINARY: Final = {
+    "bvadd": "add", "bvsub": "sub", "bvmul": "mul", "bvand": "and", "bvor": "or", "bvxor": "xor", "bvshl": "shl",
+    "bvlshr": "lshr", "bvashr": "ashr", "bvudiv": "udiv", "bvurem": "urem", "bvsdiv": "sdiv", "bvsrem": "srem",
+}  # fmt: skip
+TRUTH: Final = {"=": "eq", "bvult": "ult", "bvslt": "slt"}
 
 
 class Rejected(Exception):
@@ -42,7 +52,7 @@ class Node(NamedTuple):
     """An operation with its parameters on earlier nodes."""
 
     op: str
-    sort: Sort  # a width of 1 stands for Bool as well
+    sort: Sort
     params: tuple[int | str, ...]
     args: tuple[int, ...]
 
@@ -51,74 +61,32 @@ class Node(NamedTuple):
 class Statement:
     """Nodes in order, and those that are asserted to be 1."""
 
-    nodes: tuple[Node, ...]
-    asserted: tuple[int, ...]
+    nodes: list[Node]
+    asserted: list[int]
 
 
 def read(text: str) -> Statement:
-    """The statement.  Raises Rejected with the command or the place that is wrong."""
+    """The statement.  Raises Rejected with the line that is wrong."""
     if len(text) > LONGEST:
-        raise Rejected(f"a statement of {len(text)} characters; {LONGEST} are the most")
-    reader = _Reader()
-    for number, command in enumerate(_expressions(text), 1):
+        raise Rejected(f"a statement of more than {LONGEST} characters")
+    reader, lines = _Reader(), text.splitlines()
+    if lines[:1] != [LOGIC] or lines[-1:] != ["(check-sat)"]:
+        raise Rejected(f"a statement begins with {LOGIC} and ends with (check-sat)")
+    for number, line in enumerate(lines[1:-1], 2):
         try:
-            reader.command(command)
-        except Rejected as wrong:
-            raise Rejected(f"command {number}: {wrong}") from None
-    if not reader.ended:
-        raise Rejected("(check-sat) is missing")
-    return Statement(tuple(reader.nodes), tuple(reader.asserted))
+            reader.line(line)
+        except (Rejected, KeyError, ValueError) as wrong:
+            raise Rejected(f"line {number}: {wrong}: {line[:80]}") from None
+    return Statement(reader.nodes, reader.asserted)
 
 
-def _expressions(text: str) -> Iterator[Expression]:
-    """The bracketed expressions of the text, one after another."""
-    stack: list[list[Expression]] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise Rejected(f"character {at}: {text[at : at + 10]!r} is not understood")
-        at = match.end()
-        _, bracket, atom = match.groups()
-        if bracket == "(":
-            stack.append([])
-            if len(stack) > DEEPEST:
-                raise Rejected(f"character {at}: more than {DEEPEST} brackets within each other")
-        elif bracket and not stack:
-            raise Rejected(f"character {at}: a closing bracket without an opening one")
-        elif bracket and len(stack) > 1:
-            done = stack.pop()
-            stack[-1].append(done)
-        elif bracket:
-            yield stack.pop()
-        elif atom and not stack:
-            raise Rejected(f"character {at}: {atom[:20]!r} stands outside of brackets")
-        elif atom:
-            stack[-1].append(atom)
-    if stack:
-        raise Rejected("the text ends within brackets")
-
-
-Typed = tuple[int, Sort]  # a node with its sort, BOOL kept apart
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
-_NUMERAL: Final = re.compile(r"(0|[1-9][0-9]{0,6})\Z")
-_BINARY: Final = {
-    "bvadd": "add", "bvsub": "sub", "bvmul": "mul", "bvand": "and", "bvor": "or", "bvxor": "xor", "bvshl": "shl",
-    "bvlshr": "lshr", "bvashr": "ashr", "bvudiv": "udiv", "bvurem": "urem", "bvsdiv": "sdiv", "bvsrem": "srem",
-}  # fmt: skip
-_TRUTH: Final = {"bvult": "ult", "bvslt": "slt"}
-RESERVED: Final = frozenset({
-    *_BINARY, *_TRUTH, "bvneg", "bvnot", "concat", "select", "store", "ite", "_", "BitVec", "Array", "Bool",
-    "extract", "zero_extend", "sign_extend", "let", "true", "false", "and", "or", "not", "xor",
-})  # fmt: skip
-
-
+@cache
 def access(name: str) -> str:
-    """The definition of `load<n>` or `write<n>`; "()" where the name is none of these."""
+    """The definition of `load<n>` or `write<n>`; "" where the name is none of these."""
     match = re.fullmatch("(load|write)([1-9][0-9]?)", name)
     size = int(match[2]) if match else 0
     if match is None or size > WHOLE:
-        return "()"
+        return ""
     places = ["p", *(f"(bvadd p #x{i:016x})" for i in range(1, size))]
     if match[1] == "load":
         body = f"(select m {places[0]})"
@@ -131,17 +99,12 @@ def access(name: str) -> str:
     return f"(define-fun {name} ((m Memory) (p (_ BitVec 64)) (v (_ BitVec {8 * size}))) Memory {body})"
 
 
-def numeral(text: Expression) -> int:
-    """A decimal number of at most seven digits.  Raises Rejected."""
-    if not isinstance(text, str) or not _NUMERAL.match(text):
-        raise Rejected(f"a number is expected, not {shown(text)}")
-    return int(text)
-
-
-def shown(what: Expression) -> str:
-    """The beginning of an expression, for a message."""
-    text = what if isinstance(what, str) else f"({' '.join(x if isinstance(x, str) else '(...)' for x in what[:4])} ...)"
-    return text[:60]
+@cache
+def _sort(text: str) -> Sort:
+    bits = [int(b) for b in re.findall(r"\d+", text)]
+    if any(not 1 <= b <= WIDEST for b in bits):
+        raise Rejected(f"a width is from 1 to {WIDEST}")
+    return MEMORY if not bits else bits[0] if len(bits) == 1 else (bits[0], bits[1])
 
 
 class _Reader:
@@ -150,146 +113,113 @@ class _Reader:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.asserted: list[int] = []
-        self.sorts: dict[str, Sort] = {}
-        self.functions: dict[str, tuple[tuple[Sort, ...], Sort]] = {}
-        self.memory: set[str] = set()  # functions that have the definition of an access
-        self.named: dict[str, Typed] = {}
-        self.interned: dict[Node, int] = {}
-        self.ended = False
+        self.functions: dict[str, tuple[list[Sort], Sort, bool]] = {}  # sorts of arguments, of the value; any function
+        self.named: dict[str, int] = {}
 
-    def command(self, c: Expression) -> None:
-        if self.ended:
-            raise Rejected("nothing may follow (check-sat)")
-        match c:
-            case ["set-logic", "QF_AUFBV"] if not self.nodes:
-                pass
-            case ["define-sort", str(name), [], sort]:
-                self._new(name)
-                self.sorts[name] = self._sort(sort)
-            case ["declare-fun", str(name), list(sorts), sort]:
-                self._declare(name, tuple(map(self._sort, sorts)), self._sort(sort))
-            case ["define-fun", str(name), [_, *_], *_] if c == next(_expressions(access(name)), None):
-                self._new(name)
-                bits = 8 * int(name.lstrip("loadwrite"))
-                load = name.startswith("load")
-                self.functions[name] = ((MEMORY, 64), bits) if load else ((MEMORY, 64, bits), MEMORY)
-                self.memory.add(name)
-            case ["define-fun", str(name), [], sort, body]:
-                self._new(name)
-                self.named[name] = self._of_sort(body, self._sort(sort))
-            case ["assert", body]:
-                self.asserted.append(self._of_sort(body, BOOL)[0])
-            case ["check-sat"]:
-                self.ended = True
-            case _:
-                raise Rejected(f"{shown(c)} is not understood")
-
-    def _new(self, name: str) -> None:
-        taken = name in RESERVED or name in self.sorts or name in self.named or name in self.functions
-        if taken or not _NAME.match(name):
-            raise Rejected(f"{shown(name)} is taken, or no name")
-
-    def _declare(self, name: str, sorts: tuple[Sort, ...], sort: Sort) -> None:
-        self._new(name)
-        if sorts:
-            self.functions[name] = sorts, sort
+    def line(self, line: str) -> None:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return self._access(line)
+        if match["asserted"]:
+            return self.asserted.append(self._bit(self.named[match["asserted"]]))
+        name = match["declared"] or match["name"]
+        if name in self.named or name in self.functions:
+            raise Rejected(f"{name} is there already")
+        if match["name"]:
+            self.named[name] = self._defined(_TOKEN.findall(match["body"]))
+            if self.nodes[self.named[name]].sort != _sort(match["sort"]):
+                raise Rejected("the definition is of another sort")
+        elif match["given"]:
+            self.functions[name] = [_sort(x) for x in re.findall(_ONE, match["given"])], _sort(match["of"]), True
         else:
-            self.named[name] = self._node("var", sort, (name,), ())
+            self.named[name] = self._node("var", _sort(match["of"]), (name,), ())
+        return None
 
-    def _sort(self, s: Expression) -> Sort:
-        match s:
-            case str() if s in self.sorts:
-                return self.sorts[s]
-            case ["_", "BitVec", bits] if 1 <= numeral(bits) <= WIDEST:
-                return numeral(bits)
-            case ["Array", ["_", "BitVec", index], ["_", "BitVec", value]]:
-                return numeral(index), numeral(value)
-        raise Rejected(f"{shown(s)} is no sort of this subset")
+    def _access(self, line: str) -> None:
+        if line == MEMORY_SORT:
+            return
+        name = line.split(" ", 2)[1] if line.count(" ") > 1 else ""
+        if not access(name) or line != access(name) or name in self.functions:
+            raise Rejected("not understood")
+        bits = 8 * int(name.lstrip("loadwrite"))
+        sorts: list[Sort] = [MEMORY, 64, bits]
+        self.functions[name] = (sorts[:2], bits, False) if name[0] == "l" else (sorts, MEMORY, False)
 
-    def _node(self, op: str, sort: Sort, params: tuple[int | str, ...], args: tuple[int, ...]) -> Typed:
-        node = Node(op, 1 if sort == BOOL else sort, params, args)
-        found = self.interned.get(node)
-        if found is None:
-            if len(self.nodes) >= MOST:
-                raise Rejected(f"more than {MOST} nodes")
-            found = self.interned[node] = len(self.nodes)
-            self.nodes.append(node)
-        return found, sort
+    def _node(self, op: str, sort: Sort, params: tuple[int | str, ...], args: tuple[int, ...]) -> int:
+        if len(self.nodes) >= MOST:
+            raise Rejected(f"more than {MOST} nodes")
+        self.nodes.append(Node(op, sort, params, args))
+        return len(self.nodes) - 1
 
-    def _of_sort(self, e: Expression, sort: Sort) -> Typed:
-        found = self._term(e)
-        if found[1] != sort:
-            raise Rejected(f"{shown(e)} is of sort {found[1]}, not {sort}")
-        return found
-
-    def _term(self, e: Expression) -> Typed:
-        if isinstance(e, str):
-            return self._atom(e)
-        if not e:
-            raise Rejected("() is no term")
-        head, *rest = e
-        args = [self._term(x) for x in rest]
-        if isinstance(head, str):
-            return self._applied(head, args)
-        match head:
-            case ["_", "extract", high, low] if len(args) == 1:
-                return self._slice(args[0], numeral(high), numeral(low))
-            case ["_", "zero_extend" | "sign_extend" as op, more] if len(args) == 1:
-                wide = _width(args[0]) + numeral(more)
-                if wide <= WIDEST:
-                    return self._node("zext" if op == "zero_extend" else "sext", wide, (), (args[0][0],))
-        raise Rejected(f"{shown(e)} is not understood")
-
-    def _atom(self, text: str) -> Typed:
-        if text in self.named:
+    def _argument(self, text: str) -> int:
+        if text[0] != "#":
             return self.named[text]
-        base = {"#b": 2, "#x": 16}.get(text[:2])
-        digits = text[2:]
-        if base is None or not re.fullmatch("[01]+" if base == 2 else "[0-9a-f]+", digits):
-            raise Rejected(f"{shown(text)} is not declared")
-        bits = len(digits) * (1 if base == 2 else 4)
-        if bits > WIDEST:
+        bits = (len(text) - 2) * {"#b": 1, "#x": 4}[text[:2]]
+        if not 1 <= bits <= WIDEST or "_" in text:
             raise Rejected(f"a constant of {bits} bits")
-        return self._node("const", bits, (int(digits, base),), ())
+        return self._node("const", bits, (int(text[2:], 2 if text[1] == "b" else 16),), ())
 
-    def _slice(self, x: Typed, high: int, low: int) -> Typed:
-        if not low <= high < _width(x):
-            raise Rejected(f"bits {high}..{low} are not within {_width(x)}")
-        return self._node("extract", high - low + 1, (high, low), (x[0],))
+    def _bit(self, x: int) -> int:
+        if self.nodes[x].sort != 1:
+            raise Rejected("not one bit")
+        return x
 
-    def _applied(self, op: str, args: list[Typed]) -> Typed:
-        given, sorts = tuple(a for a, _ in args), tuple(s for _, s in args)
-        if op in self.functions and self.functions[op][0] == sorts:
-            kind = op.rstrip("0123456789") if op in self.memory else "app"
-            return self._node(kind, self.functions[op][1], (op,) if kind == "app" else (), given)
+    def _defined(self, body: list[str]) -> int:
+        match body:
+            case ["ite", "(", op, a, b, ")", "#b1", "#b0"]:
+                return self._operation(op, [a, b], TRUTH[op], 1)
+            case ["ite", "(", "=", c, "#b1", ")", a, b]:
+                args = self._bit(self._argument(c)), *self._same(a, b)
+                return self._node("ite", self.nodes[args[1]].sort, (), args)
+            case ["(", "_", "extract", high, low, ")", a]:
+                x, h, l = self._argument(a), int(high), int(low)
+                if not 0 <= l <= h < self._width(x):
+                    raise Rejected("no such bits")
+                return self._node("extract", h - l + 1, (h, l), (x,))
+            case ["(", "_", "zero_extend" | "sign_extend" as op, more, ")", a]:
+                x = self._argument(a)
+                wide = self._width(x) + int(more)
+                if not self._width(x) <= wide <= WIDEST:
+                    raise Rejected("no such width")
+                return self._node("zext" if op[0] == "z" else "sext", wide, (), (x,))
+            case [op, *given] if "(" not in given:
+                return self._applied(op, given)
+        raise Rejected("not understood")
+
+    def _same(self, a: str, b: str) -> tuple[int, int]:
+        x, y = self._argument(a), self._argument(b)
+        if self.nodes[x].sort != self.nodes[y].sort:
+            raise Rejected("operands of two sorts")
+        return x, y
+
+    def _width(self, x: int) -> int:
+        sort = self.nodes[x].sort
+        if not isinstance(sort, int):
+            raise Rejected("an array")
+        return sort
+
+    def _operation(self, op: str, given: list[str], name: str, bits: int = 0) -> int:
+        args = self._same(*given)
+        wide = self._width(args[0]) if op != "=" else 0
+        return self._node(name, bits or wide, (), args)
+
+    def _applied(self, op: str, given: list[str]) -> int:
+        if op in BINARY:
+            return self._operation(op, given, BINARY[op])
+        args = tuple(map(self._argument, given))
+        sorts = [self.nodes[a].sort for a in args]
+        if op in self.functions:
+            wanted, sort, is_any = self.functions[op]
+            if sorts != wanted:
+                raise Rejected("arguments of other sorts")
+            return self._node("app" if is_any else op.rstrip("0123456789"), sort, (op,) if is_any else (), args)
         match op, sorts:
-            case "=", (a, b) if a == b:
-                return self._node("eq", BOOL, (), given)
-            case "ite", (c, a, b) if c == BOOL and a == b != BOOL:
-                return self._choice(given, a)
-            case "concat", (int(a), int(b)) if a + b <= WIDEST:
-                return self._node("concat", a + b, (), given)
-            case ("bvnot" | "bvneg"), (int(a),):
-                return self._node(op[2:], a, (), given)
-            case _, (int(a), int(b)) if a == b and op in _BINARY:
-                return self._node(_BINARY[op], a, (), given)
-            case _, (int(a), int(b)) if a == b and op in _TRUTH:
-                return self._node(_TRUTH[op], BOOL, (), given)
-            case "select", ((i, v), int(j)) if i == j:
-                return self._node("select", v, (), given)
-            case "store", ((i, v), int(j), int(w)) if (i, v) == (j, w):
-                return self._node("store", (i, v), (), given)
-        raise Rejected(f"({op[:40]} ...) of {', '.join(map(str, sorts))} is not understood")
-
-    def _choice(self, given: tuple[int, ...], sort: Sort) -> Typed:
-        """`(ite c #b1 #b0)` is the truth of c as a bit."""
-        condition, then, otherwise = given
-        if [self.nodes[x][:3] for x in (then, otherwise)] == [("const", 1, (1,)), ("const", 1, (0,))]:
-            return condition, sort
-        return self._node("ite", sort, (), given)
-
-
-def _width(x: Typed) -> int:
-    if not isinstance(x[1], int):
-        raise Rejected(f"a bit-vector is expected, not {x[1]}")
-    return x[1]
+            case "concat", [int(a), int(b)] if a + b <= WIDEST:
+                return self._node("concat", a + b, (), args)
+            case ("bvnot" | "bvneg"), [int(a)]:
+                return self._node(op[2:], a, (), args)
+            case "select", [(i, v), int(j)] if i == j:
+                return self._node("select", v, (), args)
+            case "store", [(i, v), int(j), int(w)] if (i, v) == (j, w):
+                return self._node("store", (i, v), (), args)
+        raise Rejected("not understood")
