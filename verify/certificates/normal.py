@@ -43,13 +43,20 @@ class Table:
         self.nodes: list[Node] = []
         self.interned: dict[Node, int] = {}
         self.facts: dict[int, int] = {}  # node -> what it is
+        self.ranges: dict[int, tuple[int, int]] = {}  # node -> least and greatest value by the facts, unsigned
         self.memo: dict[tuple[object, ...], int] = {}
         self.work, self.limit = 0, limit
 
     def assume(self, facts: dict[int, int]) -> None:
         """From now on these facts apply and no others."""
-        self.facts = facts
+        self.facts, self.ranges = facts, {}
         self.memo.clear()
+        for x, truth in facts.items():
+            bound = self.value(self.nodes[x].args[1]) if self.nodes[x].op == "ult" else None
+            if bound is not None and self.value(truth) is not None:
+                t = self.nodes[x].args[0]
+                low, high = self.ranges.get(t, (0, (1 << self.width(t)) - 1))
+                self.ranges[t] = (low, min(high, bound - 1)) if self.value(truth) else (max(low, bound), high)
 
     def node(self, op: str, sort: Sort, params: tuple[int | str, ...], args: tuple[int, ...]) -> int:
         """The node, or what a fact says that it is."""
@@ -236,8 +243,9 @@ class Table:
             case "sum" if low == 0:
                 pairs = [(self.extract(a, high, 0), int(c)) for a, c in zip(args, params[1:], strict=True)]
                 return self.combined([*pairs, (self.const(int(params[0]), wide), 1)], wide)
-            case "sext" if high < self.width(args[0]):
-                return self.extract(args[0], high, low)
+            case "sext" if low == 0 or high < self.width(args[0]):
+                inner = min(high, self.width(args[0]) - 1)
+                return self.extended(self.extract(args[0], inner, low), wide)
             case "ite":
                 return self.choice(args[0], self.extract(args[1], high, low), self.extract(args[2], high, low))
         return self.node("extract", wide, (high, low), (x,))
@@ -253,10 +261,45 @@ class Table:
 
     def extended(self, x: int, wide: int) -> int:
         """Sign extension to a width."""
-        value, width = self.value(x), self.width(x)
+        value, width, node = self.value(x), self.width(x), self.nodes[x]
         if value is not None:
             return self.const(value - (value >> (width - 1) << width), wide)
-        return x if wide == width else self.node("sext", wide, (), (x,))
+        if wide == width:
+            return x
+        if node.op == "concat" and self.value(node.args[0]) is not None:
+            top = self.extended(node.args[0], wide - width + self.width(node.args[0]))
+            return self.concat((top, *node.args[1:]))
+        found = self._in_range(x, wide)
+        return self.node("sext", wide, (), (x,)) if found is None else found
+
+    def _in_range(self, x: int, wide: int) -> int | None:
+        """A sum extended: the sum of wide terms of which its own are the low bits, where it has no signed overflow."""
+        constant, terms = self.parts(x)
+        half = 1 << (self.width(x) - 1)
+        signed = {t: (c + half) % (2 * half) - half for t, c in terms.items()}
+        low = high = constant = (constant + half) % (2 * half) - half
+        pairs = [(self.const(constant, wide), 1)]
+        for t, c in signed.items():
+            node = self.nodes[t]
+            whole = node.args[0] if node.op == "extract" and node.params[1] == 0 else self.extended(node.args[0], wide) if (
+                node.op == "sext") else t
+            found = self.range_of(whole)
+            if self.width(whole) != wide or found is None:
+                return None
+            low, high = low + min(c * v for v in found), high + max(c * v for v in found)
+            pairs.append((whole, c))
+        return self.combined(pairs, wide) if -half <= low and high < half else None
+
+    def range_of(self, x: int) -> tuple[int, int] | None:
+        """The least and the greatest value, signed, as far as it is known."""
+        node, width = self.nodes[x], self.width(x)
+        if node.op == "sext":
+            half = 1 << (self.width(node.args[0]) - 1)
+            return -half, half - 1
+        if node.op == "concat" and self.value(node.args[0]) == 0:
+            return 0, (1 << (width - self.width(node.args[0]))) - 1
+        found = self.ranges.get(x)
+        return found if found and found[1] >> (width - 1) == 0 else None
 
     # comparisons and choices
 
