@@ -266,6 +266,8 @@ class Table:
             return self.const(value - (value >> (width - 1) << width), wide)
         if wide == width:
             return x
+        if node.op == "sext":
+            return self.extended(node.args[0], wide)
         if node.op == "concat" and self.value(node.args[0]) is not None:
             top = self.extended(node.args[0], wide - width + self.width(node.args[0]))
             return self.concat((top, *node.args[1:]))
@@ -281,10 +283,11 @@ class Table:
         pairs = [(self.const(constant, wide), 1)]
         for t, c in signed.items():
             node = self.nodes[t]
-            whole = node.args[0] if node.op == "extract" and node.params[1] == 0 else self.extended(node.args[0], wide) if (
-                node.op == "sext") else t
-            found = self.range_of(whole)
-            if self.width(whole) != wide or found is None:
+            whole = node.args[0] if node.op == "extract" and node.params[1] == 0 else t
+            if node.op in {"sext", "concat"}:
+                whole = self.extended(t, wide)
+            found = self.range_of(whole) if self.width(whole) == wide else None
+            if found is None:
                 return None
             low, high = low + min(c * v for v in found), high + max(c * v for v in found)
             pairs.append((whole, c))
