@@ -143,12 +143,16 @@ class Table:
         op, _, params, args = self.nodes[x]
         return args[0] if op == "xor" and len(args) == 1 and params[0] == (1 << self.width(x)) - 1 else None
 
-    @_once
     def complement(self, x: int) -> int:
         """Every bit inverted."""
-        width = self.width(x)
-        ones = self.const(-1, width)
-        return self.combined([(ones, 1), (x, -1)], width) if self.nodes[x].op == "sum" else self.xor(width, (x, ones))
+        (op, _, params, _), width, inner, value = self.nodes[x], self.width(x), self.complemented(x), self.value(x)
+        if inner is not None:
+            return inner
+        if op == "sum" or value is not None:
+            return self.combined([(self.const(-1, width), 1), (x, -1)], width)
+        if op == "xor" and params[0]:
+            return self.xor(width, (x, self.const(-1, width)))
+        return self.node("xor", width, ((1 << width) - 1,), (x,))
 
     def flat(self, op: str, xs: Iterable[int]) -> list[int]:
         """The operands of operands with the same operation, and other operands."""
@@ -169,24 +173,13 @@ class Table:
                 odd ^= {x}
             else:
                 constant ^= value
-        outside = constant == (1 << width) - 1 and len(odd) > 1
-        inner = self.const(0, width) if not odd else next(iter(odd)) if len(odd) == 1 and not outside else None
-        if inner is None or constant not in {0, (1 << width) - 1}:
-            inner = self.node("xor", width, (0 if outside else constant,), tuple(sorted(odd)))
-            constant = constant if outside else 0
-        if constant == 0 and odd:
-            return inner
-        value = self.value(inner)
-        if value is not None or not odd:
-            return self.const(constant ^ (value or 0), width)
-        if self.nodes[inner].op == "sum" or self.complemented(inner) is not None:  # what a fact put there
-            return self.combined([(self.const(-1, width), 1), (inner, -1)], width) if width > 1 else self.args_of(inner)
-        return self.node("xor", width, (constant,), (inner,))
-
-    def args_of(self, x: int) -> int:
-        """The only argument."""
-        (inner,) = self.nodes[x].args
-        return inner
+        ones = (1 << width) - 1
+        if not odd:
+            return self.const(constant, width)
+        inner = next(iter(odd))
+        if len(odd) > 1 or constant not in {0, ones}:
+            inner = self.node("xor", width, (constant % ones if width > 1 else 0,), tuple(sorted(odd)))
+        return self.complement(inner) if constant == ones else inner
 
     def conjunction(self, width: int, xs: Iterable[int]) -> int:
         """And: constants together, an operand once, none beside its complement."""
@@ -205,21 +198,15 @@ class Table:
     # slices
 
     def concat(self, xs: Iterable[int]) -> int:
-        """The highest first: flat, constants joined, neighbouring slices of one node joined."""
+        """The highest first: flat, neighbouring constants joined."""
         done: list[int] = []
-        for x in xs:
-            for y in self.nodes[x].args if self.nodes[x].op == "concat" else (x,):
-                joined = self._joined(done[-1], y) if done else None
-                done[-1 if joined is not None else len(done) :] = [y if joined is None else joined]
+        for x in self.flat("concat", xs):
+            high, low = self.value(done[-1]) if done else None, self.value(x)
+            if high is None or low is None:
+                done.append(x)
+            else:
+                done.append(self.const(high << self.width(x) | low, self.width(done.pop()) + self.width(x)))
         return done[0] if len(done) == 1 else self.node("concat", sum(map(self.width, done)), (), tuple(done))
-
-    def _joined(self, a: int, b: int) -> int | None:
-        x, y, low = self.nodes[a], self.nodes[b], self.width(b)
-        if x.op == y.op == "const":
-            return self.const(int(x.params[0]) << low | int(y.params[0]), self.width(a) + low)
-        if x.op == y.op == "extract" and x.args == y.args and x.params[1] == int(y.params[0]) + 1:
-            return self.extract(x.args[0], int(x.params[0]), int(y.params[1]))
-        return None
 
     @_once
     def extract(self, x: int, high: int, low: int) -> int:
@@ -333,13 +320,6 @@ class Table:
         total = self.polynomial(sign * constant, {t: sign * c for t, c in kept}, width)
         return self.node("eq", 1, (), (total, self.const(0, width)))
 
-    def less(self, op: str, a: int, b: int) -> int:
-        """One bit: a < b, unsigned or signed."""
-        x, y, half = self.value(a), self.value(b), 0 if op == "ult" else 1 << (self.width(a) - 1)
-        if a == b:
-            return self.const(0, 1)
-        return self.node(op, 1, (), (a, b)) if x is None or y is None else self.const((x ^ half) < (y ^ half), 1)
-
     def choice(self, c: int, then: int, otherwise: int) -> int:
         """then where the bit c is 1."""
         value, negated = self.value(c), self.complemented(c)
@@ -347,21 +327,11 @@ class Table:
             return then if value else otherwise
         if negated is not None:
             return self.choice(negated, otherwise, then)
-        then, otherwise = self._arm(c, then, 1), self._arm(c, otherwise, 2)
         if then == otherwise:
             return then
-        if self.nodes[then].sort == 1 and self.value(then) == 1:  # c or otherwise
-            return self.complement(self.conjunction(1, (self.complement(c), self.complement(otherwise))))
-        if self.nodes[then].sort == 1 and self.value(otherwise) == 0:
-            return self.conjunction(1, (c, then))
         return self.node("ite", self.nodes[then].sort, (), (c, then, otherwise))
 
-    def _arm(self, c: int, x: int, which: int) -> int:
-        while self.nodes[x].op == "ite" and self.nodes[x].args[0] == c:
-            x = self.nodes[x].args[which]
-        return x
-
-    # register files; memory, read and written some bytes at once
+    # register files
 
     @_once
     def select(self, array: int, index: int) -> int:
@@ -386,22 +356,6 @@ class Table:
             return self.store(self.store(args[0], index, value), args[1], args[2])
         return self.node("store", sort, (), (array, index, value))
 
-    def load(self, sort: Sort, memory: int, address: int) -> int:
-        """The bytes at an address: what was written there last, if as many bytes were."""
-        node = self.nodes[memory]
-        is_there = node.op == "write" and node.args[1] == address and self.nodes[node.args[2]].sort == sort
-        return node.args[2] if is_there else self.node("load", sort, (), (memory, address))
-
-    def write(self, memory: int, address: int, value: int) -> int:
-        """The memory with bytes replaced: not by themselves, the last of two writes to the same bytes."""
-        op, sort, _, args = self.nodes[memory]
-        if op == "write" and args[1] == address and self.width(args[2]) == self.width(value):
-            return self.write(args[0], address, value)
-        inner = self.nodes[value]
-        if inner.op == "load" and inner.args == (memory, address):
-            return memory
-        return self.node("write", sort, (), (memory, address, value))
-
 
 def _bits(x: Node) -> int:
     assert isinstance(x.sort, int)
@@ -425,11 +379,7 @@ _MADE: Final[dict[str, Callable[[Table, Node, Sequence[int]], int]]] = {
         [*([t.const(0, more)] if (more := _bits(x) - t.width(a[0])) else []), a[0]]),
     "sext": lambda t, x, a: t.extended(a[0], _bits(x)),
     "eq": lambda t, x, a: t.equal(a[0], a[1]),
-    "ult": lambda t, x, a: t.less("ult", a[0], a[1]),
-    "slt": lambda t, x, a: t.less("slt", a[0], a[1]),
     "ite": lambda t, x, a: t.choice(a[0], a[1], a[2]),
     "select": lambda t, x, a: t.select(a[0], a[1]),
     "store": lambda t, x, a: t.store(a[0], a[1], a[2]),
-    "load": lambda t, x, a: t.load(x.sort, a[0], a[1]),
-    "write": lambda t, x, a: t.write(a[0], a[1], a[2]),
 }  # fmt: skip
