@@ -20,7 +20,7 @@ from verify.live.executor.executor import Executor
 from verify.live.executor.layout import DATA
 from verify.models.schemes.identity import SCHEME
 from verify.models.x86.isa.forms import Cpu, all_forms, form
-from verify.models.x86.semantics import dispatch, operands, routed, string, system, x87_state
+from verify.models.x86.semantics import dispatch, masking, operands, routed, string, system, x87_state
 from verify.models.x86.semantics.run import RAX, RBX, RCX, RDX, RSI, Run
 from verify.terms import Term
 
@@ -87,6 +87,16 @@ def test_a_component_that_is_written_and_read_is_varied(
     prediction.forget_predictions()
     without_components(monkeypatch)
     assert ("unread", component) in found(judged(executor, form(name), SETTINGS))
+
+
+@pytest.mark.needs("misalignsse")
+def test_that_misaligned_mode_lifts_the_check_is_seen(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not found(judged(executor, form("ADDPS_XMM_XMMM128/mem"), EDGES))
+    prediction.forget_predictions()
+    monkeypatch.setattr(masking, "unless_misaligned_mode", lambda run, misaligned: misaligned)
+    assert ("predicted", "fault") in found(judged(executor, form("ADDPS_XMM_XMMM128/mem"), EDGES))
 
 
 def environment_alone(run: Run) -> None:

@@ -12,8 +12,9 @@ from verify.live.kernel.handling import Manner, Way, manners
 from verify.models.schemes.code import Byte, Code
 from verify.models.schemes.linux.actions import NEXT, gone
 from verify.models.schemes.linux.uprobes_6_18 import ENOTSUPP, SCHEME
-from verify.models.schemes.program import Action, Program, Run
+from verify.models.schemes.program import Action, Program, Run, Store
 from verify.models.schemes.scheme import Plan
+from verify.models.schemes.vocabulary import register
 from verify.models.x86.isa.ranges import parsed
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
@@ -76,6 +77,28 @@ def test_a_plan_of_another_kind_is_told(text: str) -> None:
     assert not seen.agrees
     (right,) = rows([bytes.fromhex(text)], SCHEME, machine_cpu())
     assert right.agrees
+
+
+def storing_otherwise(data: bytes) -> Plan:
+    """Faults: a trampoline that saves rcx and rax the other way round, a push of another register."""
+    plan = SCHEME.plan(data)
+    assert isinstance(plan, Program)
+    *first, last = plan.hits
+    swapped = {1: 0, 0: 1, 7: 6}
+    values = {register(a): register(b) for a, b in swapped.items()}
+    changed = tuple(
+        replace(a, value=values.get(a.value, a.value)) if isinstance(a, Store) else a for a in last.actions
+    )
+    wrong = replace(last, actions=changed)
+    return replace(first[0], later=wrong) if first else wrong
+
+
+@pytest.mark.parametrize("text", ["0f1f440000", "0f1f440001", "57"])
+def test_what_the_last_hit_stores_is_told(text: str) -> None:
+    (right,) = rows([bytes.fromhex(text)], SCHEME, machine_cpu())
+    assert right.agrees and "at rsp-8" in right.seen
+    (seen,) = rows([bytes.fromhex(text)], replace(SCHEME, plan=storing_otherwise), machine_cpu())
+    assert not seen.agrees
 
 
 def test_no_short_jump_leads_to_another_encoding() -> None:

@@ -13,6 +13,7 @@ import pytest
 from reproducers import FAILED, SECONDS, WARNINGS, answers, sample
 
 from verify.cli import status
+from verify.confirm.reproducer import IN_A_FRAME
 from verify.judge.encoding import Judge
 from verify.live.kernel.child import CODE
 from verify.live.kernel.judge import KernelJudge, idle_child
@@ -215,6 +216,8 @@ def test_the_script_shows_what_confirm_shows(capsys: pytest.CaptureFixture[str],
 @pytest.mark.parametrize(("arguments", "reason"), [
     (["e811000000", "--without-assumption", "no-shadow-stack"], "shadow-stack: no shadow stack here"),
     (["9c", "--observable", "gprs"], "gprs is not refuted for this machine's kind of processor"),
+    (["8b01", "--without-assumption", "fault-frame"], f"fault: {IN_A_FRAME}"),
+    (["90", "--without-assumption", "trap-siginfo"], f"trap: {IN_A_FRAME}"),
 ])  # fmt: skip
 def test_what_cannot_be_shown_here_is_told_and_not_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], reason: str
@@ -222,6 +225,25 @@ def test_what_cannot_be_shown_here_is_told_and_not_written(
     code, row = insn(capsys, *arguments, "--emit-reproducer", str(tmp_path / "new"))
     assert (code, row["reproducer"], row["reproducer_state"]) == (2, [], f"cannot be shown here: {reason}")
     assert not (tmp_path / "new").exists()
+
+
+def test_one_for_another_kernel_is_written_untried(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["9c", "--scheme", "linux-uprobes-5.15", "--emit-reproducer", str(tmp_path)]
+    code, row = insn(capsys, *arguments)
+    said = str(row["reproducer_state"])
+    assert code == 0 and "not tried here: Linux" in said and "seen here" not in said
+    text = (tmp_path / "reproducer.c").read_text()
+    assert "* scheme         linux-uprobes-5.15, of Linux 5.15\n" in text and "not tried here" in text
+    code, row = insn(capsys, *arguments, "--confirm", "--although")
+    assert "seen here in memory-values (Linux" in str(row["reproducer_state"])
+
+
+def test_of_an_instruction_that_is_undefined_on_every_processor_the_state_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["0f0b", "--followed-by", "00000000", "--without-assumption", "fault-frame"]
+    _, row = insn(capsys, *arguments, "--emit-reproducer", str(tmp_path))
+    assert row["reproducer_state"] == "cannot be shown here: identical in the state of fault"
 
 
 @pytest.mark.parametrize("number", range(4))

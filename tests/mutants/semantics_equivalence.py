@@ -40,12 +40,12 @@ def behaviour(data: bytes, cpu: Cpu) -> Behaviour:
 def states_of_the_executor() -> tuple[Term, ...]:
     """What holds of every state in which the executor runs anything: one-bit terms.
 
-    MXCSR has no bits above 15, no selector has bit 15 set, and Linux keeps TSC_AUX below 2**31 (vdso/processor.h).
+    MXCSR has bits 0 to 15 and 17, no selector has bit 15 set, and Linux keeps TSC_AUX below 2**31 (vdso/processor.h).
     """
     state, top = symbolic_state(var("origin", 64)), const(0, 1)
     selectors = [terms.extract(state.selectors, i, i) for i in range(15, 96, 16)]
     aux = terms.extract(terms.uf("tsc_aux", 32, state.opaque), 31, 31)
-    high = terms.eq(terms.extract(state.mxcsr, 31, 16), const(0, 16))
+    high = terms.eq(terms.and_(state.mxcsr, const(0xFFFD0000, 32)), const(0, 32))
     return (high, *(terms.eq(b, top) for b in (*selectors, aux)))
 
 
@@ -185,11 +185,19 @@ def _parts(joined: tuple[Term, ...]) -> Iterator[Term]:
 
 def _is_made_of(term: Term, parts: tuple[Term, ...]) -> bool:
     """Whether the term is a function of the parts alone; so is what a function makes of such ones."""
-    if term in parts or term.op == "const":
+    if term in parts or term.op == "const" or any(_is_cut_from(term, p) for p in parts):
         return True
     if term.op == "uf" and not term.args:
         return False
     return term.op != "var" and all(_is_made_of(t, parts) for t in term.args)
+
+
+def _is_cut_from(term: Term, part: Term) -> bool:
+    """Whether both are cut from one term, the first inside the second."""
+    if not (term.op == part.op == "extract") or term.args[0] is not part.args[0]:
+        return False
+    (high, low), (highest, lowest) = term.params, part.params
+    return bool(lowest <= low and high <= highest)
 
 
 def _agree(pairs: list[tuple[Term, Term]], ours: set[tuple[object, ...]], meanings: dict[Term, Term]) -> bool:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 from semantics_equivalence import behaviour, is_equivalent, is_more_defined, is_more_general
-from semantics_faults import SCHEME, correction_faults, faults, seeded
+from semantics_faults import SCHEME, correction_faults, faults, forget, seeded
 from semantics_panel import Row, outcome, plan
-from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, VERDICT, killed_by
+from semantics_score import GENERAL, KERNEL, LIBRARY, PROCESSOR, PROVED, RAISES, SAME, SETTINGS, VERDICT, killed_by
 
 from verify.live.available import missing
+from verify.live.differential.run import judged
 from verify.live.executor.executor import Executor
 from verify.models.x86.isa.forms import Cpu, form
 from verify.models.x86.machine import Outcome, State
-from verify.models.x86.semantics import flags
+from verify.models.x86.semantics import far_control, flags
+from verify.models.x86.semantics.run import Run
 from verify.smt.decisions import InMemory
-from verify.terms import Term, postorder, sext, substitute, uf, zext
+from verify.terms import TRUE, Term, add, const, extract, postorder, sext, substitute, uf, zext
 
 PARTS = tuple(f for f in State.__dataclass_fields__)
 ENCODINGS = ("4811d8", "4829d8", "0fc1d8", "48c1e005", "90", "50", "7510", "e811000000", "c3", "0f0b", "8b05000000f0")
@@ -62,6 +64,25 @@ def test_faults_of_flags_are_told(name: str, encoding: str, seed: int) -> None:
         for fault in islice(faults((flags,), 5, seed), 5):
             rows = [Row(form(name), bytes.fromhex(encoding), frozenset())]
             assert killed_by(fault, rows, executor) in TOLD, fault.text
+
+
+@pytest.mark.parametrize(("slots", "name"), [((2, 0), "RETFQ/none"), ((1, 1), "RETFQ_IMM16/none")])
+def test_faults_at_the_ends_of_the_stack_are_told(
+    slots: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if absent := missing(["executor"]):
+        pytest.skip(f"missing: {absent[0]}")
+
+    def elsewhere(run: Run, top: Term, size: int, condition: Term) -> None:
+        for slot in slots:
+            run.load(add(top, const(slot * size, 64)), size, TRUE, condition)
+
+    with Executor() as executor:
+        assert not judged(executor, form(name), SETTINGS).mismatches
+        monkeypatch.setattr(far_control, "read_outer_stack", elsewhere)
+        forget()
+        assert judged(executor, form(name), SETTINGS).mismatches
+    forget()
 
 
 def test_equivalent_is_what_no_program_can_tell() -> None:
@@ -108,6 +129,21 @@ def test_more_general_is_a_value_that_is_left_undefined_in_one_more_case() -> No
 
     assert is_more_general(right, with_of(open_one)) and not is_more_general(with_of(open_one), right)
     assert not is_more_general(with_of(once, zf=open_one), with_of(open_one, zf=open_one))  # zf speaks of it too
+
+
+def test_more_general_is_a_value_made_of_what_the_function_is_asked_of() -> None:
+    right = outcome(bytes.fromhex("66d3e8"))  # shr ax, cl: of is the top bit of ax where the count is 1
+    of = right.state.of
+    once = of.args[2]
+    open_one = next(t for t in once.args if t.op == "uf")
+
+    def undefined_of(values: tuple[Term, ...]) -> Outcome:
+        asked = uf("undefined_of_shr_16_8", 1, *values)
+        return replace(right, state=replace(right.state, of=substitute([of], {once: asked})[0]))
+
+    assert is_more_general(right, undefined_of(open_one.args))
+    value, *others = open_one.args
+    assert not is_more_general(right, undefined_of((extract(value, 14, 0), *others)))
 
 
 def with_address(right: Outcome, old: Term, new: Term) -> Outcome:

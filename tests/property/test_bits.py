@@ -16,7 +16,7 @@ from term_plans import Answers, Plan, environment, folded, plain, plans, rewritt
 from wrong_rules import WRONG, with_fault
 
 from verify import terms
-from verify.terms import Constructors, Term, as_written, const, constructors, evaluation, postorder, sums
+from verify.terms import Constructors, Term, as_written, const, constructors, evaluation, postorder, sums, var
 from verify.terms.constructors import SCOPE
 from verify.terms.evaluation import Memory, evaluate
 
@@ -163,6 +163,17 @@ def test_substitution_is_evaluation_with_the_value(batch):
         bindings = {t: const(env[str(t.params[0])], t.width) for t in variables}
         (narrowed,) = terms.substitute((term,), bindings)
         assert evaluate((narrowed,), states(env), Answers()) == evaluate((term,), states(env), Answers()), plan
+
+
+def test_substitution_leaves_what_holds_nothing_of_it_as_it_is():
+    rng, absent = Random(5), var("absent", 8)
+    for plan in plans(5, 400):
+        term = rewritten(plan)
+        assert terms.substitute((term,), {}) == terms.substitute((term,), {absent: const(1, 8)}) == (term,), plan
+    for _ in range(400):  # sums that the constructors would write otherwise: as they are under other rules
+        x, y = (var(n, 8) for n in "xy")
+        raw = as_written("sum", (x, y), tuple(rng.randrange(256) for _ in range(3)), 8)
+        assert terms.substitute((raw,), {absent: x}) == (raw,)
 
 
 def no_wrap(self: Memory, address: int, size: int) -> int:

@@ -111,10 +111,12 @@ class Probe:
 
 
 def not_modelled(p: Probe) -> str | None:
-    """Why nothing is said of the probe's instruction or of its copies at the scheme's privilege level, or None."""
-    if p.scheme.mode.is_user:
-        return None
-    read = (p.decoded, *map(p.read, p.codes))
+    """Why nothing is said of the probe's instruction or of its copies, or None: no reading, none at that level."""
+    copies = tuple(map(p.read, p.codes)) if p.relations is None or not p.scheme.mode.is_user else ()
+    unread = next((f"a copy: {c.reason}" for c in copies if isinstance(c, NotModelled)), None)
+    if unread is not None or p.scheme.mode.is_user:
+        return unread
+    read = (p.decoded, *copies)
     found = [gap(d.form.opcode, p.scheme.mode) for d in read if isinstance(d, Decoded)]
     return next(filter(None, found), None)
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from verify.claim.verdicts import Verdict
-from verify.confirm.kernel import UNSEEN, is_visible, predicted
+from verify.confirm.kernel import UNSEEN, is_visible, machine_cpu, predicted
 from verify.judge.concretise import PAGE, RSP, STACK, Concretised, concretised
 from verify.judge.encoding import Judgement
-from verify.live.capabilities import processor
+from verify.live.capabilities import processor, visible
 from verify.live.descriptors import STACK_SELECTOR
-from verify.live.executor.outcomes import MXCSR_MASK
 from verify.live.executor.state import GPR_NAMES, RFLAGS_FIXED
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
 from verify.live.kernel.handling import SlotUnreadable, manners
@@ -28,10 +27,11 @@ from verify.live.kernel.state import component_offsets
 from verify.live.needs import absent, lacks
 from verify.live.uprobe import missing
 from verify.models.schemes.assumptions import ASSUMPTIONS
-from verify.models.x86.isa.decode import Decoded
+from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.machine import FLAG_BITS
 from verify.terms.evaluation import Value, number, register_file
 
+UNDEFINED: Final = ("ud0", "ud1", "ud2")
 ATTEMPTS: Final = 3  # a context switch can hide x87 pointers: NOTE(x87-pointers)
 CODE_SEGMENT: Final = "code_selector."  # functions that say what the descriptor tables answer to a far pointer
 DATA_SELECTOR: Final = "selector_fault"  # what they answer to a selector of data
@@ -142,7 +142,7 @@ def situation_of(encoding: bytes, state: Concretised, places: Places, spare: boo
 def _image(values: Mapping[str, Value], places: Places) -> Iterator[tuple[int, bytes]]:
     """Pieces of the xsave image by offset (SDM vol. 1, 13.4)."""
     if "mxcsr" in values:
-        yield 24, (number(values["mxcsr"]) & MXCSR_MASK).to_bytes(4, "little")
+        yield 24, (number(values["mxcsr"]) & visible().mxcsr_mask).to_bytes(4, "little")
     if "x87" in values:
         yield from _x87(number(values["x87"]))
     if "masks" in values and "mask" in places:
@@ -181,12 +181,18 @@ def confirmed_state(
         except (NotReproducible, OSError) as error:
             reasons.append(f"{state.observable}: {error}")
             continue
-        if not found.valid:
+        if not found.valid and not is_undefined_everywhere(state.situation.encoding):
             reasons.append(f"{state.observable}: this processor does not know the instruction (#UD in both places)")
             continue
         rests = f", where {', '.join(state.rests_on)} decides" if state.rests_on else ""
         reasons.append(f"identical in the state of {state.observable}{rests}")
     return None
+
+
+def is_undefined_everywhere(encoding: bytes) -> bool:
+    """Whether the encoding is one of UD0, UD1 and UD2, which every processor knows as undefined (SDM vol. 2, UD)."""
+    decoded = decode(encoding, machine_cpu())
+    return isinstance(decoded, Decoded) and decoded.form.opcode.mnemonic in UNDEFINED
 
 
 def confirmation(data: bytes, judgement: Judgement, assumptions: frozenset[str], verdict: str) -> str:

@@ -1,7 +1,8 @@
 """The plans of a scheme against how the running kernel runs the same bytes: refused, stepped, emulated, called.
 
 Decides of an encoding whether its plan is what the kernel does: the errno of a refusal, the way of the first hit and of
-the next, and the 16 bytes that are put into the slot.  Says nothing about what the program sees.
+the next, the 16 bytes that are put into the slot, and what the last hit stores around the top of the stack where it is
+not stepped.  Says nothing else about what the program sees.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from verify.claim.probes import probe
+from verify.claim.probes import Probe, probe
+from verify.confirm.predictions import hit_memory
 from verify.live.kernel.child import HLT
 from verify.live.kernel.compat_process import CompatUnavailable, mapped_in_32_bits
-from verify.live.kernel.handling import Manner, SlotUnreadable, Way, manners
+from verify.live.kernel.handling import Manner, SlotUnreadable, Way, manners, stored
+from verify.live.kernel.outcome import RunSetting
 from verify.live.kernel.registration import Mapped, map_executable
+from verify.live.kernel.state import STACK, KernelState
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.manner import Manner as Planned
 from verify.models.schemes.manner import manners as planned
@@ -78,14 +82,24 @@ class HandlingRow:
         return self.said == self.seen
 
 
-def said_of(encoding: bytes, origin: int, scheme: Scheme, cpu: Cpu) -> Manner:
-    """How a plan says that the kernel runs an encoding."""
+def said_of(seen: Manner, scheme: Scheme, cpu: Cpu) -> Manner:
+    """How a plan says that the kernel runs an encoding where and from which state it was seen to be run."""
+    encoding, origin = seen.encoding, seen.origin
     p = probe(encoding, scheme, cpu, BEHIND)
     if isinstance(p.plan, Refuse):
         return Manner(encoding, origin, p.plan.errno, (), None)
-    first, *later = (WAYS[one] for one in planned(p.plan))
+    ways = [WAYS[one] for one in planned(p.plan)]
     copies = (p.code_bytes(a.code) for hit in p.plan.hits for a in hit.actions if isinstance(a, Run))
-    return Manner(encoding, origin, 0, (first, *(later or [first])), next(copies, None))
+    words = None
+    if ways[-1] is not Way.STEPPED and seen.stored is not None and seen.state is not None:
+        words = stored(*_around_the_stack(p, seen.state, origin))
+    return Manner(encoding, origin, 0, (ways[0], ways[-1]), next(copies, None), stored=words)
+
+
+def _around_the_stack(p: Probe, state: KernelState, origin: int) -> tuple[Callable[[int], int], Callable[[int], int]]:
+    """The byte at a distance from the stack pointer before the plan's last hit, and after it."""
+    before, after = hit_memory(p, state, RunSetting(origin, b""))
+    return lambda at: before.byte(STACK + at), lambda at: after.byte(STACK + at)
 
 
 def rows(
@@ -96,7 +110,7 @@ def rows(
     Raises SlotUnreadable, OSError.
     """
     for seen in manners(encodings, mapped):
-        said = said_of(seen.encoding, seen.origin, scheme, cpu)
+        said = said_of(seen, scheme, cpu)
         yield HandlingRow(seen.encoding.hex(), text(scheme.plan(seen.encoding + BEHIND)), said.text, seen.text)
 
 

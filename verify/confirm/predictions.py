@@ -10,12 +10,14 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from verify.claim.conditions import field_values, verification_condition
 from verify.claim.obligations import compared, sides
+from verify.claim.probes import Probe
 from verify.judge.encoding import Judgement
-from verify.live.capabilities import VENDORS, visible
+from verify.live.alignment import MISALIGNED, refuses_alignment
+from verify.live.capabilities import visible
 from verify.live.descriptors import is_32_bit, is_beyond, refuses_code, refuses_data, refuses_stack
 from verify.live.executor.state import GPR_NAMES
 from verify.live.kernel.outcome import RunSetting
@@ -27,7 +29,6 @@ from verify.models.schemes.program import Program
 from verify.models.schemes.program_text import shape
 from verify.models.x86.environment import Environment
 from verify.models.x86.isa.decode import Decoded
-from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import FLAG_BITS, GP, NO_FAULT, PF, SS
 from verify.models.x86.mode import USER_64
 from verify.terms import Sort
@@ -49,9 +50,6 @@ TABLES: Final[Mapping[str, Callable[..., int]]] = {
     "code_selector.is_32_bit": lambda selector: int(is_32_bit(selector)),
     "stack_selector.refuses": lambda selector: int(refuses_stack(selector)),
 }
-MISALIGNED: Final = ".misaligned"
-#: whose 16-byte operands of legacy SSE need no alignment: SDM vol. 2, PCMPxSTRx; on AMD SHA's neither (seen on Zen 3)
-UNALIGNED: Final = {Cpu.INTEL: ("PCMPESTR", "PCMPISTR"), Cpu.AMD: ("PCMPESTR", "PCMPISTR", "SHA1", "SHA256")}
 
 
 NOTHING: Final = Memory()
@@ -113,13 +111,11 @@ class _There(Environment):
         if name == USER_64.access_fault:
             return self._fault(*map(number, args[:4]))
         if name.endswith(MISALIGNED):
-            return int(args[0] != 0 and not name.startswith(UNALIGNED[VENDORS.get(visible().vendor, Cpu.INTEL)]))
+            return int(refuses_alignment(name, number(args[0])))
         if name == "access_error":
             return self._error(*map(number, args[:4]))
         if name == "access_address":
             return args[0] if self._fault(*map(number, args[:4])) == PF else 0
-        if name.endswith(".misaligned"):
-            return int(args[0] != 0)
         return TABLES[name](*args) if name in TABLES else Environment.function(self, name, sort, args)
 
     def _fault(self, address: int, size: int, write: int, stack: int) -> int:
@@ -206,6 +202,14 @@ class States:
             files = (behaviour.state.gprs for behaviour in (pair.here, pair.there[0]))
             self._classes[p.key] = tuple(goals), Adaptive(program((*goals.values(), *files)))
         return self._classes[p.key]
+
+
+def hit_memory(p: Probe, state: KernelState, setting: RunSetting) -> tuple[Memory, Memory]:
+    """Memory before and after the last kind of hit of a plan that runs no copy, in a state that meets no fault."""
+    before, pair = sides(p, verification_condition(p))
+    values = _Environment(environment(state, setting) | field_values(p))
+    found = Adaptive(program((before.memory, pair.there[-1].state.memory)))(values, _there(state, setting))
+    return cast(Memory, found[0]), cast(Memory, found[1])
 
 
 def _covers(shown: Shown, said: frozenset[str], seen: frozenset[str]) -> bool:

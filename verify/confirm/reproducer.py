@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from verify.confirm.counterexample import confirmed_state, staged
+from verify.confirm.counterexample import confirmed_state, is_undefined_everywhere, staged
+from verify.confirm.judges import another_version
 from verify.confirm.kernel import UNSEEN
 from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judgement
@@ -19,7 +20,7 @@ from verify.live.capabilities import processor
 from verify.live.kernel.child import Tracee
 from verify.live.kernel.judge import KernelComparison, KernelJudge, idle_child
 from verify.live.kernel.kinds import FLAG_BITS_SET, HANDLER, kinds
-from verify.live.kernel.one_state import Situation
+from verify.live.kernel.one_state import FRAMES, Situation
 from verify.live.kernel.state import KernelState, standard_states
 from verify.live.needs import absent, lacks
 from verify.live.reproducer.program import Account, emit, standard_situation
@@ -36,9 +37,9 @@ RULES: Final = {  # how a hit is handled -> what the kernel does, by which of it
     Manner.REFUSED: "the kernel refuses the probe",
     Manner.IN_PLACE: "runs in place",
 }  # fmt: skip
+IN_A_FRAME: Final = "it shows in what a handler of the program's own is given, which a reproducer does not look at"
 NEVER_SEEN: Final = frozenset(UNSEEN) - {"containment"}  # in a slot hlt is a fault at an ip behind the instruction
 NEVER_STARTED: Final = frozenset({HANDLER, FLAG_BITS_SET})  # a frame for a handler; flags that ptrace does not set
-UNDEFINED: Final = ("ud0", "ud1", "ud2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +65,52 @@ class _Chosen:
 
 
 def write_reproducer(
-    directory: Path, judgement: Judgement, assumptions: frozenset[str], account: Account, observable: str | None = None
-) -> Emitted:
+    directory: Path, judgement: Judgement, assumptions: frozenset[str], account: Account,
+    observable: str | None = None, although: bool = False,
+) -> Emitted:  # fmt: skip
     """Writes a C program and a shell script that show a refuted observable; the first that shows here by default.
 
-    Where nothing is refuted, or nothing for this machine's kind of processor, nothing is written.  OSError where it
-    cannot write.
+    Where nothing is refuted, or nothing for this machine's kind of processor, nothing is written.  Where another
+    version runs than the scheme models, it is written untried, and says so; `although`: tried all the same.  OSError
+    where it cannot write.
     """
     wanted = [d for d in judgement.deviations if observable in {None, d.observable}]
     if not wanted:
         what = f"{observable} is not" if observable else "nothing is"
         return Emitted((), f"{NOT_SHOWN}{what} refuted for this machine's kind of processor")
     reasons: list[str] = []
-    tried = (_shown(replace(judgement, deviations=(d,)), assumptions, reasons) for d in wanted)
-    chosen = next((c for c in tried if c is not None), None) or _shown_in_standard_states(judgement, observable)
+    why = _not_tried(judgement, although)
+    tried = (_shown(replace(judgement, deviations=(d,)), assumptions, reasons, why) for d in wanted)
+    chosen = next((c for c in tried if c is not None), None)
+    if chosen is None and not why:
+        chosen = _shown_in_standard_states(judgement, observable)
     if chosen is None:
         return Emitted((), NOT_SHOWN + "; ".join(dict.fromkeys(reasons)))
     told = _told(judgement, assumptions, account, chosen)
     return Emitted(emit(directory, chosen.situation, told), f"{chosen.observable}: {chosen.text}")
 
 
-def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str]) -> _Chosen | None:
-    """The state of a judgement's only deviation in which it shows here, or which was not tried; adds to the reasons."""
-    states, why = staged(judgement, assumptions, NEVER_SEEN)
-    reasons += why
+def _shown(judgement: Judgement, assumptions: frozenset[str], reasons: list[str], why: str) -> _Chosen | None:
+    """The state of a judgement's only deviation in which it shows here; adds to the reasons why it does not.
+
+    `why`: it is not tried here.
+    """
+    states, not_staged = staged(judgement, assumptions, NEVER_SEEN)
+    reasons += not_staged
     name = judgement.deviations[0].observable
-    reason = _not_tried(judgement)
-    if reason and states:
-        return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: {reason}")
-    tried = (confirmed_state([state], reasons, assumptions) for state in states)
+    if why:
+        return _Chosen(states[0].situation, name, f"{states[0].text}; not tried here: {why}") if states else None
+    identical: list[str] = []
+    tried = (confirmed_state([state], identical, assumptions | FRAMES) for state in states)
     found = [pair for pair in tried if pair is not None]
     if not found:
+        given = FRAMES - assumptions and confirmed_state(states, [], assumptions)
+        reasons += [f"{name}: {IN_A_FRAME}"] if given else identical
         return None
     state, comparison = next((pair for pair in found if name in pair[1].observables), found[0])
-    return _Chosen(state.situation, name, f"{state.text}; seen here in {', '.join(comparison.observables)}")
+    other = another_version(judgement.probe.scheme)
+    seen = f"seen here in {', '.join(comparison.observables)}{f' ({other})' * bool(other)}"
+    return _Chosen(state.situation, name, f"{state.text}; {seen}")
 
 
 def _encoding(judgement: Judgement) -> bytes:
@@ -106,8 +119,10 @@ def _encoding(judgement: Judgement) -> bytes:
     return judgement.probe.data[: length + len(judgement.probe.followed_by)]
 
 
-def _not_tried(judgement: Judgement) -> str:
+def _not_tried(judgement: Judgement, although: bool) -> str:
     """Why the encoding is not run here, in words; empty where it is."""
+    if not although and (other := another_version(judgement.probe.scheme)):
+        return other
     lacking = missing()
     if lacking:
         return f"missing {'; '.join(lacking)}"
@@ -117,8 +132,6 @@ def _not_tried(judgement: Judgement) -> str:
 
 def _shown_in_standard_states(judgement: Judgement, observable: str | None) -> _Chosen | None:
     """The judge's own state in which the encoding deviates on the observable (on any, where none is asked for)."""
-    if _not_tried(judgement):
-        return None
     found = _compared(_encoding(judgement))
     moved = ", its displacement moved to the judge's data" * (found.encoding != _encoding(judgement))
     for deviation in found.deviations:
@@ -149,16 +162,17 @@ def _standard(data: bytes, origin: int, name: str) -> Situation:
 
 def _told(judgement: Judgement, assumptions: frozenset[str], account: Account, chosen: _Chosen) -> Account:
     """The account with what is known of the observable: its first difference in the model, the kernel's rule."""
-    decoded = judgement.probe.decoded
     own = tuple(d for d in judgement.deviations if d.observable == chosen.observable)
     reason = account.reason
     if own:
         shown = counterexample(replace(judgement, deviations=own), assumptions)
         reason = f"refuted: {chosen.observable}: {shown.first_difference}"
+    judge = judgement.probe.scheme.live
+    scheme = f"{account.scheme}, of {judge.judge} {judge.version}" if judge else account.scheme
     rule = RULES.get(manners(judgement.probe.plan)[0], "")
-    undefined = isinstance(decoded, Decoded) and decoded.form.opcode.mnemonic in UNDEFINED
     return replace(
-        account, reason=reason, state=chosen.text, observable=chosen.observable, undefined=undefined,
+        account, scheme=scheme, reason=reason, state=chosen.text, observable=chosen.observable,
+        undefined=is_undefined_everywhere(judgement.probe.data),
         null_selectors="null-selectors" not in assumptions,
         plan="\n".join(p for p in (account.plan, rule) if p),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
 from typing import Final, cast
 
@@ -16,13 +17,12 @@ from verify.claim.conditions import VerificationCondition, verification_conditio
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
-from verify.models.schemes.behaviour import Behaviour, changed_in_memory, fetched, restartable
+from verify.models.schemes.behaviour import TRAP_TRACE, Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL
-from verify.models.schemes.meaning import needs_slot, stores
-from verify.models.schemes.program import Entry, Program
+from verify.models.schemes.program import Entry, Program, Signal, actions_of
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.scheme import Plan, Refuse
-from verify.models.schemes.shown import SHOWN
+from verify.models.schemes.shown import HANDLING, SIGTRAP, shown
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Addressing
 from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State
@@ -46,8 +46,10 @@ def _branches(p: Probe) -> bool:
 
 
 def _shadows(p: Probe) -> bool:
-    """Whether the instruction may look at the shadow stack."""
+    """Whether instruction or host may touch the shadow stack."""
     if not isinstance(p.decoded, Decoded) or p.relations is None:
+        return True
+    if isinstance(p.plan, Program) and shape(p.plan).shadows:
         return True
     opcode = p.decoded.form.opcode
     return opcode.flow_control != "NEXT" or opcode.mnemonic in SHADOW
@@ -62,12 +64,15 @@ def _accesses(p: Probe) -> bool:
     return form.addressing in {Addressing.MEM, Addressing.RIP} or implicit or form.opcode.flow_control != "NEXT"
 
 
-def _needs_slot(p: Probe) -> bool:
-    return isinstance(p.plan, Program) and any(map(needs_slot, p.plan.hits))
+def _shows_its_own_code(p: Probe) -> bool:
+    """Whether the host's SIGTRAP for the program's own TF says another si_code than the processor's trap."""
+    signals = (a for a in actions_of(p.plan) if isinstance(a, Signal)) if isinstance(p.plan, Program) else ()
+    return any(a.number == SIGTRAP and a.code != TRAP_TRACE for a in signals)
 
 
-def _host_stores(p: Probe) -> bool:
-    return isinstance(p.plan, Program) and any(map(stores, p.plan.hits))
+def _is_handled(name: str, p: Probe) -> bool:
+    """Whether what the assumption leaves out of a host's handling concerns the plan."""
+    return isinstance(p.plan, Program) and any(map(HANDLING[name].matters, p.plan.hits))
 
 
 def _lacks_features(p: Probe) -> bool:
@@ -77,8 +82,8 @@ def _lacks_features(p: Probe) -> bool:
 
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
-    "code-not-read": _accesses, "features-present": _lacks_features, "slot-available": _needs_slot,
-    "no-signal-awaited": _needs_slot, "kernel-may-store": _host_stores,
+    "trap-siginfo": _shows_its_own_code, "code-not-read": _accesses, "features-present": _lacks_features,
+    **{name: partial(_is_handled, name) for name in HANDLING},
 }  # fmt: skip
 
 
@@ -218,11 +223,11 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
     here, there = built.pair.here, built.pair.there
     proved = built.proved
     match name:
-        case "trap-siginfo":
+        case "trap-siginfo" | "sigtrap-not-held":  # what they change shows in the trap alone
             trapped = {here.trap, *(hit.trap for hit in there)}
-            if all(t.value == 0 for t in trapped):
+            if "trap" not in proved or all(t.value == 0 for t in trapped):
                 return False
-            return True if "trap" in proved and may.complete and built.state.tf in trapped else None
+            return True if may.complete and built.state.tf in trapped else None
         case "fault-frame":
             if here.vector.value == NO_FAULT or "fault" not in proved:
                 return False
@@ -260,8 +265,10 @@ def _always(_: Probe) -> bool:
 def _without(name: str, p: Probe, material: VerificationCondition, built: _Built) -> Sides:
     """Both behaviours with the assumption dropped: what is shown otherwise alone, or everything built again."""
     pair = built.pair
-    if name in SHOWN:
-        return replace(pair, there=tuple(SHOWN[name](hit, built.state) for hit in pair.there))
+    if name in HANDLING:
+        hits = zip(pair.there, cast(Program, p.plan).hits, strict=True)
+        rest = frozenset(HANDLING) - {name}
+        return replace(pair, there=tuple(shown(there, hit, built.state, rest) for there, hit in hits))
     if name == "code-mapped":
         return replace(pair, here=fetched(pair.here, material.setup, built.state))
     if name == "code-as-in-file":

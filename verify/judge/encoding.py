@@ -360,7 +360,14 @@ def without_obligations(p: Probe) -> Judgement | None:
             gap = not_modelled(p)
             if gap is not None:
                 return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"not modelled: {gap}")
-            disputed = disagreement(data, p.decoded)
+            disputed = disagreement(data, p.decoded) or _disputed_copy(p)
             if disputed is not None:
                 return Judgement(p, Verdict.UNKNOWN, _ALL_UNKNOWN, (), f"the second decoder disagrees: {disputed}")
     return None
+
+
+def _disputed_copy(p: Probe) -> str | None:
+    """What the second decoder reads otherwise of a copy that does not correspond to the original, or None."""
+    copies = map(p.read, p.codes) if p.relations is None else ()
+    read = (c for c in copies if isinstance(c, Decoded) and c is not p.decoded)
+    return next((f"a copy: {d}" for c in read if (d := disagreement(c.data, c)) is not None), None)

@@ -94,6 +94,11 @@ class Capabilities:
         """Width of the vector registers in bits: 128, 256 or 512."""
         return 512 if self.xcr0 & AVX512 == AVX512 else 256 if self.xcr0 & AVX else 128
 
+    @property
+    def mxcsr_mask(self) -> int:
+        """The bits that MXCSR has: 16, and MM (bit 17) where CPUID tells it (APM vol. 1, 4.2.2)."""
+        return 0x2FFFF if "misalignsse" in self.features else 0xFFFF
+
     def missing(self, features: Iterable[str]) -> tuple[str, ...]:
         """Those of `features` that this processor does not have, in the order given; ValueError for an unknown name."""
         names = tuple(features)

@@ -183,12 +183,13 @@ def any_of(bits: Iterable[Term]) -> Term:
 
 
 def substitute(roots: Iterable[Term], bindings: Mapping[Term, Term]) -> tuple[Term, ...]:
-    """The roots with variables replaced, rebuilt through the constructors."""
+    """The roots with terms replaced; what holds one is rebuilt through the constructors, all else stays as it is."""
     roots = tuple(roots)
     done: dict[Term, Term] = dict(bindings)
     for t in postorder(roots):
         if t not in done:
-            done[t] = rebuilt(t, tuple(done[a] for a in t.args)) if t.args else t
+            args = tuple(done[a] for a in t.args)
+            done[t] = t if args == t.args else rebuilt(t, args)
     return tuple(done[r] for r in roots)
 
 

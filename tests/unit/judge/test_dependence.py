@@ -61,6 +61,28 @@ def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():
     assert judge.rests_on(probe(b"\x8b\x03", judge.scheme, Cpu.AMD), ASSUMPTIONS) == set()
 
 
+OF_THE_PROBE = {"code-mapped", "code-not-read", "user-half", "no-alignment-check", "canonical-targets"}
+
+
+@pytest.mark.parametrize("name", [*(f"linux-uprobes-{v}" for v in ("6.18", "6.1", "3.15")), "inline-step", "identity"])
+def test_what_verdicts_of_a_scheme_rest_on_is_listed_at_the_scheme(name):
+    """But for what is said of the probed code and of single forms: CAVEATS, "Assumptions in force"."""
+    scheme, found = SCHEMES[name], set()
+    judge = Judge(scheme)
+    for text in ("4889d8", "8903", "9d", "55", "e811223344", "c5f877", "8b0511223344", "0f31"):
+        found |= judge.rests_on(probe(bytes.fromhex(text), scheme, Cpu.INTEL), ASSUMPTIONS)
+    assert found - OF_THE_PROBE == {e.name for e in scheme.entries}
+
+
+def test_what_is_plain_of_another_scheme_is_what_deciding_gives():
+    """Stepped where it stands: the host's signal says what the processor's trap does, nothing is stored or mapped."""
+    judge = Judge(SCHEMES["inline-step"])
+    p, other = probe(b"\x8b\x03", judge.scheme, Cpu.AMD), Dependence(Builder(ASSUMPTIONS))
+    built = other._built(p, judge._proved(p))
+    names = ASSUMPTIONS - judge.scheme.holds
+    assert judge.rests_on(p, ASSUMPTIONS) == {n for n in names if other._falls(n, p, built)}
+
+
 def test_an_answer_does_not_depend_on_what_was_asked_before():
     first, second = Judge(LINUX.scheme), Judge(LINUX.scheme)
     p = probe(bytes.fromhex("e811223344"), LINUX.scheme, Cpu.AMD)

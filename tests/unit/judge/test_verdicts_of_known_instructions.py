@@ -9,11 +9,16 @@ import pytest
 
 from verify.claim.probes import probe
 from verify.claim.verdicts import Verdict
+from verify.judge import encoding
 from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judge
 from verify.judge.form import form_result
 from verify.models.schemes.assumptions import ASSUMPTIONS
+from verify.models.schemes.code import Byte, Code
+from verify.models.schemes.linux.actions import stepped
 from verify.models.schemes.registry import SCHEMES
+from verify.models.schemes.scheme import Scheme, nothing_behind
+from verify.models.schemes.vocabulary import WHOLE
 from verify.models.x86.isa.forms import Cpu, form
 from verify.survey.explanation import CPUS, encoding_row
 
@@ -223,3 +228,25 @@ def test_a_counterexample_without_an_assumption_replays(name, text):
 def test_a_form_that_these_processors_lack_is_neither_refused_nor_proved():
     found = form_result(form("JO_REL8_16/none"), JUDGE, (Cpu.INTEL,))  # 66 does not shorten branches on Intel's
     assert (found.verdict, found.reason) == (Verdict.VACUOUS, "no encoding on intel processors")
+
+
+def stepping(copy: bytes) -> Scheme:
+    """A step of bytes that have nothing to do with the original."""
+    code = Code(tuple(Byte(None, bits=b) for b in copy.ljust(WHOLE, b"\x90")))
+    return replace(LINUX, plan=lambda data: stepped(code, 1, ()), otherwise=(), continuations=nothing_behind)
+
+
+@pytest.mark.parametrize(("copy", "verdict"), [
+    ("d5009c", Verdict.UNKNOWN),  # REX2: not modelled, which is not undefined
+    ("06", Verdict.REFUTED), ("4889d8", Verdict.REFUTED),
+])  # fmt: skip
+def test_what_is_not_known_of_a_copy_is_unknown(copy, verdict):
+    found = Judge(stepping(bytes.fromhex(copy))).judgement(bytes.fromhex("4801d8"), Cpu.INTEL)
+    assert found.verdict is verdict
+    assert found.reason.startswith("not modelled: a copy: ") is (verdict is Verdict.UNKNOWN)
+
+
+def test_a_copy_that_two_decoders_read_differently_is_unknown(monkeypatch):
+    monkeypatch.setattr(encoding, "disagreement", lambda data, _: "other" if data == b"\x0c\x90" else None)
+    found = Judge(stepping(b"\x0c")).judgement(bytes.fromhex("4801d8"), Cpu.INTEL)
+    assert (found.verdict, found.reason) == (Verdict.UNKNOWN, "the second decoder disagrees: a copy: other")

@@ -16,6 +16,7 @@ from verify import terms as bits
 from verify.claim.conditions import verification_condition
 from verify.claim.probes import Probe, probe_of
 from verify.live import descriptors
+from verify.live.alignment import MISALIGNED, refuses_alignment
 from verify.live.differential.reads import Apart, Read, apart, read_set
 from verify.live.executor.layout import CHUNK, REGIONS
 from verify.models.schemes.identity import SCHEME
@@ -169,6 +170,8 @@ class Machine:
             return args[0]
         if name in DESCRIPTORS:
             return int(DESCRIPTORS[name](*args))
+        if name.endswith(MISALIGNED):
+            return int(refuses_alignment(name, number(args[0])))
         found = self._answers[name, sort] = self._answer(name, sort)
         return found
 
@@ -329,7 +332,7 @@ def _worlds(functions: Sequence[Term]) -> int:
     """How many environments tell what depends on datapaths."""
     named = [(str(t.params[0]), t) for t in functions]
     known = {"access_error", "fetch_fault", *DESCRIPTORS}
-    free = [(n, t) for n, t in named if n not in known and not n.endswith(MADE)]
+    free = [(n, t) for n, t in named if n not in known and not n.endswith((*MADE, MISALIGNED))]
     if not free:
         return 1
     decisions = [n for n, t in free if t.sort == 1 and not n.startswith("undefined_")]

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verify.claim.probes import Probe
-from verify.live.capabilities import LOADED
+from verify.live.capabilities import LOADED, Capabilities
 from verify.live.differential.contents import memory_entries
-from verify.live.differential.errata import HARMLESS, is_system_call
+from verify.live.differential.errata import HALF_READ, HARMLESS, is_system_call
 from verify.live.differential.prediction import probe_here
-from verify.live.differential.selectors import align_frames
+from verify.live.differential.selectors import align_frames, put_behind_a_gap
 from verify.live.executor.executor import Executor
 from verify.live.executor.layout import DATA, READ_ONLY, SECOND, STACK
 from verify.models.x86.free_fields import layout_has_modrm
@@ -47,11 +47,13 @@ LANES: Final = np.array(  # floating-point and integer patterns of 64 bits: zero
 STATUS_BITS: Final = 0x8D5  # cf pf af zf sf of
 X87_EXCEPTIONS, ES_AND_BUSY = 0x3F, 0x8080  # of the status word: what the processor makes of both on loading them
 DF, NT, AC, ID = 1 << 10, 1 << 14, 1 << 18, 1 << 21
+MISALIGNED_MODE: Final = 1 << 17  # MXCSR.MM, AMD
 OTHER_KEYS: Final = 0xFFFF_FFFC  # bits of PKRU that leave the executor alive
 ZERO_OR_FAULT: Final = {"wrpkru": (1, 2), "rdpkru": (1,), "xgetbv": (1,)}  # rcx, rdx: #GP unless their low halves are 0
 UNDEFINED, OTHER_SEGMENT = 5, (6,)  # which of the encodings of a form: see `encodings`
 TRIES: Final = 30  # random encodings among which one with a certain base is looked for
 NOT_CANONICAL: Final = 1 << 62
+FRAME_WORDS: Final = 8  # of 8 bytes, from an end of the stack: what the longest return frame needs, and more
 RSP_OR_RBP: Final = 2  # upper three bits of the base's number
 
 
@@ -176,14 +178,13 @@ def _number(field: Term) -> int:
     return field.value
 
 
-def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, bases: bool, keys: bool) -> None:
-    """Fills the records with random and boundary values.
-
-    `bases`: segment bases can be set, else they are 0; `keys`: there is a PKRU.
-    """
+def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, caps: Capabilities) -> None:
+    """Fills the records with random and boundary values, as far as the processor has the components."""
     count = len(states)
     states["gprs"] = _related(_words(rng, (count, 16)), rng)
     states["gprs"][:, 4] = STACK.address + 8 * rng.integers(64, 448, count, dtype=np.uint64)
+    if form.opcode.is_stack:
+        _stack_edges(states["gprs"], rng)
     if form.opcode.implicit_memory or form.opcode.is_string or form.opcode.mnemonic in HARMLESS:
         _pointers(states, form, rng)
     align_frames(states, form, rng)
@@ -192,14 +193,22 @@ def randomized(states: NDArray[np.void], form: Form, rng: np.random.Generator, b
     for flag, rate in ((DF, 0.2), (NT, 0.03), (AC, checked), (ID, 0.2)):
         states["rflags"] |= np.where(rng.random(count) < rate, np.uint64(flag), np.uint64(0))
     for name in ("fs_base", "gs_base"):
-        states[name] = rng.choice(BOUNDARY[:13], count) if bases else 0
+        states[name] = rng.choice(BOUNDARY[:13], count) if caps.fsgsbase else 0
+    keys = "ospke" in caps.features
     states["pkru"] = rng.integers(0, 1 << 32, count, dtype=np.uint64) & np.uint64(OTHER_KEYS) * np.uint64(keys)
     _vector_state(states["xsave"], rng)
+    if caps.mxcsr_mask & MISALIGNED_MODE and form.opcode.mnemonic not in HALF_READ:
+        states["xsave"]["mxcsr"] |= np.where(rng.random(count) < 0.2, np.uint32(MISALIGNED_MODE), np.uint32(0))
 
 
-def has_keys(executor: Executor) -> bool:
-    """Whether programs have a PKRU register here."""
-    return "ospke" in executor.capabilities.features
+def _stack_edges(gprs: NDArray[np.uint64], rng: np.random.Generator) -> None:
+    """Puts some stack pointers within a frame's reach of the ends of the stack's region, some of them at odd places."""
+    count = len(gprs)
+    near = np.uint64(8) * rng.integers(0, FRAME_WORDS, count, dtype=np.uint64)
+    near += np.where(rng.random(count) < 0.25, rng.integers(0, 8, count, dtype=np.uint64), np.uint64(0))
+    at_end = rng.random(count) < 0.7
+    place = np.where(at_end, np.uint64(STACK.end) - near, np.uint64(STACK.address) + near)
+    gprs[:, 4] = np.where(rng.random(count) < 0.12, place, gprs[:, 4])
 
 
 def _has_memory(form: Form) -> bool:
@@ -278,6 +287,8 @@ def point(states: NDArray[np.void], probe: Probe, aim: Aim, rng: np.random.Gener
     if layout.segment is not None:
         states[f"{layout.segment}_base"] = aim.segment_base
     limited(states, form)
+    if form.opcode.mnemonic == "retf" and parts.immediates:
+        put_behind_a_gap(states["gprs"], _number(parts.immediates[0]), form.opcode.operand_size // 8, rng)
     if form.addressing is not Addressing.MEM or layout.modrm_offset is None:
         return
     gprs: NDArray[np.uint64] = states["gprs"]
@@ -342,7 +353,7 @@ def trials(
     """`per_encoding` states for each encoding, in the encodings' order."""
     count = len(chosen) * per_encoding
     states = executor.blank_states(count)
-    randomized(states, form, rng, executor.capabilities.fsgsbase, has_keys(executor))
+    randomized(states, form, rng, executor.capabilities)
     which = np.repeat(np.arange(len(chosen)), per_encoding)
     for i, (probe, aim) in enumerate(chosen):
         point(states[i * per_encoding : (i + 1) * per_encoding], probe, aim, rng)

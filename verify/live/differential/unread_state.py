@@ -89,7 +89,7 @@ def changed_trials(
     """The trials with everything changed that is not read, or that only the component `without` reads."""
     old, kept = comparison.trials, Kept(comparison, without)
     states = executor.blank_states(len(old.states))
-    generated.randomized(states, form, rng, executor.capabilities.fsgsbase, generated.has_keys(executor))
+    generated.randomized(states, form, rng, executor.capabilities)
     generated.limited(states, form)
     kept.gprs[kept.rows("gprs")] = ALL
     kept.masks[kept.rows("masks")] = ALL

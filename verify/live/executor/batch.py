@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.live.capabilities import LOADED
+from verify.live.capabilities import LOADED, Capabilities
 from verify.live.executor.layout import SLOT, slot
-from verify.live.executor.outcomes import CRASHED, HUNG, MXCSR_MASK, classify
+from verify.live.executor.outcomes import CRASHED, HUNG, classify
 from verify.live.executor.records import LOG_DTYPE
 from verify.live.executor.session import Ending, Session
 
@@ -35,10 +35,10 @@ def slots(codes: Sequence[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(map(slot, codes)), dtype=np.uint8).reshape(-1, SLOT)
 
 
-def check_loadable(states: NDArray[np.void]) -> None:
+def check_loadable(states: NDArray[np.void], caps: Capabilities) -> None:
     """ValueError for XSAVE areas that XRSTOR would refuse (SDM vol. 1, 13.8.1)."""
     area = states["xsave"]
-    if (area["mxcsr"] & ~np.uint32(MXCSR_MASK)).any():
+    if (area["mxcsr"] & ~np.uint32(caps.mxcsr_mask)).any():
         raise ValueError("a state's mxcsr has reserved bits set")
     if (area["xstate_bv"] & ~np.uint64(LOADED)).any() or area["xcomp_bv"].any():
         raise ValueError("a state's xstate_bv has unsupported bits set, or xcomp_bv is not 0")
@@ -78,7 +78,7 @@ def _part(session: Session, work: Work, low: int, high: int, out: NDArray[np.voi
     """Trials `low`..`high`-1 in one filling of the arena; their memory log, trials counted from the batch's first."""
     states = np.ascontiguousarray(work.states[low:high])
     if work.vector:
-        check_loadable(states)
+        check_loadable(states, session.caps)
     session.write_input(states.view(np.uint8))
     entries = work.memory[slice(*np.searchsorted(work.memory["trial"], (low, high)))].copy()
     entries["trial"] -= np.uint64(low)

@@ -23,7 +23,6 @@ COMPLETED, TRAPPED, FAULT, CRASHED, HUNG = range(5)
 SIGTRAP: Final = 5
 SIGVTALRM: Final = 26
 DELIVERED: Final = ("si_code", "si_addr", "error_code", "trapno", "cr2")
-MXCSR_MASK: Final = 0xFFFF
 _M128: Final = (1 << 128) - 1
 _M256: Final = (1 << 256) - 1
 
@@ -50,10 +49,10 @@ def pack_xsave(state: CpuState, caps: Capabilities) -> bytes:
 
 @lru_cache(64)  # most states of a run differ in general registers only
 def _packed(vector: tuple[int, ...], masks: tuple[int, ...], mxcsr: int, x87: X87, caps: Capabilities) -> bytes:
-    if mxcsr & ~MXCSR_MASK:
+    if mxcsr & ~caps.mxcsr_mask:
         raise ValueError(f"mxcsr has reserved bits set: {mxcsr:#x}")
     area = bytearray(caps.xsave_size)
-    struct.pack_into("<HHBxHQQII", area, 0, x87.cw, x87.sw, x87.tag, x87.fop, x87.fip, x87.fdp, mxcsr, MXCSR_MASK)
+    struct.pack_into("<HHBxHQQII", area, 0, x87.cw, x87.sw, x87.tag, x87.fop, x87.fip, x87.fdp, mxcsr, caps.mxcsr_mask)
     for i, value in enumerate(x87.registers):
         area[32 + 16 * i : 48 + 16 * i] = value.to_bytes(16, "little")
     for i, value in enumerate(vector[:16]):

@@ -2,7 +2,8 @@
 
 Decides from what is left behind, not from the state of the program: before each hit a marker is stepped, and afterwards
 the program reads the slot.  Still the marker: no step was made.  Otherwise the slot has the copy that was stepped.  A
-site that has become a call is run by the trampoline from then on.
+site that has become a call is run by the trampoline from then on.  Of a hit without a step it is also looked what is
+stored around the top of the stack, where the trampoline, a push and a call leave their words.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final, TypeVar
 from verify.live.kernel.child import CODE, HLT, ChildLost, Stop, Tracee
 from verify.live.kernel.corpus import CorpusLayout, place
 from verify.live.kernel.registration import COPIED, Mapped, image, map_executable, refusals
-from verify.live.kernel.state import TARGET, KernelState, standard_states
+from verify.live.kernel.state import STACK_OFFSET, TARGET, KernelState, standard_states
 from verify.live.ptrace import REGISTERS
 from verify.live.uprobe import Probes
 
@@ -31,6 +32,9 @@ APART: Final = 2                                    # from one encoding to the n
 SLOT: Final = 0x80                                  # the first free slot of the page; slot 0 is the return probes'
 CALL: Final = 0xE8
 BATCH: Final = 512
+WORD: Final = 8
+AROUND: Final = range(-8 * WORD, 2 * WORD, WORD)     # words looked at, from the stack pointer on
+Words = tuple[tuple[int, int], ...]                 # distance from the stack pointer in bytes, value of 64 bits
 
 
 class Way(Enum):
@@ -47,7 +51,8 @@ class Manner:
 
     `errno` is that of the refusal; then nothing was run and `ways` is empty.  `shown`: the registers, and "signal",
     that differ between a run without a probe and the first hit, from one state; what else a program sees is not looked
-    at.
+    at.  `stored`: the words around the top of the stack that the last hit changed, None where it was stepped; `state`:
+    from which it ran.
     """
 
     encoding: bytes
@@ -56,6 +61,8 @@ class Manner:
     ways: tuple[Way, ...]
     slot: bytes | None
     shown: tuple[str, ...] = ()
+    stored: Words | None = None
+    state: KernelState | None = None
 
     @property
     def text(self) -> str:
@@ -63,11 +70,32 @@ class Manner:
         if self.errno:
             return f"refused with errno {self.errno}"
         copy = f" ({self.slot.hex()})" if self.slot is not None else ""
-        return ", then ".join(w.value for w in dict.fromkeys(self.ways)) + copy
+        stored = "".join(f", {value:x} at rsp{at:+}" for at, value in self.stored or ())
+        return ", then ".join(w.value for w in dict.fromkeys(self.ways)) + copy + stored
+
+
+def stored(before: Callable[[int], int], after: Callable[[int], int]) -> Words:
+    """The words around the top of the stack that differ; `before`, `after`: the byte at a distance from it."""
+
+    def word(byte: Callable[[int], int], at: int) -> int:
+        return int.from_bytes(bytes(byte(at + i) for i in range(WORD)), "little")
+
+    return tuple((at, word(after, at)) for at in AROUND if word(before, at) != word(after, at))
 
 
 class SlotUnreadable(RuntimeError):
     """The kernel made no slot page, or the program cannot read it: how an instruction ran cannot be seen here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One hit: how it was handled and how the run ended, from which state, the copy, and what else was stored."""
+
+    way: Way
+    stop: Stop
+    state: KernelState
+    copy: bytes | None
+    stored: Words | None = None
 
 
 class _Watched:
@@ -75,23 +103,23 @@ class _Watched:
 
     def __init__(self, child: Tracee) -> None:
         self._child = child
-        self._state = standard_states(child)[0]
+        self.state = standard_states(child)[0]
         self._slot = 0
 
     def run(self, index: int) -> Stop:
         """How a run of what stands at a place of the layout ends, from the judge's plain state."""
-        self._child.data[:] = self._state.data
-        return self._child.run(self._state.at(CODE + LAYOUT.stride * index), self._state.xstate)
+        self._child.data[:] = self.state.data
+        return self._child.run(self.state.at(CODE + LAYOUT.stride * index), self.state.xstate)
 
     def left(self) -> bytes:
         """The 16 bytes that the slot has now."""
-        state: KernelState = self._state.with_registers("reading", rsi=self._slot)
+        state: KernelState = self.state.with_registers("reading", rsi=self._slot)
         stop = self._child.run(state.at(CODE + LAYOUT.stride * READER_AT), state.xstate)
         values = dict(zip(REGISTERS, stop.registers, strict=True))
         return struct.pack("<QQ", values["rax"], values["rdx"])
 
-    def hit(self, index: int) -> tuple[Way, bytes | None, Stop]:
-        """One hit of the probe at a place, the copy that was stepped, and how the run ended."""
+    def hit(self, index: int) -> Hit:
+        """One hit of the probe at a place."""
         self.run(MARKER_AT)
         self._slot = self._slot or _slot_page(self._child.pid) + SLOT
         marked = self.left()
@@ -99,10 +127,13 @@ class _Watched:
             raise SlotUnreadable(f"the slot has {marked.hex()} after {MARKER.hex()} was stepped")
         called = self._child.read_code()[LAYOUT.stride * index] == CALL
         stop = self.run(index)
+        data = bytes(self._child.data)
         after = self.left()
         if after != marked:
-            return Way.STEPPED, after, stop
-        return Way.CALLED if called else Way.EMULATED, None, stop
+            return Hit(Way.STEPPED, stop, self.state, after)
+        top = STACK_OFFSET
+        words = stored(lambda at: self.state.data[top + at], lambda at: data[top + at])
+        return Hit(Way.CALLED if called else Way.EMULATED, stop, self.state, None, words)
 
 
 def _slot_page(pid: int) -> int:
@@ -151,12 +182,13 @@ def _each(
                 watched = None
 
 
-def _manner(
-    encoding: bytes, index: int, errno: int, plain: Stop | None, hits: Sequence[tuple[Way, bytes | None, Stop]]
-) -> Manner:
-    slot = next((copy for _, copy, _ in hits if copy is not None), None)
-    shown = tuple(_shown(plain, hits[0][2])) if plain is not None and hits else ()
-    return Manner(encoding, CODE + LAYOUT.stride * index, errno, tuple(way for way, _, _ in hits), slot, shown)
+def _manner(encoding: bytes, index: int, errno: int, plain: Stop | None, hits: Sequence[Hit]) -> Manner:
+    origin, ways = CODE + LAYOUT.stride * index, tuple(h.way for h in hits)
+    slot = next((h.copy for h in hits if h.copy is not None), None)
+    if not hits:
+        return Manner(encoding, origin, errno, ways, slot)
+    shown = tuple(_shown(plain, hits[0].stop)) if plain is not None else ()
+    return Manner(encoding, origin, errno, ways, slot, shown, hits[-1].stored, hits[-1].state)
 
 
 def _shown(plain: Stop, probed: Stop) -> Iterator[str]:

@@ -30,7 +30,7 @@ from verify.live.ptrace import REGISTERS
 from verify.live.uprobe import Probes
 
 PAGE: Final = mmap.PAGESIZE
-FRAME: Final = "fault-frame"                       # the assumption that leaves out what a handler sees of trapno
+FRAMES: Final = frozenset({"fault-frame", "trap-siginfo"})  # assumptions that leave out what a handler is given
 CODE_PAGES: Final = 2
 SPARE: Final = tuple(LANDING + 0x0100_0000 * i for i in range(16))     # candidates for what must lie somewhere
 MINIMUM_ADDRESS: Final = 0x1_0000                   # vm.mmap_min_addr of every distribution
@@ -91,7 +91,7 @@ def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = f
     """The kernel's verdict on the encoding in this situation; raises NotReproducible.
 
     A difference that a named assumption leaves out counts where the assumption is among the `dropped` ones; what a
-    program's own handler is given is looked at where `fault-frame` is.
+    program's own handler is given is looked at where one of `FRAMES` is.
     """
     refuse_hidden((situation.encoding,))
     setting = setting_of(situation)
@@ -103,7 +103,7 @@ def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = f
     ):
         for page, protection in protected_pages(situation, setting.space):
             child.system_call(SYS_MPROTECT, page, PAGE, protection)
-        state = replace(state_of(child, situation, setting.space), delivered=FRAME in dropped)
+        state = replace(state_of(child, situation, setting.space), delivered=bool(FRAMES & dropped))
         _, plain, again = (_run(child, state, situation.origin) for _ in range(3))     # the first has the page faults
         varying = {d.observable for d in differences(plain, again, setting)}
         deviations: tuple[ObservedDeviation, ...] = ()

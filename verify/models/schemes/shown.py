@@ -1,4 +1,4 @@
-"""What a program is shown of the handling itself where an assumption is dropped that leaves it out.
+"""What a program sees of the handling itself, and of what hinders the host, where an assumption leaves it out no more.
 
 Sources: arch/x86/kernel/traps.c and kernel/signal.c, Linux 6.18.
 """
@@ -6,15 +6,18 @@ Sources: arch/x86/kernel/traps.c and kernel/signal.c, Linux 6.18.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, either
+from verify.models.schemes.program import Agent, Entry, Program, Run, Signal, Store, walk
+from verify.models.schemes.vocabulary import SLOT
 from verify.models.x86.machine import NO_FAULT, State
 from verify.models.x86.semantics.transactions import interrupted
-from verify.terms import const, var
+from verify.terms import Term, const, var
 
+SIGTRAP: Final = 5  # signal(7)
 OWN_SIGNAL: Final = 0xFE  # in place of a vector: the scheme sends the program a signal that no processor fault gives
 TRAP_NUMBER: Final = var("trap_number", 8)  # of the last fault that the thread's kernel state remembers
 
@@ -29,8 +32,69 @@ def _interruptible(there: Behaviour, before: State) -> Behaviour:
     )  # fmt: skip
 
 
-# What the program is shown where one of these assumptions is dropped, from what it sees under it and the state before.
-SHOWN: Final[Mapping[str, Callable[[Behaviour, State], Behaviour]]] = {
-    "fault-frame": lambda there, before: replace(there, trapno=TRAP_NUMBER),
-    "no-transaction": _interruptible,
-}
+def _needs_slot(program: Program) -> bool:
+    """Whether code runs in the slot, whatever the host's stores and checks come to."""
+    return any(isinstance(a, Run) and a.at is SLOT for a in program.actions)
+
+
+def _stores(program: Program) -> bool:
+    """Whether the host stores for the program, whatever its checks come to."""
+    return any(isinstance(a, Store) and a.by is Agent.HOST for a in program.actions)
+
+
+def _traps(program: Program) -> bool:
+    """Whether the host sends the trap that the program's own TF asks for."""
+    return any(isinstance(a, Signal) and a.number == SIGTRAP for a in walk(program.actions))
+
+
+def _always(_: Program) -> bool:
+    return True
+
+
+def _may(event: str, before: State) -> Term:
+    """One bit: what may befall a host happens in this state."""
+    return terms.uf(event, 1, before.opaque)
+
+
+def _again(happens: Term, there: Behaviour) -> Term:
+    return terms.ite(happens, const(2, 8), there.hits)
+
+
+def _never_ends(there: Behaviour, before: State) -> Behaviour:
+    """The program may be kept at the origin, and is hit there again."""
+    kept = _may("kept_at_the_origin", before)
+    return replace(there, state=either(kept, before, there.state), hits=_again(kept, there))
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What of a host's handling an assumption leaves out: the plans that it concerns, and what is seen without it.
+
+    `changed`: from what is seen under the assumption and the state before the hit.
+    """
+
+    matters: Callable[[Program], bool]
+    changed: Callable[[Behaviour, State], Behaviour]
+
+
+HANDLING: Final[Mapping[str, Handling]] = {
+    "slot-available": Handling(_needs_slot, _never_ends),
+    "no-signal-awaited": Handling(_needs_slot, lambda there, before: replace(
+        there, state=either(_may("waits_for_a_signal", before), before, there.state))),
+    "kernel-may-store": Handling(_stores, lambda there, before: replace(
+        there, hits=_again(_may("kernel_may_not_store", before), there))),
+    "sigtrap-not-held": Handling(_traps, lambda there, before: replace(
+        there, trap=terms.and_(there.trap, terms.not_(_may("sigtrap_is_held", before))))),
+    "fault-frame": Handling(_always, lambda there, before: replace(there, trapno=TRAP_NUMBER)),
+    "no-transaction": Handling(_always, _interruptible),
+}  # fmt: skip
+
+
+def shown(there: Behaviour, program: Program, before: State, assumptions: frozenset[str]) -> Behaviour:
+    """What the program sees of a hit, from what it sees under every assumption of `HANDLING`."""
+    if program.entry is not Entry.KERNEL:
+        return there
+    for name, handling in HANDLING.items():
+        if name not in assumptions and handling.matters(program):
+            there = handling.changed(there, before)
+    return there

@@ -101,7 +101,7 @@ def test_component_in_its_initial_configuration_reads_as_such() -> None:
     "state",
     [
         CpuState(vector=(1 << 128, *[0] * 31)), CpuState(vector=(0,) * 31 + (1,)), CpuState(masks=(1,) * 8),
-        CpuState(mxcsr=1 << 16),
+        CpuState(mxcsr=1 << 16), CpuState(mxcsr=1 << 17),
     ],
 )
 def test_state_that_the_machine_lacks_is_refused(state: CpuState) -> None:

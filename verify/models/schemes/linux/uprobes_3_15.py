@@ -198,6 +198,6 @@ SCHEME: Final = Scheme(
     plan=plan,
     continuations=continuations,
     entries=ENTRIES_3_15,
-    holds=frozenset({"not-restartable"}),  # restartable sequences came with Linux 4.18
+    holds=frozenset({"not-restartable", "no-shadow-stack"}),  # of programs: since Linux 4.18 and 6.6
     live=LiveJudge(LINUX, "3.15"),
 )

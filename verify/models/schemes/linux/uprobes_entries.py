@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from verify.models.schemes.assumptions import Entry
+from verify.models.schemes.processor_entries import IN_USE_NOT_READ, NO_TRANSACTION, NULL_SELECTORS, PROCESSOR_ENTRIES
 
 ENTRIES: Final = (
     Entry(
@@ -40,15 +41,7 @@ ENTRIES: Final = (
         "every program that runs with CET shadow stacks, at every probed call",
         "probe no call in a process with shadow stacks",
     ),
-    Entry(
-        "no-transaction",
-        "a probed instruction in a transaction aborts it: the program goes on at the fallback address with the status "
-        "of a breakpoint in eax, and the hit is lost",
-        "SDM vol. 1, 16.3.8: int3 aborts an RTM region; the handler never runs, whatever Linux does",
-        "c6f800, 90 between xbegin and xend: from the manual, no machine with RTM has shown it",
-        "a program with lock elision: each try at the probed path falls back, and no hit is counted",
-        "probe outside the transaction",
-    ),
+    NO_TRANSACTION,
     Entry(
         "not-restartable",
         "a thread that is preempted while a probed instruction of its restartable sequence is handled goes on in the "
@@ -125,36 +118,19 @@ ENTRIES: Final = (
         "a program that tries an instruction and catches SIGILL: the feature seems to be there",
         "probe no VEX, EVEX or XOP instruction of these opcodes",
     ),
-    Entry(
-        "null-selectors",
-        "the selectors 1 to 3 in ds, es, fs and gs become 0; the bases stay",
-        "SDM vol. 2, IRET; every hit of a breakpoint, and every debug trap of a step, returns by iret",
-        "8ed8, 8ec0, 8ee0, 8ee8, 0fa9, 0fb43b, 0fb53b with selector 1: read back 1 bare, 0 probed (6.18.44); sysret "
-        "keeps them, page faults, int 80 and timer interrupts do not",
-        "a program that keeps a value in a null selector, as some do to see that they were interrupted",
-        "none: any interrupt does the same",
-    ),
-    Entry(
-        "in-use-not-read",
-        "xgetbv with ecx 1 and XSTATE_BV may call components in use that were in their initial configuration",
-        "SDM vol. 1, 13.6: which components are tracked as in use is the processor's choice and may change at a trap",
-        "0fae2b 0f01d0 with ecx 1 and bit 1 of XSTATE_BV clear: eax 0 bare, 2 probed was reported of 6.18.44; on AMD "
-        "family 19h, where it follows the registers' contents, 800,000 hits have not shown it",
-        "a program that sizes or skips its own context switch by what is in use",
-        "none: a context switch may do the same",
-    ),
+    NULL_SELECTORS,
+    IN_USE_NOT_READ,
 )
 
 
 _3_15: Final = {  # what the older source has as well
     "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available", "trap-siginfo",
 }  # fmt: skip
-_OF_THE_PROCESSOR: Final = {"no-transaction", "null-selectors", "in-use-not-read"}
 
 
 def _older(entry: Entry, version: str) -> Entry:
     """The entry of a version that was read and not run."""
-    if entry.name in _OF_THE_PROCESSOR:
+    if entry in PROCESSOR_ENTRIES:
         return entry
     return replace(entry, rule=entry.rule.replace("6.18", version), witness="from the source; no such kernel was run")
 
@@ -164,4 +140,35 @@ def entries_of(version: str, holds: frozenset[str]) -> tuple[Entry, ...]:
     return tuple(_older(e, version) for e in ENTRIES if e.name not in holds)
 
 
-ENTRIES_3_15: Final = tuple(_older(e, "3.15") for e in ENTRIES if e.name in {*_3_15, "no-transaction"})
+ENTRIES_3_15: Final = (
+    *(_older(e, "3.15") for e in ENTRIES if e.name in _3_15 or e in PROCESSOR_ENTRIES),
+    Entry(
+        "kernel-may-store",
+        "a call whose return address the kernel may not move ends in SIGILL",
+        "Linux 3.15, arch/x86/kernel/uprobes.c, adjust_ret_addr; kernel/events/uprobes.c, handle_singlestep",
+        "from the source; no such kernel was run",
+        "programs whose stacks the kernel cannot write where they can themselves",
+        "probe the function's entry, not the call",
+    ),
+)
+
+_NEXT: Final = {  # what is another deviation there: what the program sees, by which rule, shown by what
+    "no-shadow-stack": (
+        "a call with displacement 0, which pushes nothing to the shadow stack, leaves an entry there, and a stepped "
+        "far call has its saved shadow-stack pointer overwritten: a later return raises #CP",
+        "Linux, development tree of July 2026, arch/x86/kernel/uprobes.c, branch_emulate_op: shstk_push whatever the "
+        "displacement; default_post_xol_op: shstk_update_last_frame writes the top entry",
+        "e800000000, ff /3 with shadow stacks on: from the source, no machine with shadow stacks has shown it",
+    ),
+}
+
+
+def _newer(entry: Entry) -> Entry:
+    """The entry of the development tree, which was read and not run."""
+    if entry.name in _NEXT:
+        sees, rule, witness = _NEXT[entry.name]
+        return replace(entry, sees=sees, rule=rule, witness=witness, loses="programs that find their own address so")
+    return _older(entry, "6.18 and a development tree of July 2026")
+
+
+ENTRIES_NEXT: Final = tuple(map(_newer, ENTRIES))

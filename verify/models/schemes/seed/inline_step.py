@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from verify.models.schemes.assumptions import Entry
 from verify.models.schemes.code import ORIGINAL
+from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import Actions, Check, Context, Program, Run, Set, Signal, TrapFlag
 from verify.models.schemes.scheme import Plan, Scheme
 from verify.models.schemes.vocabulary import IP, ORIGIN, TF, first
@@ -28,10 +30,25 @@ def plan(data: bytes) -> Plan:
     return STEPPED
 
 
+ENTRIES: Final = (
+    Entry(
+        "sigtrap-not-held",
+        "a program that sets TF and blocks or ignores SIGTRAP is killed without a probe, and runs on with one",
+        "the design: the host takes the debug trap and sends the program a signal of its own",
+        "90, 9d under TF with SIGTRAP ignored: from the design, no implementation was run",
+        "a program that relies on being killed by its own trap",
+        "probe no program that sets TF itself",
+    ),
+    *PROCESSOR_ENTRIES,
+)
+
 SCHEME: Final = Scheme(
     name="inline-step",
     summary="the breakpoint is removed, the instruction is single-stepped where it stands, the breakpoint is put back",
     source="the design itself, with no implementation in mind",
     plan=plan,
-    holds=frozenset({"code-as-in-file"}),  # what is in memory runs
+    entries=ENTRIES,
+    # What is in memory runs, where it stands: a thread that is preempted meanwhile is found in its restartable
+    # sequence, and a fault is delivered as the processor raised it.
+    holds=frozenset({"code-as-in-file", "not-restartable", "fault-frame"}),
 )

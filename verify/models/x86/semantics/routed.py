@@ -214,7 +214,8 @@ def _alignment(run: Run, index: int, size: int) -> None:
     """Legacy SSE operands of 16 bytes are aligned or #GP, but for the unaligned moves (SDM vol. 2, table 2-22)."""
     if run.insn.opcode.encoding == "LEGACY" and size == 16 and operands.kind(run, index) == "xmm_or_mem":
         low = terms.extract(run.operand_address(), 3, 0)
-        run.fault(terms.uf(f"{run.insn.opcode.name}.misaligned", 1, low), GP)
+        misaligned = terms.uf(f"{run.insn.opcode.name}.misaligned", 1, low)
+        run.fault(masking.unless_misaligned_mode(run, misaligned), GP)
 
 
 def _exceptions(run: Run, inputs: tuple[Term, ...]) -> None:
