@@ -8,7 +8,7 @@ addresses to bytes that are not 0, all others being 0.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from verify.certificates.statement import LONGEST, MEMORY, Node, Rejected, Sort, Statement
@@ -95,7 +95,8 @@ def _result(node: Node, sorts: Sequence[Sort], *args: Any) -> Value:
     a, b, c = (*args, 0, 0, 0)[:3]
     match op:
         case "ite":
-            return b if a else c  # type: ignore[no-any-return]
+            chosen: Value = b if a else c
+            return chosen
         case "store" | "write" if sorts[0] == MEMORY:
             size = sorts[2] // 8 if isinstance(sorts[2], int) else 0
             return _memory(dict(a) | {b + i & ADDRESS: c >> 8 * i & 255 for i in range(size)})
@@ -108,7 +109,7 @@ def _result(node: Node, sorts: Sequence[Sort], *args: Any) -> Value:
             return _divided(op, a, b, width) & (1 << width) - 1
     inner = sorts[0] if sorts and isinstance(sorts[0], int) else 0
     operand = sorts[1] if len(sorts) > 1 and isinstance(sorts[1], int) else 0
-    results = {
+    results: dict[str, Callable[[], Any]] = {
         "const": lambda: node.params[0], "add": lambda: a + b, "sub": lambda: a - b, "mul": lambda: a * b,
         "neg": lambda: -a, "not": lambda: ~a, "and": lambda: a & b, "or": lambda: a | b, "xor": lambda: a ^ b,
         "shl": lambda: a << min(b, width), "lshr": lambda: a >> min(b, width),

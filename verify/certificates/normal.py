@@ -8,7 +8,7 @@ assertions, are applied as nodes are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce, wraps
+from functools import reduce
 from typing import Concatenate, Final, ParamSpec
 
 from verify.certificates.statement import Node, Sort
@@ -25,8 +25,7 @@ class Exhausted(Exception):
 def _once(method: Callable[Concatenate[Table, Given], int]) -> Callable[Concatenate[Table, Given], int]:
     """The method computed once for the same arguments while the facts are the same."""
 
-    @wraps(method)
-    def looked_up(self: Table, *args: Given.args, **named: Given.kwargs) -> int:
+    def looked_up(self: Table, /, *args: Given.args, **named: Given.kwargs) -> int:
         key = (method.__name__, *args)
         found = self.memo.get(key)
         if found is None:

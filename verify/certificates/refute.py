@@ -60,7 +60,8 @@ def _rebuilt(table: Table, root: int) -> int:
     """The node made again from its parts, by which the facts apply."""
     done: dict[int, int] = {}
     for x in _below(table, root):
-        done[x] = table.facts[x] if x in table.facts else table.rebuilt(table.nodes[x], [done[a] for a in table.nodes[x].args])
+        node = table.nodes[x]
+        done[x] = table.facts[x] if x in table.facts else table.rebuilt(node, [done[a] for a in node.args])
     return done[root]
 
 

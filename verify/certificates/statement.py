@@ -172,10 +172,10 @@ class _Reader:
                 args = self._bit(self._argument(c)), *self._same(a, b)
                 return self._node("ite", self.nodes[args[1]].sort, (), args)
             case ["(", "_", "extract", high, low, ")", a]:
-                x, h, l = self._argument(a), int(high), int(low)
-                if not 0 <= l <= h < self._width(x):
+                x, top, bottom = self._argument(a), int(high), int(low)
+                if not 0 <= bottom <= top < self._width(x):
                     raise Rejected("no such bits")
-                return self._node("extract", h - l + 1, (h, l), (x,))
+                return self._node("extract", top - bottom + 1, (top, bottom), (x,))
             case ["(", "_", "zero_extend" | "sign_extend" as op, more, ")", a]:
                 x = self._argument(a)
                 wide = self._width(x) + int(more)

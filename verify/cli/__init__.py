@@ -34,6 +34,10 @@ COMMANDS: Final = {
         "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
     ),
     "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),
+    "gate": Entry(
+        "verify.cli.gate:gate",
+        "The proof gate: recorded evidence, recorded survey and what the code states now; status 1 where they differ.",
+    ),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",

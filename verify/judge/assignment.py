@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from verify.certificates.writing import Written, function_of
+from verify.claim.obligation import Obligation
 from verify.models.x86.environment import Environment
 from verify.smt.canonical import Canonical
-from verify.terms import Sort, Term, postorder
+from verify.terms import Sort, Term, const, eq, postorder
 from verify.terms.evaluation import Memory, Node, Value, number, operation, register_file
 
 MARKED: Final = range(0x7FF0_0000, 0x7FF0_0008)  # bytes by which memories that nobody reads are told apart
@@ -41,6 +42,13 @@ def assignment(
             table[json.dumps(row)] = [*row, _shown(value, touched)]
     given.update((name, list(table.values())) for name, table in rows.items())
     return json.dumps(given, separators=(",", ":"), sort_keys=True)
+
+
+def with_values(o: Obligation, values: Mapping[str, int]) -> Obligation:
+    """The obligation with one premise more a variable that has a value: it is that."""
+    variables = [(str(t.params[0]), t) for t in postorder(o.roots) if t.op == "var"]
+    more = tuple(eq(t, const(values[name], t.width)) for name, t in variables if name in values)
+    return Obligation(o.observable, o.goal, (*o.premises, *more))
 
 
 def _evaluated(

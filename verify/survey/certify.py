@@ -6,30 +6,28 @@ ledger: what the survey decided is compared with it afterwards.  Evidence is a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Final
 
 from verify.certificates.checker import BY_REWRITING, REFUTED_BY
 from verify.certificates.evaluate import refutes
 from verify.certificates.refute import contradictory
 from verify.certificates.statement import read
-from verify.certificates.writing import DIGEST, Written, digest_of, written
+from verify.certificates.writing import Written, digest_of, written
 from verify.claim.conditions import field_values
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
 from verify.claim.probes import Probe, probe_of
-from verify.judge.assignment import assignment
+from verify.judge.assignment import assignment, with_values
 from verify.judge.encoding import class_digest, without_obligations
 from verify.judge.form import judged_irregular, vendors
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.forms import Cpu, form
 from verify.smt.decisions import InMemory, ObligationDecision, decided, environment_of
-from verify.terms import Term, const, eq, postorder
 
 PROVED, REFUTED, UNKNOWN = "proved", "refuted", "unknown"
+REWRITING, NONE = "rewriting", "-"  # evidence that has no text of its own
 REGULAR, IRREGULAR = "regular", "irregular"
 
 
@@ -40,6 +38,12 @@ class Certified:
     statement: str  # digest
     verdict: str
     evidence: str
+
+
+    @property
+    def reference(self) -> str:
+        """The evidence as ledgers name it."""
+        return {BY_REWRITING: REWRITING, "": NONE}.get(self.evidence) or digest_of(self.evidence)
 
 
 Outcome = tuple[tuple[str, Certified], ...]  # an observable each
@@ -79,8 +83,7 @@ class Evidence:
 
 def outcome_digest(outcome: Outcome) -> str:
     """The digest by which an outcome is known."""
-    lines = "".join(f"{o}\t{c.statement}\t{c.verdict}\t{c.evidence}\n" for o, c in outcome)
-    return sha256(lines.encode()).hexdigest()[:DIGEST]
+    return digest_of("".join(f"{o}\t{c.statement}\t{c.verdict}\t{c.reference}\n" for o, c in outcome))
 
 
 @dataclass(slots=True)
@@ -177,17 +180,9 @@ class Certifier:
         shown = self._refuted(o, found, stated, values) if found.decision.witness and found.shows(values) else None
         if shown is not None:
             return shown
-        premises = tuple(eq(v, const(values[name], v.width)) for name, v in _variables(o.roots) if name in values)
-        return self._of(Obligation(o.observable, o.goal, (*o.premises, *premises)), statements)
-
-
-def _variables(roots: Iterable[Term]) -> Iterator[tuple[str, Term]]:
-    return ((str(t.params[0]), t) for t in postorder(roots) if t.op == "var")
+        return self._of(with_values(o, values), statements)
 
 
 def _encoding(p: Probe) -> str:
     bytes_ = p.decoded.data.hex() if hasattr(p.decoded, "data") else p.data.hex()
     return f"{bytes_}+{p.followed_by.hex()}" if p.followed_by else bytes_
-
-
-PLAIN: Final = "plain"
