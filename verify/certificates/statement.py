@@ -199,7 +199,8 @@ class _Reader:
         return sort
 
     def _operation(self, op: str, given: list[str], name: str, bits: int = 0) -> int:
-        args = self._same(*given)
+        a, b = given
+        args = self._same(a, b)
         wide = self._width(args[0]) if op != "=" else 0
         return self._node(name, bits or wide, (), args)
 
