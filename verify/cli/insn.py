@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from verify.cli import every_scheme
 from verify.cli.options import (
     assumptions_without,
     judging,
@@ -63,6 +64,10 @@ def insn(
     if although and not confirm:
         raise click.UsageError("--although says that --confirm asks all the same, which is not given")
     data = _encoded(" ".join(encoding))
+    if scheme_name == every_scheme.ALL:
+        if confirm or reproducer:
+            raise click.UsageError("--confirm and --emit-reproducer ask about one scheme, not about all")
+        return every_scheme.explain(data, cpu, assumptions_without(dropped), style, behind, check)
     judge = _judge(scheme_named(scheme_name), assumptions_without(dropped), folder)
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
     row = encoding_row(data, judge, CPUS[cpu], followed_by, Shown(Syntax(syntax), every))

@@ -9,6 +9,7 @@ from typing import Final
 import click
 from rich.console import Console
 
+from verify.cli import every_scheme
 from verify.cli.options import assumptions_without, judging, scheme_named, selecting, selection_of
 from verify.cli.status import REFUTED, UNDECIDED
 from verify.cli.surveyed import Request, surveyed
@@ -47,13 +48,19 @@ def opcode_range(
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
     selection = selection_of(observables, ignored, only_emitted, baseline, known_forms)
-    result = surveyed(Request(ranges, scheme_named(scheme_name), cpu, assumptions_without(dropped), selection, folder,
-                              jobs, fresh, quiet))  # fmt: skip
-    _show(result, style, all_findings, quiet, as_map)
-    counts = result.totals
-    if check and any(f.verdict == "refuted" and selection.counts_form(f) for f in result.forms):
+    every = every_scheme.schemes_of(scheme_name, as_map or bool(baseline))
+    assumptions = assumptions_without(dropped)
+    results = [
+        surveyed(Request(ranges, scheme, cpu, assumptions, selection, folder, jobs, fresh, quiet))
+        for scheme in every or (scheme_named(scheme_name),)
+    ]
+    if every:
+        every_scheme.show(results, style)
+    else:
+        _show(results[0], style, all_findings, quiet, as_map)
+    if check and any(f.verdict == "refuted" and selection.counts_form(f) for r in results for f in r.forms):
         return REFUTED
-    return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
+    return UNDECIDED if any(r.totals["unknown"] or r.totals["vacuous"] for r in results) else 0
 
 
 def _show(result: Survey, style: str, every: bool, quiet: bool, as_map: bool) -> None:
