@@ -104,6 +104,11 @@ def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str],
     assert of_encoding(p, observables)[0].name == name
 
 
+def test_a_trampoline_that_leaves_the_red_zone_alone_is_another_cause() -> None:
+    p = probe(bytes.fromhex("662e0f1f840000000000"), SCHEMES["linux-uprobes-next"], Cpu.AMD)
+    assert of_encoding(p, ["memory-addresses"])[0].name == "stack-written-below-rsp"
+
+
 def test_a_system_call_has_two_causes() -> None:
     p = probe(bytes.fromhex("0f05"), KERNEL, Cpu.AMD)
     found = of_encoding(p, ["next-ip", "gprs", "trap", "containment"])
