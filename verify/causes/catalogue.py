@@ -253,11 +253,6 @@ SHADOW: Final = Cause(
     "the shadow stack does not follow the call or return", "the return: #CP is raised",
     "probe no call in a process with shadow stacks",
 )
-CODE: Final = Cause(
-    "code-read-as-data", Harm.WRONG_DATA,
-    "the program reads or writes the probed bytes or the slot: `code-not-read` is dropped",
-    "its own bytes: it finds the breakpoint", "probe no program that checks or changes its own code",
-)
 OTHER: Final = Cause(
     "other", Harm.WRONG_DATA, "a deviation for which there is no rule yet", "see the counterexample", NEXT_ONE,
 )
@@ -307,6 +302,6 @@ CAUSES: Final = {c.name: c for c in (
     SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
     X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
-    FAULT_SHOWN, TRAP, SHADOW, CODE, OTHER,
+    FAULT_SHOWN, TRAP, SHADOW, OTHER,
     PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

@@ -164,3 +164,9 @@ def test_a_reason_that_nobody_knows_is_refused_all_the_same() -> None:
 def test_a_cause_says_everything(row: Cause) -> None:
     assert all((row.happens, row.loses, row.instead, row.rule(KERNEL.name, KERNEL.source)))
     assert len(row.name) <= 27  # a column of the table by opcodes
+
+
+def test_every_cause_can_be_the_answer() -> None:
+    """A row that no rule and no reason leads to would never be seen."""
+    named = {row.name for row, _ in derivation.RULES} | {row.name for _, row in derivation.REASONS}
+    assert set(CAUSES) == named | {"other", "refused", "refused-as-unsafe"}

@@ -227,6 +227,15 @@ def test_without_an_assembler_it_is_said_what_to_install(run, monkeypatch):
     assert "'pushf'" in complaint(err) and "'ubp-verify[assembly]'" in err
 
 
+def test_causes_are_listed_the_most_harmful_first(run):
+    code, out, _ = run("causes")
+    lines = out.splitlines()
+    assert code == 0 and lines[0].endswith("silent wrong data") and lines[-1].endswith("refused")
+    code, out, _ = run("causes", "scratch-register-in-use")
+    assert code == 0 and "RCX or RAX by modrm.reg alone" in out and "riprel_analyze" in out
+    assert run("causes", "gravity")[0] == 64
+
+
 def test_a_bare_command_shows_the_help(run):
     code, out, err = run()
     assert (code, err) == (0, "") and "Exit status:" in out and "141" in out

@@ -32,6 +32,7 @@ OUTPUTS = {
     ("insn", "90", "--scheme", "linux-uprobes-3.15", "--confirm"): "insn",
     ("classify", "{file}"): "classify",
     ("scan", "{elf}", "--jobs", "1"): "scan", ("scan", "{elf}", "--explain", "first"): "scan-place",
+    ("causes",): "causes", ("causes", "tf-in-pushed-flags"): "causes",
     ("forms", "90-9f"): "forms", ("forms", "a0", "--disagreements"): "disagreements",
     ("ledger", "--ledger", "{folder}"): "ledger-sizes",
     ("schemes",): "schemes", ("schemes", "linux-uprobes-6.18", "identity"): "schemes", ("protocols",): "protocols",
