@@ -253,6 +253,12 @@ SHADOW: Final = Cause(
     "the shadow stack does not follow the call or return", "the return: #CP is raised",
     "probe no call in a process with shadow stacks",
 )
+NOT_STOPPED: Final = Cause(
+    "run-not-ended", Harm.DEBUGGERS,
+    "the instruction goes on where no breakpoint stands, so that the run does not end behind it",
+    "nothing of its own; the probe is not put back, and the hits that follow are lost",
+    "end the run by a single step for instructions that go anywhere, or refuse them",
+)
 OTHER: Final = Cause(
     "other", Harm.WRONG_DATA, "a deviation for which there is no rule yet", "see the counterexample", NEXT_ONE,
 )
@@ -302,6 +308,6 @@ CAUSES: Final = {c.name: c for c in (
     SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
     X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
-    FAULT_SHOWN, TRAP, SHADOW, OTHER,
+    FAULT_SHOWN, TRAP, SHADOW, NOT_STOPPED, OTHER,
     PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

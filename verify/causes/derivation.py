@@ -362,4 +362,5 @@ RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.FAULT_SHOWN, _of("fault")),
     (c.TRAP, _of("trap")),
     (c.SHADOW, _of("shadow-stack")),
+    (c.NOT_STOPPED, _of("containment")),
 )

@@ -110,6 +110,11 @@ def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str],
     assert of_encoding(p, observables)[0].name == name
 
 
+def test_a_run_that_no_breakpoint_ends() -> None:
+    p = probe(bytes.fromhex("ffd3"), SCHEMES["inline-step-hwbp"], Cpu.AMD)
+    assert of_encoding(p, ["containment"])[0].name == "run-not-ended"
+
+
 def test_a_trampoline_that_leaves_the_red_zone_alone_is_another_cause() -> None:
     p = probe(bytes.fromhex("662e0f1f840000000000"), SCHEMES["linux-uprobes-next"], Cpu.AMD)
     assert of_encoding(p, ["memory-addresses"])[0].name == "stack-written-below-rsp"
