@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from verify.models.schemes.scheme import Scheme
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify insn 9c
+  ubp-verify insn c5 f9 7f c0 --syntax att
+  ubp-verify insn 0f05 --all --scheme linux-uprobes-6.1
+  ubp-verify insn 4190 --confirm
+  ubp-verify insn 4190 --emit-reproducer ./shows-it
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("encoding", nargs=-1, required=True)
 @judging
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -95,8 +105,10 @@ def _judge(scheme: Scheme, assumptions: frozenset[str], folder: str | None) -> J
 def _encoded(text: str) -> bytes:
     """The bytes of hex, with or without 0x, or of Intel-syntax assembly where an assembler library is installed."""
     text = " ".join(word[2:] if word[:2].lower() == "0x" else word for word in text.split()) or text
-    if not set("".join(text.split()).lower()) - set("0123456789abcdef") or find_spec("keystone") is None:
+    if not set("".join(text.split()).lower()) - set("0123456789abcdef"):
         return parsed_hex(text, "encoding")
+    if find_spec("keystone") is None:
+        return parsed_hex(text, "encoding (assembly text needs pip install 'ubp-verify[assembly]')")
     import keystone  # noqa: PLC0415  optional
 
     from verify.models.x86.mode import USER_64  # noqa: PLC0415  start-up time

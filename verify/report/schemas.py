@@ -22,7 +22,8 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
         surveys.Survey, surveys.ExplainedEncoding, surveys.ClassifiedEncoding, surveys.DescribedForm,
         surveys.DecoderDisagreement, surveys.DescribedScheme, surveys.Scan, surveys.ExplainedPlace,
         explorations.Explored, explorations.ExploredForAny, explorations.DescribedProtocol, explorations.Manifest,
-        explorations.StoredInvariant, confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
+        explorations.StoredInvariant, explorations.StoredLiveness,
+        confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
         confirmations.CostConfirmation, ledgers.LedgerSizes,
     )

@@ -60,8 +60,10 @@ ROWS: Final = (
     ),
     Assumption(
         "kernel-may-store",
-        "a store that the kernel makes for the program succeeds where the program's own does",
-        "where it fails, as on a page that only the program's faults fill, the instruction is restarted and hit twice",
+        "a store that the kernel makes for the program succeeds where the program's own does, and leaves nothing where "
+        "that faults",
+        "where it fails, as on a page that only the program's faults fill, the instruction is restarted and hit twice; "
+        "where the end of a mapping cuts it, its first bytes are written",
     ),
     Assumption(
         "sigtrap-not-held",
