@@ -38,6 +38,10 @@ COMMANDS: Final = {
         "verify.cli.report:report",
         "A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html.",
     ),
+    "gate": Entry(
+        "verify.cli.gate:gate",
+        "The proof gate: recorded evidence, recorded survey and what the code states now; status 1 where they differ.",
+    ),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
