@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from verify.report.judged import JudgedForm
 from verify.report.records import rows_of
-from verify.report.surveys import JudgedForm
 
 PROOFS: Final = Path(__file__).parents[1] / "proofs"
 

@@ -48,11 +48,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "verify.claim",
     ),
     "verify.judge": ("verify.terms", "verify.models", "verify.claim", "verify.smt"),
+    "verify.causes": ("verify.terms", "verify.models", "verify.claim", "verify.report.causes", "verify.report.judged"),
     "verify.ledger": (),
     "verify.elf": (),
     "verify.survey": (
         "verify.__version__", "verify.models", "verify.claim", "verify.smt", "verify.judge", "verify.ledger",
-        "verify.workers", "verify.report", "verify.elf",
+        "verify.workers", "verify.report", "verify.elf", "verify.causes",
     ),
     "verify.report": (),
     # protocols
@@ -72,6 +73,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 ONLY_IN = {  # library -> where it may be imported
     "iced_x86": (
         "verify.models.x86.isa.decode", "verify.models.x86.isa.metadata", "verify.models.x86.isa.sweep",
+        "verify.models.x86.isa.assembly",
     ),
     "capstone": ("verify.models.x86.isa.capstone_check",),
     "click": ("verify.cli",),

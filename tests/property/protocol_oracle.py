@@ -463,6 +463,13 @@ class Oracle:
         steps = {step.name: step for step in self.described.steps}
         return {steps[w[0]].instance(w) for w, _ in graph.moves[state] if steps[w[0]].fair is not None}
 
+    def starved(self, graph: Graph, around: list[State], taken: list[Who]) -> set[tuple[Any, ...]]:
+        """The fair instances that a run starves which passes these states by these steps again and again."""
+        steps = {step.name: step for step in self.described.steps}
+        done, able = {steps[who[0]].instance(who) for who in taken}, [self.able(graph, state) for state in around]
+        strong = {one for one in set().union(*able) if steps[one[0]].fair == "strong"}
+        return (set.intersection(*able) | strong) - done
+
     def fair(self, graph: Graph, inside: set[State]) -> bool:
         """Whether a fair run can stay inside these states by moving on and on."""
         steps = {step.name: step for step in self.described.steps}

@@ -23,7 +23,9 @@ from verify.models.x86.isa.forms import Cpu, all_forms
 from verify.terms import FALSE, const
 
 NONE, USER_HALF = frozenset[str](), frozenset({"user-half"})
-LINUX, OLD = "linux-uprobes-6.18", "linux-uprobes-3.15"
+LINUX, OLD, NEXT = "linux-uprobes-6.18", "linux-uprobes-3.15", "linux-uprobes-next"
+XOL, HWBP = "xol-step", "inline-step-hwbp"
+SHADOW = frozenset({"no-shadow-stack"})
 
 
 def refuted(data: str, scheme: str = LINUX, without: frozenset[str] = NONE) -> set[str]:
@@ -81,6 +83,12 @@ FAULTS: dict[str, tuple[str, Wrong, str, str, SETS, set[str], set[str]]] = {
     "the kernel stores anywhere": ("beyond", lambda *_: FALSE, "e810000000", LINUX, USER_HALF, {"hits"}, {"hits"}),
     "null selectors stay": ("at_the_hit", lambda _, s, a, *m: s, "8cd8", LINUX, SETS({"null-selectors"}), {"gprs"},
                             {"gprs"}),
+    "debug registers are breakpoints": ("_is_armed", lambda *_: False, "90", HWBP, NONE, set(), {"containment"}),
+    "TF in a host's store is not seen": ("_shown_tf", lambda *_: (), "9c", XOL, NONE, set(), {"trap"}),
+    "an entry of the shadow stack is lost": ("shadowed", lambda _, m, value, depth: m, "ffd0", NEXT, SHADOW, set(),
+                                             {"shadow-stack"}),
+    "a pushed entry is a written one": ("shadowed", lambda real, m, value, _: real(m, value, 0), "e811223344", NEXT,
+                                        SHADOW, set(), {"shadow-stack"}),
     "the first hit alone": ("behaviours", lambda real, *g: real(*g)[:1], "0f1f440000", LINUX, NONE, {"trap"},
                             {"trap"}),
 }  # fmt: skip

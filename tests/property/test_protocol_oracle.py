@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import linecache
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from protocol_oracle import Graph, Named, Oracle, State
+from protocol_oracle import Graph, Named, Oracle, State, Who
 from protocol_texts import written
 
 from verify.concurrency import explorer
@@ -23,7 +23,7 @@ from verify.concurrency.instance.vectors import WIDTH
 from verify.concurrency.language.domains import Bool, DomainOverflow, Enum, ProtocolError, ThreadId
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.liveness import emerson_lei
-from verify.concurrency.results.exploration import Limits, Refuted, Search, Trace, Unknown
+from verify.concurrency.results.exploration import Event, Limits, Refuted, Search, Trace, Unknown
 from verify.concurrency.unbounded import prove_any
 
 MOST = 300  # states of a protocol that is compared
@@ -132,9 +132,12 @@ class Comparison:
             self.wrong.append(f"{label}: {seen}, expected {expected}")
 
     def trace(self, label: str, trace: Trace, length: int | None) -> None:
-        """A trace is a way of the oracle's, as short as its shortest, and a loop of it is closed and fair."""
+        """A trace is a way of the oracle's by the steps that it names, as short as its shortest; a loop of it is closed
+        and, as it is printed, fair."""
         states = [state_of(self.model, state) for state in trace.states]
-        ways = all(b in {after for _, after in self.graph.moves[a]} for a, b in itertools.pairwise(states))
+        taken = [self.who(item) for item in trace.events]
+        moves = zip(itertools.pairwise(states), taken, strict=True)
+        ways = all((who, b) in self.graph.moves[a] for (a, b), who in moves)
         if states[0] not in self.oracle.initial() or not ways:
             self.wrong.append(f"{label}: no interleaving")
         if length is not None and len(trace.events) != length:
@@ -144,8 +147,15 @@ class Comparison:
             round_ = states[trace.loop :]
             if (stops and self.oracle.able(self.graph, states[-1])) or (not stops and round_[0] != round_[-1]):
                 self.wrong.append(f"{label}: the run need not stay there")
-            elif not stops and not self.oracle.fair(self.graph, set(round_)):
+            elif not stops and self.oracle.starved(self.graph, round_[1:], taken[trace.loop :]):
                 self.wrong.append(f"{label}: the round is not fair")
+
+    def who(self, item: Event) -> Who:
+        """The step, threads and choices of a printed event."""
+        name, _, rest = item.action.partition(" (")
+        chosen = [item.actor, *rest.removesuffix(")").split(", ")] if rest else [item.actor]
+        threads = tuple(int(one.removeprefix("thread ")) for one in chosen if one.startswith("thread "))
+        return name, threads, tuple(int(one) for one in chosen if one.isdecimal())
 
     def diagrams(self) -> None:
         """Compares liveness on diagrams."""
@@ -233,6 +243,58 @@ def any_differences(seed: int, work: int) -> list[str]:
             if verdict.name == "refuted" and least == threads and expected != "refuted":
                 wrong.append(f"seed {seed}: any: {prop} is refuted with {threads} threads, expected {expected}")
     return wrong
+
+
+# --- what the comparison itself must tell ---------------------------------------------------------------------------
+PARALLEL = """\
+from verify.concurrency.language.protocol import *
+
+p = Description("parallel", "none", shared={"on": Bool()}, local={"pc": Enum("a", "b")})
+
+@p.step(fair="FAIR", choose={"k": 2})
+def turn(s: Shared, t: Thread, k: int) -> None:
+    if t.pc == "a":
+        s.on = not s.on
+
+@p.step(fair=None)
+def also(s: Shared, t: Thread) -> None:
+    if t.pc == "a":
+        s.on = not s.on
+
+@p.eventually
+def done(s: Shared, t: Thread) -> Claim:
+    return leads_to(t.pc == "a", t.pc == "b")
+
+PROTOCOL = p.protocol()
+"""
+
+
+def parallel(fair: str) -> tuple[Comparison, Trace]:
+    """Steps that do the same, and the lasso that the default engine prints."""
+    text, source = PARALLEL.replace("FAIR", fair), f"parallel-{fair}.py"
+    chosen = Case(text, source, loaded(text, source), 0)
+    model, oracle = instantiate(chosen.protocol, 2), chosen.oracle(2)
+    graph = oracle.graph(MOST)
+    verdict = explorer.explore(chosen.protocol, 2).verdict("done")
+    assert graph is not None and isinstance(verdict, Refuted) and verdict.trace is not None
+    return Comparison(chosen, model, oracle, graph, []), verdict.trace
+
+
+@pytest.mark.parametrize("fair", ["weak", "strong"])
+def test_a_fair_loop_is_printed_with_the_steps_that_make_it_fair(fair: str) -> None:
+    found, trace = parallel(fair)
+    assert {event.action for event in trace.events} >= {"turn (0)", "turn (1)"}
+    found.trace("printed", trace, None)
+    assert not found.wrong
+
+
+@pytest.mark.parametrize("fair", ["weak", "strong"])
+@pytest.mark.parametrize(("action", "told"), [("turn (0)", "the round is not fair"), ("turn (2)", "no interleaving")])
+def test_an_unfair_run_or_none_is_told(fair: str, action: str, told: str) -> None:
+    found, trace = parallel(fair)
+    events = tuple(replace(event, action=action) for event in trace.events)
+    found.trace("printed", replace(trace, events=events), None)
+    assert f"printed: {told}" in found.wrong
 
 
 # --- the tests --------------------------------------------------------------------------------------------------------

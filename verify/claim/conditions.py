@@ -3,7 +3,7 @@ values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -28,7 +28,7 @@ from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
-from verify.models.x86.mode import Mode, checked, in_own_half
+from verify.models.x86.mode import Mode, checked, in_own_half, is_canonical
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
@@ -58,11 +58,20 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     origin, slot = var("origin", 64), var("slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
     premises += [_code_address(origin, mode), _code_address(slot, mode)]
+    if "pad-canonical" in assumptions:
+        premises += _canonical_branches(original, (origin, slot))
     displacement = _displacement(p, original, symbolic)
     setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
     if isinstance(p.plan, Program):
         premises += address_premises(p.plan, setup)
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
+
+
+def _canonical_branches(original: Instruction, places: tuple[Term, ...]) -> Iterator[Term]:
+    """One bit each: a relative branch leads to a canonical address from these places."""
+    if any(k.startswith("br") for k in original.opcode.op_kinds):
+        moved = terms.add(original.length, terms.sext(original.fields.immediates[0], 64))
+        yield from (is_canonical(terms.add(place, moved), original.mode) for place in places)
 
 
 def _code_address(address: Term, mode: Mode) -> Term:
@@ -96,7 +105,10 @@ def _copy(code: Code, p: Probe, relation: Relation | None, original: Instruction
         return _instruction(read, p, False, {})
     if relation.base is not None:
         base = {"base": const(relation.base, 4), "based": terms.TRUE, "indexed": terms.FALSE}
-        return _instruction(read, p, True, base)
+        if not relation.removed:
+            return _instruction(read, p, True, base)
+        copy = _instruction(read, p, True, {**base, "disp": const(0, 64)})
+        return replace(copy, length=terms.sub(original.length, const(relation.removed, 64)))
     if not relation.fixed:
         return original
     fixed = dict(relation.fixed)
@@ -140,8 +152,7 @@ def field_values(p: Probe) -> dict[str, int]:
     """The values that an encoding gives to its class's variables; empty where the class is the encoding alone."""
     if p.is_concrete or not isinstance(p.decoded, Decoded):
         return {}
-    exact = fields(p.decoded)
-    values = values_of(exact)
+    values = values_of(p.decoded)
     layout = p.decoded.layout
     values["small_address"] = int(8 * layout.address_size != p.scheme.mode.address_widths[0])
     values["overridden"] = int(layout.segment is not None)

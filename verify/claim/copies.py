@@ -17,6 +17,7 @@ from verify.models.x86.isa.forms import Addressing, Opcode
 from verify.models.x86.isa.layout import Layout
 
 MOST_CODES: Final = 4096
+DISPLACEMENT: Final = 4  # bytes of a rip-relative operand's
 Changes = tuple[tuple[int, Byte], ...]
 _CHANGES: dict[int, tuple[Code, Changes]] = {}  # by identity of the code, which is kept so that it stays its own
 
@@ -25,12 +26,14 @@ _CHANGES: dict[int, tuple[Code, Changes]] = {}  # by identity of the code, which
 class Relation:
     """How code corresponds to the original: the original itself, but for what is said here.
 
-    `base`: [rip + d] has become [register + d], and the register is no operand.  `fixed`: immediates, by their number,
-    that are constants of the code.
+    `base`: [rip + d] has become [register + d], and the register is no operand.  `removed`: of a displacement that the
+    copy has no more, its bytes, and [rip + d] has become [register].  `fixed`: immediates, by their number, that are
+    constants of the code.
     """
 
     base: int | None = None
     fixed: tuple[tuple[int, int], ...] = ()
+    removed: int = 0
 
 
 SAME: Final = Relation()
@@ -81,7 +84,10 @@ def relation(old: Decoded, code: Code, data: bytes, taken_apart: Callable[[], An
     if copy == data[:16]:
         return SAME
     base = _based(old, code, copy, taken_apart)
-    return None if base is None else Relation(base=base)
+    if base is not None:
+        return Relation(base=base)
+    base = _shortened(old, copy, taken_apart)
+    return None if base is None else Relation(base=base, removed=DISPLACEMENT)
 
 
 def _fixed(old: Decoded, code: Code) -> tuple[tuple[int, int], ...] | None:
@@ -127,6 +133,52 @@ def _based(old: Decoded, code: Code, copy: bytes, taken_apart: Callable[[], Answ
     return base if all(n & 15 != base for n in _numbers(old)) else None
 
 
+def _shortened(old: Decoded, copy: bytes, taken_apart: Callable[[], Answer]) -> int | None:
+    """The register, where the copy is the original with [rip + d] made [register], and it is no operand of it.
+
+    The copy is taken apart: its layout is the original's but for the displacement's bytes, those before and behind them
+    are the original's but for ModRM's mod and rm, and the bits that extend rm.
+    """
+    if old.form.addressing is not Addressing.RIP or not _is_copied_but_displacement(old, copy):
+        return None
+    new = taken_apart()
+    if not isinstance(new, Decoded) or new.form.opcode is not old.form.opcode:
+        return None
+    if new.form.addressing is not Addressing.MEM or new.layout._replace(rex=0) != _without_displacement(old.layout):
+        return None
+    base = _base(new.layout, copy)
+    return base if all(n & 15 != base for n in _numbers(old)) else None
+
+
+def _without_displacement(layout: Layout) -> Layout:
+    """The layout where the displacement's bytes are left out, REX unknown."""
+    shifted = tuple((at - DISPLACEMENT, size) for at, size in layout.immediates)
+    suffix = None if layout.suffix_offset is None else layout.suffix_offset - DISPLACEMENT
+    return layout._replace(
+        rex=0, length=layout.length - DISPLACEMENT, disp_offset=None, disp_size=0, immediates=shifted,
+        suffix_offset=suffix,
+    )  # fmt: skip
+
+
+def _is_copied_but_displacement(old: Decoded, copy: bytes) -> bool:
+    layout, data = old.layout, old.data
+    at = layout.modrm_offset
+    if at is None or layout.disp_size != DISPLACEMENT or (data[at] ^ copy[at]) & 0x38:
+        return False
+    behind = at + 1 + DISPLACEMENT
+    if copy[at + 1 : layout.length - DISPLACEMENT] != data[behind : layout.length]:
+        return False
+    return all(not (data[i] ^ copy[i]) & ~_extends_rm(layout, i) for i in range(at))
+
+
+def _extends_rm(layout: Layout, at: int) -> int:
+    """The bits of a byte before ModRM that say nothing but which base register is meant."""
+    if at == layout.rex_offset:
+        return 0x01
+    is_payload = layout.vex_offset is not None and layout.vex != "vex2" and at == layout.vex_offset + 1
+    return 0x60 if is_payload else 0
+
+
 def _is_plainly_based(old: Decoded, copy: bytes) -> bool:
     """Whether the copy has the original's opcode and length by the library, and ModRM with a base and 4 bytes behind.
 
@@ -153,13 +205,7 @@ def _differs_in_base_only(old: Decoded, code: Code, copy: bytes) -> bool:
     for i, _ in _changes(code):
         if i >= layout.length:
             continue
-        if i == layout.modrm_offset:
-            allowed = 0xC7
-        elif i == layout.rex_offset:
-            allowed = 0x01
-        else:
-            is_payload = layout.vex_offset is not None and layout.vex != "vex2" and i == layout.vex_offset + 1
-            allowed = 0x60 if is_payload else 0
+        allowed = 0xC7 if i == layout.modrm_offset else _extends_rm(layout, i)
         if (data[i] ^ copy[i]) & ~allowed:
             return False
     return True

@@ -26,11 +26,11 @@ COMMANDS: Final = {
         "Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all).",
     ),
     "insn": Entry(
-        "verify.cli.encodings:insn",
+        "verify.cli.insn:insn",
         "One instruction explained: ENCODING in hex, with or without spaces, or assembly text (needs keystone-engine).",
     ),
     "classify": Entry(
-        "verify.cli.encodings:classify",
+        "verify.cli.classify:classify",
         "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
     ),
     "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),

@@ -32,7 +32,7 @@ from verify.report.explorations import ExploredForAny, PropertyRow
 from verify.report.records import encoded
 
 if TYPE_CHECKING:
-    from verify.concurrency.unbounded import AnyNumber
+    from verify.concurrency.unbounded import AnyNumber, AnyVerdict
 
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
@@ -235,7 +235,9 @@ def _any_text(found: AnyNumber) -> str:
     """Verdicts for any number, and the trace of each refutation."""
     name = found.protocol + (f" ({found.variant})" if found.variant else "")
     lines = [f"{name}: any number of threads, {found.seconds:.1f} s" + ("; interrupted" if found.interrupted else "")]
-    lines += [f"  {verdict.name:<8} {prop}: {verdict.reason}" for prop, verdict in found.properties]
+    for prop, verdict in found.properties:
+        lines.append(f"  {verdict.name:<8} {prop}: {verdict.reason}")
+        lines += [f"           by {'; '.join(rules)}"] if (rules := _rules(verdict)) else []
     for threads, trace in found.traces:
         who = f"{threads} thread" + ("s" if threads > 1 else "")
         lines += ["", f"  {trace.property} is violated with {who} in {len(trace.events)} steps:"]
@@ -243,11 +245,18 @@ def _any_text(found: AnyNumber) -> str:
     return "\n".join([*lines, ""])
 
 
+def _rules(verdict: AnyVerdict) -> tuple[str, ...]:
+    """What a proof of liveness uses."""
+    return getattr(verdict, "rules", ())
+
+
 def _any_json(found: AnyNumber) -> str:
     """Verdicts for any number as one JSON object."""
     return encoded(ExploredForAny(
         protocol=found.protocol, variant=found.variant or None, threads="any",
-        properties={name: PropertyRow(verdict=v.name, reason=v.reason) for name, v in found.properties},
+        properties={
+            name: PropertyRow(verdict=v.name, reason=v.reason, rules=_rules(v)) for name, v in found.properties
+        },
         traces=tuple(trace_row(trace, threads) for threads, trace in found.traces), seconds=round(found.seconds, 2),
     ))  # fmt: skip
 

@@ -50,7 +50,7 @@ def never_anywhere(seen: list[tuple[Protocol, Exploration]]) -> int:
         every = {"", *(variant.name for variant in base.variants)} <= {item.variant for item, _ in runs}
         if not (every and all(found.complete for _, found in runs)):
             continue
-        here = [step.name for item, _ in runs for step in item.steps]
+        here = [step.name for item, found in runs for step in item.steps if len(step.threads) <= found.threads]
         taken = {step.name for item, found in runs for step in item.steps if step.name not in found.never}
         for name in dict.fromkeys(name for name in here if name not in taken):
             click.echo(f"ubp-verify: {base.name}: step {name} is never taken, in no variant either", err=True)

@@ -7,21 +7,36 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from verify.cli.options import assumptions_without, forms_in, forms_of, judging, ledger_of, scheme_named
+from verify.cli.options import (
+    assumptions_without,
+    forms_in,
+    forms_of,
+    judging,
+    ledger_of,
+    scheme_named,
+    selecting,
+    selection_of,
+)
 from verify.cli.status import REFUTED, UNDECIDED
+from verify.report.judged import JudgedForm
 from verify.report.records import encoded
-from verify.report.surveys import FormRow, JudgedForm, Survey
+from verify.report.surveys import FormRow, Survey
+from verify.survey.confirmed import recorded_confirmations
+from verify.survey.documents import Asked, document
 from verify.survey.ledger import Ledger
-from verify.survey.rows import document, is_lasting
+from verify.survey.rows import is_lasting
+from verify.survey.selection import known_forms
 from verify.survey.settings import forms_mark
 
 if TYPE_CHECKING:
+    from verify.judge.encoding import Judge
     from verify.models.schemes.scheme import Scheme
     from verify.survey.class_ledger import ClassLedger
     from verify.survey.forms import ShardResult
@@ -32,21 +47,26 @@ SAVE_EVERY = 10.0  # seconds between two stores of the forms' rows
 @click.command("opcode-range")
 @click.argument("ranges", nargs=-1)
 @judging
+@selecting
 @click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 @click.option("--fresh", is_flag=True, help="Judge again what is asked for; nothing is taken from the ledger.")
-@click.option("--check", is_flag=True, help="End with status 1 where something is refuted.")
-@click.option("--all-findings", is_flag=True, help="List every finding, not the first 40 of each kind.")
+@click.option("--check", is_flag=True, help="End with status 1 where something is refuted that counts.")
+@click.option("--all", "--all-findings", "all_findings", is_flag=True,
+              help="Explain every finding and list its forms, not the worst alone.")  # fmt: skip
+@click.option("--map", "as_map", is_flag=True, help="The opcode maps alone, 16 x 16, by verdict.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, totals only.")
 def opcode_range(
     ranges: tuple[str, ...], scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str,
-    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool,
+    jobs: int | None, folder: str | None, fresh: bool, check: bool, all_findings: bool, quiet: bool, as_map: bool,
+    observables: str | None, ignored: tuple[str, ...], only_emitted: bool, baseline: str | None,
 ) -> int:  # fmt: skip
     """Verdict of every form in RANGE... (00-ff, 0f00-0fff, 0f38, vex.0f, evex, d8-df, all; default all)."""
     begun = time.monotonic()
     names = [f.name for f in forms_in(ranges, cpu)]
     scheme = scheme_named(scheme_name)
+    selection = selection_of(observables, ignored, only_emitted, baseline, known_forms)
     assumptions = assumptions_without(dropped)
     mark = forms_mark(scheme.name, cpu, assumptions)
     part = mark if len(names) < len(forms_of(cpu)) else ""
@@ -57,12 +77,20 @@ def opcode_range(
     finally:  # all its files have been read by now
         for notice in ledger.notices:
             click.echo(f"ubp-verify: {notice}", err=True)
-    result = document(scheme, cpu, sorted(assumptions), rows, time.monotonic() - begun)
-    _show(result, style, all_findings, quiet)
+    known = partial(_knowing_judge, ledger, scheme, assumptions)
+    result = document(Asked(scheme, cpu, tuple(sorted(assumptions))), rows, time.monotonic() - begun, known,
+                      recorded_confirmations(scheme), selection)  # fmt: skip
+    _show(result, style, all_findings, quiet, as_map)
     counts = result.totals
-    if check and counts["refuted"]:
+    if check and any(f.verdict == "refuted" and selection.counts_form(f) for f in result.forms):
         return REFUTED
     return UNDECIDED if counts["unknown"] or counts["vacuous"] else 0
+
+
+def _knowing_judge(ledger: Ledger, scheme: Scheme, assumptions: frozenset[str]) -> Judge:
+    from verify.survey.encodings import known_of  # noqa: PLC0415  start-up time
+
+    return known_of(ledger, assumptions).judge(scheme, assumptions)
 
 
 class _Survey:
@@ -128,16 +156,21 @@ def _progress(quiet: bool) -> AbstractContextManager[Progress | None]:
     return Progress(*columns, console=console, transient=True)
 
 
-def _show(result: Survey, style: str, every: bool, quiet: bool) -> None:
+def _show(result: Survey, style: str, every: bool, quiet: bool, as_map: bool) -> None:
     if style == "json":
         sys.stdout.write(encoded(result) + "\n")
     elif style == "csv":
         _csv(result.forms)
     else:
         from verify.report.text import print_survey, print_totals  # noqa: PLC0415  start-up time
+        from verify.report.wrapped import NARROW  # noqa: PLC0415
 
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        if quiet:
+        console = Console(width=None if sys.stdout.isatty() else NARROW)
+        if as_map:
+            from verify.report.opcode_map import print_maps  # noqa: PLC0415
+
+            print_maps(console, result)
+        elif quiet:
             print_totals(console, result)
         else:
             print_survey(console, result, every)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from verify.models.x86.isa.forms import Form
     from verify.models.x86.isa.ranges import OpcodeRange
     from verify.survey.ledger import Ledger
+    from verify.survey.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 RUNNING: Final = "running"
@@ -31,6 +32,50 @@ def judging(function: F) -> F:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def selecting(function: F) -> F:
+    """--observables, --ignore, --only-compilers and --baseline: what counts."""
+    for option in (
+        click.option("--baseline", metavar="FILE",
+                     help="JSON that this command printed before: what was refuted or refused then does not count."),
+        click.option("--only-compilers", "only_emitted", is_flag=True,
+                     help="Only encodings as compilers emit them count, not odd prefixes."),
+        click.option("--ignore", "ignored", multiple=True, metavar="CAUSE", help="What has this cause does not count."),
+        click.option("--observables", metavar="NAME,...", help="Only these observables are asked about."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def selection_of(
+    observables: str | None, ignored: tuple[str, ...], only_emitted: bool, baseline: str | None,
+    known_of: Callable[[bytes], Mapping[str, frozenset[str]]],
+) -> Selection:  # fmt: skip
+    """What counts.  A usage error for names that there are not, and for a baseline that is none."""
+    from verify.causes.catalogue import CAUSES  # noqa: PLC0415  start-up time
+    from verify.models.x86.machine import OBSERVABLES  # noqa: PLC0415
+    from verify.survey.selection import Selection  # noqa: PLC0415
+
+    wanted = [o.strip() for o in observables.split(",")] if observables is not None else []
+    for what, names, there in (("observable", wanted, OBSERVABLES), ("cause", ignored, CAUSES)):
+        if wrong := next((n for n in names if n not in there), None):
+            raise click.UsageError(f"no {what} {wrong!r}; there are {', '.join(there)}")
+    if observables is not None and not all(wanted):
+        raise click.UsageError(f"--observables is a list of names, got {observables!r}")
+    known = _baseline(baseline, known_of) if baseline is not None else {}
+    return Selection(frozenset(wanted), frozenset(ignored), only_emitted, known)
+
+
+def _baseline(
+    file: str, known_of: Callable[[bytes], Mapping[str, frozenset[str]]]
+) -> Mapping[str, frozenset[str]]:
+    try:
+        return known_of(Path(file).read_bytes())
+    except WRONG_PLACE as error:
+        raise click.UsageError(f"--baseline: {error.strerror}: {file!r}") from error
+    except ValueError as error:
+        raise click.UsageError(f"--baseline {file!r}: {error}") from error
 
 
 def scheme_named(name: str | None) -> Scheme:
@@ -130,6 +175,16 @@ def forms_in(ranges: Sequence[str], cpu: str = "any") -> list[Form]:
     if not found:
         raise click.UsageError(f"no form lies in {' '.join(ranges)}{f' on {cpu} processors' * (cpu != 'any')}")
     return found
+
+
+def text_width() -> int:
+    """Columns of the terminal, 80 in a pipe."""
+    import shutil  # noqa: PLC0415  start-up time
+    import sys  # noqa: PLC0415
+
+    from verify.report.wrapped import NARROW  # noqa: PLC0415
+
+    return max(shutil.get_terminal_size().columns, NARROW) if sys.stdout.isatty() else NARROW
 
 
 def parsed_hex(text: str, where: str) -> bytes:

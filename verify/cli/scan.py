@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from verify.cli.options import assumptions_without, judging, ledger_of, scheme_named
+from verify.cli.options import assumptions_without, judging, ledger_of, scheme_named, text_width
 from verify.cli.status import REFUTED, UNDECIDED, WRONG_PLACE
 from verify.report.records import indented
 from verify.report.surveys import ExplainedEncoding, ExplainedPlace, Scan, ScanFinding, ScannedPlace
@@ -24,7 +24,7 @@ WORDS: Final = {
     "refuted": "refuted", "unknown": "unknown", "refused": "refused", "vacuous": "vacuous",
     "invalid": "no instruction",
 }  # fmt: skip
-COLUMNS: Final = ("place", "address", "offset", "bytes", "text", "verdict", "observables", "reason")
+COLUMNS: Final = ("place", "address", "offset", "bytes", "text", "verdict", "observables", "reason", "cause")
 
 
 @click.command()
@@ -137,16 +137,14 @@ def _explained(image: Image, place: str, setting: Setting, style: str, check: bo
 
 
 def _print_place(row: ExplainedPlace) -> None:
-    encoding = row.encoding
-    click.echo(f"place          {row.place} of {row.file}: address {row.address:#x}, file offset {row.offset:#x}")
-    click.echo(f"bytes          {encoding.bytes}")
-    if isinstance(encoding, ExplainedEncoding):
-        plan = encoding.plan.replace("\n", f"\n{'':15}")
-        click.echo(f"text           {encoding.text}\nscheme         {encoding.scheme}\nplan           {plan}")
-    if row.inside:
-        click.echo(f"boundary       no: {row.inside}")
-    click.echo(f"a probe here   {row.answer}")
-    click.echo(f"verdict        {encoding.verdict}{': ' * bool(encoding.reason)}{encoding.reason}")
+    from verify.report.explained import lines, place_lines  # noqa: PLC0415  start-up time
+
+    width = text_width()
+    for line in place_lines(row, width):
+        click.echo(line)
+    if isinstance(row.encoding, ExplainedEncoding):
+        for line in lines(row.encoding, width, False):
+            click.echo(line)
 
 
 def _print(found: Scan, style: str) -> None:
@@ -162,7 +160,7 @@ def _print(found: Scan, style: str) -> None:
 
 def _cells(p: ScannedPlace) -> tuple[str, ...]:
     observables = " ".join(p.observables)
-    return p.place, f"{p.address:#x}", f"{p.offset:#x}", p.bytes, p.text, p.verdict, observables, p.reason
+    return p.place, f"{p.address:#x}", f"{p.offset:#x}", p.bytes, p.text, p.verdict, observables, p.reason, p.cause
 
 
 def _print_text(found: Scan) -> None:
@@ -175,14 +173,24 @@ def _print_text(found: Scan) -> None:
         if count := found.totals.get(verdict, 0):  # type: ignore[call-overload]
             click.echo(f"  {WORDS.get(verdict, verdict):<16} {count:>11,}  {100 * count / whole:6.2f} %")
     for finding in found.findings:
-        _print_finding(finding)
+        _print_finding(finding, text_width())
 
 
-def _print_finding(finding: ScanFinding) -> None:
-    click.echo(
-        f"\n{WORDS[finding.verdict]}: {finding.reason}\n  {finding.instructions:,} of {finding.distinct:,} encodings"
-    )
+def _print_finding(finding: ScanFinding, width: int) -> None:
+    from verify.report.wrapped import paragraph  # noqa: PLC0415  start-up time
+
+    cause = finding.cause
+    name = f"{cause.name} ({cause.harm})" if cause is not None else finding.reason
+    title = WORDS[finding.verdict] if cause is None or cause.harm != finding.verdict else ""
+    click.echo()
+    for line in paragraph("", ": ".join(filter(None, (title, name.replace(" (refused)", "")))), width, 0, 0):
+        click.echo(line)
+    if cause is not None:
+        for label, words in (("what", cause.happens), ("loses", cause.loses), ("instead", cause.instead)):
+            for line in paragraph(label, words, width, 2):
+                click.echo(line)
+    click.echo(f"  {finding.instructions:,} of {finding.distinct:,} encodings")
     for p in finding.places:
-        click.echo(f"    {p.offset:#10x}  {p.bytes:<22} {p.text:<36} {p.place}")
+        click.echo(f"    {p.offset:#8x}  {p.place}  {p.text}  ({p.bytes})")
     if (rest := finding.instructions - len(finding.places)) > 0:
         click.echo(f"    and {rest:,} more (--all)")

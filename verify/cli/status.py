@@ -12,6 +12,8 @@ ENVIRONMENT: Final = 74  # the environment refuses: a full disk, a place that ca
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141  # the reader closed the pipe
 
+OPEN: Final = frozenset({"unknown", "vacuous"})  # verdicts that decide nothing
+
 #: What was named is no such place: wrong usage, as a wrong value is.  Every other OSError is the environment's.
 WRONG_PLACE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)
 SEVERITY: Final = (0, UNDECIDED, REFUTED, INTERRUPTED)

@@ -267,6 +267,5 @@ def result(model: Model, found: Search, closed: dict[str, Verdict], seconds: flo
 
 
 def _never(model: Model, found: Search) -> tuple[str, ...]:
-    """The steps that no state takes, though there are threads enough."""
-    steps = (step for step in model.protocol.steps if len(step.threads) <= model.threads)
-    return tuple(step.name for step in steps if step.name not in found.taken)
+    """The steps that no state takes."""
+    return tuple(step.name for step in model.protocol.steps if step.name not in found.taken)

@@ -46,8 +46,10 @@ def _branches(p: Probe) -> bool:
 
 
 def _shadows(p: Probe) -> bool:
-    """Whether the instruction may look at the shadow stack."""
+    """Whether instruction or host may touch the shadow stack."""
     if not isinstance(p.decoded, Decoded) or p.relations is None:
+        return True
+    if isinstance(p.plan, Program) and shape(p.plan).shadows:
         return True
     opcode = p.decoded.form.opcode
     return opcode.flow_control != "NEXT" or opcode.mnemonic in SHADOW
@@ -221,11 +223,11 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
     here, there = built.pair.here, built.pair.there
     proved = built.proved
     match name:
-        case "trap-siginfo":
+        case "trap-siginfo" | "sigtrap-not-held":  # what they change shows in the trap alone
             trapped = {here.trap, *(hit.trap for hit in there)}
-            if all(t.value == 0 for t in trapped):
+            if "trap" not in proved or all(t.value == 0 for t in trapped):
                 return False
-            return True if "trap" in proved and may.complete and built.state.tf in trapped else None
+            return True if may.complete and built.state.tf in trapped else None
         case "fault-frame":
             if here.vector.value == NO_FAULT or "fault" not in proved:
                 return False

@@ -33,7 +33,8 @@ class EventRow(Record, frozen=True, kw_only=True):
 
 
 class TraceRow(Record, frozen=True, kw_only=True):
-    """A counterexample of a property; `loop`: the number of the event at which a lasso returns.
+    """A counterexample of a property; `loop`: the number of the event at which a lasso returns; `start`: where it
+    starts, of the variables that may start otherwise.
 
     `threads`: how many it takes, where the result is for any number.
     """
@@ -42,6 +43,7 @@ class TraceRow(Record, frozen=True, kw_only=True):
     property: str
     length: int
     loop: int | None
+    start: dict[str, str] = msgspec.field(default_factory=dict)
     events: tuple[EventRow, ...]
 
 
@@ -126,10 +128,12 @@ class StoredInvariant(Document, frozen=True, kw_only=True, tag="ubp-verify/invar
 
 
 class PropertyRow(Record, frozen=True, kw_only=True):
-    """A property's verdict, with its reason."""
+    """A property's verdict, with its reason. `rules`: what a proof of liveness uses, sub-proofs about other threads in
+    brackets."""
 
     verdict: PropertyVerdict
     reason: str
+    rules: tuple[str, ...] = ()
 
 
 class ExploredForAny(Document, frozen=True, kw_only=True, tag="ubp-verify/interleavings-any/1"):

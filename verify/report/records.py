@@ -6,7 +6,6 @@ The number changes when a field goes or changes its meaning; a new field that ma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
@@ -15,7 +14,6 @@ import msgspec
 Verdict = Literal["proved", "refuted", "refused", "vacuous", "unknown"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("proved", "refuted", "refused", "vacuous", "unknown")  # as reports list them
 VENDOR: Final = "ubp-verify/"
-NUMBER_ALONE: Final = re.compile(rb'"schema": 1(?!\d)')
 D = TypeVar("D", bound="Document")
 R = TypeVar("R", bound="Record")
 
@@ -87,12 +85,6 @@ def decoded(text: str | bytes, kind: type[D]) -> D:
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"no {schema_name(kind)}: {error}") from error
-
-
-def stored(text: bytes, kind: type[D]) -> D:
-    """The document that a kept file is, also where it says its schema's number alone, as files of number 1 may."""
-    named = f'"schema": "{schema_name(kind)}"'.encode()
-    return decoded(NUMBER_ALONE.sub(named, text, count=1), kind)
 
 
 def from_fields(fields: Mapping[str, Any], kind: type[D]) -> D:

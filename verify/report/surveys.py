@@ -8,70 +8,28 @@ from __future__ import annotations
 
 from typing import Literal
 
-from verify.report.records import Document, Record, Verdict, picked
+from verify.report.causes import CauseFinding, CauseRow
+from verify.report.judged import CounterexampleRow, FormVerdict, Names
+from verify.report.records import Document, Record, Verdict
 
 EncodingVerdict = Literal["proved", "refuted", "refused", "vacuous", "unknown", "invalid"]
-Names = tuple[str, ...]
 
 
-class CounterexampleRow(Record, frozen=True, kw_only=True):
-    """A state from which the probed instruction differs; `followed_by`: what stands behind it, where that matters."""
-
-    bytes: str
-    followed_by: str = ""
-    observable: str
-    vendor: str
-    origin: str
-    slot: str
-    initial: dict[str, str]
-    in_place: dict[str, str]
-    displaced: dict[str, str]
-    first_difference: str
-    also_refuted: Names
-
-
-class _FormVerdict(Record, frozen=True, kw_only=True):
-    """What the shown and the kept row of a form begin with."""
-
-    form: str
-    opcode: str
-    mnemonic: str
-    addressing: str
-    verdict: Verdict
-    observables: dict[str, Verdict]
-    irregular: Verdict | None
-    reason: str
-    refused_with: Names
-    over_cautious: bool
-    obligations: int
-
-
-class FormRow(_FormVerdict, frozen=True, kw_only=True):
+class FormRow(FormVerdict, frozen=True, kw_only=True):
     """The verdict of a form.
 
     `irregular`: of its encodings with repeated or misplaced REX or more than four legacy prefixes; `refused_with`: why
     some encodings of an accepted form are refused; `over_cautious`: refused, though an unchanged copy would be proved;
-    `looks_behind`: what stands behind an encoding changes its plan; `undefined_without`: processor features.
+    `looks_behind`: what stands behind an encoding changes its plan; `undefined_without`: processor features; `cause`:
+    of a refutation or refusal; `emitted`: whether encodings as compilers emit them are refuted, or odd ones alone.
     """
 
     rests_on: Names
+    cause: str = ""
+    emitted: bool | None = None
     looks_behind: bool = False
     undefined_without: Names = ()
     counterexample: CounterexampleRow | None = None
-
-
-class JudgedForm(_FormVerdict, frozen=True, kw_only=True):
-    """A `FormRow` as the ledger keeps it; `queries`: digests of obligations that identity of terms does not settle."""
-
-    queries: Names
-    rests_on: Names
-    looks_behind: bool = False
-    undefined_without: Names = ()
-    counterexample: CounterexampleRow | None = None
-
-    def shown(self) -> FormRow:
-        """Without the queries."""
-        return picked(self, FormRow)
 
 
 class SharedDeviation(Record, frozen=True, kw_only=True):
@@ -94,7 +52,10 @@ class Obligations(Record, frozen=True, kw_only=True):
 
 
 class Survey(Document, frozen=True, kw_only=True, tag="ubp-verify/opcode-range/1"):
-    """What `opcode-range` says: every form of the ranges; `rests_on`: forms by assumption; `totals`: by verdict."""
+    """What `opcode-range` says: every form of the ranges; `rests_on`: forms by assumption; `totals`: by verdict;
+    `causes`: of what is refuted or refused and counts, the most harmful first; `left_out`: forms that do not count;
+    `observables`: those that were asked about, where not all were.
+    """
 
     version: str
     scheme: str
@@ -105,16 +66,20 @@ class Survey(Document, frozen=True, kw_only=True, tag="ubp-verify/opcode-range/1
     totals: dict[Verdict, int]
     obligations: Obligations
     seconds: float
+    causes: tuple[CauseFinding, ...] = ()
+    left_out: int = 0
+    observables: Names = ()
     forms: tuple[FormRow, ...]
 
 
 class ClassifiedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/classify/1"):
-    """What `classify` says of a line of its input."""
+    """What `classify` says of a line of its input; `cause`: of a refutation or refusal."""
 
     bytes: str
     verdict: EncodingVerdict
     observables: Names
     reason: str
+    cause: str = ""
     looks_behind: bool = False
     undefined_without: Names = ()
 
@@ -124,7 +89,9 @@ class ExplainedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/ins
 
     `length`: bytes, 0 where nothing decodes it; `observables`: the refuted ones, `verdicts`: of all; `rests_on`: the
     assumptions without which something proved falls; `undefined`: why it is #UD in place;
-    `kernel`: what the running kernel says, where it was asked; `reproducer`: the files of one, likewise.
+    `kernel`: what the running kernel says, where it was asked; `reproducer`: the files of one, likewise; `words`: the
+    plan in words; `causes`: of each refuted observable, or of the refusal; `further`: a counterexample of each other
+    refuted observable, where all are asked for.
     """
 
     bytes: str
@@ -134,6 +101,8 @@ class ExplainedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/ins
     length: int
     scheme: str
     plan: str
+    words: Names = ()
+    causes: tuple[CauseRow, ...] = ()
     verdicts: dict[str, Verdict]
     assumptions: Names
     rests_on: Names
@@ -146,6 +115,7 @@ class ExplainedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/ins
     instruction: str = ""
     followed_by: str = ""
     counterexample: CounterexampleRow | None = None
+    further: tuple[CounterexampleRow, ...] = ()
     kernel: str = ""
     reproducer: Names | None = None
     reproducer_state: str = ""
@@ -202,14 +172,19 @@ class ScannedPlace(Record, frozen=True, kw_only=True):
     verdict: EncodingVerdict
     observables: Names
     reason: str
+    cause: str = ""
 
 
 class ScanFinding(Record, frozen=True, kw_only=True):
-    """Instructions of one verdict for one reason: how many there are, of how many different bytes, and some of them."""
+    """Instructions of one verdict for one cause: how many there are, of how many different bytes, and some of them.
+
+    `reason`: what happens, where there is a cause.
+    """
 
     verdict: EncodingVerdict
     observables: Names
     reason: str
+    cause: CauseRow | None = None
     instructions: int
     distinct: int
     places: tuple[ScannedPlace, ...]

@@ -1,21 +1,27 @@
-"""Results as text for a terminal or a pipe: tables grouped by opcode range and lists of findings."""
+"""The survey as text for a terminal or a pipe: forms by opcode range, findings by cause, totals.
+
+Lines fit the console's width, 80 columns in a pipe; colour is the console's matter.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
+from verify.report.causes import CauseFinding
+from verify.report.judged import CounterexampleRow
 from verify.report.records import VERDICTS
-from verify.report.surveys import CounterexampleRow, FormRow, SharedDeviation, Survey
+from verify.report.surveys import FormRow, SharedDeviation, Survey
+from verify.report.wrapped import columns, hanging, items, paragraph, short
 
 COLOURS: Final = {"proved": "green", "refuted": "red", "refused": "yellow", "vacuous": "magenta", "unknown": "magenta"}
-_LONG: Final = re.compile(r"0x[0-9a-f]{16,}([0-9a-f]{16})\b")
-SCOPE: Final = "Out of scope: timing, LBR, PMU, SGX, other threads' view of a stack slot while a call is fixed up."
+SCOPE: Final = "timing, LBR, PMU, SGX, other threads' view of a stack slot while a call is fixed up"
+REFUSED: Final = "refused"  # the harm of a refusal
+WORST: Final = 5  # findings that are explained; the others have a line
+BRIEF: Final = 50  # columns before the example of a finding that has a line
 
 
 def group_name(row: FormRow) -> str:
@@ -30,96 +36,166 @@ def group_name(row: FormRow) -> str:
     return f"{opcode[0]}x"
 
 
-def range_table(rows: Sequence[FormRow]) -> Table:
-    """Forms by opcode range and verdict, with the observables that are refuted there."""
-    table = Table(title="Forms by opcode range", title_justify="left")
-    table.add_column("opcodes", no_wrap=True)
-    table.add_column("forms", justify="right")
-    for verdict in VERDICTS:
-        table.add_column(verdict, justify="right", style=COLOURS[verdict])
-    table.add_column("refuted observables", overflow="fold")
-    for name, group in groupby(sorted(rows, key=_order), key=group_name):
-        members = list(group)
-        counts = [sum(r.verdict == v for r in members) for v in VERDICTS]
-        table.add_row(name, str(len(members)), *(str(c) if c else "·" for c in counts), _observables(members))
-    return table
-
-
 def _order(row: FormRow) -> tuple[int, str]:
     name = group_name(row)
     return ("." in name) * 2 + name.startswith("0f"), name
 
 
-def _observables(rows: Iterable[FormRow]) -> str:
+def range_lines(rows: Sequence[FormRow], width: int) -> Iterator[str]:
+    """Forms by opcode range and verdict, without verdicts that nothing has, and the causes there."""
+    shown = [v for v in VERDICTS if v in VERDICTS[:3] or any(r.verdict == v for r in rows)]
+    table = [["opcodes", "forms", *shown, "causes"]]
+    for name, group in groupby(sorted(rows, key=_order), key=group_name):
+        members = list(group)
+        counts = [sum(r.verdict == v for r in members) for v in shown]
+        table.append([name, f"{len(members):,}", *(f"{c:,}" if c else "." for c in counts), _causes(members)])
+    return columns(table, width, "l" + "r" * (len(shown) + 1) + "l")
+
+
+def _causes(rows: Iterable[FormRow]) -> str:
     names: dict[str, int] = {}
     for row in rows:
-        for observable, verdict in row.observables.items():
-            if verdict == "refuted":
-                names[observable] = names.get(observable, 0) + 1
-    return ", ".join(f"{n} {c}" for n, c in sorted(names.items(), key=lambda item: -item[1]))
-
-
-def finding_lines(rows: Sequence[FormRow]) -> Iterable[str]:
-    """One line an unsound form: name, refuted observables, an encoding, the first difference."""
-    for row in rows:
-        if row.verdict != "refuted":
-            continue
-        refuted = ",".join(o for o, v in row.observables.items() if v == "refuted")
-        yield f"{row.opcode:<16} {row.form:<44} {refuted:<40} {_example(row.counterexample)}"
-
-
-def _example(example: CounterexampleRow | None) -> str:
-    """The encoding, what stands behind it where that matters, and the difference, its long values cut to 16 digits."""
-    if example is None:
-        return ""
-    behind = f" followed by {example.followed_by}" if example.followed_by else ""
-    return f"{example.bytes}{behind}  " + _LONG.sub(r"0x…\1", example.first_difference)
-
-
-def cautious_lines(rows: Sequence[FormRow]) -> Iterable[str]:
-    """One line a form that is refused without need."""
-    for row in rows:
-        if row.over_cautious:
-            yield f"{row.opcode:<16} {row.form:<44} {row.reason}"
+        if row.cause:
+            names[row.cause] = names.get(row.cause, 0) + 1
+    return ", ".join(f"{n} {c:,}" for n, c in sorted(names.items(), key=lambda item: (-item[1], item[0])))
 
 
 def print_survey(console: Console, document: Survey, every: bool) -> None:
-    """The whole survey: table, unsound forms, over-cautious forms, deviations of the scheme, totals."""
-    rows = document.forms
-    console.print(f"Scheme {document.scheme}, processor {document.cpu}", highlight=False)
-    resting = ", ".join(f"{n} {document.rests_on[n]:,}" for n in document.assumptions)
-    console.print(f"Assumptions, and forms that rest on them: {resting or 'none'}", highlight=False)
-    console.print(SCOPE, highlight=False)
-    console.print(range_table(rows))
-    _section(console, "Unsound: accepted and refuted", list(finding_lines(rows)), every)
-    _section(console, "Over-cautious: refused, though a stepped copy is proved", list(cautious_lines(rows)), every)
-    _scheme_wide(console, document)
+    """The whole survey: table, findings by cause, deviations of the scheme, totals; `every`: all findings explained."""
+    for line in _head(document, console.width):
+        _print(console, line)
+    _print(console, "\nForms by opcode range", "bold")
+    for line in range_lines(document.forms, console.width):
+        _print(console, line)
+    _findings(console, document, every)
+    _scheme_wide(console, document, every)
     print_totals(console, document)
 
 
-def _section(console: Console, title: str, lines: Sequence[str], every: bool) -> None:
-    console.print(f"\n{title} ({len(lines)} forms)", style="bold", highlight=False)
-    limit = len(lines) if every else 40
-    for line in lines[:limit]:
-        console.print("  " + line.rstrip(), highlight=False, markup=False, soft_wrap=True)
-    if len(lines) > limit:
-        console.print(f"  ... {len(lines) - limit} more; --all-findings or --format json shows them", highlight=False)
+def _print(console: Console, line: str, style: str | None = None) -> None:
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def _scheme_wide(console: Console, document: Survey) -> None:
-    """Deviations that forms share, reported once."""
+def _head(document: Survey, width: int) -> Iterator[str]:
+    yield f"Scheme {document.scheme}, processor {document.cpu}"
+    yield "Assumptions, and forms that rest on them:" + " none" * (not document.assumptions)
+    for line in items((f"{n} {document.rests_on[n]:,}" for n in document.assumptions), width - 2):
+        yield f"  {line}"
+    if document.observables:
+        yield from hanging(f"Observables: {', '.join(document.observables)} alone", width)
+    yield from hanging(f"Out of scope: {SCOPE}", width)
+
+
+def _findings(console: Console, document: Survey, every: bool) -> None:
+    """Refutations, then refusals; the worst are explained, the others have a line each."""
+    refutations = [f for f in document.causes if f.cause.harm != REFUSED]
+    refusals = [f for f in document.causes if f.cause.harm == REFUSED]
+    for title, found, explained in (
+        ("Refuted: the program can notice the probe", refutations, len(refutations) if every else WORST),
+        ("Refused: no probe", refusals, len(refusals) if every else 0),
+    ):
+        if found:
+            _print(console, f"\n{title} ({sum(f.forms for f in found):,} forms)", "bold")
+            _section(console, document, found, explained, every)
+    if document.left_out:
+        _print(console, f"\nLeft out, as was asked for: {document.left_out:,} forms")
+    if not every and (len(refutations) > WORST or refusals):
+        _print(console, "\n--all explains every finding and lists its forms")
+
+
+def _section(
+    console: Console, document: Survey, found: Sequence[CauseFinding], explained: int, every: bool
+) -> None:
+    for i, finding in enumerate(found):
+        if i < explained:
+            _print(console, f"\n{finding.cause.name}: {finding.cause.harm}", "bold")
+            for line in finding_lines(finding, console.width):
+                _print(console, line)
+            for line in _forms(document, finding, console.width) if every else ():
+                _print(console, line)
+        elif i == explained:
+            _print_briefly(console, found[explained:])
+
+
+def _print_briefly(console: Console, found: Sequence[CauseFinding]) -> None:
+    """A line a finding, under what it costs the program."""
+    rows = [["", "forms", "emitted", "example"]]
+    rows += [[f"    {f.cause.name}", f"{f.forms:,}", f"{f.emitted:,}", _brief(f, console.width - BRIEF)] for f in found]
+    head, *lines = columns(rows, console.width, "lrrl")
+    _print(console, f"\n{head}")
+    harm = REFUSED
+    for finding, line in zip(found, lines, strict=True):
+        if finding.cause.harm != harm:
+            harm = finding.cause.harm
+            _print(console, f"  {harm}", "bold")
+        _print(console, line)
+
+
+def _brief(finding: CauseFinding, room: int) -> str:
+    """The example, its assembly where there is room."""
+    whole = f"{finding.example}  {finding.text}"
+    return whole if len(whole) <= room else finding.text[:room]
+
+
+def finding_lines(finding: CauseFinding, width: int) -> Iterator[str]:
+    """A finding explained: what happens, by which rule, what is lost, what to do; how many forms, one example."""
+    cause = finding.cause
+    for label, words in (
+        ("what", cause.happens), ("rule", cause.rule), ("loses", cause.loses), ("instead", cause.instead),
+        ("forms", _counted(finding)), ("example", _example(finding)), ("shows", short(finding.difference)),
+        ("seen", finding.confirmed or "on no machine yet" * (cause.harm != REFUSED)),
+    ):  # fmt: skip
+        yield from paragraph(label, words, width, 2)
+
+
+def _counted(finding: CauseFinding) -> str:
+    emitted = (
+        "all as compilers emit them" if finding.emitted == finding.forms
+        else "none as compilers emit them" if not finding.emitted
+        else f"{finding.emitted:,} as compilers emit them, the others with odd prefixes"
+    )  # fmt: skip
+    needless = f"; {finding.over_cautious:,} without need: a stepped copy is proved" * bool(finding.over_cautious)
+    return f"{finding.forms:,}, {emitted}{needless}"
+
+
+def _example(finding: CauseFinding) -> str:
+    behind = f" followed by {finding.followed_by}" if finding.followed_by else ""
+    return f"{finding.example}{behind}  {finding.text}" if finding.example else ""
+
+
+def _forms(document: Survey, finding: CauseFinding, width: int) -> Iterator[str]:
+    names = [f"{r.form}{'' if r.emitted else ' (odd)'}" for r in document.forms if r.cause == finding.cause.name]
+    for i, line in enumerate(items(names, width - 11)):
+        yield f"  {'names' if i == 0 else '':<9}{line}"
+
+
+def example_text(example: CounterexampleRow | None) -> str:
+    """The encoding, what stands behind it where that matters, and the difference."""
+    if example is None:
+        return ""
+    behind = f" followed by {example.followed_by}" if example.followed_by else ""
+    return f"{example.bytes}{behind}  {short(example.first_difference)}"
+
+
+def _scheme_wide(console: Console, document: Survey, every: bool) -> None:
+    """Deviations that forms share, reported once; their names alone where not every finding is explained."""
     irregular = [r for r in document.forms if r.irregular == "refuted" and r.verdict != "refuted"]
     if not irregular and not document.deviations:
         return
-    console.print("\nDeviations of the scheme, which forms share (`schemes NAME` says more)", style="bold")
-    for entry in document.deviations:
-        console.print(f"  {entry_line(entry)}", highlight=False, markup=False, soft_wrap=True)
+    _print(console, "\nDeviations of the scheme, which forms share (`schemes NAME` says more)", "bold")
+    names = items((entry.name for entry in document.deviations), console.width - 2)
+    for line in [] if every else (f"  {line}" for line in names):
+        _print(console, line)
+    for entry in document.deviations if every else ():
+        for line in hanging(entry_line(entry), console.width):
+            _print(console, line)
     if irregular:
-        console.print(
-            f"  irregular-prefixes: repeated or misplaced REX, or more than four different legacy prefixes: "
-            f"{len(irregular)} forms that are otherwise sound are refuted in such encodings (field `irregular`)",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        said = (
+            f"irregular-prefixes: repeated or misplaced REX, or more than four different legacy prefixes: "
+            f"{len(irregular):,} forms that are otherwise sound are refuted in such encodings (field `irregular`)"
+        )
+        for line in hanging(said, console.width):
+            _print(console, line)
 
 
 def entry_line(entry: SharedDeviation) -> str:
@@ -131,9 +207,11 @@ def print_totals(console: Console, document: Survey) -> None:
     """Totals by verdict and how much was shared."""
     totals, obligations = document.totals, document.obligations
     parts = ", ".join(f"{totals[v]:,} {v}" for v in VERDICTS)
-    console.print(f"\nTotals: {len(document.forms):,} forms: {parts}", style="bold", highlight=False)
-    console.print(
+    _print(console, "")
+    for line in items(f"Totals: {len(document.forms):,} forms: {parts}".split(", "), console.width):
+        _print(console, line, "bold")
+    _print(
+        console,
         f"Obligations: {obligations.total:,}, distinct after sharing and identity: {obligations.distinct:,}; "
         f"{document.seconds:.1f} s",
-        highlight=False,
     )

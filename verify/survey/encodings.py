@@ -19,6 +19,7 @@ from verify.report.surveys import ClassifiedEncoding
 from verify.smt.decisions import InMemory
 from verify.survey.explanation import CPUS, Brief, brief_row
 from verify.survey.ledger import Ledger
+from verify.survey.listing import NO_BYTES, lacks_bytes
 from verify.survey.rows import INTERNAL_FAULT
 from verify.workers.pool import TaskFailed, imap, nobody, pure
 
@@ -77,7 +78,10 @@ def line_row(number: int, line: bytes, row: RowOf) -> Answer:
     try:
         if len(line) > LONGEST:
             raise ValueError(f"longer than {LONGEST} characters: {text[:20]!r}...")
-        data = encoding_bytes(line.decode("ascii", "replace").strip())
+        whole = line.decode("ascii", "replace").strip()
+        if lacks_bytes(whole):
+            raise ValueError(NO_BYTES)
+        data = encoding_bytes(whole)
     except ValueError as error:
         message = f"line {number}: {error}"
         shown = "".join(c if c.isprintable() and c != "\t" else "?" for c in text)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from verify.causes.catalogue import Cause
+from verify.causes.derivation import Example
+from verify.causes.rows import of_encoding
+from verify.causes.rows import row as cause_row
+from verify.causes.words import words
 from verify.claim.probes import Probe, probes, undefined_without
 from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import counterexample
@@ -12,10 +18,13 @@ from verify.judge.encoding import Judge, Judgement
 from verify.models.schemes.manner import manners
 from verify.models.schemes.program_text import text as canonical_text
 from verify.models.x86.isa import memory_style
-from verify.models.x86.isa.decode import Decoded, text
+from verify.models.x86.isa.assembly import Syntax, assembly
+from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import OBSERVABLES
+from verify.report.judged import CounterexampleRow
 from verify.report.surveys import ClassifiedEncoding, ExplainedEncoding
+from verify.survey.natural import natural
 from verify.survey.rows import NAMES, counterexample_row
 
 
@@ -33,8 +42,19 @@ ENDS: Final = tuple(bytes.fromhex(text).ljust(WINDOW, b"\x00") for text in ("84"
 CPUS: Final = {"intel": (Cpu.INTEL,), "amd": (Cpu.AMD,), "any": (Cpu.AMD, Cpu.INTEL)}
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How an encoding is shown; `every`: a counterexample of each refuted observable."""
+
+    syntax: Syntax = Syntax.INTEL
+    every: bool = False
+
+
+PLAINLY: Final = Shown()
+
+
 def encoding_row(
-    data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None
+    data: bytes, judge: Judge, cpus: tuple[Cpu, ...], followed_by: bytes | None = None, shown: Shown = PLAINLY
 ) -> ExplainedEncoding | ClassifiedEncoding:
     """The verdict of an encoding for all given vendors, with plan, decoding and counterexample; brief where it is none.
 
@@ -43,7 +63,7 @@ def encoding_row(
     """
     instruction, groups = _probed(data, judge, cpus, followed_by)
     brief, valid = _brief(data, instruction, groups, judge)
-    return _explained(brief, judge, valid, len(groups) > 1) if valid else brief.row
+    return _explained(brief, judge, valid, len(groups) > 1, shown) if valid else brief.row
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +122,39 @@ def _brief(
     row = ClassifiedEncoding(
         bytes=data.hex(), verdict=NAMES[verdict], observables=tuple(o for o in OBSERVABLES if o in refuted),
         reason="; ".join(filter(None, (_reason(valid, verdict), said))), looks_behind=looks_behind,
-        undefined_without=tuple(lacking),
+        cause=_first_cause(valid, verdict, judge.assumptions), undefined_without=tuple(lacking),
     )  # fmt: skip
     return Brief(row, length + len(data) - len(instruction) if length else 0), valid
+
+
+def _first_cause(valid: list[Judgement], verdict: Verdict, assumptions: frozenset[str]) -> str:
+    """The cause of a refutation or refusal, by the first observable; of other verdicts none."""
+    if verdict not in {Verdict.REFUTED, Verdict.REFUSED}:
+        return ""
+    judged = next(j for j in valid if j.verdict is verdict)
+    first = judged.deviations[0].observable if judged.deviations else None
+    return next(iter(_causes([judged], assumptions, first))).name
+
+
+def _causes(
+    judged: Sequence[Judgement], assumptions: frozenset[str], observable: str | None = None
+) -> tuple[Cause, ...]:
+    """The causes of the refuted observables, or of one; of what is refused that of the refusal."""
+    found: dict[Cause, None] = {}
+    for j in judged:
+        refuted = [d.observable for d in j.deviations]
+        if refuted or j.verdict is Verdict.REFUSED:
+            found.update(dict.fromkeys(of_encoding(j.probe, refuted, observable, _example(j, assumptions))))
+    return tuple(found)
+
+
+def _example(j: Judgement, assumptions: frozenset[str]) -> Example:
+    """Makes the counterexample of an observable."""
+    def made(observable: str) -> CounterexampleRow | None:
+        of = [d for d in j.deviations if d.observable == observable]
+        return counterexample_row(counterexample(replace(j, deviations=tuple(of)), assumptions)) if of else None
+
+    return made
 
 
 def _reason(valid: list[Judgement], verdict: Verdict) -> str:
@@ -144,21 +194,27 @@ def rests_on(judge: Judge, valid: list[Judgement]) -> list[str]:
     return sorted(found)
 
 
-def _explained(brief: Brief, judge: Judge, valid: list[Judgement], looks_behind: bool) -> ExplainedEncoding:
+def _explained(
+    brief: Brief, judge: Judge, valid: list[Judgement], looks_behind: bool, shown: Shown
+) -> ExplainedEncoding:
     worst_one = next((j for j in valid if j.deviations), valid[0])
     first = worst_one if looks_behind else valid[0]
     decoded, behind = first.probe.decoded, first.probe.followed_by
     known = decoded if isinstance(decoded, Decoded) else None
-    example = counterexample(worst_one, judge.assumptions) if worst_one.deviations else None
+    examples = natural(worst_one, judge.assumptions) if worst_one.deviations else ()
+    deviating = [j for j in valid if j.deviations]
+    found = _causes(deviating or valid, judge.assumptions)
     return ExplainedEncoding(
         bytes=brief.row.bytes, verdict=NAMES[worst(j.verdict for j in valid if j.verdict is not None)],
         observables=brief.row.observables, reason=brief.row.reason, length=brief.length, scheme=judge.scheme.name,
         plan=plan_text(first), verdicts={o: NAMES[worst([_of_observable(j, o) for j in valid])] for o in OBSERVABLES},
         assumptions=tuple(sorted(judge.assumptions)), rests_on=tuple(rests_on(judge, valid)),
-        undefined_without=brief.row.undefined_without, text=text(known) if known else "",
+        undefined_without=brief.row.undefined_without, text=assembly(known, shown.syntax) if known else "",
         form=known.form.name if known else "",
         memory_styles=tuple(s.value for s in memory_style.styles(known.form)) if known else None,
         undefined=known.faults_ud if known else None, looks_behind=looks_behind,
         instruction=first.probe.data[: _decoded_length(first.probe)].hex() if behind else "",
-        followed_by=behind.hex(), counterexample=counterexample_row(example) if example else None,
+        followed_by=behind.hex(), counterexample=examples[0] if examples else None,
+        further=examples[1:] if shown.every else (), words=words(first.probe, shown.syntax),
+        causes=tuple(cause_row(c, judge.scheme) for c in found),
     )  # fmt: skip

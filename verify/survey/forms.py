@@ -13,7 +13,7 @@ from verify.judge.encoding import ClassOutcome, Judge
 from verify.judge.form import form_result, undecided
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu, form
-from verify.report.surveys import JudgedForm
+from verify.report.judged import JudgedForm
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
 from verify.workers.pool import TaskFailed, imap, nobody, pure

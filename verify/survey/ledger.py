@@ -12,9 +12,9 @@ from pathlib import Path
 from verify.claim.verdicts import Decision, Verdict, Witness
 from verify.ledger.folder import Folder
 from verify.ledger.store import Store, Table
+from verify.report.judged import JudgedForm
 from verify.report.ledgers import DecisionRow
 from verify.report.records import row_text, rows_of
-from verify.report.surveys import JudgedForm
 from verify.survey.class_ledger import ClassLedger
 from verify.survey.settings import FORMS, OBLIGATIONS, classes_mark, obligations_mark, settings_name, store_for
 

@@ -11,17 +11,23 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 from verify import __version__
+from verify.causes.catalogue import CAUSES, Harm
+from verify.causes.rows import row as cause_row
+from verify.causes.words import error_name
 from verify.claim.verdicts import Verdict
 from verify.elf import Image, Place, Section
 from verify.judge.encoding import Judge
 from verify.models.schemes.scheme import Refuse, Scheme
-from verify.models.x86.isa.decode import Decoded, decode, text
+from verify.models.x86.isa.assembly import assembly
+from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.isa.sweep import swept
+from verify.models.x86.machine import OBSERVABLES
+from verify.report.records import replaced
 from verify.report.surveys import ClassifiedEncoding, EncodingVerdict, ExplainedPlace, Scan, ScanFinding, ScannedPlace
 from verify.survey.encodings import NOTHING, KnownResults, Line, classified
 from verify.survey.explanation import CPUS, brief_row, encoding_row
@@ -29,8 +35,8 @@ from verify.survey.explanation import CPUS, brief_row, encoding_row
 WINDOW: Final = 16  # bytes that a scheme may look at
 ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the worst first
 WRITTEN: Final = "the loader changes these bytes (text relocation), and what is run when probed is the file's"
-ERRNO: Final = {8: "ENOEXEC", 22: "EINVAL", 524: "ENOTSUPP"}
-Key = tuple[EncodingVerdict, tuple[str, ...], str]  # verdict, observables, reason
+Key = tuple[EncodingVerdict, str, str]  # verdict, name of the cause; where it has none, the reason
+Group = list[tuple[ClassifiedEncoding, Sequence[int]]]  # encodings and where each stands
 Lost = Callable[[Sequence[Line], str], None]
 
 
@@ -125,18 +131,14 @@ def _swept(image: Image, spans: Iterable[Span], cpu: Cpu) -> _Found:
 def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost: Lost) -> Scan:
     """What is found in the spans; of each finding the first `shown` places. `lost`: see `classified`."""
     found = _swept(image, spans, setting.decoder)
-    groups: dict[Key, list[tuple[bytes, Sequence[int]]]] = defaultdict(list)
+    groups: dict[Key, Group] = defaultdict(list)
     totals: Counter[EncodingVerdict] = Counter()
-    for data, row, places in _judged(image, found, setting, lost):
+    for row, places in chain(_judged(image, found, setting, lost), _changed(found, setting.scheme)):
         totals[row.verdict] += len(places)
         if row.verdict != "proved":
-            groups[_key(row)].append((data, places))
-    findings = [_finding(image, key, group, shown, setting.decoder) for key, group in groups.items()]
+            groups[_key(row)].append((row, places))
+    findings = [_finding(image, group, shown, setting) for group in groups.values()]
     findings += _no_instructions(found.nowhere, shown)
-    if found.written:
-        key = _of_written(setting.scheme)
-        findings.append(_finding(image, key, list(found.written.items()), shown, setting.decoder))
-        totals[key[0]] += sum(map(len, found.written.values()))
     if found.nowhere:
         totals["invalid"] += len(found.nowhere)
     return Scan(
@@ -150,26 +152,36 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
 
 def _key(row: ClassifiedEncoding) -> Key:
     """What a finding is told by; which processors lack the instruction is a remark on it."""
-    return row.verdict, row.observables, row.reason.partition("; undefined on")[0]
+    return row.verdict, row.cause, "" if row.cause else row.reason.partition("; undefined on")[0]
 
 
-def _worst_first(finding: ScanFinding) -> tuple[int, int]:
-    return ORDER.index(finding.verdict) if finding.verdict in ORDER else len(ORDER), -finding.instructions
+def _worst_first(finding: ScanFinding) -> tuple[int, int, int]:
+    verdict = ORDER.index(finding.verdict) if finding.verdict in ORDER else len(ORDER)
+    harm = Harm(finding.cause.harm).rank if finding.cause is not None else len(Harm)
+    return verdict, harm, -finding.instructions
+
+
+def _changed(found: _Found, scheme: Scheme) -> Iterator[tuple[ClassifiedEncoding, Sequence[int]]]:
+    """What the loader changes: by a scheme that runs the file's instruction it is another one."""
+    verdict, reason = _of_written(scheme)
+    for data, places in found.written.items():
+        yield ClassifiedEncoding(bytes=data.hex(), verdict=verdict, observables=(), reason=reason), places
 
 
 def _judged(
     image: Image, found: _Found, setting: Setting, lost: Lost
-) -> Iterator[tuple[bytes, ClassifiedEncoding, Sequence[int]]]:
+) -> Iterator[tuple[ClassifiedEncoding, Sequence[int]]]:
     """Each encoding with its row and where it stands; apart where it matters what stands behind it."""
     lines = ((n, data.hex().encode()) for n, data in enumerate(found.places, start=1))
     answers = classified(lines, setting.scheme, setting.cpu, setting.assumptions, setting.jobs, setting.known, lost)
     judge = setting.known.judge(setting.scheme, setting.assumptions)
     for (data, places), answer in zip(found.places.items(), answers, strict=True):
         if not answer.row.looks_behind:
-            yield data, answer.row, places
+            yield answer.row, places
             continue
         for packed in places:
-            yield data, brief_row(_window(_place(image, packed)), judge, CPUS[setting.cpu]).row, [packed]
+            row = brief_row(_window(_place(image, packed)), judge, CPUS[setting.cpu]).row
+            yield replaced(row, bytes=data.hex()), [packed]
 
 
 def _place(image: Image, packed: int) -> Place:
@@ -180,42 +192,51 @@ def _window(place: Place) -> bytes:
     return place.section.window(place.at, WINDOW)
 
 
-def _finding(image: Image, key: Key, group: list[tuple[bytes, Sequence[int]]], shown: int, cpu: Cpu) -> ScanFinding:
-    verdict, observables, reason = key
-    first = sorted((packed, data) for data, places in group for packed in places[:shown])[:shown]
+def _finding(image: Image, group: Group, shown: int, setting: Setting) -> ScanFinding:
+    row, scheme = group[0][0], setting.scheme
+    cause = cause_row(CAUSES[row.cause], scheme) if row.cause else None
+    first = sorted(
+        ((packed, r) for r, places in group for packed in places[:shown]), key=lambda found: found[0]
+    )[:shown]
+    refuted = {o for r, _ in group for o in r.observables}
     return ScanFinding(
-        verdict=verdict, observables=observables, reason=reason,
+        verdict=row.verdict, observables=tuple(o for o in OBSERVABLES if o in refuted),
+        reason=cause.happens if cause is not None else _key(row)[2], cause=cause,
         instructions=sum(len(places) for _, places in group), distinct=len(group),
-        places=tuple(_shown(_place(image, packed), data, key, cpu) for packed, data in first),
+        places=tuple(_shown(_place(image, packed), r, setting.decoder) for packed, r in first),
     )  # fmt: skip
 
 
-def _shown(place: Place, data: bytes, key: Key, cpu: Cpu) -> ScannedPlace:
-    decoded = decode(data, cpu)
-    verdict, observables, reason = key
+def _shown(place: Place, row: ClassifiedEncoding, cpu: Cpu) -> ScannedPlace:
+    decoded = decode(bytes.fromhex(row.bytes), cpu)
     return ScannedPlace(
-        place=str(place), address=place.address, offset=place.offset, bytes=data.hex(),
-        text=text(decoded) if isinstance(decoded, Decoded) else "", verdict=verdict,
-        observables=observables, reason=reason,
+        place=str(place), address=place.address, offset=place.offset, bytes=row.bytes,
+        text=assembly(decoded) if isinstance(decoded, Decoded) else "", verdict=row.verdict,
+        observables=row.observables, reason=row.reason, cause=row.cause,
     )  # fmt: skip
 
 
-def _of_written(scheme: Scheme) -> Key:
+def _of_written(scheme: Scheme) -> tuple[EncodingVerdict, str]:
     """What is said of an instruction that the loader changes: by a scheme that runs the file's it is another one."""
     if any(e.name == "code-as-in-file" for e in scheme.entries):
-        return "refuted", (), WRITTEN
-    return "unknown", (), "the loader changes these bytes (text relocation)"
+        return "refuted", WRITTEN
+    return "unknown", "the loader changes these bytes (text relocation)"
+
+
+NOWHERE: Final = "no instruction begins here: data, or a function that ends within one"
 
 
 def _no_instructions(nowhere: Sequence[Place], shown: int) -> list[ScanFinding]:
     if not nowhere:
         return []
-    key: Key = "invalid", (), "no instruction begins here: data, or a function that ends within one"
-    places = [_shown(p, p.section.code[p.at : p.at + 1], key, Cpu.INTEL) for p in nowhere[:shown]]
-    different = len({p.section.code[p.at] for p in nowhere})
+    rows = [
+        ClassifiedEncoding(bytes=f"{p.section.code[p.at]:02x}", verdict="invalid", observables=(), reason=NOWHERE)
+        for p in nowhere[:shown]
+    ]
     finding = ScanFinding(
-        verdict="invalid", observables=(), reason=key[2], instructions=len(nowhere), distinct=different,
-        places=tuple(places),
+        verdict="invalid", observables=(), reason=NOWHERE, instructions=len(nowhere),
+        distinct=len({p.section.code[p.at] for p in nowhere}),
+        places=tuple(_shown(p, row, Cpu.INTEL) for p, row in zip(nowhere, rows, strict=False)),
     )  # fmt: skip
     return [finding]
 
@@ -230,7 +251,7 @@ def explained(image: Image, place: Place, setting: Setting) -> ExplainedPlace:
     inside = ""
     if begin != place.at:
         outer = decode(place.section.code[begin : begin + length], setting.decoder)
-        shown = text(outer) if isinstance(outer, Decoded) else "?"
+        shown = assembly(outer) if isinstance(outer, Decoded) else "?"
         inside = f"byte {place.at - begin} of {length} of {shown} at {Place(place.section, begin)}"
     return ExplainedPlace(
         file=image.path, place=str(place), address=place.address, offset=place.offset, inside=inside,
@@ -252,11 +273,11 @@ def _instruction_at(place: Place, cpu: Cpu) -> tuple[int, int]:
 def _answer(scheme: Scheme, place: Place, length: int, inside: str, verdict: str) -> str:
     plan = scheme.plan(_window(place))
     if isinstance(plan, Refuse):
-        return f"refused with {ERRNO.get(plan.errno, plan.errno)}: {plan.reason}"
+        return f"refused with {error_name(plan.errno)}: {plan.reason}"
     if inside:
         return "accepted, and wrong: no instruction begins here; the one around it runs with a byte replaced"
     if place.section.is_relocated(place.at, length):
-        return f"accepted: {_of_written(scheme)[2]}"
+        return f"accepted: {_of_written(scheme)[1]}"
     if verdict == Verdict.REFUTED.value:
         return "accepted, and the program can notice it"
     return "accepted"

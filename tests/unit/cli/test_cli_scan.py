@@ -29,7 +29,7 @@ def test_text(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "executable, 5 instructions of 5 encodings; scheme linux-uprobes-6.18, cpu any" in out
     assert "refuted                    1   20.00 %" in out
-    assert "0x1003  c5fe7f03               vmovdqu [rbx],ymm0                   first+0x3" in out
+    assert "0x1003  first+0x3  vmovdqu [rbx],ymm0  (c5fe7f03)" in out
 
 
 def test_check_ends_with_1_where_an_instruction_is_refuted(file: str, capsys: pytest.CaptureFixture[str]) -> None:

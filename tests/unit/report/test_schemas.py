@@ -19,7 +19,7 @@ from verify.ledger.store import Table
 from verify.models.x86.isa import capstone_check
 from verify.models.x86.isa.forms import form
 from verify.report.explorations import Manifest, StoredInvariant
-from verify.report.records import Document, decoded, from_fields, indented, schema_name, stored
+from verify.report.records import Document, decoded, from_fields, indented, schema_name
 from verify.report.schemas import DOCUMENTS, FOLDER, file_name, text, write
 from verify.report.surveys import ClassifiedEncoding
 
@@ -84,25 +84,22 @@ def test_every_schema_is_held_by_some_output() -> None:
 def kept_as(path: Path) -> str:
     """The text that a recorded file of a protocol would have, written now."""
     if path.parent == RECORDED:
-        return manifest.text(stored(path.read_bytes(), Manifest))
-    return indented(stored(path.read_bytes(), StoredInvariant)) + "\n"
+        return manifest.text(decoded(path.read_bytes(), Manifest))
+    return indented(decoded(path.read_bytes(), StoredInvariant)) + "\n"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_protocols_are_written_as_they_were_read(path: Path) -> None:
-    """But for the schema's name in the place of its number alone."""
-    name = "manifest" if path.parent == RECORDED else "invariant"
-    text = kept_as(path)
-    assert text.replace(f'"ubp-verify/{name}/1"', "1") == path.read_text().replace(f'"ubp-verify/{name}/1"', "1")
-    validated(text, name)
+    assert kept_as(path) == path.read_text()
+    validated(path.read_text(), "manifest" if path.parent == RECORDED else "invariant")
 
 
 def test_a_field_of_a_kept_file_that_nobody_knows_is_refused() -> None:
     text = kept_as(RECORDED / "ref-count.json").encode()
-    assert stored(text, Manifest).protocol == "ref-count"
+    assert decoded(text, Manifest).protocol == "ref-count"
     for wrong in (text.replace(b'"depth"', b'"deep"'), text.replace(b"manifest/1", b"manifest/2")):
         with pytest.raises(ValueError, match="ubp-verify/manifest/1"):
-            stored(wrong, Manifest)
+            decoded(wrong, Manifest)
 
 
 def test_published_schemas_are_current() -> None:

@@ -17,9 +17,9 @@ from verify.cli import opcode_range, status
 from verify.ledger.fingerprint import SURVEY, fingerprint
 from verify.ledger.folder import Folder
 from verify.ledger.store import Table
+from verify.report.judged import JudgedForm
 from verify.report.ledgers import DecisionRow
 from verify.report.records import row_text, rows_of
-from verify.report.surveys import JudgedForm
 from verify.survey.ledger import Ledger, decision_of, decision_text
 
 SCHEME = "linux-uprobes-6.18"

@@ -13,7 +13,7 @@ import pytest
 
 from verify.cli import status
 from verify.judge.encoding import Judge
-from verify.report.surveys import JudgedForm
+from verify.report.judged import JudgedForm
 from verify.survey import encodings, forms
 from verify.survey.explanation import Brief, brief_row
 from verify.survey.forms import Worker

@@ -16,7 +16,7 @@ from verify.concurrency.explicit.python_engine import PythonProgram, canonical, 
 from verify.concurrency.instance.dag import Node
 from verify.concurrency.instance.instance import Model, Transition
 from verify.concurrency.instance.vectors import WIDTH, Expansion, States, Values
-from verify.concurrency.results.exploration import Discovery, Event, Trace, event
+from verify.concurrency.results.exploration import Discovery, Event, Trace, event, start
 
 Path = tuple[int, ...]
 TRIED = 200  # interleavings looked at for further counterexamples
@@ -220,23 +220,26 @@ def replayed(
     path: Path,
     loop: int | None = None,
     code: PythonProgram | None = None,
+    chosen: tuple[int, ...] = (),
 ) -> Trace:
-    """The trace with real threads along representatives; every transition is taken from the model again."""
+    """The trace with real threads along representatives; every transition is taken from the model again. `chosen`:
+    which one, by its number (-1: any that leads on)."""
     code = code or program(model)
     state = next(first for first in model.initial if rename(first) == path[0])
     states, events = [state], list[Event]()
-    for wanted in path[1:]:
-        transition, after = _taken(model, code, rename, state, wanted)
+    for wanted, number in zip(path[1:], chosen or (-1,) * (len(path) - 1), strict=True):
+        transition, after = _taken(model, code, rename, state, wanted, number)
         events.append(event(model, state, transition, after))
         states.append(after)
         state = after
-    return Trace(name, tuple(events), tuple(states), loop, tuple(item.actor for item in events))
+    actors = tuple(item.actor for item in events)
+    return Trace(name, tuple(events), tuple(states), loop, actors, start(model, states[0]))
 
 
 def _taken(
-    model: Model, code: PythonProgram, rename: Callable[[int], int], state: int, wanted: int
+    model: Model, code: PythonProgram, rename: Callable[[int], int], state: int, wanted: int, chosen: int
 ) -> tuple[Transition, int]:
     out: list[tuple[int, int]] = []
     code.steps(state, out)
-    number, after = next(pair for pair in out if rename(pair[1]) == wanted)
+    number, after = next(pair for pair in out if rename(pair[1]) == wanted and chosen in (-1, pair[0]))
     return model.transitions[number], after

@@ -14,6 +14,7 @@ from verify.concurrency.explicit.python_engine import canonical
 from verify.concurrency.explicit.shortest import replayed, space, trace
 from verify.concurrency.instance.instance import Model
 from verify.concurrency.instance.vectors import WIDTH, Orbits, States
+from verify.concurrency.liveness.fair_runs import starved
 from verify.concurrency.liveness.leads_to import (
     Component,
     Fairness,
@@ -77,9 +78,15 @@ def _lasso(model: Model, name: str, known: numpy_engine.Explorer, component: Com
     entry = _entry(model, levels, component)
     way = _to_state(model, known, levels, int(graph.states[entry[0]]))
     loop = _round(component, entry[-1])
-    indices = [*entry[1:], *loop]
+    indices = [*entry[1:], *(target for target, _ in loop)]
     path = (*way, *(int(graph.states[index]) for index in indices))
-    return replayed(model, name, lambda state: state, path, len(way) + len(entry) - 2)
+    begin = len(way) + len(entry) - 2
+    chosen = (*(-1 for _ in range(begin)), *(number for _, number in loop))
+    found = replayed(model, name, lambda state: state, path, begin, chosen=chosen)
+    unfair = starved(model, found.states[begin:], chosen[begin:])
+    if unfair:
+        raise AssertionError(f"{name}: the run that is shown is not fair to {unfair[0]}")
+    return found
 
 
 def _entry(model: Model, levels: list[States], component: Component) -> list[int]:
@@ -137,8 +144,8 @@ def _to_state(model: Model, known: numpy_engine.Explorer, levels: list[States], 
     raise AssertionError("two states of one orbit differ by a renaming")
 
 
-def _round(component: Component, start: int) -> list[int]:
-    """The states after `start` of a fair way round the component, back to it; empty where the run stops."""
+def _round(component: Component, start: int) -> list[Edge]:
+    """The edges of a fair way from `start` round the component, back to it; empty where the run stops."""
     graph, fair = component.graph, component.fairness
     members = set(map(int, component.members))
     edges = _edges(graph, members)
@@ -157,13 +164,13 @@ def _round(component: Component, start: int) -> list[int]:
 
 def _shortest_round(
     edges: dict[int, list[Edge]], enabled: dict[int, set[int]], start: int, groups: set[int], fair: Fairness
-) -> list[int]:
-    """The states of a shortest way from `start` back to it that is fair to `groups`; empty where it is not found among
-    `ROUNDS` pairs."""
+) -> list[Edge]:
+    """A shortest way from `start` back to it that is fair to `groups`; empty where it is not found among `ROUNDS`
+    pairs."""
     weak = sum(1 << group for group in groups if not fair.strong[group])
     owed = {state: ~(weak & ~sum(1 << group for group in able)) for state, able in enabled.items()}
     first = (start, sum(1 << group for group in groups) & owed[start])
-    came: dict[tuple[int, int], tuple[int, int]] = {}
+    came: dict[tuple[int, int], tuple[tuple[int, int], int]] = {}
     queue = deque((first,))
     while queue and len(came) < ROUNDS:
         state, left = queue.popleft()
@@ -171,35 +178,38 @@ def _shortest_round(
             group = int(fair.group[number])
             after = (target, left & owed[target] & (~(1 << group) if group >= 0 else -1))
             if after == (start, 0):
-                return [*_states(came, first, (state, left)), start]
+                return [*_way(came, first, (state, left)), (target, number)]
             if after not in came and after != first:
-                came[after] = (state, left)
+                came[after] = (state, left), number
                 queue.append(after)
     return []
 
 
-def _states(came: dict[tuple[int, int], tuple[int, int]], first: tuple[int, int], last: tuple[int, int]) -> list[int]:
-    path: list[int] = []
+def _way(
+    came: dict[tuple[int, int], tuple[tuple[int, int], int]], first: tuple[int, int], last: tuple[int, int]
+) -> list[Edge]:
+    path: list[Edge] = []
     while last != first:
-        path.append(last[0])
-        last = came[last]
+        before, number = came[last]
+        path.append((last[0], number))
+        last = before
     return path[::-1]
 
 
 def _some_round(
     edges: dict[int, list[Edge]], enabled: dict[int, set[int]], start: int, open_groups: set[int], component: Component
-) -> list[int]:
-    """The states of a way from `start` back to it that is fair to one more of `open_groups` after the other."""
-    path, at, fair = list[int](), start, component.fairness
+) -> list[Edge]:
+    """A way from `start` back to it that is fair to one more of `open_groups` after the other."""
+    path, at, fair = list[Edge](), start, component.fairness
     while open_groups:
         piece = _nearest(edges, enabled, at, open_groups, component)
         states = [at, *(target for target, _ in piece)]
         done = {int(fair.group[number]) for _, number in piece}
         done |= {g for g in open_groups if not fair.strong[g] and any(g not in enabled[s] for s in states)}
         open_groups = open_groups - done
-        path += states[1:]
+        path += piece
         at = states[-1]
-    return path + [target for target, _ in _walk(edges, at, {start}, at == start and not path)]
+    return path + _walk(edges, at, {start}, at == start and not path)
 
 
 def _edges(graph: Pending, members: set[int]) -> dict[int, list[Edge]]:

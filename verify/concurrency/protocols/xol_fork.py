@@ -51,6 +51,7 @@ fork = Description(
         "slot": Array(2, ThreadId()),  # owner of its one slot
         "forked": Bool(),  # address space 1 exists
         "vforking": Bool(),  # a vfork child is alive
+        "child": ThreadId(),  # it; nothing reads this: proofs for any number name the thread that a parent waits for
         "registered": Bool(),  # the handler can be found
         "prober": Enum("idle", "inserting", "inserted-0", "armed", "removing", "removed-0"),
         "listed": Bool(),  # the prober's list contains address space 1
@@ -153,6 +154,7 @@ def vfork(s: Shared, t: Thread, u: Thread) -> None:
         u.space = t.space
         u.vchild = True
         s.vforking = True
+        s.child = u
         u.pc = "stepped" if IN_SLOT and not CHILD_FIXED else "at"
         t.pc = "blocked"
 
@@ -163,6 +165,7 @@ def leave(s: Shared, t: Thread) -> None:
     if t.vchild and t.pc in ("at", "killed", "segv"):
         t.vchild = False
         s.vforking = False
+        s.child = None
         if t.pc == "at":
             t.pc = "gone"
 

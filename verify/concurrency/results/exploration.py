@@ -51,13 +51,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """An interleaving from an initial state. `loop` is the index of the state to which a lasso returns, else None."""
+    """An interleaving from an initial state. `loop` is the index of the state to which a lasso returns, else None;
+    `start`: the cells in which initial states differ, with their values in this one."""
 
     property: str
     events: tuple[Event, ...]
     states: tuple[int, ...]
     loop: int | None = None
     actors: tuple[str, ...] = ()
+    start: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Search:
 class Exploration:
     """The result for one protocol, variant and number of threads.
 
-    `never`: the steps that no reachable state takes, of a complete exploration; without those of more threads.
+    `never`: the steps that no reachable state takes, of a complete exploration; also those of more threads.
     states and transitions: of the full space; stored: what the engine kept (orbits under thread symmetry);
     depth: transitions on the longest shortest way; bytes: memory of the stored states (0: unknown).
     """
@@ -199,6 +201,14 @@ def safety(model: Model, search: Search) -> dict[str, Verdict | Discovery]:
                 closed = Proved() if search.complete else pending
                 found[prop.name] = closed if search.deadlock is None else search.deadlock
     return found
+
+
+def start(model: Model, state: int) -> tuple[tuple[str, str], ...]:
+    """The cells in which the initial states differ, with their values in one of them."""
+    columns = zip(model.slots, *map(model.cells, model.initial), strict=True)
+    differ = {slot.number for slot, *values in columns if len(set(values)) > 1}
+    cells = model.cells(state)
+    return tuple((slot.label, slot.text(cells[slot.number])) for slot in model.slots if slot.number in differ)
 
 
 def event(model: Model, before: int, transition: Transition, after: int) -> Event:

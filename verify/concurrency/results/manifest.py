@@ -15,7 +15,7 @@ from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results.exploration import Exploration, Refuted
 from verify.ledger.files import locked, replace
 from verify.report.explorations import Manifest, RecordedRun
-from verify.report.records import plain, stored
+from verify.report.records import decoded, plain
 
 Key = tuple[str, int, str]
 
@@ -51,7 +51,7 @@ def read(directory: Path, protocol: str) -> dict[Key, RecordedRun]:
     if not path.exists():
         return {}
     try:
-        found = stored(path.read_bytes(), Manifest)
+        found = decoded(path.read_bytes(), Manifest)
         if found.protocol != protocol:
             raise ValueError(f"of {found.protocol!r}")
         return {key(run): run for run in found.runs}

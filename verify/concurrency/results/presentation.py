@@ -25,9 +25,15 @@ def changes(event: Event) -> str:
     return ", ".join(f"{name.removeprefix(own)} {before} → {after}" for name, before, after in event.changes)
 
 
+def started(trace: Trace) -> str:
+    """Where a run that may start otherwise starts, on one line; empty where there is one initial state."""
+    return ", ".join(f"{name} {value}" for name, value in trace.start)
+
+
 def rows(trace: Trace) -> list[tuple[str, str, str, str]]:
-    """(step, thread, action, what changed) of each event; a lasso's loop is marked at the step where it begins."""
-    found = []
+    """(step, thread, action, what changed) of each event, and of the start where there are several; a lasso's loop is
+    marked at the step where it begins."""
+    found = [("0", "", "start", started(trace))] if trace.start else []
     for number, event in enumerate(trace.events):
         mark = "↻ " if trace.loop == number else ""
         found.append((f"{mark}{number + 1}", event.actor, event.action, changes(event)))
@@ -56,6 +62,8 @@ def mermaid(trace: Trace) -> str:
     names = {actor: f"p{number}" for number, actor in enumerate(lanes(trace))}
     lines = ["sequenceDiagram", *(f"    participant {short} as {actor}" for actor, short in names.items())]
     indent = "    "
+    if trace.start and names:
+        lines.append(f"{indent}Note over {next(iter(names.values()))}: start<br/>{started(trace)}")
     for number, event in enumerate(trace.events):
         if trace.loop == number:
             lines.append(f"{indent}loop for ever")
@@ -70,13 +78,17 @@ def svg(trace: Trace) -> str:
     """The interleaving as an SVG sequence diagram: a lane for each actor, and what changed beside them."""
     actors = lanes(trace)
     beside, bottom = 20 + max(1, len(actors)) * LANE, TOP + ROW * (len(trace.events) + 1)
-    width = beside + 20 + LETTER * max([len(changes(event)) for event in trace.events] + [len(trace.property)])
+    texts = [trace.property, "start: " + started(trace), *map(changes, trace.events)]
+    width = beside + 20 + LETTER * max(map(len, texts))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom}" font-family="sans-serif">',
         f"<title>{html.escape(trace.property)}</title>",
         f'<rect width="{width}" height="{bottom}" fill="white"/>',
         f'<text x="{beside}" y="24" font-weight="bold" fill="#a00">{html.escape(trace.property)}</text>',
     ]
+    if trace.start:
+        said = html.escape(f"start: {started(trace)}")
+        parts.append(f'<text x="{beside}" y="40" font-size="11" fill="#333">{said}</text>')
     for lane, actor in enumerate(actors):
         x = 20 + LANE * lane + LANE // 2
         parts.append(f'<text x="{x}" y="24" text-anchor="middle" font-weight="bold">{html.escape(actor)}</text>')
@@ -156,7 +168,10 @@ def trace_row(trace: Trace, threads: int | None = None) -> TraceRow:
                  changes=tuple(ChangeRow(variable=name, before=old, after=new) for name, old, new in event.changes))
         for event in trace.events
     )  # fmt: skip
-    return TraceRow(threads=threads, property=trace.property, length=len(events), loop=trace.loop, events=events)
+    return TraceRow(
+        threads=threads, property=trace.property, length=len(events), loop=trace.loop, start=dict(trace.start),
+        events=events,
+    )  # fmt: skip
 
 
 def explored_document(found: Exploration, traces: Sequence[Trace]) -> Explored:
@@ -171,6 +186,13 @@ def explored_document(found: Exploration, traces: Sequence[Trace]) -> Explored:
         reasons={name: v.reason for name, v in found.properties if isinstance(v, Vacuous | Unknown) and v.reason},
         traces=tuple(map(trace_row, traces)), seconds=round(found.seconds, 3), bytes=found.bytes,
     )  # fmt: skip
+
+
+def _never(chosen: Protocol, found: Exploration) -> str:
+    """The steps that were never taken; of those of more threads than there were, how many it takes."""
+    many = {step.name: len(step.threads) for step in chosen.steps}
+    short = (f" (of {many[name]} threads)" if many[name] > found.threads else "" for name in found.never)
+    return ", ".join(name + note for name, note in zip(found.never, short, strict=True))
 
 
 def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) -> str:
@@ -189,7 +211,7 @@ def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) 
         reason = f" ({verdict.reason})" if isinstance(verdict, Unknown | Vacuous) else ""
         lines.append(f"  {verdict.name:8} {prop}{reason}")
     if found.never:
-        lines.append(f"  never    taken: {', '.join(found.never)}")
+        lines.append(f"  never    taken: {_never(chosen, found)}")
     for trace in shown:
         lines += ["", f"  {trace.property} is violated in {len(trace.events)} steps:"]
         lines += ["    " + line for line in table(trace).splitlines()]

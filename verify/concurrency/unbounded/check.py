@@ -18,8 +18,7 @@ from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.smtlib import SmtQuery, problems
 from verify.concurrency.unbounded.solvers import SOLVERS
 from verify.report.explorations import StoredInvariant
-from verify.report.records import indented
-from verify.report.records import stored as document
+from verify.report.records import decoded, indented
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _sizes(protocol: Protocol, fixed: Mapping[str, int]) -> str:
 
 def load(protocol: Protocol, path: Path) -> Stored:
     """The invariant of a file. Raises ProtocolError, or ValueError where the file is another protocol's."""
-    file = document(path.read_bytes(), StoredInvariant)
+    file = decoded(path.read_bytes(), StoredInvariant)
     name = (file.protocol, file.variant)
     if name != (protocol.name, protocol.variant):
         raise ValueError(f"{path.name} holds the invariant of {name}, expected {(protocol.name, protocol.variant)}")

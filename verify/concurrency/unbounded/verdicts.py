@@ -4,23 +4,32 @@ Small numbers are explored first: they refute, with the shortest trace, and reac
 abstraction (any number of threads, the given sizes), by a quantified invariant (any number of threads, any sizes), and
 by counters (any number of threads, the given sizes of what a thread holds). That a goal or a premise is never reached,
 freedom from deadlock, and that every assignment stays in its domain, are proved as invariants are (`claims`,
-`kept_domains`); what else is proved holds as long as none has left its domain. Liveness is decided for the explored
-numbers only: it is refuted, vacuous or unknown.
+`kept_domains`); what else is proved holds as long as none has left its domain. Liveness is proved on the views of one
+thread (`fair_views`), which prove freedom from deadlock too, for the given sizes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import replace
 
 from verify.concurrency.explorer import explore
 from verify.concurrency.language.domains import DomainOverflow, ProtocolError
-from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.language.protocol import DEADLOCK, Protocol
 from verify.concurrency.language.terms import TRUE, PropertyTerm
-from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Trace, Unknown, Vacuous
-from verify.concurrency.unbounded import counter_abstraction, houdini, kept_domains, views
+from verify.concurrency.results.exploration import Exploration, Limits, Proved, Refuted, Unknown, Vacuous
+from verify.concurrency.unbounded import counter_abstraction, fair_views, houdini, kept_domains, views
+from verify.concurrency.unbounded.answers import (
+    AnyNumber,
+    AnyVerdict,
+    Method,
+    ProvedAny,
+    RefutedAny,
+    scope,
+    threads_text,
+)
+from verify.concurrency.unbounded.budget import Budget
 from verify.concurrency.unbounded.claims import NEVER, never
 from verify.concurrency.unbounded.cutoffs import at_given_sizes
 from verify.concurrency.unbounded.encoding import NotCovered, UsedUp
@@ -33,98 +42,7 @@ LEAST = 3  # every number of threads up to here is explored
 AGAIN = 16_000_000  # units for the costlier methods where every invariant has been proved once
 ENOUGH = 2  # methods that prove a property independently
 MANY = 9  # more methods than there are
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A method that proved a property; `sizes`: also for every value of the integer parameters from 1 on."""
-
-    name: str
-    sizes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ProvedAny:
-    """Holds for every number of threads; for `sometimes`: reached with `threads` threads."""
-
-    methods: tuple[Method, ...]
-    threads: int | None = None
-    name: ClassVar[Literal["proved"]] = "proved"
-
-    @property
-    def sizes(self) -> bool:
-        """Whether it also holds for any values of the integer parameters."""
-        return any(method.sizes for method in self.methods)
-
-    @property
-    def reason(self) -> str:
-        """What it was proved for, and by what."""
-        return _scope(self.methods) if self.threads is None else f"reached with {_threads(self.threads)}"
-
-
-def _threads(number: int) -> str:
-    return f"{number} thread{'s' if number != 1 else ''}"
-
-
-def _scope(methods: tuple[Method, ...]) -> str:
-    """What was proved for which numbers and sizes, and by what."""
-    sizes = "and any sizes" if any(method.sizes for method in methods) else "of the given sizes"
-    return f"any number of threads {sizes}: {', '.join(method.name for method in methods)}"
-
-
-@dataclass(frozen=True, slots=True)
-class RefutedAny:
-    """Does not hold with `threads` threads; the trace is the shortest. Of a goal (threads is None): `methods` prove
-    that it is reached with no number of threads."""
-
-    threads: int | None
-    trace: Trace | None
-    methods: tuple[Method, ...] = ()
-    note: str = ""
-    name: ClassVar[Literal["refuted"]] = "refuted"
-
-    @property
-    def reason(self) -> str:
-        """With how many threads; or, of what is never reached, how far that is known."""
-        if self.threads is None:
-            return f"never reached, {_scope(self.methods)}"
-        return f"with {_threads(self.threads)}" + (f": {self.note}" if self.note else "")
-
-
-AnyVerdict = ProvedAny | RefutedAny | Vacuous | Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class AnyNumber:
-    """The result for one protocol and variant.
-
-    `explored` are the explorations of small numbers, the last perhaps incomplete; `notes` says of each method what it
-    did or why not.
-    """
-
-    protocol: str
-    variant: str
-    parameters: tuple[tuple[str, int | bool], ...]
-    properties: tuple[tuple[str, AnyVerdict], ...]
-    explored: tuple[Exploration, ...]
-    notes: tuple[tuple[str, str], ...]
-    seconds: float
-    interrupted: bool = False
-
-    @property
-    def traces(self) -> tuple[tuple[int, Trace], ...]:
-        """Number of threads and trace of each refutation that has one."""
-        found = (verdict for _, verdict in self.properties if isinstance(verdict, RefutedAny))
-        return tuple((v.threads, v.trace) for v in found if v.trace is not None and v.threads is not None)
-
-    def verdict(self, name: str) -> AnyVerdict:
-        """The verdict of the named property."""
-        return dict(self.properties)[name]
-
-    @property
-    def decided(self) -> bool:
-        """Whether nothing is left open."""
-        return not any(isinstance(found, Unknown | Vacuous) for _, found in self.properties)
+INVARIANT = ("always", "deadlock")
 
 
 def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | None = None) -> AnyNumber:
@@ -161,6 +79,7 @@ class _Run:
         self.methods: dict[str, list[Method]] = {}
         self.covered, self.kept = False, tuple[str, ...]()  # the obligations of assignments, where there are such
         self.overflow: tuple[int, DomainOverflow] | None = None  # with how many threads, and what
+        self.single: views.Reached | None = None  # the closed views of one thread
 
     @property
     def sizeless(self) -> bool:
@@ -191,10 +110,21 @@ class _Run:
         properties = (*self.protocol.properties, *rest, *(kept or ()))
         self.asked = replace(self.protocol, properties=properties, expected=())
         self.methods = {**{prop.name: [] for prop in self.asked.properties}, KEPT: []}
+        if kept == ():
+            self.methods[KEPT].append(Method("declarations and guards", True))
         self.beyond()
-        if not self.open(1):
+        if not self.open(1, (*INVARIANT, "eventually")):
             return
         seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
+        if self.open(1):
+            self.invariants(seen)
+        if self.single and self.open(1, ("deadlock",)):
+            self.attempt("deadlock in views", self.by_stuck_views)
+        if self.single and self.open(1, ("eventually",)):
+            self.attempt("fair views", self.by_fair_views)
+
+    def invariants(self, seen: bool) -> None:
+        """The methods for invariants and freedom from deadlock, after views of one thread, which apply where `seen`."""
         if seen and self.open(1, ("always",)):
             self.attempt("view abstraction, k=2", lambda: self.by_views(2))
         self.attempt("quantified invariant", lambda: self.by_invariant(False))
@@ -223,7 +153,7 @@ class _Run:
         """Whether some assignment may leave its domain, as far as declarations and guards say."""
         return bool(self.kept) or not self.covered
 
-    def open(self, methods: int, kinds: tuple[str, ...] = ("always", "deadlock")) -> list[str]:
+    def open(self, methods: int, kinds: tuple[str, ...] = INVARIANT) -> list[str]:
         """What no small number refutes and fewer than so many methods prove."""
         names = [prop.name for prop in self.asked.properties if prop.kind in kinds]
         return [name for name in names if not self.refuted(name) and len(self.methods[name]) < methods]
@@ -244,6 +174,9 @@ class _Run:
         """Notes what a method proved, or why it did not apply; whether it applied."""
         try:
             found, proved, note = method()
+        except DomainOverflow as error:
+            self.notes.append((name, f"not covered: an unreachable view overflows: {error}"))
+            return False
         except ProtocolError as reason:
             self.notes.append((name, f"not covered: {reason}"))
             return False
@@ -253,16 +186,18 @@ class _Run:
                 raise AssertionError(f"{name} proves {each}, which {self.refuted(each)} refutes")
             if found not in self.methods[each]:
                 self.methods[each].append(found)
-        kept = found.name.startswith("views") or (self.covered and set(self.kept) <= set(proved))
-        if kept and found not in self.methods[KEPT]:
+        kept = set(proved) & set(self.kept) and all(self.methods[name] for name in self.kept)
+        if (kept or found.name.startswith("views")) and found not in self.methods[KEPT]:
             self.methods[KEPT].append(found)  # views try every assignment
         return True
 
     def by_views(self, size: int) -> tuple[Method, tuple[str, ...], str]:
-        found = views.views(self.asked, size, self.limits)
+        reached = views.closed(self.asked, size, self.limits)
+        found = reached.proofs()
         if found.reason:
             raise NotCovered(found.reason)
         self.enough(found.least)
+        self.single = self.single or reached
         note = f"{found.views} views, {found.configurations} configurations, {found.seconds:.2f} s"
         return Method(f"views of {size}", self.sizeless), found.proved, note
 
@@ -296,6 +231,42 @@ class _Run:
         self.enough(found.least)
         return Method("counters", self.sizeless), found.proved, found.note
 
+    def known(self) -> tuple[views.Reached, fair_views.PossibleViews]:
+        """The views that threads may have, by the invariants that are proved."""
+        assert self.single is not None
+        proved = [prop.name for prop in self.protocol.properties if prop.kind == "always" and self.methods[prop.name]]
+        return self.single, fair_views.known_views(self.protocol, self.single, proved)
+
+    def by_stuck_views(self) -> tuple[Method, tuple[str, ...], str]:
+        _, single = self.known()
+        found = fair_views.stuck(self.protocol, single)
+        note = f"{len(found)} shared states may have a deadlock"
+        return Method("views of 1", self.sizeless), () if found else (DEADLOCK,), note
+
+    def by_fair_views(self) -> tuple[Method, tuple[str, ...], str]:
+        """Proofs of liveness; each property has a method of its own, since the rules are its own."""
+        reached, single = self.known()
+        wanted = [name for name in self.open(1, ("eventually",)) if self.explored_below(reached.least, name)]
+        if not wanted:
+            raise NotCovered("no property is decided for every smaller number")
+        budget = Budget(self.limits, fair_views.WORK)
+        found = fair_views.leads_to(self.protocol, reached.least, single, wanted, budget)
+        for proof in found.proofs:
+            self.methods[proof.property].append(Method(self.fair_views, self.sizeless, proof.rules))
+        note = f"{len(found.graph.nodes)} nodes, {len(found.graph.edges)} edges"
+        return Method("fair views", self.sizeless), (), note + f"; open: {', '.join(found.open) or 'none'}"
+
+    @property
+    def fair_views(self) -> str:
+        """The name of the method, with the sizes that its proofs are for."""
+        sizes = [f"{name} = {value}" for name, value in self.protocol.parameters if not isinstance(value, bool)]
+        return "fair views" + (f" with {', '.join(sizes)}" if sizes else "")
+
+    def explored_below(self, least: int, name: str) -> bool:
+        """Whether explorations prove a property, or never meet its premise, for every number below `least`."""
+        found = [one.verdict(name) for one in self.explored[: least - 1] if one.complete]
+        return len(found) == least - 1 and all(isinstance(verdict, Proved | Vacuous) for verdict in found)
+
     def enough(self, least: int) -> None:
         """Refuses a method for `least` threads and more where fewer have not been explored."""
         if least - 1 > self.complete:
@@ -317,23 +288,25 @@ class _Run:
         if self.overflow is not None:
             threads, error = self.overflow
             return RefutedAny(threads, None, note=f"step {error.step} assigns {error.value} to {error.variable}")
-        if not self.methods.get(KEPT):
-            upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
-            left = ", ".join(self.left_open()) or "interrupted"
-            return Unknown(f"holds {upto}; no method proves it for more: {left}")
-        return ProvedAny(tuple(self.methods[KEPT]))
+        if self.methods.get(KEPT):
+            return ProvedAny(tuple(self.methods[KEPT]))
+        upto = f"with up to {threads_text(self.complete)}" if self.complete else "as far as explored"
+        return Unknown(f"holds {upto}; {self.left_open()}")
 
-    def left_open(self) -> list[str]:
-        """The assignments that no method keeps in their domains, as `step: variable`."""
+    def left_open(self) -> str:
+        """Why it is not known that every assignment stays in its domain."""
+        if self.interrupted:
+            return "interrupted"
+        if not self.covered:
+            return "no method proves it for more: a step is outside the proofs"
         found = [name.split(" ")[1:3] for name in self.kept if not self.methods[name]]
-        return list(dict.fromkeys(f"{step} assigns {variable}" for step, variable in found)) or (
-            [] if self.covered else ["a step is outside the proofs"]
-        )
+        names = dict.fromkeys(f"{step} assigns {variable}" for step, variable in found)
+        return f"no method proves it for more: {', '.join(names)}"
 
     def verdict(self, prop: PropertyTerm) -> AnyVerdict:
         """The verdict of one property."""
         refuted = self.refuted(prop.name)
-        upto = f"with up to {_threads(self.complete)}" if self.complete else "as far as explored"
+        upto = f"with up to {threads_text(self.complete)}" if self.complete else "as far as explored"
         proved, absent = (tuple(self.methods.get(name, ())) for name in (prop.name, NEVER + prop.name))
         match prop.kind:
             case "sometimes" if self.reached(prop.name):
@@ -343,10 +316,15 @@ class _Run:
             case _ if refuted is not None:
                 return refuted
             case _ if absent:
-                return Vacuous(f"premise never met, {_scope(absent)}")
-            case "always" | "deadlock" if proved:
-                unmet = Unknown(f"not violated, {_scope(proved)}; whether its premise is ever met is not known")
+                return Vacuous(f"premise never met, {scope(absent)}")
+            case "always" | "deadlock" | "eventually" if proved:
+                unmet = Unknown(f"not violated, {scope(proved)}; whether its premise is ever met is not known")
                 return unmet if self.unmet(prop) else ProvedAny(proved)
             case "always" | "deadlock":
                 return Unknown(f"holds {upto}; no method proves it for more")
-        return Unknown(f"holds {upto}; liveness is not proved for any number")
+        return Unknown(f"{self.so_far(prop.name)}; no fair run that violates it is excluded for more")
+
+    def so_far(self, name: str) -> str:
+        """How far explorations decide a property of liveness."""
+        proved = [found.threads for found in self.explored if isinstance(found.verdict(name), Proved | Vacuous)]
+        return f"holds with up to {threads_text(max(proved))}" if proved else "not decided by exploration"

@@ -51,25 +51,17 @@ class Views:
 
 def views(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Views:  # noqa: B008 - frozen
     """The views of `size` threads. Raises NotCovered where the protocol is outside the method."""
-    began = time.perf_counter()
-    reached = Reached(protocol, size, limits, began)
+    return closed(protocol, size, limits).proofs()
+
+
+def closed(protocol: Protocol, size: int = 1, limits: Limits = Limits()) -> Reached:  # noqa: B008 - frozen
+    """The views of `size` threads, closed under steps unless they have a `reason`. Raises NotCovered."""
+    reached = Reached(protocol, size, limits, time.perf_counter())
     try:
         reached.close()
     except DomainOverflow as error:
         raise NotCovered(f"an unreachable view overflows: {error}") from error
-    names = [prop.name for prop in protocol.properties if prop.kind == "always"]
-    known = not reached.reason
-    proved = tuple(name for name in names if known and name in reached.judged and name not in reached.bad)
-    return Views(
-        size,
-        max(space.threads for space in reached.spaces),
-        proved,
-        tuple(name for name in names if name not in proved),
-        sum(map(len, reached.views.values())),
-        sum(len(space.seen) for space in reached.spaces),
-        time.perf_counter() - began,
-        reached.reason,
-    )
+    return reached
 
 
 @dataclass(slots=True)
@@ -129,6 +121,27 @@ class Reached:
         self.spaces = _spaces(protocol, size)
         self.judged = {item.property for space in self.spaces for item in space.model.observations}
         self.layout = self.spaces[0].model
+
+    @property
+    def least(self) -> int:
+        """The fewest threads that it covers."""
+        return max(space.threads for space in self.spaces)
+
+    def proofs(self) -> Views:
+        """What it proves."""
+        names = [prop.name for prop in self.protocol.properties if prop.kind == "always"]
+        known = not self.reason
+        proved = tuple(name for name in names if known and name in self.judged and name not in self.bad)
+        return Views(
+            self.size,
+            self.least,
+            proved,
+            tuple(name for name in names if name not in proved),
+            sum(map(len, self.views.values())),
+            sum(len(space.seen) for space in self.spaces),
+            time.perf_counter() - self.began,
+            self.reason,
+        )
 
     def close(self) -> None:
         """Starts with the initial views and adds successors until nothing is new."""

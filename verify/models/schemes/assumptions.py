@@ -132,6 +132,18 @@ ROWS: Final = (
         "XSTATE_BV as xsave, xsaveopt and xsavec write it)",
         "a trap may change what is tracked",
     ),
+    Assumption(
+        "no-own-trap-flag",
+        "the program does not set TF itself",
+        "under a debugger, whose own TF is: the program is sent no trap",
+        by_default=False,
+    ),
+    Assumption(
+        "pad-canonical",
+        "a relative branch leads to a canonical address, from where it stands and from its copy",
+        "one that is run in the copy's place raises #GP where the original does not, or the reverse",
+        by_default=False,
+    ),
 )
 BY_NAME: Final = {row.name: row for row in ROWS}
 ASSUMPTIONS: Final = frozenset(row.name for row in ROWS if row.by_default)

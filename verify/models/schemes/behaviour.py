@@ -71,6 +71,8 @@ def initial(setup: Setup, state: State) -> State:
     """The state as the assumptions restrict it; nothing else of it is known."""
     if "no-alignment-check" in setup.assumptions and setup.mode.is_user:  # at CPL 0 AC is SMAP's: SDM vol. 3, 4.6.1
         state = replace(state, ac=FALSE)
+    if "no-own-trap-flag" in setup.assumptions:
+        state = replace(state, tf=FALSE)
     if "no-shadow-stack" in setup.assumptions:
         state = replace(state, cet=FALSE)
     return state

@@ -1,4 +1,4 @@
-"""A store of the scheme's own in the log of accesses: behind what the copy has just stored, or in its place."""
+"""Stores of the scheme's own, to memory and to the shadow stack: behind what the copy has stored, or in its place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from verify import terms
 from verify.models.schemes.behaviour import Setup
-from verify.models.x86.machine import Access
-from verify.terms import FALSE, Term
+from verify.models.schemes.ways import Moment
+from verify.models.x86.machine import Access, ShadowEvent
+from verify.terms import FALSE, Term, const
 
 
 def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, ...], bool, Term]:
@@ -23,6 +24,23 @@ def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, .
         log = tuple(replace(a, value=changed[i]) if i in changed else a for i, a in enumerate(accesses))
         return log, True, next((changed[i] for i, place in before.items() if place == 0), value)
     return (*accesses, store), False, value
+
+
+def shadowed(m: Moment, value: Term, depth: int | None) -> Moment:
+    """The moment behind a new entry of the shadow stack, or behind a write to that `depth` entries below its top.
+
+    What is written to an entry that the copy has just pushed takes its place, as in NOTE(fixup-store); any other write
+    is an event of its own, which no instruction in place has.
+    """
+    if depth is None:
+        moved = terms.ite(m.now.cet, terms.sub(m.now.ssp, const(8, 64)), m.now.ssp)
+        return replace(m, now=replace(m.now, ssp=moved), shadow=(*m.shadow, ShadowEvent("push", value)))
+    at, last = len(m.shadow) - 1 - depth, m.shadow[-1 - depth :]
+    if at < 0 or any(e.kind != "push" or (depth and e.condition.value != 1) for e in last):
+        return replace(m, shadow=(*m.shadow, ShadowEvent("write", value)))
+    missed = terms.not_(m.shadow[at].condition)
+    beside = () if missed.value == 0 else (ShadowEvent("write", value, missed),)
+    return replace(m, shadow=(*m.shadow[:at], replace(m.shadow[at], value=value), *m.shadow[at + 1 :], *beside))
 
 
 def beyond(setup: Setup, address: Term) -> Term:

@@ -13,19 +13,22 @@ from typing import Any, Final, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
-from verify.models.schemes.log import beyond, stored
+from verify.models.schemes.log import beyond, shadowed, stored
 from verify.models.schemes.program import (
     UNPROBED,
     Action,
     Actions,
     Agent,
+    Breakpoints,
     Check,
+    End,
     Entry,
     Leaves,
     Load,
     Program,
     Run,
     Set,
+    Shadow,
     Signal,
     Store,
     TrapFlag,
@@ -33,7 +36,7 @@ from verify.models.schemes.program import (
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SIGTRAP, shown
 from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
-from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, field_of, variables
+from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, TF, field_of, first, variables
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
 from verify.models.x86.mode import is_canonical
@@ -132,6 +135,8 @@ def _acted(action: Action, rest: Actions, m: Moment, setup: Setup) -> Way:
             return _forked(holds, rest, m, otherwise, m, setup)
         case Signal():
             return _from(rest, _signalled(action, m, setup), setup)
+        case Shadow():
+            return _from(rest, shadowed(m, _value(action.value, m, setup), action.depth), setup)
         case Load():
             return _accessed(action, rest, m, setup, "r")
         case Store():
@@ -176,7 +181,7 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
         wanted = Access(kind, address, action.size, _value(action.value, m, setup), stack, TRUE)
         log, is_sure, value = stored(m.accesses, wanted)
         now = replace(m.now, memory=terms.write(m.now.memory, address, value))
-        done = replace(m, now=now, accesses=log)
+        done = replace(m, now=now, accesses=log, tf_seen=(*m.tf_seen, *_shown_tf(action.value, m, setup)))
     else:
         value = terms.load(m.now.memory, address, action.size)
         log, is_sure = (*m.accesses, Access(kind, address, action.size, value, stack, TRUE)), False
@@ -194,6 +199,11 @@ def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind
     made = (*m.made, own) if is_program and kind == "r" else m.made  # as `reads_up_to_the_fault`
     faulted = replace(m, accesses=log, made=made, fault=told, is_faulted=is_program)
     return _forked(terms.not_(failed), rest, done, action.otherwise, faulted, setup)
+
+
+def _shown_tf(value: Term, m: Moment, setup: Setup) -> tuple[Term, ...]:
+    """TF as a value that the host writes shows it to the program, where it names it; one bit at most."""
+    return tuple(_value(v, m, setup) for v in variables(value) if v in {TF, first(TF)})[:1]
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
@@ -226,19 +236,34 @@ def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setu
     Under TF the host has control at the first boundary at which a debug trap is taken: a repeated instruction may not
     be finished, and where traps are held back another one has run.  Otherwise the code runs on to a breakpoint, or
     leaves, and where it stands as the original does it is taken to stand there; a trap of the program's own TF comes in
-    the middle of it.
+    the middle of it, which debug registers do not mind.
     """
     late = o.inhibits_trap or o.kernel_completes
-    if isinstance(action.context.end, TrapFlag):
+    end = action.context.end
+    if isinstance(end, TrapFlag):
         m = replace(m, late=m.late or late, repeats=terms.or_(m.repeats, o.repeats))
         return _from(rest, replace(m, contained=terms.and_(m.contained, terms.bit(not late))), setup)
     trapped = FALSE if late else start.tf
-    m = replace(m, trap=terms.or_(m.trap, trapped), contained=terms.and_(m.contained, terms.not_(start.tf)))
+    m = replace(m, trap=terms.or_(m.trap, trapped))
+    if not _is_armed(end):
+        m = replace(m, contained=terms.and_(m.contained, terms.not_(start.tf)))
     left = replace(m, now=replace(m.now, ip=_located(action, m.now.ip, setup)))
-    if isinstance(action.context.end, Leaves):
+    if isinstance(end, Leaves):
         return _from(rest, left, setup)
-    stops = terms.any_of(terms.eq(m.now.ip, _value(a, m, setup)) for a in action.context.end.at)
+    stops = terms.any_of(terms.eq(m.now.ip, _value(a, m, setup)) for a in end.at)
+    if _is_armed(end):
+        stops = terms.and_(stops, terms.bit(not o.inhibits_trap))
+        left = replace(m, contained=terms.and_(m.contained, terms.eq(m.now.ip, start.ip)))
     return _forked(stops, rest, m, (), left, setup)
+
+
+def _is_armed(end: End) -> bool:
+    """Whether debug registers end the run: a trap of the program's own TF is the processor's, and no end of it.
+
+    What does not reach one runs on without the host, but for a repeated instruction, which is not finished.  The
+    processor holds them back where it does TF's trap (SDM vol. 3, 6.8.3).
+    """
+    return isinstance(end, Breakpoints) and end.armed
 
 
 def _located(action: Run, ip: Term, setup: Setup) -> Term:

@@ -125,6 +125,34 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """The host writes the shadow stack where it is on, a new entry or that `depth` below the top; taken to succeed."""
+
+    value: Term  # 64
+    depth: int | None = None  # None: pushed
+
+    def __post_init__(self) -> None:
+        check(self.value)
+        if self.value.sort != 64 or (self.depth or 0) < 0:
+            raise ValueError(f"a shadow stack has 64 bits an entry and a depth, got {self.value.sort}, {self.depth}")
+
+    @property
+    def expressions(self) -> tuple[Term, ...]:
+        """The value."""
+        return (self.value,)
+
+    @property
+    def branches(self) -> Branches:
+        """None."""
+        return ()
+
+    def line(self, _: CodeText) -> str:
+        """Entry := value."""
+        where = "pushed" if self.depth is None else str(self.depth)
+        return f"shadow stack, {where} := {expression(self.value)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """The host looks before it acts: where the one-bit condition does not hold it continues with `otherwise`."""
 
@@ -281,7 +309,7 @@ class Run:
         return f"run {shown(self.code)} at {expression(self.at)}, {self.context.text}"
 
 
-Action = Set | Load | Store | Check | Signal | Run
+Action = Set | Load | Store | Shadow | Check | Signal | Run
 Actions = tuple[Action, ...]
 
 

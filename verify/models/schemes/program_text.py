@@ -13,7 +13,7 @@ from functools import cache
 from typing import Final
 
 from verify.models.schemes.code import Code
-from verify.models.schemes.program import Actions, Program, Run, Set, Store, actions_of
+from verify.models.schemes.program import Actions, Program, Run, Set, Shadow, Store, actions_of
 from verify.models.schemes.scheme import Plan, Refuse
 from verify.models.schemes.vocabulary import LENGTH, field_of, variables
 from verify.terms import Term, postorder
@@ -63,6 +63,7 @@ class Shape:
     uses_length: bool  # what it does depends on the length that the implementation's decoder saw
     names_registers: bool  # general registers by number
     stores: bool  # the host itself stores to the program's memory
+    shadows: bool  # or to its shadow stack
     branches: bool  # the host sends the program to where a field of the original says
     applies: bool  # the first hit runs no code but where something fails: the host applies the effect itself
 
@@ -92,7 +93,7 @@ def _shape(program: Program) -> Shape:
         f"entered by {program.entry.value}\n{numbered}", tuple(codes),
         tuple((int(m[1]), int(m[2])) for m in spots if m is not None), LENGTH in named,
         any(_names_register(e) for a in actions for e in a.expressions),
-        any(isinstance(a, Store) for a in actions),
+        any(isinstance(a, Store) for a in actions), any(isinstance(a, Shadow) for a in actions),
         any(isinstance(a, Set) and a.target == "ip" and any(map(field_of, variables(a.value))) for a in actions),
         not any(isinstance(a, Run) for a in program.actions),
     )  # fmt: skip

@@ -7,12 +7,15 @@ from types import MappingProxyType
 from typing import Final
 
 from verify.models.schemes import identity
-from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18, uprobes_lts
+from verify.models.schemes.debuggers import gdb_displaced
+from verify.models.schemes.linux import uprobes_3_15, uprobes_6_18, uprobes_lts, uprobes_next
 from verify.models.schemes.scheme import Scheme
-from verify.models.schemes.seed import inline_step
+from verify.models.schemes.seed import inline_step, inline_step_hwbp, xol_step
 
 _ALL: Final = (
-    uprobes_6_18.SCHEME, *uprobes_lts.SCHEMES, uprobes_3_15.SCHEME, inline_step.SCHEME, identity.SCHEME,
+    uprobes_6_18.SCHEME, uprobes_next.SCHEME, *uprobes_lts.SCHEMES, uprobes_3_15.SCHEME,
+    xol_step.SCHEME, inline_step.SCHEME, inline_step_hwbp.SCHEME,
+    *gdb_displaced.SCHEMES, identity.SCHEME,
 )  # fmt: skip
 SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType({s.name: s for s in _ALL})
 DEFAULT: Final = uprobes_6_18.SCHEME.name

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from verify import terms
+from verify.models.x86.isa import field_numbers as numbers
+from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import Fields
 from verify.models.x86.isa.forms import Addressing
 from verify.terms import Term, var
@@ -61,18 +63,34 @@ def _present(parts: Fields) -> tuple[str, ...]:
     return tuple(n for n in FREE if present[n])
 
 
-def values_of(exact: Fields) -> dict[str, int]:
-    """What an encoding, given by its own fields, makes of the variables of its class."""
-    values = {n: cast(int, getattr(exact, n).value) if _is_encoded(exact, n) else 0 for n in _present(exact)}
-    for i, t in enumerate(exact.immediates):
-        values[f"imm{i}"] = cast(int, t.value)
-    if "disp" in values and layout_has_modrm(exact):
-        values["disp"] &= 0xFFFFFFFF
+def values_of(d: Decoded) -> dict[str, int]:
+    """What an encoding makes of the variables of its class."""
+    layout, in_memory = d.layout, d.form.addressing is Addressing.MEM and d.layout.modrm_offset is not None
+    values = {}
+    if layout.modrm_offset is not None:
+        values["reg"], values["rm_reg"] = numbers.reg(d), numbers.rm_reg(d)
+    if layout.modrm_offset is not None or d.form.opcode.op_code_len == 1:
+        values["opcode_reg"] = numbers.opcode_reg(d)
+    if in_memory:
+        values |= _address(d, numbers.has_base(d), numbers.has_index(d))
+    if layout.vex is not None:
+        values["vvvv"], values["ll"] = numbers.vvvv(d), numbers.vector_length(d)
+    if layout.vex == "evex":
+        values["aaa"], values["z"] = numbers.mask(d), numbers.zeroing(d)
+    if layout.disp_offset is not None or d.form.addressing is Addressing.MEM:
+        disp = numbers.displacement(d)
+        values["disp"] = disp & 0xFFFFFFFF if layout.modrm_offset is not None else disp
+    return values | {f"imm{i}": value for i, value in enumerate(numbers.immediates(d))}
+
+
+def _address(d: Decoded, has_base: bool, has_index: bool) -> dict[str, int]:
+    """Base, index and scale of an operand in memory; what is not encoded is 0 where the class has one nevertheless."""
+    free, has_sib = not d.form.opcode.is_vsib, d.layout.sib_offset is not None
+    values = {"based": int(has_base), "indexed": int(has_index)} if free else {}
+    if free or has_base:
+        values["base"] = numbers.base(d) if has_base else 0
+    if free or has_index:
+        values["index"] = numbers.index(d) if has_sib else 0
+    if free or has_sib:
+        values["scale"] = numbers.scale(d) if has_sib else 0
     return values
-
-
-def _is_encoded(parts: Fields, name: str) -> bool:
-    """Whether the encoding gives the field a value."""
-    if name == "base":
-        return parts.has_base
-    return name not in {"index", "scale"} or parts.layout.sib_offset is not None

@@ -94,8 +94,8 @@ class Access:
 class ShadowEvent:
     """One push to or pop from the shadow stack, where it is on."""
 
-    kind: str  # "push" or "pop"
-    value: Term  # 64: what is pushed, or what the popped entry must equal
+    kind: str  # "push" or "pop"; "write": an entry of before is written anew, which no instruction does here
+    value: Term  # 64: what is pushed or written, or what the popped entry must equal
     condition: Term = TRUE  # 1: it happens at all
 
 

@@ -11,6 +11,7 @@ from verify.concurrency.explorer import explore
 from verify.concurrency.instance.dag import evaluate
 from verify.concurrency.instance.instance import Model, Transition, instantiate
 from verify.concurrency.language.protocol import Protocol
+from verify.concurrency.liveness.fair_runs import starved
 from verify.concurrency.liveness.orbit_graph import obligations
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Refuted, Trace
@@ -91,6 +92,22 @@ def nearest_stop(model: Model, property_: str) -> int:
         level, depth = following - seen, depth + 1
         seen |= level
     raise AssertionError("no run stops")
+
+
+def test_a_run_that_starves_somebody_is_told_by_name() -> None:
+    chosen = protocol("inline-step").with_variant("two-steppers")
+    model, trace = instantiate(chosen, chosen.threads), lasso(chosen, "a_step_ends")
+    assert trace.loop is not None
+    around, code = trace.states[trace.loop :], program(model)
+    numbers = []
+    for before, after in pairwise(around):
+        out: list[tuple[int, int]] = []
+        code.steps(before, out)
+        numbers.append(next(number for number, successor in out if successor == after))
+    assert starved(model, around, tuple(numbers)) == ()
+    assert starved(model, around[:1], ()) != ()
+    left_out = {one for gone in set(numbers) for one in starved(model, around, tuple(set(numbers) - {gone}))}
+    assert left_out == {"take_out (1,) ()"}  # the one that is strongly fair
 
 
 @pytest.mark.parametrize(("name", "variant", "property_"), STOP)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import command_line
 import pytest
 
 from verify.concurrency.explorer import explore
 from verify.concurrency.protocols import protocol
+from verify.concurrency.unbounded import ProvedAny, prove_any
 
 FOLDER = Path(__file__).parents[4] / "examples" / "protocols"
 PUBLISHED = [  # states and transitions; the sources are in the files
@@ -33,3 +35,16 @@ def test_the_verdicts_are_those_that_the_file_declares(name: str) -> None:
         assert {p: v.name for p, v in found.properties} == {p: one.expectation(p) for p, _ in found.properties}
         never.append(set(found.never))
     assert not set.intersection(*never)
+
+
+def test_every_step_that_is_never_taken_is_named() -> None:
+    status, output = command_line.run("interleavings", str(FOLDER / "peterson.py"), "--threads", "1")
+    assert status == 2
+    assert "never    taken: give_turn (of 2 threads), enter (of 2 threads), leave\n" in output
+
+
+def test_what_declarations_alone_keep_inside_is_proved_though_everything_else_is_refuted() -> None:
+    found = prove_any(protocol(str(FOLDER / "dining_philosophers.py")))
+    verdict = found.verdict("values_in_domain")
+    assert isinstance(verdict, ProvedAny)
+    assert [method.name for method in verdict.methods] == ["declarations and guards"]

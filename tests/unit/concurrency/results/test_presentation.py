@@ -16,7 +16,7 @@ from verify.concurrency.explorer import distinct, explore
 from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.protocols import protocol
 from verify.concurrency.results.exploration import Refuted, Trace
-from verify.concurrency.results.presentation import itf, mermaid, rows, svg, table
+from verify.concurrency.results.presentation import itf, mermaid, rows, svg, table, trace_row
 from verify.concurrency.results.projection import projection, trace_graph, write
 
 WRONG = protocol("xol-step").with_variant("uprobe-removed-first")
@@ -165,3 +165,29 @@ def test_protocols_lists_variants_with_what_is_expected() -> None:
     output = command_line.run("protocols", "--format", "json")[1]
     found = {item["protocol"]: item for item in map(json.loads, output.splitlines())}
     assert found["xol-step"]["variants"]["no-read-lock"]["expected"] == {"no_sigtrap": "refuted"}
+
+
+def test_a_trace_says_where_it_starts_where_that_is_one_of_several(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from verify.concurrency.language.protocol import *\n"
+        "p = Description('mine', 'q', shared={'n': Bounded(0, 3, initial=ANY), 'm': Bool()}, local={'pc': Enum('a')})\n"
+        "@p.step()\n"
+        "def go(s: Shared, t: Thread) -> None:\n"
+        "    if s.n == 2:\n"
+        "        s.m = True\n"
+        "@p.always\n"
+        "def off(s: Shared) -> Claim:\n"
+        "    return not s.m\n"
+        "PROTOCOL = p.protocol()\n"
+    )
+    chosen = protocol(str(file))
+    verdict = explore(chosen, 1).verdict("off")
+    assert isinstance(verdict, Refuted) and verdict.trace is not None
+    assert verdict.trace.start == (("n", "2"),)
+    assert trace_row(verdict.trace).start == {"n": "2"}
+    assert table(verdict.trace).splitlines()[1].split() == ["0", "start", "n", "2"]
+    assert "start<br/>n 2" in mermaid(verdict.trace)
+    assert "start: n 2" in svg(verdict.trace)
+    usual = explore(protocol("xol-step").with_variant("no-read-lock")).verdict("no_sigtrap")
+    assert isinstance(usual, Refuted) and usual.trace is not None and usual.trace.start == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as Set_
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from verify.claim.conditions import verification_condition
 from verify.claim.obligations import compared, sides
 from verify.claim.probes import probe
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.code import ORIGINAL, Code
 from verify.models.schemes.identity import SCHEME
 from verify.models.schemes.meaning import behaviours
@@ -23,6 +25,7 @@ from verify.models.schemes.program import (
     Program,
     Run,
     Set,
+    Shadow,
     Signal,
     TrapFlag,
 )
@@ -53,11 +56,11 @@ TRAP = (Check(first(TF), ()), Signal(5, 0, IP))
 AS_AT_THE_ORIGIN = (Set("ip", ORIGIN), OWN_TF, Set("reported", FAULT_ADDRESS))
 
 
-def refuted(program: Program, text: str) -> set[str]:
+def refuted(program: Program, text: str, without: Set_[str] = frozenset()) -> set[str]:
     """The observables that are not proved of the program; the encoding's length is its own."""
     data = bytes.fromhex(text)
     p = probe(data, SCHEME, Cpu.AMD)
-    material = verification_condition(p)
+    material = verification_condition(p, ASSUMPTIONS - without)
     state, pair = sides(p, material)
     premises = (*material.premises, eq(material.setup.length, const(len(data), 64)))
     setup = replace(material.setup, instruction=lambda _: material.setup.original)  # each code here is a copy
@@ -110,6 +113,20 @@ def test_a_fault_that_the_host_changes_or_forgets_is_told() -> None:
         assert refuted(step(Set("vector", const(14, 8))), text) == found
         assert refuted(step(Set("vector", const(NO_FAULT, 8))), text) == found
         assert refuted(step(Set("error", const(4, 32))), text) == found
+
+
+def test_what_the_host_writes_to_the_shadow_stack_is_compared_entry_by_entry() -> None:
+    """CALL near pushes one entry, CALL far three, the address of the next instruction second: SDM vol. 1, 17.2.1."""
+
+    def called(text: str, *written: Shadow) -> set[str]:
+        step = (Run(ORIGINAL, SLOT, Context(TrapFlag()), AS_AT_THE_ORIGIN), *written, OWN_TF, *TRAP)
+        return refuted(Program(step), text, {"no-shadow-stack"}) & {"shadow-stack"}
+
+    for text, depth in (("ffd0", 0), ("ff18", 1)):
+        assert called(text) == called(text, Shadow(NEXT, 1 - depth)) == called(text, Shadow(NEXT)) == {"shadow-stack"}
+        assert called(text, Shadow(NEXT, depth)) == set()
+    assert called("ffd0", Shadow(NEXT, 1)) == {"shadow-stack"}  # an entry of before
+    assert called("89c8", Shadow(NEXT)) == {"shadow-stack"}
 
 
 def load(agent: Agent, *otherwise: Signal) -> Program:

@@ -22,6 +22,7 @@ from verify.models.schemes.program import (
     Program,
     Run,
     Set,
+    Shadow,
     Signal,
     Store,
     TrapFlag,
@@ -34,7 +35,6 @@ from verify.models.schemes.vocabulary import (
     FAULT_ADDRESS,
     IP,
     LENGTH,
-    NOW,
     ORIGIN,
     SLOT,
     TF,
@@ -114,7 +114,7 @@ SAID = {
     ),
     "a register that the host loses": Program((Set(3, own("rbx", 64)), Set("ip", add(ORIGIN, LENGTH)))),
     "another plan from the second hit on": Program((), later=Program((Set("ip", add(ORIGIN, LENGTH)),))),
-    "the shadow stack": Program((Store(NOW.ssp, add(ORIGIN, LENGTH), 8), Set("ssp", sub(NOW.ssp, const(8, 64))))),
+    "the shadow stack": Program((Shadow(add(ORIGIN, LENGTH)), Shadow(ORIGIN, 0), Shadow(ORIGIN, 1))),
 }
 
 
@@ -137,6 +137,11 @@ def test_what_other_schemes_need_can_be_said_and_told_apart() -> None:
         "    reported := fault.address",
         "    ip := ORIGIN",
         "ip := (ORIGIN + ip - SLOT)",
+    ]
+    assert texts["the shadow stack"].splitlines()[1:] == [
+        "shadow stack, pushed := (LENGTH + ORIGIN)",
+        "shadow stack, 0 := ORIGIN",
+        "shadow stack, 1 := ORIGIN",
     ]
     assert text(Refuse("no", 22)) == "refused: no (errno 22)"
 
@@ -173,6 +178,8 @@ def test_any_change_of_a_program_shows_in_its_text(name: str) -> None:
         "not a byte": lambda: Byte(None, keep=0x0F),
         "a word of code": lambda: Word(ORIGIN, 3),
         "code has pieces": lambda: Code(()),
+        "64 bits an entry": lambda: Shadow(const(0, 32)),
+        "and a depth": lambda: Shadow(ORIGIN, -1),
         "a breakpoint has": lambda: Breakpoints(()),
         "CPL is": lambda: Context(TrapFlag(), cpl=4),
         "instruction runs": lambda: Context(TrapFlag(), instructions=0),

@@ -7,8 +7,10 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 
 def test_names():
-    kernels = ("6.18", "6.12", "6.6", "6.1", "5.15", "3.15")
-    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "inline-step", "identity"]
+    kernels = ("6.18", "next", "6.12", "6.6", "6.1", "5.15", "3.15")
+    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "xol-step", "inline-step", "inline-step-hwbp",
+        "gdb-displaced-13", "gdb-displaced-17", "identity",
+    ]
     assert DEFAULT == "linux-uprobes-6.18"
     assert all(name == scheme.name for name, scheme in SCHEMES.items())
 

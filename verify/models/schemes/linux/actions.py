@@ -10,7 +10,7 @@ from typing import Final
 
 from verify import terms
 from verify.models.schemes.code import ORIGINAL, Byte, Code
-from verify.models.schemes.program import Actions, Check, Context, Program, Run, Set, Signal, Store, TrapFlag
+from verify.models.schemes.program import Actions, Check, Context, Program, Run, Set, Shadow, Signal, Store, TrapFlag
 from verify.models.schemes.vocabulary import (
     AT_IP,
     FAULT_ADDRESS,
@@ -79,14 +79,16 @@ def jumped(condition: int, spot: Spot | None) -> Actions:
     return (Check(condition_holds(condition), gone(NEXT)), *gone(target(spot)))
 
 
-def called(spot: Spot | None) -> Actions:
+def called(spot: Spot | None, shadow: bool = False) -> Actions:
     """branch_emulate_op of a call.
 
     Where the store of the return address fails, the call is stepped with its displacement zeroed so that the processor
-    raises the fault (branch_setup_xol_ops), and restarted if that succeeds (branch_post_xol_op).
+    raises the fault (branch_setup_xol_ops), and restarted if that succeeds (branch_post_xol_op).  `shadow`: shstk_push
+    of the same value behind the store, whatever the displacement.
     """
     again = (OWN_TF, Set(RSP, add(register(RSP), const(8, 64))), Set("ip", ORIGIN))
-    return (*_pushed(NEXT, _zeroed(spot), again), *gone(target(spot)))
+    entry = (Shadow(NEXT),) if shadow else ()
+    return (*_pushed(NEXT, _zeroed(spot), again), *entry, *gone(target(spot)))
 
 
 def pushed(number: int) -> Actions:
@@ -108,15 +110,18 @@ def _zeroed(spot: Spot | None) -> Code:
     return Code(tuple(Byte(None) if i in where else Byte(i) for i in range(len(ORIGINAL.pieces))))
 
 
-def called_again() -> Actions:
+def called_again(shadow: bool = False) -> Actions:
     """default_post_xol_op, UPROBE_FIX_CALL: rsp += 8, the true return address is pushed; where that fails restarted.
+
+    `shadow`: then shstk_update_last_frame, which writes the entry at the top of the shadow stack.
 
     An address has 8 bytes where the program's code segment is still the one of 64-bit programs (user_64bit_mode:
     asm/ptrace.h; fill_ldt clears L, so no other segment is a 64-bit one), and 4 otherwise.
     """
     code_segment = extract(NOW.selectors, 31, 16)
     is_wide = eq(code_segment, first(code_segment))
-    return (Check(is_wide, (_pushed_again(4), *TRAPPED)), _pushed_again(8))
+    entry = (Shadow(NEXT, 0),) if shadow else ()
+    return (Check(is_wide, (_pushed_again(4), *entry, *TRAPPED)), _pushed_again(8), *entry)
 
 
 def _pushed_again(size: int) -> Store:

@@ -113,15 +113,17 @@ class Fixups(NamedTuple):
     ip: bool = False
     call: bool = False
     keeps_tf: bool = False
+    shadow: bool = False  # a call's entry on the shadow stack too: later than 6.18
 
     @property
     def actions(self) -> Actions:
         """default_post_xol_op."""
-        return (*((moved(),) if self.ip else ()), *(called_again() if self.call else ()))
+        return (*((moved(),) if self.ip else ()), *(called_again(self.shadow) if self.call else ()))
 
 
 IP: Final = Fixups(ip=True)
 CALL: Final = Fixups(call=True)
+SHADOWED_CALL: Final = Fixups(call=True, shadow=True)
 NOTHING: Final = Fixups()
 
 
@@ -187,12 +189,17 @@ def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Pl
     The opcode alone decides: an opcode behind VEX, EVEX, XOP or REX2 is taken for the one-byte instruction of that
     number.  A 5-byte `0f 1f /0` that is not the kernel's own nop is stepped on its first hit and a call from then on.
     """
-    length = decoded.length
-    opcode = decoded.opcode1
+    length, opcode = decoded.length, decoded.opcode1
     if opcode == 0x90 or (opcode == 0x0F and length < len(KERNEL_NOPS) and data[:length] == KERNEL_NOPS[length]):
         return nop(length, is_64_bit and optimised(decoded))
     if opcode == 0x0F and is_64_bit and optimised(decoded):
         return _stepped_nop(length)
+    return transfer(data, decoded)
+
+
+def transfer(data: bytes, decoded: KernelDecoded, shadow: bool = False) -> Plan | None:
+    """Branches, calls and pushes; `shadow`: a call's return address is pushed to the shadow stack too."""
+    opcode = decoded.opcode1
     if opcode in {0xE8, 0xE9, 0xEB} or 0x70 <= opcode <= 0x7F:
         pass
     elif opcode == 0x0F and decoded.opcode_size == 2 and 0x80 <= decoded.opcode2 <= 0x8F:
@@ -201,7 +208,7 @@ def emulation(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Pl
         return _push(data, decoded) if 0x50 <= opcode <= 0x57 else None
     if 0x66 in decoded.prefixes:
         return _OPERAND_SIZE
-    return _branch(opcode, decoded.immediate_end, decoded.immediate_size, length)
+    return _branch(opcode, decoded.immediate_end, decoded.immediate_size, decoded.length, shadow)
 
 
 def _push(data: bytes, decoded: KernelDecoded) -> Program | None:
@@ -238,16 +245,16 @@ def _by_trampoline(length: int) -> Program:
 
 
 @cache
-def _branch(opcode: int, end: int, size: int, length: int) -> Program:
+def _branch(opcode: int, end: int, size: int, length: int, shadow: bool) -> Program:
     spot = (end - size, size) if size else None
     if opcode == 0xE8:
-        return Program(called(spot), length=length)
+        return Program(called(spot, shadow), length=length)
     if opcode in {0xE9, 0xEB}:
         return Program(gone(target(spot)), length=length)
     return Program(jumped(opcode & 15, spot), length=length)
 
 
-def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Program:
+def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True, call: Fixups = CALL) -> Program:
     """The rest of arch_uprobe_analyze_insn: fixups by opcode, then riprel_analyze where the opcode allows it."""
     opcode = decoded.opcode1
     if opcode == 0x9D:
@@ -255,11 +262,11 @@ def step(data: bytes, decoded: KernelDecoded, is_64_bit: bool = True) -> Program
     if opcode in {0xC2, 0xC3, 0xCA, 0xCB, 0xEA}:
         return step_by(decoded.length, NOTHING, None)
     if opcode == 0x9A:
-        return step_by(decoded.length, CALL, None)
+        return step_by(decoded.length, call, None)
     fixups = IP
     if opcode == 0xFF:
         digit = max(decoded.modrm, 0) >> 3 & 7
-        fixups = CALL if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
+        fixups = call if digit in {2, 3} else NOTHING if digit in {4, 5} else IP
     return step_by(decoded.length, fixups, relative(data, decoded) if is_64_bit else None)
 
 
