@@ -139,6 +139,12 @@ ROWS: Final = (
         by_default=False,
     ),
     Assumption(
+        "fault-address",
+        "of a signal that tells the address of the instruction that raised it, si_addr is not compared",
+        "the program is told the copy's address: of #UD, #DE, #XM and the like every instruction deviates",
+        by_default=False,
+    ),
+    Assumption(
         "pad-canonical",
         "a relative branch leads to a canonical address, from where it stands and from its copy",
         "one that is run in the copy's place raises #GP where the original does not, or the reverse",
