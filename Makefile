@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses replays schema oracle
+.PHONY: store litmus races reproducers accesses replays schema oracle elsewhere
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -45,6 +45,9 @@ replays:  ## 3,000 random encodings, each without one assumption: does every cou
 
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py
+
+elsewhere:  ## the tests of property/ and golden/ as on a machine that is not x86-64 (ten minutes)
+	$(PYTHON) tests/elsewhere.py
 
 semantics:  ## the processor judges the semantics, ten minutes
 	ubp-verify confirm semantics --seconds 600

@@ -78,7 +78,8 @@ def test_what_verdicts_of_a_scheme_rest_on_is_listed_at_the_scheme(name):
 def test_what_is_plain_of_another_scheme_is_what_deciding_gives():
     """Stepped where it stands: the host's signal says what the processor's trap does, nothing is stored or mapped."""
     judge = Judge(SCHEMES["inline-step"])
-    p, other = probe(b"\x8b\x03", judge.scheme, Cpu.AMD), Dependence(Builder(ASSUMPTIONS))
+    p = probe(b"\x8b\x03", judge.scheme, Cpu.AMD)
+    other = Dependence(Builder(ASSUMPTIONS), Kinds(ASSUMPTIONS))
     built = other._built(p, judge._proved(p))
     names = ASSUMPTIONS - judge.scheme.holds
     assert judge.rests_on(p, ASSUMPTIONS) == {n for n in names if other._falls(n, p, built)}
