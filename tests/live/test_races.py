@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from verify.confirm.races import SCENARIOS, behind, lines
+from verify.live.races import code, sequences
 from verify.live.races.program import RaceProgram
-from verify.live.races.races import Check, Claim, Scenario, Stage, equal, played
+from verify.live.races.races import Check, Claim, Scenario, Stage, equal, played, rseq_offset
 from verify.live.races.sites import LOST
 from verify.live.races.steps import SITE, STEADY_HITS, running
 
@@ -53,6 +54,15 @@ def test_calls_made_while_nobody_is_registered_are_missed_hits() -> None:
     outcome = played(scenario_of(late), SECONDS, seed=1)
     assert outcome.verdict == "disagrees" and outcome.calls > 0
     assert "DISAGREES" in "\n".join(lines(outcome))
+
+
+def test_without_its_descriptor_a_sequence_is_not_aborted_and_updates_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = code._descriptor()
+    monkeypatch.setattr(code, "_descriptor", lambda: right[:16] + bytes(8) + right[24:])  # of no length
+    with Stage(SECONDS, 1) as stage:
+        if rseq_offset() is None:
+            pytest.skip("the C library registers no restartable sequences")
+        assert any(sequences.counting(stage)[0] for _ in range(sequences.MOST))
 
 
 def test_one_call_of_another_function_is_one_missed_hit() -> None:

@@ -204,17 +204,20 @@ class _Invariants:
 
     def judged(self, item: Protocol) -> int:
         """Says what the independent check does not grant; the exit status."""
-        from verify.concurrency.unbounded import store  # noqa: PLC0415  the solver only where asked for
+        from verify.concurrency.unbounded import liveness_store, store  # noqa: PLC0415  only where asked for
 
-        try:
-            found = store.record(self.folder, item, Limits()) if self.record else store.judge(self.folder, item)
-        except ValueError as error:
-            raise click.UsageError(f"{_stem(item)}: {error}") from error
-        except KeyboardInterrupt:
-            return _broken_off(f"the invariant of {_stem(item)}")
-        for solver, condition, answer in found.failed if found else ():
-            click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
-        return 0 if found is None or found.holds else REFUTED
+        status = 0
+        for place in (store, liveness_store):
+            try:
+                found = place.record(self.folder, item, Limits()) if self.record else place.judge(self.folder, item)
+            except ValueError as error:
+                raise click.UsageError(f"{_stem(item)}: {error}") from error
+            except KeyboardInterrupt:
+                return _broken_off(f"the invariant of {_stem(item)}")
+            for solver, condition, answer in found.failed if found else ():
+                click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
+            status = worse(status, 0 if found is None or found.holds else REFUTED)
+        return status
 
 
 def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _Invariants | None:

@@ -16,6 +16,7 @@ from verify.concurrency.protocols import protocol
 from verify.confirm.results import Kept, Standing, file_name
 from verify.live.races.forks import SCENARIOS as OF_FORKS
 from verify.live.races.races import Check, Claim, Scenario, ScenarioOutcome, outcomes
+from verify.live.races.sequences import SCENARIOS as OF_SEQUENCES
 from verify.live.races.sites import SCENARIOS as AT_SITES
 from verify.live.races.steps import SCENARIOS as OF_STEPS
 from verify.live.races.unmap import SCENARIOS as OF_MAPPINGS
@@ -23,7 +24,7 @@ from verify.live.results import processor
 from verify.report.confirmations import CheckRow, RacesConfirmation, ScenarioRow
 
 SECONDS: Final = 20.0
-SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_MAPPINGS, *OF_FORKS, *AT_SITES)
+SCENARIOS: Final[tuple[Scenario, ...]] = (*OF_STEPS, *OF_MAPPINGS, *OF_FORKS, *AT_SITES, *OF_SEQUENCES)
 
 
 def check_claim(claim: Claim) -> None:

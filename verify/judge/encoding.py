@@ -142,7 +142,7 @@ class Judge:
 
     def judged(self, p: Probe) -> Judgement:
         """The verdict of a probe."""
-        return _without_obligations(p) or self._of_class(p)
+        return without_obligations(p) or self._of_class(p)
 
     def _of_class(self, p: Probe) -> Judgement:
         result = self.class_result(p)
@@ -233,7 +233,7 @@ class Judge:
 
     def verdict(self, p: Probe) -> Verdict | None:
         """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
-        settled = _without_obligations(p)
+        settled = without_obligations(p)
         if settled is not None:
             return settled.verdict
         if self._is_open(p):
@@ -353,7 +353,7 @@ _ALL_PROVED: Final = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
 _ALL_UNKNOWN: Final = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
 
 
-def _without_obligations(p: Probe) -> Judgement | None:
+def without_obligations(p: Probe) -> Judgement | None:
     """The judgement of what is no instruction, refused, not modelled or read otherwise by the second decoder."""
     match p.decoded:
         case NotAnInstruction(reason=reason):

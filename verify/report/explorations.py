@@ -127,6 +127,50 @@ class StoredInvariant(Document, frozen=True, kw_only=True, tag="ubp-verify/invar
     clauses: tuple[ClauseRow, ...]
 
 
+class LivenessRule(Record, frozen=True, kw_only=True):
+    """A rule by which a certificate of liveness drops views; `helper`: the step, or of `owner` the shared cell;
+    `parts`: the rules of its sub-proofs about other threads."""
+
+    rule: Literal["weak", "strong", "owner", "all", "finite"]
+    helper: str = ""
+    parts: tuple[tuple[LivenessRule, ...], ...] = ()
+
+
+class LivenessProof(Record, frozen=True, kw_only=True):
+    """The proof of an `eventually` property: views in which its claim holds, and its premise does not, and rules."""
+
+    property: str
+    claimed: str
+    unmet: str
+    rules: tuple[LivenessRule, ...]
+
+
+class StoredLiveness(Document, frozen=True, kw_only=True, tag="ubp-verify/liveness/1"):
+    """A certificate that `eventually` properties hold for `least` threads and more, of the given sizes.
+
+    Sets of views are ranges of numbers: `0-3 7`. `shared`, `records`: expressions of the protocol language about thread
+    t; `views`: the records of each shared state, numbered through; `edges`: of a step and the part of t in it
+    (`step: t`, `step: other`), `from>to` for every view; `enabled`: where the guard of a step of t or of nobody holds;
+    `waits`: where it holds as soon as every thread is in one of the views of each set of `there`.
+    """
+
+    protocol: str
+    variant: str
+    covers: str
+    least: int
+    flags: dict[str, bool]
+    sizes: dict[str, int]
+    uses_invariant: bool = False
+    proves: tuple[LivenessProof, ...]
+    shared: tuple[str, ...]
+    records: tuple[str, ...]
+    views: tuple[str, ...]
+    edges: dict[str, str]
+    enabled: dict[str, str]
+    waits: dict[str, str]
+    there: dict[str, tuple[str, ...]]
+
+
 class PropertyRow(Record, frozen=True, kw_only=True):
     """A property's verdict, with its reason. `rules`: what a proof of liveness uses, sub-proofs about other threads in
     brackets."""

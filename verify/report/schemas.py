@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from verify.report import confirmations, explorations, ledgers, surveys
+from verify.report import confirmations, explorations, gates, ledgers, surveys
 from verify.report.records import VENDOR, Document, schema_name
 
 FOLDER: Final = Path(__file__).with_name("schema")
@@ -22,9 +22,10 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
         surveys.Survey, surveys.ExplainedEncoding, surveys.ClassifiedEncoding, surveys.DescribedForm,
         surveys.DecoderDisagreement, surveys.DescribedScheme, surveys.Scan, surveys.ExplainedPlace,
         explorations.Explored, explorations.ExploredForAny, explorations.DescribedProtocol, explorations.Manifest,
-        explorations.StoredInvariant, confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
+        explorations.StoredInvariant, explorations.StoredLiveness,
+        confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
-        confirmations.CostConfirmation, ledgers.LedgerSizes,
+        confirmations.CostConfirmation, ledgers.LedgerSizes, gates.Gate,
     )
 }  # fmt: skip
 

@@ -38,7 +38,7 @@ def test_names_are_unique_and_cover_the_protocols() -> None:
     assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS) >= 10
     covered = {claim.protocol for scenario in SCENARIOS for claim in scenario.claims}
     assert covered == {"xol-step", "xol-fork", "xol-unmap", "ref-count", "return-probe", "optimised-nop5",
-                       "optimised-nop10"}  # fmt: skip
+                       "optimised-nop10", "xol-rseq"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

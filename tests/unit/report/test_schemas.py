@@ -18,7 +18,7 @@ from verify.ledger.folder import Folder
 from verify.ledger.store import Table
 from verify.models.x86.isa import capstone_check
 from verify.models.x86.isa.forms import form
-from verify.report.explorations import Manifest, StoredInvariant
+from verify.report.explorations import Manifest, StoredInvariant, StoredLiveness
 from verify.report.records import Document, decoded, from_fields, indented, schema_name
 from verify.report.schemas import DOCUMENTS, FOLDER, file_name, text, write
 from verify.report.surveys import ClassifiedEncoding
@@ -77,7 +77,7 @@ def test_an_output_is_of_its_schema(
 def test_every_schema_is_held_by_some_output() -> None:
     """Those of `confirm` are made and read back in tests/unit/confirm/test_results.py."""
     confirmed = {f"confirm-{mode}" for mode in MODES} | {"kernel-survey"}
-    kept = {"manifest", "invariant"}  # below
+    kept = {"manifest", "invariant", "liveness"}  # below
     assert {f"ubp-verify/{name}/1" for name in {*OUTPUTS.values(), *confirmed, *kept}} == set(DOCUMENTS)
 
 
@@ -85,13 +85,15 @@ def kept_as(path: Path) -> str:
     """The text that a recorded file of a protocol would have, written now."""
     if path.parent == RECORDED:
         return manifest.text(decoded(path.read_bytes(), Manifest))
-    return indented(decoded(path.read_bytes(), StoredInvariant)) + "\n"
+    kind = StoredLiveness if path.stem.endswith(".liveness") else StoredInvariant
+    return indented(decoded(path.read_bytes(), kind)) + "\n"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_protocols_are_written_as_they_were_read(path: Path) -> None:
     assert kept_as(path) == path.read_text()
-    validated(path.read_text(), "manifest" if path.parent == RECORDED else "invariant")
+    kept = "liveness" if path.stem.endswith(".liveness") else "invariant"
+    validated(path.read_text(), "manifest" if path.parent == RECORDED else kept)
 
 
 def test_a_field_of_a_kept_file_that_nobody_knows_is_refused() -> None:

@@ -7,11 +7,9 @@ Model: two address spaces, the parent's (0) and, once forked, the child's (1), e
 an area of one slot of its own. Threads are born by fork (in the child's space, alone), by clone (beside their parent)
 and by vfork (beside their parent, which is blocked until the child is gone by exec or exit). The prober registers and
 unregisters once: it lists the address spaces, then writes to each in turn; forks wait meanwhile (`DUP_LOCK`). A call
-that creates a task is never itself executed in a slot (`IN_SLOT`): the scheme refuses to probe syscall instructions.
-Looking up the uprobe and reading the byte back are one step, as under the mmap lock (`xol-step` takes them apart).
-
-Left out: a second fork, the end of the child's address space, return probes (`return-probe`), trampolines of optimised
-probes (`optimised-nop5`), consumers that filter by process.
+that creates a task is never itself executed in a slot (`IN_SLOT`): syscall instructions are not probed. Looking up the
+uprobe and reading the byte back are one step, as under the mmap lock (`xol-step` takes them apart). Left out: a second
+fork, the end of the child's space, return probes, trampolines of optimised probes, consumers that filter by process.
 
 Sources: Linux 6.18 kernel/events/uprobes.c (uprobe_start_dup_mmap, uprobe_dup_mmap, uprobe_copy_process,
 register_for_each_vma, get_xol_area, xol_add_vma with VM_DONTCOPY), kernel/fork.c (dup_mmap).

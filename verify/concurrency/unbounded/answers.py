@@ -43,6 +43,7 @@ class ProvedAny:
 
 
 def threads_text(number: int) -> str:
+    """`1 thread`, `2 threads`."""
     return f"{number} thread{'s' if number != 1 else ''}"
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -41,11 +42,16 @@ class Drop:
     fair instance, of `owner` the cell's, of `finite` the steps'; `parts`: the sub-proofs about other threads; `edges`:
     those that `finite` drops."""
 
-    rule: str
+    rule: Literal["weak", "strong", "owner", "all", "finite"]
     helper: str
     nodes: frozenset[int]
     parts: tuple[tuple[Drop, ...], ...] = ()
     edges: frozenset[int] = frozenset()
+
+    @property
+    def step(self) -> str:
+        """The helper without its fairness."""
+        return self.helper.removesuffix(" (strong)")
 
     @property
     def text(self) -> str:

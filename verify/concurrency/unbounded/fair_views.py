@@ -31,7 +31,7 @@ WORK = 200_000_000  # edges and nodes that are looked at, where the limits do no
 class FairlyEmpty:
     """What proves an `eventually` property: `nodes` are pending, and `drops` leave none of them."""
 
-    property: str
+    name: str
     nodes: frozenset[int]
     drops: tuple[Drop, ...]
 

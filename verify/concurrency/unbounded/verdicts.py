@@ -249,10 +249,12 @@ class _Run:
         wanted = [name for name in self.open(1, ("eventually",)) if self.explored_below(reached.least, name)]
         if not wanted:
             raise NotCovered("no property is decided for every smaller number")
-        budget = Budget(self.limits, fair_views.WORK)
-        found = fair_views.leads_to(self.protocol, reached.least, single, wanted, budget)
+        budget, plain = Budget(self.limits, fair_views.WORK), fair_views.known_views(self.protocol, reached, ())
+        found = fair_views.leads_to(self.protocol, reached.least, plain, wanted, budget)
+        if found.open:
+            found = fair_views.leads_to(self.protocol, reached.least, single, wanted, budget)
         for proof in found.proofs:
-            self.methods[proof.property].append(Method(self.fair_views, self.sizeless, proof.rules))
+            self.methods[proof.name].append(Method(self.fair_views, self.sizeless, proof.rules))
         note = f"{len(found.graph.nodes)} nodes, {len(found.graph.edges)} edges"
         return Method("fair views", self.sizeless), (), note + f"; open: {', '.join(found.open) or 'none'}"
 

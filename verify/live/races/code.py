@@ -65,10 +65,15 @@ _FUNCTIONS: Final[tuple[tuple[str, int, str, str], ...]] = (
     ("emulated", SITES + 0x300, HEAD + DOUBLE, "90" + TAIL),
     ("relative", SITES + 0x400, HEAD + "31d2", "480315 19000000 4801fa 4801fa" + TAIL + "90" * 4 + "00" * 16),
     ("held", SITES + 0x500, HEAD + DOUBLE, "48031425 00000021" + TAIL),  # add rdx, [HELD]
+    ("restartable", SITES + 0x600,  # a restartable sequence that adds 1 to `datum`; an abort: faults += 1, anew
+     "48b8 {descriptor} 64488904 25{area} 48a1 {datum}",  # fs:[area] := descriptor; the sequence: rax := [datum]
+     "488d4001 48a3 {datum} 488d447f07 c3 53300553 48ff4330 ebc5"),  # rax + 1; [datum] := rax; out; signature; abort
     ("unwinding", RETURNS, "", "89f8 83e003 7414 a801 740a 57 48ffc7 e8ecffffff 5f 488d447f07 c3"
      "488b6328 488b3b 488d447f07 e9 {resume}"),
     ("waiting", RETURNS + 0x100, "", "488b4338 f048ff00 f390 4883780800 74f7 488d447f07 c3"),
 )  # fmt: skip
+DESCRIPTOR: Final = SITES + 0x700  # of the restartable sequence
+RSEQ_CS: Final = 8  # offset of the descriptor's address in `struct rseq`
 UNWINDING_ENTRIES: Final = (1, 2, 1, 2)
 """Entries of `unwinding` for x mod 4: x mod 4 = 0 leaves by longjmp; odd x calls itself with x + 1 first."""
 UNWINDING_RETURNS: Final = (0, 2, 1, 0)
@@ -86,23 +91,37 @@ def _offsets() -> dict[str, int]:
 DRIVER_AT: Final[Mapping[str, int]] = _offsets()
 FUNCTION_AT: Final[Mapping[str, int]] = {name: offset for name, offset, _, _ in _FUNCTIONS}
 SITE_AT: Final[Mapping[str, int]] = {
-    name: offset + len(bytes.fromhex(before)) for name, offset, before, _ in _FUNCTIONS
+    name: offset + len(bytes.fromhex(before.format(descriptor="00" * 8, datum="00" * 8, area="00" * 4)))
+    for name, offset, before, _ in _FUNCTIONS
 }
 """File offset of the instruction that is probed in each function."""
 _JUMP_AT: Final = 0x27  # of the last instruction of `unwinding`
 
 
-def image(counters: int) -> bytes:
-    """The file; `counters` is the address of the words that the handler `counted` uses."""
+def image(counters: int, datum: int = 0, area: int = 0) -> bytes:
+    """The file; `counters` is the address of the words that the handler `counted` uses, `datum` of the word that
+    `restartable` counts in; `area`: offset of `struct rseq` from fs's base."""
     text = bytearray(b"\xf4" * SIZE)  # hlt: faults in user mode
     header = _header()
     text[: len(header)] = header
     driver = "".join(row for _, row in _ROWS).format(counters=struct.pack("<Q", counters).hex())
     _place(text, DRIVER, driver)
     back = DRIVER_AT["resume"] - (FUNCTION_AT["unwinding"] + _JUMP_AT + 5)
+    words = {
+        "resume": struct.pack("<i", back).hex(), "descriptor": struct.pack("<Q", BASE + DESCRIPTOR).hex(),
+        "datum": struct.pack("<Q", datum).hex(), "area": struct.pack("<i", area + RSEQ_CS).hex(),
+    }  # fmt: skip
     for _, offset, before, site in _FUNCTIONS:
-        _place(text, offset, before + site.format(resume=struct.pack("<i", back).hex()))
+        _place(text, offset, (before + site).format(**words))
+    _place(text, DESCRIPTOR, _descriptor().hex())
     return bytes(text)
+
+
+def _descriptor() -> bytes:
+    """`struct rseq_cs` of `restartable` (include/uapi/linux/rseq.h): start, length, and where an abort goes."""
+    site = BASE + SITE_AT["restartable"]
+    start, end, abort = site - 10, site + 14, site + 24  # behind it lea and mov; then lea, ret, signature
+    return struct.pack("<IIQQQ", 0, 0, start, end - start, abort)
 
 
 def _place(text: bytearray, offset: int, hexadecimal: str) -> None:

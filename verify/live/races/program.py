@@ -22,7 +22,7 @@ from verify.live.uprobe_syscalls import system_call
 from verify.workers.parent import die_with_parent, forked
 
 WORDS: Final = ("stop", "ready", "handled", "handler", "handler_wrong", "entered", "released", "children", "failed",
-                "pid", "errno", "rounds", "lost")  # fmt: skip
+                "pid", "errno", "rounds", "lost", "datum")  # fmt: skip
 """Words of the board beside the blocks. handled, handler, handler_wrong stand together: the handler `counted` uses
 them; entered and released too: `waiting` does."""
 BLOCKS: Final = 192

@@ -8,6 +8,7 @@ its name only; `verify.confirm.races` holds the names against the protocols. The
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -128,7 +129,7 @@ class Stage:
     def __init__(self, seconds: float, seed: int) -> None:
         self.seconds, self.random = seconds, random.Random(seed)
         self.board = Board()
-        self.original = image(self.board.word_address("handled"))
+        self.original = image(self.board.word_address("handled"), self.board.word_address("datum"), rseq_offset() or 0)
         self._children: set[int] = set()
         self._stack = contextlib.ExitStack()
 
@@ -250,6 +251,16 @@ class Stage:
             found.take(hits, least, sum(after[i] - before[i] + 1 for i in running))
             self.pause()
         return found
+
+
+def rseq_offset() -> int | None:
+    """Where the C library has registered each thread's `struct rseq`, from fs's base; None: it has not."""
+    library = ctypes.CDLL(None)
+    try:
+        size = ctypes.c_uint.in_dll(library, "__rseq_size").value
+        return ctypes.c_ssize_t.in_dll(library, "__rseq_offset").value if size else None
+    except ValueError:  # glibc before 2.35, or another library
+        return None
 
 
 def _file(content: bytes) -> str:

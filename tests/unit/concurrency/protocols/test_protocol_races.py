@@ -73,6 +73,8 @@ RACES = {
     ("int3-patch", "no-sync-after-first-back", "no_sigtrap"): ("forget", "write_first", "fetch_int3", "handle"),
     ("int3-patch", "tail-before-int3", "no_torn_instruction"): ("write_int3", "fetch_torn"),
     ("int3-patch", "first-before-tail", "no_torn_instruction"): ("write_int3", "write_tail", "fetch_torn"),
+    # preempted on the way to the slot, another commits, and the thread commits what it loaded before
+    ("xol-rseq", "slot-outside", "no_lost_update"): ("load", "hit", "to_slot", "step", "fixup", "commit", "commit"),
     ("xol-unmap", "lookup-by-address", "displaced_instruction_was_mapped"): ("exec_int3", "unmap_text", "look_up"),
 }
 

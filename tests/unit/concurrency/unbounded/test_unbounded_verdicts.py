@@ -37,12 +37,13 @@ def test_xol_step_is_proved_twice_for_any_number() -> None:
     assert found.verdict("signal_is_deferred").reason == "reached with 1 thread"
 
 
-def test_liveness_is_never_claimed_for_any_number() -> None:
+def test_liveness_is_proved_for_any_number_and_says_for_which_sizes_and_how() -> None:
     found = judged()
-    for prop in XOL.properties:
-        if prop.kind == "eventually":
-            assert found.verdict(prop.name).name == "unknown"
-    assert not found.decided
+    verdict = found.verdict("a_waiting_thread_gets_a_slot")
+    assert isinstance(verdict, ProvedAny)
+    assert verdict.reason == "any number of threads of the given sizes: fair views with K = 2, M = 2, R = 2"
+    assert {"get_slot (strong)", "owner of slot[0] [fixup; step]"} <= set(verdict.rules)
+    assert found.decided
 
 
 def test_freedom_from_deadlock_is_proved_for_any_number_and_any_size() -> None:
