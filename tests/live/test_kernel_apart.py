@@ -15,6 +15,7 @@ from verify.confirm import predictions
 from verify.confirm.agreement import ELSEWHERE, Agreement, KernelRow
 from verify.confirm.kernel import Predictor, machine_cpu
 from verify.judge.encoding import Judge
+from verify.live import alignment
 from verify.live.kernel import placement as kernel_placement
 from verify.live.kernel.judge import KernelComparison, KernelJudge
 from verify.live.kernel.kinds import FAR_32, HANDLER, OPERAND_EDGE, STACK_EDGE
@@ -36,7 +37,7 @@ def no_segments(state: Any, setting: Any, busy: int = 0) -> dict[str, Any]:
 
 
 def all_aligned(patch: Patch) -> None:
-    patch.setattr(predictions, "UNALIGNED", {cpu: () for cpu in Cpu})
+    patch.setattr(alignment, "UNALIGNED", {cpu: () for cpu in Cpu})
 
 
 def no_traps_of_its_own(patch: Patch) -> None:
@@ -132,6 +133,21 @@ def test_failed_push_of_a_vector_instruction_that_is_taken_for_a_call_restarts_i
     assert ", runaway (" in seen["fault", "fault"]
     assert int(seen["fault", "hits"].split()[0]) > 100
     assert apart(found) == 0
+
+
+@pytest.mark.needs("fsrm")
+@pytest.mark.parametrize(("encoding", "differs"), [
+    ("55", True), ("e811000000", True), ("6a05", False), ("ffd0", False),
+])  # fmt: skip
+def test_a_store_by_the_kernel_that_a_mapping_cuts_leaves_its_first_bytes(encoding: str, differs: bool) -> None:
+    """A stack that begins 1 to 7 bytes beyond the end: bare nothing is written; left out by `kernel-may-store`."""
+    with KernelJudge() as judge:
+        found = next(judge.compare(iter([bytes.fromhex(encoding)]), hits=1, wanted=frozenset({STACK_EDGE}), each=True))
+    cut = {d.state for d in found.deviations if d.difference.observable == "memory-values"}
+    cut.discard("stack-edge end+7")  # one byte, which may be the same
+    assert cut == ({f"stack-edge end+{k}" for k in range(1, 7)} if differs else set())
+    assert (row(found).said, row(found).seen) == ("identical", "identical")
+    assert row(found).assumed == (("kernel-may-store",) if differs else ())
 
 
 def test_what_is_refuted_in_states_that_were_not_run_is_no_disagreement(monkeypatch: Patch) -> None:

@@ -108,11 +108,11 @@ NOT_REWRITTEN: Final = Cause(
     ),
 )  # fmt: skip
 REX: Final = Cause(
-    "rex-misread", Harm.LOST_CONTROL,
-    "the implementation's decoder takes a repeated or misplaced REX byte, which the processor ignores, for something "
-    "else, and what follows it for another instruction",
+    "prefix-misread", Harm.LOST_CONTROL,
+    "the implementation's decoder takes a repeated or misplaced REX byte, which the processor ignores, or a fifth "
+    "legacy prefix for something else, and what follows it for another instruction",
     "the operand or control: what is mended behind the step is another instruction's", NEXT_ONE,
-    _uprobes("arch/x86/lib/insn.c, insn_get_prefixes: one REX byte, directly before the opcode"),
+    _uprobes("arch/x86/lib/insn.c, insn_get_prefixes: four legacy prefixes and one REX byte"),
 )
 WRONG_COPY: Final = Cause(
     "copy-is-another-instruction", Harm.WRONG_DATA,
@@ -225,6 +225,11 @@ NO_FAULT: Final = Cause(
     "where the processor faults, the implementation goes on, or shows another fault",
     "the fault, or what its handler needs to mend it", NEXT_ONE,
 )
+FAULT_ADDRESS: Final = Cause(
+    "fault-address-of-the-slot", Harm.MISSING_FAULT,
+    "where the copy faults, the program's handler is told the slot's address",
+    "the fault's place: a handler that looks at the instruction, or goes on behind it, looks at the slot", NEXT_ONE,
+)
 FAULT_SHOWN: Final = Cause(
     "state-at-fault-of-the-copy", Harm.WRONG_DATA,
     "where the copy faults, the program's handler finds state that the displaced run has changed",
@@ -276,6 +281,14 @@ BREAKPOINT: Final = Cause(
     "breakpoint-refused", Harm.REFUSED, "the instruction is a breakpoint itself", "the probe",
     "probe the next instruction", (("linux-uprobes", "kernel/events/uprobes.c, prepare_uprobe: is_trap_insn"),),
 )
+TABLE: Final = Cause(
+    "not-in-the-table", Harm.REFUSED, "the implementation's table has no such instruction",
+    "the probe", "probe the next instruction, or use another scheme",
+)
+UNSAFE: Final = Cause(
+    "refused-as-unsafe", Harm.REFUSED, "the implementation refuses what it could not run unnoticed",
+    "the probe", "probe the next instruction, or use another scheme",
+)
 REFUSED: Final = Cause(
     "refused", Harm.REFUSED, "the implementation declines for a reason of its own", "the probe",
     "probe the next instruction, or use another scheme",
@@ -284,6 +297,7 @@ REFUSED: Final = Cause(
 CAUSES: Final = {c.name: c for c in (
     SKIPPED, JUMPED, LEFT_IN_SLOT, KEEPS_TF, XCHG, RED_ZONE, NOT_REWRITTEN, REX, WRONG_COPY, SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
-    X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_SHOWN, TRAP,
-    SHADOW, CODE, OTHER, PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, REFUSED,
+    X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
+    FAULT_SHOWN, TRAP, SHADOW, CODE, OTHER,
+    PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

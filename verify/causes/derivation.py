@@ -15,12 +15,15 @@ from verify.causes import catalogue as c
 from verify.causes.catalogue import Cause
 from verify.causes.effects import Effect, Kind, Step, effect, step
 from verify.claim.copies import general_operands, is_plain_code
-from verify.claim.probes import Probe
+from verify.claim.probes import Probe, padded
 from verify.models.schemes.code import Byte, Code
 from verify.models.schemes.program import Program
+from verify.models.schemes.program_text import shape
+from verify.models.schemes.scheme import Refuse
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.fields import fields, operand_register
 from verify.models.x86.isa.rows import Addressing
+from verify.models.x86.machine import OBSERVABLES
 from verify.report.judged import CounterexampleRow
 
 TF: Final = 1 << 8
@@ -30,6 +33,9 @@ GPRS: Final = {n: i for i, n in enumerate(
 _PAIR: Final = re.compile(r"(.*): in place (0x[0-9a-f]+|none), displaced (0x[0-9a-f]+|none)")
 
 
+REX_BYTES: Final = range(0x40, 0x50)
+SEGMENTS: Final = b"\x26\x2e\x36\x3e\x64\x65"
+MOST_PREFIXES: Final = 4  # legacy ones that a regular encoding has
 Example = Callable[[str], CounterexampleRow | None]  # of an observable
 
 
@@ -95,6 +101,8 @@ def cause(site: Site) -> Cause:
 
 def reason_cause(reason: str) -> Cause:
     """The cause of the first refusal that a reason names."""
+    if reason.partition(":")[0] in OBSERVABLES:  # which observable it would be refuted in
+        return c.UNSAFE
     return next((row for text, row in REASONS if reason.startswith(text)), c.REFUSED)
 
 
@@ -105,6 +113,8 @@ REASONS: Final = (  # how the reasons of refusals begin
     ("opcode 1f, or 8e", c.MASKING),
     ("the opcode is in neither table", c.OPCODE),
     ("branch with a 66 prefix", c.OPERAND_SIZE),
+    ("the table has no such instruction", c.TABLE),
+    ("the opcode map is not known", c.UNDECODABLE),
 )
 
 
@@ -146,12 +156,26 @@ def _emulate_prefix(site: Site, d: Decoded) -> bool:
 
 
 def _length(site: Site, d: Decoded) -> bool:
-    seen = site.program.length
-    return seen not in {0, d.layout.length} and (site.step is None or site.observable == "next-ip")
+    return site.program.length not in {0, d.layout.length} and shape(site.program).uses_length
 
 
 def _rex(site: Site, d: Decoded) -> bool:
-    return bool(d.layout.ignored_rex) and site.observable not in {"hits", "x87-pointers", "trap"}
+    """Whether the plan for the encoding without the prefixes that are one too many is another."""
+    regular = _regular(d)
+    if regular == d.data:
+        return False
+    other = site.probe.scheme.plan(padded(regular))
+    return isinstance(other, Refuse) or shape(other).text != shape(site.program).text
+
+
+def _regular(d: Decoded) -> bytes:
+    """The encoding without REX bytes that have no effect, and where it has more than four prefixes without segments."""
+    layout = d.layout
+    count = len(layout.prefixes) + layout.ignored_rex + (layout.rex_offset is not None)
+    last = layout.rex_offset if layout.rex_offset is not None else -1
+    many = SEGMENTS if len(set(layout.prefixes)) > MOST_PREFIXES else b""
+    kept = (v for i, v in enumerate(d.data[:count]) if i == last or not (v in REX_BYTES or v in many))
+    return bytes(kept) + d.data[count:]
 
 
 def _not_rewritten(site: Site, d: Decoded) -> bool:
@@ -296,6 +320,10 @@ def _no_fault(site: Site, d: Decoded) -> bool:
     return site.observable == "fault" and site.difference.startswith("fault vector")
 
 
+def _fault_address(site: Site, d: Decoded) -> bool:
+    return site.observable == "fault" and _moved_by(site)
+
+
 RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.SKIPPED, _skipped),
     (c.JUMPED, _jumped),
@@ -324,6 +352,7 @@ RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.SLOT_IN_REGISTER, _in_register),
     (c.SLOT_ON_STACK, _in_memory),
     (c.NO_FAULT, _no_fault),
+    (c.FAULT_ADDRESS, _fault_address),
     (c.FAULT_SHOWN, _of("fault")),
     (c.TRAP, _of("trap")),
     (c.SHADOW, _of("shadow-stack")),

@@ -105,6 +105,21 @@ def _fixed(old: Decoded, code: Code) -> tuple[tuple[int, int], ...] | None:
     return None if constant else tuple(found)
 
 
+def is_blind(old: Decoded, code: Code) -> bool:
+    """Whether the relation is found without looking at the values of displacement and immediates.
+
+    So it is where nothing or immediates alone change, and where neither the bytes that change nor those that they are
+    made of are among them.
+    """
+    if _fixed(old, code) is not None:
+        return True
+    layout = old.layout
+    values = {i for at, size in layout.immediates for i in range(at, at + size)}
+    if layout.disp_offset is not None:
+        values |= set(range(layout.disp_offset, layout.disp_offset + layout.disp_size))
+    return all(i not in values and b.source not in values for i, b in _changes(code))
+
+
 @cache
 def general_operands(opcode: Opcode, addressing: Addressing) -> tuple[int, ...]:
     """Positions of the operands that are general registers named by fields (address registers left out)."""

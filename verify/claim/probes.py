@@ -221,6 +221,11 @@ def _traits(opcode: Opcode) -> _Traits:
     return found
 
 
+def has_fixed_values(opcode: Opcode) -> bool:
+    """Whether the values of immediates, or which segment register is meant, are in its class keys."""
+    return _traits(opcode).has_fixed_values
+
+
 def _structure_key(p: Probe) -> tuple[object, ...]:
     """The concrete structure that semantics may look at, from the bytes as integers: this runs for every encoding."""
     d = cast(Decoded, p.decoded)

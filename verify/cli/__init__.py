@@ -31,9 +31,17 @@ COMMANDS: Final = {
     ),
     "classify": Entry(
         "verify.cli.classify:classify",
-        "Verdicts for the encodings in FILE (- for standard input), one hex string a line, one result a line.",
+        "Verdicts for the encodings in FILE (- for standard input), one a line, one result a line.",
     ),
     "scan": Entry("verify.cli.scan:scan", "Verdict of every instruction of an ELF file, where it stands."),
+    "report": Entry(
+        "verify.cli.report:report",
+        "A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html.",
+    ),
+    "gate": Entry(
+        "verify.cli.gate:gate",
+        "The proof gate: recorded evidence, recorded survey and what the code states now; status 1 where they differ.",
+    ),
     "forms": Entry(
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
@@ -78,7 +86,20 @@ class _Commands(Lazy):
             raise click.Abort from stop
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+STATUSES: Final = """\b
+Exit status:
+  0    done and everything decided
+  1    something is refuted (--check), or a judge disagrees (confirm)
+  2    done, but something is undecided, or a judge is not available here
+  64   wrong usage, or an input that cannot be read
+  70   a fault of ubp-verify itself
+  74   the environment refuses: a full disk, a place that cannot be written
+  130  interrupted; what was decided is in the ledger
+  141  the reader closed the pipe
+"""
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=STATUSES)
 @click.version_option(__version__, prog_name="ubp-verify")
 def cli() -> None:
     """Decides by proof whether a program can notice a breakpoint-style probe (x86-64)."""
@@ -140,6 +161,9 @@ def status(arguments: list[str] | None = None) -> int:
     except click.Abort:
         click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx is not None else "")
+        return 0
     except click.ClickException as error:
         click.echo(f"ubp-verify: {' '.join(error.format_message().split())}", err=True)
         return USAGE

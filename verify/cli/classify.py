@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 LINE_LIMIT = 4096  # characters of an input line
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  objdump -d ./server | ubp-verify classify -
+  ubp-verify classify encodings.txt --check --only-compilers
+  ubp-verify classify encodings.txt --format json > before.json
+  ubp-verify classify encodings.txt --baseline before.json --check
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("file", type=click.File("rb"))
 @judging
 @selecting

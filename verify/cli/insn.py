@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from verify.cli import every_scheme
 from verify.cli.options import (
     assumptions_without,
     judging,
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from verify.models.schemes.scheme import Scheme
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify insn 9c
+  ubp-verify insn c5 f9 7f c0 --syntax att
+  ubp-verify insn 0f05 --all --scheme linux-uprobes-6.1
+  ubp-verify insn 4190 --confirm
+  ubp-verify insn 4190 --emit-reproducer ./shows-it
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("encoding", nargs=-1, required=True)
 @judging
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -53,6 +64,10 @@ def insn(
     if although and not confirm:
         raise click.UsageError("--although says that --confirm asks all the same, which is not given")
     data = _encoded(" ".join(encoding))
+    if scheme_name == every_scheme.ALL:
+        if confirm or reproducer:
+            raise click.UsageError("--confirm and --emit-reproducer ask about one scheme, not about all")
+        return every_scheme.explain(data, cpu, assumptions_without(dropped), style, behind, check)
     judge = _judge(scheme_named(scheme_name), assumptions_without(dropped), folder)
     followed_by = None if behind is None else parsed_hex(behind, "--followed-by")
     row = encoding_row(data, judge, CPUS[cpu], followed_by, Shown(Syntax(syntax), every))
@@ -90,8 +105,10 @@ def _judge(scheme: Scheme, assumptions: frozenset[str], folder: str | None) -> J
 def _encoded(text: str) -> bytes:
     """The bytes of hex, with or without 0x, or of Intel-syntax assembly where an assembler library is installed."""
     text = " ".join(word[2:] if word[:2].lower() == "0x" else word for word in text.split()) or text
-    if not set("".join(text.split()).lower()) - set("0123456789abcdef") or find_spec("keystone") is None:
+    if not set("".join(text.split()).lower()) - set("0123456789abcdef"):
         return parsed_hex(text, "encoding")
+    if find_spec("keystone") is None:
+        return parsed_hex(text, "encoding (assembly text needs pip install 'ubp-verify[assembly]')")
     import keystone  # noqa: PLC0415  optional
 
     from verify.models.x86.mode import USER_64  # noqa: PLC0415  start-up time

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 RUNNING: Final = "running"
-SCHEME_HELP: Final = "The scheme to judge; `schemes` lists them, `running` is that of the running kernel."
+SCHEME_HELP: Final = (
+    "The scheme to judge; `schemes` lists them, `running` is that of the running kernel; `all`: `insn`, `opcode-range`."
+)
 
 
 def judging(function: F) -> F:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from verify.cli.options import assumptions_without, judging, ledger_of, scheme_named, text_width
-from verify.cli.status import REFUTED, UNDECIDED, WRONG_PLACE
-from verify.report.records import indented
-from verify.report.surveys import ExplainedEncoding, ExplainedPlace, Scan, ScanFinding, ScannedPlace
+from verify.cli.options import (
+    assumptions_without,
+    judging,
+    ledger_of,
+    scheme_named,
+    selecting,
+    selection_of,
+    text_width,
+)
+from verify.cli.status import REFUTED, UNDECIDED, WRONG_PLACE, worse
+from verify.report.records import encoded, indented
+from verify.report.surveys import ExplainedEncoding, ExplainedPlace, Scan, ScannedPlace
 
 if TYPE_CHECKING:
     from verify.elf import Image
@@ -20,19 +28,29 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 3  # places of a finding
 EVERY: Final = 1 << 62
-WORDS: Final = {
-    "refuted": "refuted", "unknown": "unknown", "refused": "refused", "vacuous": "vacuous",
-    "invalid": "no instruction",
-}  # fmt: skip
 COLUMNS: Final = ("place", "address", "offset", "bytes", "text", "verdict", "observables", "reason", "cause")
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify scan /bin/bash
+  ubp-verify scan libc.so.6 --function-entries --check
+  ubp-verify scan ./server --explain main+0x10
+  ubp-verify scan ./server --usdt --format sarif > probes.sarif
+  ubp-verify scan ./server --format json > before.json
+  ubp-verify scan ./server --baseline before.json --check
+"""
 
 
-@click.command()
-@click.argument("file", metavar="ELF")
+@click.command(epilog=EXAMPLES)
+@click.argument("file", metavar="[ELF]", required=False)
 @judging
+@selecting
+@click.option("--pid", type=click.IntRange(1), help="The files that this process has mapped as code, in place of ELF.")
 @click.option("--symbol", "symbols", multiple=True, metavar="NAME", help="This function alone (again for others).")
+@click.option("--offset", "offsets", multiple=True, metavar="PLACE",
+              help="The instruction at a file offset or SYMBOL+OFFSET alone (again for others).")  # fmt: skip
 @click.option("--range", "ranges", multiple=True, metavar="LOW-HIGH", help="These file offsets alone, without HIGH.")
 @click.option("--function-entries", is_flag=True, help="The first instruction of each function alone.")
+@click.option("--usdt", is_flag=True, help="The places of statically defined probes (stapsdt notes) alone.")
 @click.option(
     "--explain", metavar="PLACE", help="One place (file offset, SYMBOL or SYMBOL+OFFSET): what a probe meets."
 )
@@ -40,36 +58,65 @@ COLUMNS: Final = ("place", "address", "offset", "bytes", "text", "verdict", "obs
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["text", "json", "csv"]),
+    type=click.Choice(["text", "json", "csv", "sarif", "junit"]),
     default="text",
     show_default=True,
-    help="json and csv have every place.",
+    help="All but text have every place.",
 )
-@click.option("--check", is_flag=True, help="End with status 1 where an instruction is refuted.")
+@click.option("--check", is_flag=True, help="End with status 1 where an instruction is refuted that counts.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 def scan(
-    file: str, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], symbols: tuple[str, ...],
-    ranges: tuple[str, ...], function_entries: bool, explain: str | None, everywhere: bool, style: str, check: bool,
-    jobs: int | None, folder: str | None,
+    file: str | None, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], observables: str | None,
+    ignored: tuple[str, ...], only_emitted: bool, baseline: str | None, pid: int | None, symbols: tuple[str, ...],
+    offsets: tuple[str, ...], ranges: tuple[str, ...], function_entries: bool, usdt: bool, explain: str | None,
+    everywhere: bool, style: str, check: bool, jobs: int | None, folder: str | None,
 ) -> int:  # fmt: skip
     """Verdict of every instruction of an ELF file, where it stands."""
     from verify.survey import scan as survey  # noqa: PLC0415  start-up time
     from verify.survey.encodings import known_of  # noqa: PLC0415
+    from verify.survey.selection import known_places  # noqa: PLC0415
     from verify.survey.settings import ANY_CPU  # noqa: PLC0415
 
-    image, scheme, assumptions = _image(file), scheme_named(scheme_name), assumptions_without(dropped)
+    files = _files(file, pid)
+    scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
+    selection = selection_of(observables, ignored, only_emitted, baseline, known_places)
     known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
-    setting = survey.Setting(scheme, cpu, assumptions, jobs, known)
+    setting = survey.Setting(scheme, cpu, assumptions, jobs, known, selection)
     if explain is not None:
-        return _explained(image, explain, setting, style, check)
-    spans = _spans(image, symbols, ranges, function_entries)
-    shown = EVERY if everywhere or style != "text" else SHOWN
-    found = survey.scan(image, spans, setting, shown, _judged_again)
-    _print(found, style)
-    if check and found.totals.get("refuted"):
+        return _explained(_image(files[0]), explain, setting, style, check)
+    asked = _Asked(symbols, offsets, ranges, function_entries, usdt)
+    shown, status = EVERY if everywhere or style != "text" else SHOWN, 0
+    for each in files:
+        image = _image(each)
+        found = survey.scan(image, _spans(image, asked), setting, shown, _judged_again)
+        _print(found, style, len(files) > 1)
+        status = worse(status, _status(found, check))
+    return status
+
+
+def _status(found: Scan, check: bool) -> int:
+    if check and any(f.verdict == "refuted" for f in found.findings):
         return REFUTED
     return UNDECIDED if found.totals.get("unknown") else 0
+
+
+def _files(file: str | None, pid: int | None) -> list[str]:
+    """The file, or those of a process.  A usage error where neither or both are given, or the process has none."""
+    from verify.elf.processes import mapped_code  # noqa: PLC0415  start-up time
+
+    if (file is None) == (pid is None):
+        raise click.UsageError("say which ELF file, or --pid with a process")
+    if file is not None:
+        return [file]
+    assert pid is not None
+    try:
+        found = mapped_code(pid)
+    except (*WRONG_PLACE, ProcessLookupError) as error:
+        raise click.UsageError(f"there is no process {pid}") from error
+    if not found:
+        raise click.UsageError(f"process {pid} has no file mapped as code")
+    return found
 
 
 def _judged_again(lines: Sequence[tuple[int, bytes]], reason: str) -> None:
@@ -87,26 +134,47 @@ def _image(file: str) -> Image:
         raise click.UsageError(f"{error.strerror}: {file!r}") from error
 
 
-def _spans(image: Image, symbols: tuple[str, ...], ranges: tuple[str, ...], entries: bool) -> list[Span]:
+class _Asked(NamedTuple):
+    """Which part of a file; the whole where nothing is named."""
+
+    symbols: tuple[str, ...]
+    offsets: tuple[str, ...]
+    ranges: tuple[str, ...]
+    entries: bool
+    usdt: bool
+
+
+def _spans(image: Image, asked: _Asked) -> list[Span]:
     from verify.survey import scan as survey  # noqa: PLC0415  start-up time
 
-    if entries and (symbols or ranges):
-        raise click.UsageError("--function-entries is of the whole file: give it alone")
-    if entries:
-        found = survey.entries(image)
-    elif symbols or ranges:
-        found = []
-        try:
-            for name in symbols:
-                found += survey.of_function(image, name)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        for text in ranges:
-            found += survey.in_range(image, *_limits(text))
+    named = bool(asked.symbols or asked.offsets or asked.ranges)
+    if asked.entries + asked.usdt + named > 1:
+        raise click.UsageError("--function-entries and --usdt are of the whole file: give one of them alone")
+    if asked.entries:
+        found, lacking = survey.entries(image), "no function symbols"
+    elif asked.usdt:
+        found, lacking = survey.static_probes(image), "no statically defined probes"
+    elif named:
+        found, lacking = _named(image, asked), "no code there"
     else:
         return survey.everything(image)
     if not found:
-        raise click.UsageError(f"{image.path}: no code there" if not entries else f"{image.path}: no function symbols")
+        raise click.UsageError(f"{image.path}: {lacking}")
+    return found
+
+
+def _named(image: Image, asked: _Asked) -> list[Span]:
+    from verify.survey import scan as survey  # noqa: PLC0415  start-up time
+
+    found = []
+    try:
+        for name in asked.symbols:
+            found += survey.of_function(image, name)
+        found += [survey.at_place(image.place(text)) for text in asked.offsets]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    for text in asked.ranges:
+        found += survey.in_range(image, *_limits(text))
     return found
 
 
@@ -147,50 +215,34 @@ def _print_place(row: ExplainedPlace) -> None:
             click.echo(line)
 
 
-def _print(found: Scan, style: str) -> None:
+def _print(found: Scan, style: str, many: bool) -> None:
     if style == "json":
-        click.echo(indented(found))
+        click.echo(encoded(found) if many else indented(found))
     elif style == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_cells(p) for f in found.findings for p in f.places)
+    elif style == "sarif":
+        from verify.report.sarif import sarif  # noqa: PLC0415  this format alone needs it
+
+        click.echo(sarif(found))
+    elif style == "junit":
+        from verify.report.junit import junit  # noqa: PLC0415  this format alone needs it
+
+        click.echo(junit(found))
     else:
         _print_text(found)
+
+
+def _print_text(found: Scan) -> None:
+    from verify.elf.demangled import demangled, replaced_in  # noqa: PLC0415  start-up time
+    from verify.report.scanned import lines  # noqa: PLC0415
+
+    known = demangled(p.place for f in found.findings for p in f.places)
+    for line in lines(found, text_width()):
+        click.echo(replaced_in(line, known))
 
 
 def _cells(p: ScannedPlace) -> tuple[str, ...]:
     observables = " ".join(p.observables)
     return p.place, f"{p.address:#x}", f"{p.offset:#x}", p.bytes, p.text, p.verdict, observables, p.reason, p.cause
-
-
-def _print_text(found: Scan) -> None:
-    click.echo(f"{found.file}: {found.kind}, {found.instructions:,} instructions of {found.distinct:,} encodings; "
-               f"scheme {found.scheme}, cpu {found.cpu}")  # fmt: skip
-    if found.relocatable:
-        click.echo("Fields that the linker fills are judged as they stand.")
-    whole = max(sum(found.totals.values()), 1)
-    for verdict in ("proved", *WORDS):
-        if count := found.totals.get(verdict, 0):  # type: ignore[call-overload]
-            click.echo(f"  {WORDS.get(verdict, verdict):<16} {count:>11,}  {100 * count / whole:6.2f} %")
-    for finding in found.findings:
-        _print_finding(finding, text_width())
-
-
-def _print_finding(finding: ScanFinding, width: int) -> None:
-    from verify.report.wrapped import paragraph  # noqa: PLC0415  start-up time
-
-    cause = finding.cause
-    name = f"{cause.name} ({cause.harm})" if cause is not None else finding.reason
-    title = WORDS[finding.verdict] if cause is None or cause.harm != finding.verdict else ""
-    click.echo()
-    for line in paragraph("", ": ".join(filter(None, (title, name.replace(" (refused)", "")))), width, 0, 0):
-        click.echo(line)
-    if cause is not None:
-        for label, words in (("what", cause.happens), ("loses", cause.loses), ("instead", cause.instead)):
-            for line in paragraph(label, words, width, 2):
-                click.echo(line)
-    click.echo(f"  {finding.instructions:,} of {finding.distinct:,} encodings")
-    for p in finding.places:
-        click.echo(f"    {p.offset:#8x}  {p.place}  {p.text}  ({p.bytes})")
-    if (rest := finding.instructions - len(finding.places)) > 0:
-        click.echo(f"    and {rest:,} more (--all)")

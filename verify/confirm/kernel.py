@@ -134,9 +134,10 @@ class Predictor:
 
 
 def _together(d: ObservedDeviation, comparison: KernelComparison) -> frozenset[str]:
-    """The observables that deviate in the same run."""
+    """The observables that deviate in the same run; where both runs end in a fault it is the fault's what differs."""
     rows = (o for o in comparison.deviations if (o.state, o.hit, o.kind) == (d.state, d.hit, d.kind))
-    return frozenset(o.difference.observable for o in rows)
+    faulted = any(s.end == "fault" and (s.state.name, s.state.kind) == (d.state, d.kind) for s in comparison.shown)
+    return frozenset(o.difference.observable for o in rows) | ({"fault"} if faulted else frozenset())
 
 
 def _is_predicted(d: ObservedDeviation, refuted: frozenset[str], together: frozenset[str]) -> bool:

@@ -17,6 +17,8 @@ from typing import IO, Any, Final, cast
 
 from elftools.elf.elffile import ELFFile
 
+from verify.elf.notes import Sequence, StaticProbe, sequences, static_probes
+
 SHF_EXECINSTR: Final = 4
 PF_X: Final = 1
 BEHIND: Final = 16  # bytes: an implementation that copies an instruction may look at as many
@@ -105,6 +107,14 @@ class Image:
     kind: str
     is_relocatable: bool
     sections: tuple[Section, ...]
+    probes: tuple[StaticProbe, ...] = ()
+    sequences: tuple[Sequence, ...] = ()
+
+    def at_address(self, address: int) -> Place | None:
+        """The place of an address; None where no code lies there."""
+        within = (s for s in self.sections if s.address <= address < s.address + len(s.code))
+        section = next(within, None)
+        return Place(section, address - section.address) if section is not None else None
 
     def place(self, text: str) -> Place:
         """The place that SYMBOL, SYMBOL+OFFSET or a file offset names.  Raises ValueError where there is none."""
@@ -180,7 +190,7 @@ def _image(path: str, data: mmap.mmap) -> Image:
     sections = _sections(path, elf, data) or _segments(path, elf, data)
     if not sections:
         raise NotAnImage(f"{path}: no executable section and no executable segment")
-    return Image(path, KINDS[kind], kind == "ET_REL", sections)
+    return Image(path, KINDS[kind], kind == "ET_REL", sections, static_probes(elf), sequences(elf))
 
 
 def _sections(path: str, elf: Any, data: mmap.mmap) -> tuple[Section, ...]:

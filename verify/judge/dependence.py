@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Final, cast
 
 from verify.claim.conditions import VerificationCondition, verification_condition
+from verify.claim.kinds import Kinds
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
@@ -101,11 +102,11 @@ class _Built:
 class Dependence:
     """What verdicts rest on under the builder's assumptions; what is decided without one of them is kept."""
 
-    def __init__(self, builder: Builder) -> None:
-        self.builder, self.assumptions = builder, builder.assumptions
+    def __init__(self, builder: Builder, kinds: Kinds) -> None:
+        self.builder, self.assumptions, self.kinds = builder, builder.assumptions, kinds
         self._decided: dict[str, bool] = {}
-        self._known: dict[tuple[object, ...], dict[str, bool]] = {}
-        self._other_plans: dict[tuple[object, ...], bool] = {}
+        self._known: dict[int, dict[str, bool]] = {}
+        self._other_plans: dict[tuple[str, int, int], bool] = {}
         self._plain_copies: dict[tuple[object, ...], bool] = {}
 
     def of(self, p: Probe, names: frozenset[str], proved: Callable[[Probe], frozenset[str]]) -> frozenset[str]:
@@ -114,7 +115,7 @@ class Dependence:
             return frozenset()
         replanned = self.replanned(p, names, proved)
         names = names - {n for n, _ in p.scheme.otherwise} - p.scheme.holds
-        known = self._known.setdefault(p.shared_key, {})
+        known = self._known.setdefault(self.kinds.of(p), {})
         asked = [n for n in sorted(names) if n not in known and REACH.get(n, _always)(p)]
         if asked:
             built = self._built(p, proved(p))
@@ -156,7 +157,7 @@ class Dependence:
         other = replace(p, plan=plan)
         if plan == p.plan or other.key == p.key:
             return False
-        case = name, p.shared_key, other.shared_key
+        case = name, self.kinds.of(p), self.kinds.of(other)
         if case not in self._other_plans:
             self._other_plans[case] = self._falls(name, other, self._built(p, proved(p)))
         return self._other_plans[case]

@@ -6,14 +6,16 @@ where the encoding's own fields show the deviation: by the class's witness, by o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
 from verify.claim.conditions import field_values
+from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
 from verify.claim.probes import Probe, not_modelled, probe
@@ -123,9 +125,11 @@ class Judge:
         self.planned_otherwise = assumptions & {name for name, _ in self.scheme.otherwise}  # the plan rests on these
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
-        self.shared: dict[tuple[object, ...], ClassResult] = {}  # by what opcodes may have in common
+        self.kinds = Kinds(assumptions)
+        self.shared: dict[int, ClassResult] = {}  # by kind
+        self.begun: dict[int, list[ObligationDecision]] = {}  # likewise, the first obligations alone
         self.builder = Builder(assumptions)
-        self.dependence = Dependence(self.builder)
+        self.dependence = Dependence(self.builder, self.kinds)
         self.known = known
         self.newly_decided: list[tuple[str, ClassOutcome]] = []
         self.own: dict[tuple[object, ...], _Own] = {}
@@ -138,7 +142,7 @@ class Judge:
 
     def judged(self, p: Probe) -> Judgement:
         """The verdict of a probe."""
-        return _without_obligations(p) or self._of_class(p)
+        return without_obligations(p) or self._of_class(p)
 
     def _of_class(self, p: Probe) -> Judgement:
         result = self.class_result(p)
@@ -213,42 +217,44 @@ class Judge:
         return ObligationDecision(observable, decision, asked.digest, asked)
 
     def _decide_class(self, p: Probe) -> ClassResult:
-        found = self.shared.get(p.shared_key)
+        kind = self.kinds.of(p)
+        found = self.shared.get(kind)
         if found is None:
-            found = self.shared[p.shared_key] = ClassResult(tuple(self._decisions(p)))
+            found = self.shared[kind] = ClassResult(tuple(self._decisions(p)))
         return found
 
-    def _decisions(self, p: Probe) -> Iterator[ObligationDecision]:
-        """The obligations of the encoding's class, decided one by one."""
+    def _decisions(self, p: Probe, done: Sequence[ObligationDecision] = ()) -> Iterator[ObligationDecision]:
+        """The obligations of the encoding's class, decided one by one; `done`: the first ones, decided before."""
+        yield from done
         built = self.builder.built(p)
         contradictory = self._contradiction(built.material.premises)
-        for o in built.obligations():
+        for o in islice(built.obligations(), len(done), None):
             yield ObligationDecision(o.observable, contradictory) if contradictory else decided(o, self.decisions)
 
     def verdict(self, p: Probe) -> Verdict | None:
         """The verdict alone: a class that is met for the first time is decided up to where this encoding is refuted."""
-        settled = _without_obligations(p)
+        settled = without_obligations(p)
         if settled is not None:
             return settled.verdict
         if self._is_open(p):
-            values, done = field_values(p), []
-            for d in self._decisions(p):
+            values, done = field_values(p), self.begun.setdefault(self.kinds.of(p), [])
+            for i, d in enumerate(self._decisions(p, tuple(done))):
+                done += [d] if i == len(done) else []
                 if d.decision.verdict is Verdict.REFUTED and self._own(d, values).verdict is Verdict.REFUTED:
                     return Verdict.REFUTED
-                done.append(d)
-            self.shared[p.shared_key] = ClassResult(tuple(done))
+            self.shared[self.kinds.of(p)] = ClassResult(tuple(done))
         return self._of_class(p).verdict
 
     def _is_open(self, p: Probe) -> bool:
         """Whether nothing is known of the encoding's class yet."""
-        return not (p.key in self.classes or p.shared_key in self.shared or class_digest(p.key) in self.known)
+        return not (p.key in self.classes or class_digest(p.key) in self.known or self.kinds.of(p) in self.shared)
 
     @cached_property
     def brief(self) -> Judge:
         """A judge of verdicts alone that shares what this one knows and learns of classes."""
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
-        other.builder, other.dependence = self.builder, self.dependence
+        other.kinds, other.builder, other.dependence = self.kinds, self.builder, self.dependence
         return other
 
     def begin_form(self) -> Judge:
@@ -347,7 +353,7 @@ _ALL_PROVED: Final = tuple((o, Verdict.PROVED) for o in OBSERVABLES)
 _ALL_UNKNOWN: Final = tuple((o, Verdict.UNKNOWN) for o in OBSERVABLES)
 
 
-def _without_obligations(p: Probe) -> Judgement | None:
+def without_obligations(p: Probe) -> Judgement | None:
     """The judgement of what is no instruction, refused, not modelled or read otherwise by the second decoder."""
     match p.decoded:
         case NotAnInstruction(reason=reason):

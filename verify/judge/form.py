@@ -9,6 +9,7 @@ all forms share.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,6 +18,7 @@ from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import Counterexample, counterexample
 from verify.judge.encoding import Judge, Judgement
 from verify.models.x86.isa.capstone_check import disagreement
+from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.encode import decoded_irregular, decoded_representatives
 from verify.models.x86.isa.forms import Addressing, Cpu, Form
 from verify.models.x86.isa.ranges import opcode_text
@@ -77,8 +79,7 @@ class _Tally:
 def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge | None = None) -> FormResult:
     """The verdict of one form under the judge's scheme, for all given vendors."""
     regular, irregular, brief = _Tally(), list[Verdict](), judge.begin_form()
-    asked = cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
-    for cpu in asked:
+    for cpu in vendors(form, cpus):
         _judged(form, judge, regular, cpu)
         irregular += _irregular(form, brief, cpu)
     verdict = worst(regular.verdicts)
@@ -96,6 +97,11 @@ def form_result(form: Form, judge: Judge, cpus: tuple[Cpu, ...], cautious: Judge
         tuple(sorted(regular.rests_on)), regular.looks_behind,
         tuple(regular.undefined_without),
     )  # fmt: skip
+
+
+def vendors(form: Form, cpus: tuple[Cpu, ...]) -> tuple[Cpu, ...]:
+    """Those whose encodings of the form are judged: the first alone where all read and run the form alike."""
+    return cpus if is_vendor_specific(form.opcode) or _reads_66(form) else cpus[:1]
 
 
 def _nothing(regular: _Tally, cpus: tuple[Cpu, ...]) -> str:
@@ -135,20 +141,23 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
 
 
 def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:
-    """Verdicts of irregular encodings, until one is refuted.
-
-    What the scheme's decoder makes of an irregular prefix matters to rip-relative operands and to control transfer;
-    of other forms every fifth encoding is judged.
-    """
+    """Verdicts of irregular encodings, until one is refuted."""
     found: list[Verdict] = []
-    matters = form.addressing is Addressing.RIP or form.opcode.flow_control != "NEXT" or form.opcode.is_stack
-    for decoded in islice(decoded_irregular(form, cpu), 0, None, 1 if matters else 5):
+    for decoded in judged_irregular(form, cpu):
         verdict = judge.verdict(probe_of(decoded, judge.scheme))
         if verdict is not None:
             found.append(verdict)
         if verdict is Verdict.REFUTED:
             break
     return found
+
+
+def judged_irregular(form: Form, cpu: Cpu) -> Iterator[Decoded]:
+    """What the scheme's decoder makes of an irregular prefix matters to rip-relative operands and to control transfer;
+    of other forms every fifth encoding is judged.
+    """
+    matters = form.addressing is Addressing.RIP or form.opcode.flow_control != "NEXT" or form.opcode.is_stack
+    return islice(decoded_irregular(form, cpu), 0, None, 1 if matters else 5)
 
 
 def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:

@@ -18,6 +18,8 @@ from typing import Final
 PROVER: Final = ("verify.smt.decisions",)  # what decides an obligation's text
 JUDGE: Final = ("verify.judge.encoding", "verify.models.schemes.registry")  # what decides a class of encodings
 SURVEY: Final = ("verify.survey.forms", "verify.models.schemes.registry")  # what makes a form's row
+STATED: Final = ("verify.survey.certify", "verify.models.schemes.registry")  # what states a class, and its evidence
+CHECKER: Final = ("verify.certificates.checker",)
 DECODERS: Final = ("iced-x86", "capstone")  # pinned in pyproject.toml
 LENGTH: Final = 32  # hex digits
 PACKAGE: Final = Path(__file__).parents[1]

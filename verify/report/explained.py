@@ -41,7 +41,7 @@ def place_lines(row: ExplainedPlace, width: int) -> Iterator[str]:
         (
             ("file", row.file), ("place", row.place), ("address", f"{row.address:#x}"),
             ("file offset", f"{row.offset:#x}"), ("a probe here", row.answer),
-            ("boundary", f"no: {row.inside}" if row.inside else ""),
+            ("boundary", f"no: {row.inside}" if row.inside else ""), *(("remark", r) for r in row.remarks),
         ), width
     )  # fmt: skip
     if not isinstance(row.encoding, ExplainedEncoding):

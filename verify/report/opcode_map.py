@@ -42,7 +42,7 @@ def _shown(row: FormRow) -> str:
 
 
 def maps(rows: Sequence[FormRow]) -> dict[str, dict[int, str]]:
-    """By map and opcode byte: the worst verdict, `odd` where only encodings that compilers do not emit are concerned."""
+    """By map and opcode byte: the worst verdict, `odd` where it is of what compilers do not emit."""
     found: dict[str, dict[int, str]] = {}
     for row in rows:
         name, byte = place(row)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from verify.report import confirmations, explorations, ledgers, surveys
+from verify.report import confirmations, explorations, gates, ledgers, surveys
 from verify.report.records import VENDOR, Document, schema_name
 
 FOLDER: Final = Path(__file__).with_name("schema")
@@ -25,7 +25,7 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
         explorations.StoredInvariant, explorations.StoredLiveness,
         confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
-        confirmations.CostConfirmation, ledgers.LedgerSizes,
+        confirmations.CostConfirmation, ledgers.LedgerSizes, gates.Gate,
     )
 }  # fmt: skip
 

@@ -193,7 +193,8 @@ class ScanFinding(Record, frozen=True, kw_only=True):
 class Scan(Document, frozen=True, kw_only=True, tag="ubp-verify/scan/1"):
     """What `scan` says of a file; `totals`: instructions by verdict, `invalid`: bytes at which none begins.
 
-    `relocatable`: fields that the linker fills are judged as they stand. `findings`: all that is not proved.
+    `relocatable`: fields that the linker fills are judged as they stand. `findings`: all that is not proved
+    and counts, `left_out`: instructions that do not count.
     """
 
     version: str
@@ -206,11 +207,13 @@ class Scan(Document, frozen=True, kw_only=True, tag="ubp-verify/scan/1"):
     instructions: int
     distinct: int
     totals: dict[EncodingVerdict, int]
+    left_out: int = 0
     findings: tuple[ScanFinding, ...]
 
 
 class ExplainedPlace(Document, frozen=True, kw_only=True, tag="ubp-verify/scan-place/1"):
     """What `scan --explain` says of a place: `inside`: the instruction of which it is not the first byte, and its text;
+    `remarks`: what hinders a hook or a probe there besides;
     `answer`: what the implementation says to a probe there.
     """
 
@@ -219,5 +222,6 @@ class ExplainedPlace(Document, frozen=True, kw_only=True, tag="ubp-verify/scan-p
     address: int
     offset: int
     inside: str = ""
+    remarks: Names = ()
     answer: str
     encoding: ExplainedEncoding | ClassifiedEncoding

@@ -21,6 +21,7 @@ from verify.survey.explanation import CPUS, Brief, brief_row
 from verify.survey.ledger import Ledger
 from verify.survey.listing import NO_BYTES, lacks_bytes
 from verify.survey.rows import INTERNAL_FAULT
+from verify.survey.templates import Templates
 from verify.workers.pool import TaskFailed, imap, nobody, pure
 
 Line = tuple[int, bytes]
@@ -60,7 +61,7 @@ Lost = Callable[[Sequence[Line], str], None]
 
 def row_of(judge: Judge, cpu: str) -> RowOf:
     """What gives an encoding's row; programs repeat their instructions, so rows are kept for a while."""
-    return lru_cache(REPEATS)(partial(_row, judge, cpu))
+    return lru_cache(REPEATS)(partial(_row, Templates(judge, CPUS[cpu])))
 
 
 @contextmanager
@@ -89,9 +90,9 @@ def line_row(number: int, line: bytes, row: RowOf) -> Answer:
     return Answer(row(data))
 
 
-def _row(judge: Judge, cpu: str, data: bytes) -> ClassifiedEncoding:
+def _row(known: Templates, data: bytes) -> ClassifiedEncoding:
     try:
-        brief = brief_row(data, judge, CPUS[cpu])
+        brief = known.brief(data, lambda encoding: brief_row(encoding, known.judge, known.cpus))
     except Exception as error:
         return _unknown(f"{type(error).__name__}: {error}", data)
     return _whole(brief, len(data))

@@ -68,10 +68,11 @@ def encoding_row(
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """The row of an encoding, and its length in bytes, 0 where nothing decodes it."""
+    """The row of an encoding, its length in bytes, 0 where nothing decodes it, and the judgements behind the row."""
 
     row: ClassifiedEncoding
     length: int
+    judged: tuple[Judgement, ...] = ()
 
 
 def brief_row(data: bytes, judge: Judge, cpus: tuple[Cpu, ...]) -> Brief:
@@ -124,7 +125,7 @@ def _brief(
         reason="; ".join(filter(None, (_reason(valid, verdict), said))), looks_behind=looks_behind,
         cause=_first_cause(valid, verdict, judge.assumptions), undefined_without=tuple(lacking),
     )  # fmt: skip
-    return Brief(row, length + len(data) - len(instruction) if length else 0), valid
+    return Brief(row, length + len(data) - len(instruction) if length else 0, tuple(valid)), valid
 
 
 def _first_cause(valid: list[Judgement], verdict: Verdict, assumptions: frozenset[str]) -> str:

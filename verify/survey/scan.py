@@ -16,6 +16,7 @@ from typing import Final
 
 from verify import __version__
 from verify.causes.catalogue import CAUSES, Harm
+from verify.causes.ordinary import is_emitted
 from verify.causes.rows import row as cause_row
 from verify.causes.words import error_name
 from verify.claim.verdicts import Verdict
@@ -31,6 +32,7 @@ from verify.report.records import replaced
 from verify.report.surveys import ClassifiedEncoding, EncodingVerdict, ExplainedPlace, Scan, ScanFinding, ScannedPlace
 from verify.survey.encodings import NOTHING, KnownResults, Line, classified
 from verify.survey.explanation import CPUS, brief_row, encoding_row
+from verify.survey.selection import EVERYTHING, Selection
 
 WINDOW: Final = 16  # bytes that a scheme may look at
 ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the worst first
@@ -73,6 +75,17 @@ def of_function(image: Image, name: str) -> list[Span]:
     return [Span(section, symbol.at, min(end, len(section.code)))]
 
 
+def at_place(place: Place) -> Span:
+    """The instruction at a place, whether or not a function or another instruction says that one begins there."""
+    return Span(place.section, place.at, min(place.at + WINDOW, len(place.section.code)), True)
+
+
+def static_probes(image: Image) -> list[Span]:
+    """The instructions at which the file has statically defined probes."""
+    places = (image.at_address(p.address) for p in image.probes)
+    return [at_place(place) for place in places if place is not None]
+
+
 def in_range(image: Image, low: int, high: int) -> list[Span]:
     """The code at file offsets from `low` up to `high`, without it; swept from the functions' first bytes."""
     return [
@@ -91,6 +104,7 @@ class Setting:
     assumptions: frozenset[str]
     jobs: int | None = None
     known: KnownResults = NOTHING
+    selection: Selection = EVERYTHING
 
     @property
     def decoder(self) -> Cpu:
@@ -133,10 +147,14 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
     found = _swept(image, spans, setting.decoder)
     groups: dict[Key, Group] = defaultdict(list)
     totals: Counter[EncodingVerdict] = Counter()
-    for row, places in chain(_judged(image, found, setting, lost), _changed(found, setting.scheme)):
+    left_out = 0
+    for whole, places in chain(_judged(image, found, setting, lost), _changed(found, setting.scheme)):
+        row = setting.selection.encoding(whole)
         totals[row.verdict] += len(places)
-        if row.verdict != "proved":
-            groups[_key(row)].append((row, places))
+        counted = _counted(image, row, places, setting) if row.verdict != "proved" else ()
+        left_out += len(places) - len(counted) if row.verdict != "proved" else 0
+        if counted:
+            groups[_key(row)].append((row, counted))
     findings = [_finding(image, group, shown, setting) for group in groups.values()]
     findings += _no_instructions(found.nowhere, shown)
     if found.nowhere:
@@ -146,13 +164,24 @@ def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost
         scheme=setting.scheme.name, cpu=setting.cpu, assumptions=tuple(sorted(setting.assumptions)),
         instructions=sum(map(len, (*found.places.values(), *found.written.values()))),
         distinct=len(found.places | found.written),
-        totals=dict(totals), findings=tuple(sorted(findings, key=_worst_first)),
+        totals=dict(totals), left_out=left_out,
+        findings=tuple(sorted(findings, key=_worst_first)),
     )  # fmt: skip
 
 
 def _key(row: ClassifiedEncoding) -> Key:
     """What a finding is told by; which processors lack the instruction is a remark on it."""
     return row.verdict, row.cause, "" if row.cause else row.reason.partition("; undefined on")[0]
+
+
+def _counted(image: Image, row: ClassifiedEncoding, places: Sequence[int], setting: Setting) -> Sequence[int]:
+    """The places that count; only what is refuted or refused can be left out."""
+    selection = setting.selection
+    if row.verdict not in {"refuted", "refused"} or selection == EVERYTHING:
+        return places
+    emitted = not selection.only_emitted or is_emitted(bytes.fromhex(row.bytes), CPUS[setting.cpu])
+    names = ((p, f"{_place(image, p)} {row.bytes}") for p in places)
+    return [p for p, name in names if selection.counts(name, row.cause, emitted, row.observables)]
 
 
 def _worst_first(finding: ScanFinding) -> tuple[int, int, int]:
@@ -255,8 +284,28 @@ def explained(image: Image, place: Place, setting: Setting) -> ExplainedPlace:
         inside = f"byte {place.at - begin} of {length} of {shown} at {Place(place.section, begin)}"
     return ExplainedPlace(
         file=image.path, place=str(place), address=place.address, offset=place.offset, inside=inside,
+        remarks=tuple(_remarks(image, place)),
         answer=_answer(setting.scheme, place, own, inside, encoding.verdict), encoding=encoding,
     )  # fmt: skip
+
+
+JUMP: Final = 5  # bytes of a jump by which a hook takes a place over
+
+
+def _remarks(image: Image, place: Place) -> Iterator[str]:
+    """What hinders a hook or a probe there besides the instruction."""
+    symbol = place.section.symbol_before(place.at)
+    if symbol is not None and symbol.size and 0 < (room := symbol.at + symbol.size - place.at) < JUMP:
+        yield f"{room} bytes up to the end of {symbol.name}: a jump of {JUMP} bytes does not fit"
+    for sequence in image.sequences:
+        if sequence.start <= place.address < sequence.end:
+            yield (
+                f"inside a restartable sequence, {sequence.start:#x} to {sequence.end:#x}: a thread that is preempted "
+                "in the hit is not sent to its abort handler (not-restartable); probe outside of it"
+            )
+    for probe in image.probes:
+        if probe.address == place.address:
+            yield f"the statically defined probe {probe.name}"
 
 
 def _instruction_at(place: Place, cpu: Cpu) -> tuple[int, int]:

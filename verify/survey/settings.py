@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from verify.ledger.fingerprint import JUDGE, PROVER, SURVEY, fingerprint
+from verify.ledger.fingerprint import CHECKER, JUDGE, PROVER, STATED, SURVEY, fingerprint
 from verify.ledger.folder import Folder
 from verify.ledger.places import brought_directory, cache_directory, checkout_directory
 from verify.ledger.store import Layers, Size, Store, Table
@@ -19,6 +19,7 @@ RECORDED: Final = ("linux-uprobes-6.18",)  # schemes in a checkout's proofs/, wh
 LONGEST: Final = 100  # characters of a folder's name
 SHORTENED: Final = "settings-"
 OBLIGATIONS, FORMS, CLASSES, OUTCOMES, QUERIES = "obligations", "forms", "classes", "outcomes", "queries"
+ACCEPTED: Final = "accepted"  # evidence that the checker has accepted
 
 
 def settings_name(cpu: str, assumptions: Iterable[str]) -> str:
@@ -57,6 +58,16 @@ def forms_mark(scheme: str, cpu: str, assumptions: Iterable[str]) -> str:
     return fingerprint(SURVEY, scheme, cpu, *sorted(assumptions))
 
 
+def evidence_mark(scheme: str, cpu: str, assumptions: Iterable[str]) -> str:
+    """The fingerprint of what states the classes of a scheme and makes their evidence."""
+    return fingerprint(STATED, scheme, cpu, *sorted(assumptions))
+
+
+def accepted_mark() -> str:
+    """The fingerprint of the checker."""
+    return fingerprint(CHECKER)
+
+
 def is_current(size: Size, schemes: Iterable[str]) -> bool:
     """Whether the present code would use a table; also where that cannot be told from a shortened name."""
     table = size.table
@@ -69,7 +80,7 @@ def is_current(size: Size, schemes: Iterable[str]) -> bool:
         return False
     cpu, assumptions = setting
     marks = {
-        OBLIGATIONS: obligations_mark(), FORMS: forms_mark(table.scheme, cpu, assumptions),
+        OBLIGATIONS: obligations_mark(), ACCEPTED: accepted_mark(), FORMS: forms_mark(table.scheme, cpu, assumptions),
         **dict.fromkeys((CLASSES, OUTCOMES, QUERIES), classes_mark(table.scheme, assumptions)),
     }  # fmt: skip
     return marks.get(table.kind) == table.mark

@@ -21,6 +21,7 @@ from verify.terms.constructors import (
     lshr,
     mul,
     neg,
+    normal_form,
     not_,
     or_,
     rebuilt,
@@ -66,7 +67,7 @@ from verify.terms.rules import RULES, Rule
 __all__ = [
     "FALSE", "GPRS", "MASKS", "MEMORY", "RULES", "TRUE", "VECTORS", "Array", "Constructors", "Opaque", "Rule", "Sort",
     "Term", "add", "all_of", "and_", "any_of", "as_written", "ashr", "bit", "concat", "const", "constructors", "eq",
-    "extract", "ite", "load", "lshr", "mul", "neg", "not_", "or_", "postorder", "precedes", "rebuilt", "sdiv", "select",
-    "sext", "shl", "slt", "srem", "store", "sub", "substitute", "text", "udiv", "uf", "ult", "under", "urem", "var",
-    "write", "xor", "zext",
+    "extract", "ite", "load", "lshr", "mul", "neg", "normal_form", "not_", "or_", "postorder", "precedes", "rebuilt",
+    "sdiv", "select", "sext", "shl", "slt", "srem", "store", "sub", "substitute", "text", "udiv", "uf", "ult", "under",
+    "urem", "var", "write", "xor", "zext",
 ]  # fmt: skip

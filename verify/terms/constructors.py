@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from verify.terms import nodes, sums
 from verify.terms.matching import OPERATIONS, source
 from verify.terms.nodes import FALSE, MEMORY, TRUE, Array, Sort, Term, as_written, const, postorder, uf
-from verify.terms.rules import RULES, Rule
+from verify.terms.rules import RULES, Rule, rules_in_force
 
 
 class Unary(Protocol):
@@ -118,7 +118,7 @@ def _check_write(memory: Term, address: Term, value: Term) -> None:
 SCOPE: Final[dict[str, Any]] = {  # what the functions made of rules use
     "node": as_written, "precedes": nodes.precedes, "const": const, "bit": nodes.bit, "TRUE": TRUE, "FALSE": FALSE,
     "MEMORY": MEMORY, "signed": _signed, "quotient": _quotient, "same_width": sums.same_width,
-    "combined": sums.combined, "scaled": sums.scaled, "low_bits": sums.low_bits,
+    "combined": sums.combined, "scaled": sums.scaled, "low_bits": sums.low_bits, "written": sums.written,
     "check_sorts": _check_sorts, "check_choice": _check_choice, "check_select": _check_select,
     "check_store": _check_store, "check_load": _check_load, "check_write": _check_write,
 }  # fmt: skip
@@ -147,7 +147,8 @@ def constructors(
     return made
 
 
-_MADE: Final = constructors()
+_IN_FORCE: Final = rules_in_force()
+_MADE: Final = constructors(_IN_FORCE)
 add, sub, mul, neg = _MADE.add, _MADE.sub, _MADE.mul, _MADE.neg
 and_, or_, xor, not_ = _MADE.and_, _MADE.or_, _MADE.xor, _MADE.not_
 shl, lshr, ashr = _MADE.shl, _MADE.lshr, _MADE.ashr
@@ -199,6 +200,8 @@ def under(distinct: Iterable[tuple[Term, Term]], roots: Iterable[Term]) -> tuple
     premises of every obligation that is made from them.
     """
     roots = tuple(roots)
+    if _IN_FORCE is not RULES:
+        return roots
     apart = {pair for a, b in distinct for pair in ((a, b), (b, a))}
     if not apart:
         return roots
@@ -210,13 +213,28 @@ def under(distinct: Iterable[tuple[Term, Term]], roots: Iterable[Term]) -> tuple
     return tuple(done[r] for r in roots)
 
 
+def normal_form(term: Term) -> Term:
+    """The term as all rules make it, whichever are in force: to find what is known of it, never to state it."""
+    if _IN_FORCE is RULES:
+        return term
+    made, done = _all_rules(), dict[Term, Term]()
+    for t in postorder((term,)):
+        done[t] = rebuilt(t, tuple(done[a] for a in t.args), made) if t.args else t
+    return done[term]
+
+
+@cache
+def _all_rules() -> Constructors:
+    return constructors(RULES)
+
+
 def rebuilt(term: Term, args: Sequence[Term], made: Constructors = _MADE) -> Term:
     """The same operation on other arguments, by the constructors."""
     op, params = term.op, term.params
     if op == "sum":
         total = const(int(params[0]), term.width)
         for a, c in zip(args, params[1:], strict=True):
-            total = made.add(total, made.mul(a, const(int(c), term.width)))
+            total = made.add(total, a if c == 1 else made.mul(a, const(int(c), term.width)))
         return total
     if op in {"zext", "sext"}:
         return (made.zext if op == "zext" else made.sext)(args[0], term.width)

@@ -19,8 +19,9 @@ class Operation:
     terms: int  # operands that are terms
     integers: tuple[str, ...] = ()  # where a node keeps its integer operands
     check: str = ""  # statement that sets `width`, the result's
-    otherwise: str = ""
+    otherwise: str = ""  # in normal form: operands sorted, sums as polynomials
     commutes: bool = False
+    plain: str = ""  # as it is written
 
 
 _SORTED: Final = "(t0, t1) if t0.key < t1.key or t0.key == t1.key and precedes(t0, t1) else (t1, t0)"
@@ -28,7 +29,8 @@ _SORTED: Final = "(t0, t1) if t0.key < t1.key or t0.key == t1.key and precedes(t
 
 def _binary(op: str, commutes: bool = False) -> Operation:
     pair = _SORTED if commutes else "(t0, t1)"
-    return Operation(op, 2, (), "width = same_width(t0, t1)", f"node({op!r}, {pair}, (), width)", commutes)
+    plain = f"node({op!r}, (t0, t1), (), width)"
+    return Operation(op, 2, (), "width = same_width(t0, t1)", f"node({op!r}, {pair}, (), width)", commutes, plain)
 
 
 def _extension(op: str) -> Operation:
@@ -37,7 +39,8 @@ def _extension(op: str) -> Operation:
 
 
 _BITS = "if not 0 <= p1 <= p0 < t0.width: raise ValueError(f'bits {p0}..{p1} are not within a width of {t0.width}')"
-_LOW = "low_bits(t0, p0, made) if p1 == 0 and t0.op == 'sum' else node('extract', (t0,), (p0, p1), p0 - p1 + 1)"
+_SLICE = "node('extract', (t0,), (p0, p1), p0 - p1 + 1)"
+_LOW = f"low_bits(t0, p0, made) if p1 == 0 and t0.op == 'sum' else {_SLICE}"
 _PRODUCT = (
     "scaled(t0.params[0], t1, made) if t0.op == 'const' else scaled(t1.params[0], t0, made) if t1.op == 'const' else "
 )
@@ -45,10 +48,13 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "and_": _binary("and", commutes=True),
     "or_": _binary("or", commutes=True),
     "xor": _binary("xor", commutes=True),
-    "mul": replace(_binary("mul", commutes=True), otherwise=_PRODUCT + _binary("mul", commutes=True).otherwise),
-    "add": Operation("sum", 2, otherwise="combined(t0, t1, 1, made)"),
-    "sub": Operation("sum", 2, otherwise="combined(t0, t1, -1, made)"),
-    "neg": Operation("sum", 1, otherwise="combined(const(0, t0.width), t0, -1, made)"),
+    "mul": replace(
+        _binary("mul", commutes=True), otherwise=_PRODUCT + _binary("mul", commutes=True).otherwise,
+        plain="const(t0.params[0] * t1.params[0], width) if t0.op == t1.op == 'const' else " + _binary("mul").plain,
+    ),
+    "add": Operation("sum", 2, otherwise="combined(t0, t1, 1, made)", plain="written((t0, t1), (1, 1))"),
+    "sub": Operation("sum", 2, otherwise="combined(t0, t1, -1, made)", plain="written((t0, t1), (1, -1))"),
+    "neg": Operation("sum", 1, otherwise="combined(const(0, t0.width), t0, -1, made)", plain="written((t0,), (-1,))"),
     "not_": Operation("not", 1, (), "width = t0.width", "node('not', (t0,), (), width)"),
     "shl": _binary("shl"),
     "lshr": _binary("lshr"),
@@ -58,11 +64,12 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "sdiv": _binary("sdiv"),
     "srem": _binary("srem"),
     "choice": Operation("sum", 2, (), "width = same_width(t0, t1)", "None"),
-    "extract": Operation("extract", 1, ("params[0]", "params[1]"), _BITS, _LOW),
+    "extract": Operation("extract", 1, ("params[0]", "params[1]"), _BITS, _LOW, plain=_SLICE),
     "concat": Operation("concat", 2, (), "width = t0.width + t1.width", "node('concat', (t0, t1), (), width)"),
     "zext": _extension("zext"),
     "sext": _extension("sext"),
-    "eq": Operation("eq", 2, (), "check_sorts(t0.sort, t1.sort)", f"node('eq', {_SORTED}, (), 1)", True),
+    "eq": Operation("eq", 2, (), "check_sorts(t0.sort, t1.sort)", f"node('eq', {_SORTED}, (), 1)", True,
+                    "node('eq', (t0, t1), (), 1)"),
     "ult": Operation("ult", 2, (), "same_width(t0, t1)", "node('ult', (t0, t1), (), 1)"),
     "slt": Operation("slt", 2, (), "same_width(t0, t1)", "node('slt', (t0, t1), (), 1)"),
     "ite": Operation("ite", 3, (), "check_choice(t0, t1, t2)", "node('ite', (t0, t1, t2), (), t1.sort)"),
@@ -89,12 +96,16 @@ class _Match:
 
 
 def source(name: str, rules: Sequence[Rule], traced: bool = False) -> str:
-    """Python source of a constructor; `traced` calls `observe(rule, values of its names)` where a rule applies."""
+    """Python source of a constructor; `traced` calls `observe(rule, values of its names)` where a rule applies.
+
+    Where no rule applies, operands are sorted and sums are polynomials only if the rules have rows that say so.
+    """
     operation = OPERATIONS[name]
+    normal = any(r.by != "match" for r in rules) or not operation.plain
     operands = [f"t{i}" for i in range(operation.terms)] + [f"p{i}" for i in range(len(operation.integers))]
     own = [r for r in rules if r.by == "match" and _called(_pattern(r)) == name]
     blocks = [b for rule in own for b in _blocks(rule, traced)]
-    body = [operation.check or "pass", *_nested(blocks), f"return {operation.otherwise}"]
+    body = [operation.check or "pass", *_nested(blocks), f"return {operation.otherwise if normal else operation.plain}"]
     return "\n    ".join([f"def {name}({', '.join(operands)}):", *body])
 
 

@@ -22,6 +22,7 @@ commutative operations are sorted).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import environ
 from typing import Final
 
 
@@ -144,3 +145,15 @@ _ROWS: Final[tuple[tuple[str, ...], ...]] = (
 )  # fmt: skip
 
 RULES: Final = tuple(Rule(*row) for row in _ROWS)
+
+_DECIDED: Final = frozenset({  # by constants, or by one operand that is there twice: which branch is taken shows there
+    "ite-true", "ite-false", "ite-same", "select-same", "select-other", "eq-same", "ult-same", "slt-same", "and-zero",
+    "and-ones", "or-zero", "or-ones", "zext-none", "sext-none", "extract-all",
+})  # fmt: skip
+PLAIN: Final = tuple(r for r in RULES if r.name.startswith("fold") or r.name in _DECIDED)
+CHOICE: Final = "UBP_VERIFY_TERMS"  # environment variable: `plain` has this process build terms as they are written
+
+
+def rules_in_force() -> tuple[Rule, ...]:
+    """The rules that this process applies: all of them, or those alone that compute on constants."""
+    return PLAIN if environ.get(CHOICE) == "plain" else RULES

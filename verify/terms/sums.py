@@ -129,3 +129,12 @@ def low_bits(t: Term, high: int, made: Rewriting) -> Term:
 def difference(a: Term, b: Term, made: Rewriting) -> int | None:
     """a - b modulo 2**width where one of them is a sum and it is a constant, else None."""
     return combined(a, b, -1, made).value if a.op == "sum" or b.op == "sum" else None
+
+
+def written(terms: tuple[Term, ...], signs: tuple[int, ...]) -> Term:
+    """The sum of terms with these signs (1 or -1) as it is written; a constant where all terms are."""
+    width = same_width(terms[0], terms[-1])
+    values = [t.value for t in terms]
+    if None not in values:
+        return const(sum(s * cast(int, v) for s, v in zip(signs, values, strict=True)), width)
+    return as_written("sum", terms, (0, *(s & (1 << width) - 1 for s in signs)), width)

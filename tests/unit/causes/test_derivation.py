@@ -76,6 +76,12 @@ def test_a_cause_that_debuggers_alone_see_changes_no_data_of_the_program() -> No
     ("0f0100", ["trap", "containment"], "completed-by-the-kernel"),  # sgdt
     ("66e000", ["next-ip"], "branch-target-of-the-slot"),
     ("ff1b", ["memory-values"], "return-address-size"),
+    ("4048ff5424f8", ["memory-values"], "prefix-misread"),  # a call whose fixup is none
+    ("66f2f3676465ff5424f8", ["memory-values"], "prefix-misread"),
+    ("41419d", ["trap"], "prefix-misread"),  # popf, which the kernel does not know for one
+    ("4048d8c1", ["x87-pointers"], "x87-pointer-of-the-slot"),
+    ("4f9c", ["memory-values"], "tf-in-pushed-flags"),
+    ("48f2a4", ["hits"], "interruptible-hit-each-part"),
 ])  # fmt: skip
 def test_known_encodings(encoding: str, observables: list[str], name: str) -> None:
     p = probe(bytes.fromhex(encoding), KERNEL, Cpu.AMD)
@@ -87,10 +93,10 @@ def test_known_encodings(encoding: str, observables: list[str], name: str) -> No
     ("48f72511223344", ["gprs"], "scratch-register-in-use"),  # mul reads rax
     ("66f72500000000", ["gprs"], "scratch-register-in-use"),  # ax
     ("66d30500000000", ["flags"], "scratch-register-in-use"),  # cl
-    ("66f70d000000000000", ["flags"], "copy-is-another-instruction"),  # f7 /1: its map has no immediate there
+    ("66f70d000000000000", ["flags"], "length-misread"),  # f7 /1: its map has no immediate there
     ("c4c178100511223344", ["vector"], "copy-is-another-instruction"),  # VEX.B stays: r8 is the base
     ("ff1d00000000", ["memory-values"], "return-address-size"),
-    ("66e80000", ["next-ip"], "length-misread"),  # AMD: two bytes of displacement
+    ("66e80000", ["next-ip"], "branch-target-of-the-slot"),  # AMD
     ("667300", ["next-ip"], "branch-target-of-the-slot"),
 ])  # fmt: skip
 def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str], name: str) -> None:
@@ -117,6 +123,8 @@ def shown(difference: str, observable: str) -> CounterexampleRow:
     ("rbx: in place 0x0000000000000001, displaced 0x0000000000000003", "gprs", "other"),
     ("write 0: 8 bytes: in place 0x0000000000401003, displaced 0x00007fffffffe083", "memory-values",
      "slot-address-in-memory"),
+    ("fault address: in place 0x0000000000401000, displaced 0x00007fffffffe080", "fault", "fault-address-of-the-slot"),
+    ("fault vector: in place 0x06, displaced 0xff", "fault", "fault-not-raised"),
 ])  # fmt: skip
 def test_the_first_difference_decides_where_plan_and_form_do_not(difference: str, observable: str, name: str) -> None:
     p = probe(bytes.fromhex("4889d8"), KERNEL, Cpu.AMD)
@@ -127,7 +135,8 @@ def test_the_first_difference_decides_where_plan_and_form_do_not(difference: str
 def reasons() -> list[str]:
     """The reasons for which the modelled kernels refuse some encoding."""
     plans = (s.plan(bytes.fromhex(h).ljust(16, b"\x90")) for s in SCHEMES.values()
-             for h in ("f4", "cc", "268b03", "660f80", "8ed0", "66e80000", "c4e359690b00"))  # fmt: skip
+             for h in ("f4", "0f05", "d5009c", "62f57c285bcb",
+                       "cc", "268b03", "660f80", "8ed0", "66e80000", "c4e359690b00"))  # fmt: skip
     return list(dict.fromkeys(p.reason for p in plans if isinstance(p, Refuse)))
 
 

@@ -65,6 +65,10 @@ WRONG = {  # command line -> what the line names
     ("insn", "9c", "--without-assumption", "gravity"): ("'gravity'", "code-not-read"),
     ("insn", "9c", "--format", "yaml"): ("'yaml'",),
     ("insn",): ("ENCODING",),
+    ("opcode-range", "90", "--observables", "gravity"): ("'gravity'", "next-ip"),
+    ("opcode-range", "90", "--ignore", "gravity"): ("'gravity'", "red-zone-overwritten"),
+    ("opcode-range", "90", "--baseline", "/nonexistent"): ("/nonexistent",),
+    ("opcode-range", "90", "--baseline", "/etc/hostname"): ("/etc/hostname", "ubp-verify/opcode-range/1"),
     ("classify",): ("FILE",),
     ("classify", "/nonexistent/file"): ("/nonexistent/file", "No such file"),
     ("classify", "/"): ("'/'", "directory"),
@@ -192,6 +196,40 @@ def test_check_ends_with_1_where_something_is_refuted(run, listed, tmp_path):
     assert run("insn", "54", "--check")[0] == 0
     assert run(*SURVEY, "9c", "--check", "--ledger", tmp_path)[0] == 1
     assert run(*SURVEY, "c3", "--check", "--ledger", tmp_path)[0] == 0
+
+
+def test_what_does_not_count_is_neither_listed_nor_a_failure(run, tmp_path):
+    survey = (*SURVEY, "9c", "--ledger", tmp_path, "--check")
+    code, out, _ = run(*survey)
+    assert code == 1 and "tf-in-pushed-flags" in out
+    for option in (("--ignore", "tf-in-pushed-flags"), ("--observables", "gprs,flags")):
+        code, out, _ = run(*survey, *option)
+        assert code == 0 and "user_enable_single_step" not in out
+    before = tmp_path / "before.json"
+    before.write_text(run(*survey, "--format", "json")[1])
+    code, out, _ = run(*survey, "--baseline", before)
+    assert code == 0 and "Left out, as was asked for: 2 forms" in out
+    assert run(*survey, "--only-compilers")[0] == 1
+
+
+def test_a_survey_fits_80_columns_in_a_pipe(run, tmp_path):
+    out = run(*SURVEY, "9c-9d", "e8", "--ledger", tmp_path)[1] + run("insn", "9c", "--all")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out and not set(out) & set("│┃━─")
+
+
+def test_without_an_assembler_it_is_said_what_to_install(run, monkeypatch):
+    import verify.cli.insn
+
+    monkeypatch.setattr(verify.cli.insn, "find_spec", lambda _: None)
+    code, out, err = run("insn", "pushf")
+    assert (code, out) == (64, "")
+    assert "'pushf'" in complaint(err) and "'ubp-verify[assembly]'" in err
+
+
+def test_a_bare_command_shows_the_help(run):
+    code, out, err = run()
+    assert (code, err) == (0, "") and "Exit status:" in out and "141" in out
 
 
 def test_what_is_undecided_ends_with_2(run, listed):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -27,7 +28,7 @@ def file(tmp_path: Path) -> str:
 def test_text(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["scan", file, "--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    assert "executable, 5 instructions of 5 encodings; scheme linux-uprobes-6.18, cpu any" in out
+    assert "executable\n5 instructions of 5 encodings; scheme linux-uprobes-6.18, cpu any\n" in out
     assert "refuted                    1   20.00 %" in out
     assert "0x1003  first+0x3  vmovdqu [rbx],ymm0  (c5fe7f03)" in out
 
@@ -61,7 +62,8 @@ def test_csv_has_a_line_a_place(file: str, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(("arguments", "said"), [
     (("--symbol", "third"), "no function 'third'"), (("--range", "5"), "--range is LOW-HIGH"),
     (("--range", "9-5"), "--range is LOW-HIGH"), (("--range", "0-16"), "no code there"),
-    (("--explain", "0"), "no executable section"), (("--function-entries", "--symbol", "first"), "give it alone"),
+    (("--explain", "0"), "no executable section"),
+    (("--function-entries", "--symbol", "first"), "give one of them alone"),
     (("--scheme", "none"), "unknown scheme"),
 ])  # fmt: skip
 def test_wrong_usage_is_a_line_and_64(
@@ -77,3 +79,76 @@ def test_what_is_no_elf_file_is_wrong_usage(name: str, tmp_path: Path, capsys: p
     (tmp_path / "text").write_text("text\n")
     assert status(["scan", str(tmp_path / name)]) == 64
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_baseline_leaves_out_what_was_known(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status(["scan", file, "--jobs", "1", "--format", "json"])
+    (tmp_path / "before.json").write_text(capsys.readouterr().out)
+    known = ["scan", file, "--jobs", "1", "--baseline", str(tmp_path / "before.json"), "--check"]
+    assert status(known) == 0
+    assert "left out, as was asked for: 2" in capsys.readouterr().out
+    worse = elf(Path(file), CODE.replace(bytes.fromhex("4889d8"), bytes.fromhex("9c9090")), FUNCTIONS)
+    assert status([*known[:1], str(worse), *known[2:]]) == 1
+    out = capsys.readouterr().out
+    assert "tf-in-pushed-flags" in out and "vmovdqu" not in out
+
+
+@pytest.mark.parametrize("option", [["--ignore", "vex-opcode-taken-for-legacy"], ["--observables", "flags"]])
+def test_what_is_ignored_is_no_failure(option: list[str], file: str) -> None:
+    assert status(["scan", file, "--jobs", "1", "--check"]) == 1
+    assert status(["scan", file, "--jobs", "1", "--check", *option]) == 0
+
+
+def test_sarif_names_rule_place_and_bytes(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """SARIF 2.1.0, 3.27: a result has the rule that its index names, and where it is."""
+    assert status(["scan", file, "--jobs", "1", "--format", "sarif"]) == 0
+    log = json.loads(capsys.readouterr().out)
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert log["version"] == "2.1.0" and len(run["results"]) == 2
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"] and result["message"]["text"]
+    lost = next(r for r in run["results"] if r["ruleId"] == "vex-opcode-taken-for-legacy")
+    (location,) = lost["locations"]
+    assert lost["level"] == "error"
+    assert location["physicalLocation"]["region"] == {"byteOffset": TEXT_AT + 3, "byteLength": 4}
+    assert location["logicalLocations"] == [{"fullyQualifiedName": "first+0x3"}]
+
+
+def test_junit_counts_what_it_lists(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["scan", file, "--jobs", "1", "--format", "junit"]) == 0
+    whole = ElementTree.fromstring(capsys.readouterr().out)
+    cases = whole.findall("./testsuite/testcase")
+    assert whole.attrib["tests"] == str(len(cases)) == "2"
+    assert whole.attrib["failures"] == str(len(whole.findall(".//failure"))) == "1"
+    assert whole.attrib["skipped"] == str(len(whole.findall(".//skipped"))) == "1"
+
+
+def test_one_place_alone(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["scan", file, "--offset", "first+3", "--check"]) == 1
+    assert "1 instructions of 1 encodings" in capsys.readouterr().out
+    assert status(["scan", file, "--offset", hex(TEXT_AT), "--check"]) == 0
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "say which ELF file"), (["{file}", "--pid", "1"], "say which ELF file"),
+    (["--pid", "4194305"], "no process 4194305"), (["{file}", "--usdt"], "no statically defined probes"),
+    (["{file}", "--usdt", "--function-entries"], "give one of them alone"),
+    (["{file}", "--offset", "nowhere"], "no function 'nowhere'"),
+    (["{file}", "--ignore", "gravity"], "no cause 'gravity'"),
+    (["{file}", "--baseline", "{file}"], "no ubp-verify/scan/1"),
+])  # fmt: skip
+def test_wrong_usage_is_one_line(
+    arguments: list[str], said: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(["scan", *(a.format(file=file) for a in arguments)]) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_place_too_near_to_its_functions_end_for_a_jump(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status(["scan", file, "--explain", "second"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 bytes up to the end of second: a jump of 5 bytes does not fit" in said
+    status(["scan", file, "--explain", "first"])
+    assert "does not fit" not in capsys.readouterr().out

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from verify.claim.kinds import Kinds
 from verify.claim.obligations import Builder
 from verify.claim.probes import Probe, probe
 from verify.claim.verdicts import Verdict
@@ -33,7 +34,7 @@ def random_encodings() -> list[str]:
 
 def decided_again(p: Probe) -> set[str]:
     """Every assumption dropped, everything built and decided."""
-    other = Dependence(Builder(ASSUMPTIONS))
+    other = Dependence(Builder(ASSUMPTIONS), Kinds(ASSUMPTIONS))
     built, plans = other._built(p, LINUX._proved(p)), dict(p.scheme.otherwise)
     probes = {name: replace(p, plan=plans[name](p.data)) if name in plans else p for name in ASSUMPTIONS}
     return {n for n, q in probes.items() if not isinstance(q.plan, Refuse) and other._falls(n, q, built)}

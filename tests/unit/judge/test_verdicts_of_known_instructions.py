@@ -128,7 +128,8 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "code-as-in-file": ("8b01", "next-ip gprs"),  # what memory holds leads elsewhere; the file's instruction runs
     "slot-available": ("4889f8", "next-ip gprs hits"),  # the program comes back to the breakpoint for ever
     "no-signal-awaited": ("8b07", "next-ip gprs"),  # the program stays where it is
-    "kernel-may-store": ("e811223344", "hits"),  # restarted behind the step that stands for the store
+    # restarted behind the step that stands for the store; the first bytes of one that is cut by a mapping's end stay
+    "kernel-may-store": ("e811223344", "fault hits"),
     "sigtrap-not-held": ("90", "trap"),  # a signal that is sent is ignored, one that is forced is not
     "code-mapped": ("4889d8", "fault"),  # the second page of an instruction that is not mapped: #PF in place alone
     "code-not-read": ("a4", "memory-values"),  # movsb of the probed byte

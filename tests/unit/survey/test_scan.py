@@ -10,10 +10,11 @@ import pytest
 from unit.elf.made import TEXT_AT, elf
 
 from verify.elf import Image, read
+from verify.elf.notes import Sequence, StaticProbe
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.report.surveys import Scan
-from verify.survey.scan import Setting, entries, everything, explained, in_range, of_function, scan
+from verify.survey.scan import Setting, entries, everything, explained, in_range, of_function, scan, static_probes
 
 # mov, vmovdqu to memory (its store is lost), ret; hlt (refused), 06 (no instruction), nop; ud2, js, outsb, nop
 FIRST, SECOND, UD2 = "4889d8c5fe7f03c3", "f40690", "0f0b78656e90"
@@ -113,3 +114,12 @@ def test_equal_bytes_are_judged_once_and_places_are_cut(tmp_path: Path) -> None:
     found = scan(image, everything(image), SETTING, 3, lambda lines, reason: None)
     (finding,) = found.findings
     assert (finding.instructions, finding.distinct, len(finding.places)) == (50, 1, 3)
+
+
+def test_a_place_within_a_restartable_sequence(image: Image) -> None:
+    address = image.place("first+3").address
+    inside = replace(image, sequences=(Sequence(address, address + 1),), probes=(StaticProbe("app:here", address),))
+    found = explained(inside, inside.place("first+3"), SETTING).remarks
+    assert ["restartable sequence" in r for r in found] == [True, False] and "app:here" in found[1]
+    assert explained(inside, inside.place("first"), SETTING).remarks == ()
+    assert scanned(inside, static_probes(inside)).instructions == 1

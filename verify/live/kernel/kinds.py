@@ -75,11 +75,14 @@ def chosen(encoding: bytes, family: Family) -> KernelState | None:
 
 
 def _stack_edges(plain: KernelState) -> Iterator[KernelState]:
-    """rsp at 0 to 8 bytes from either end of the mapping, and misaligned within it."""
+    """rsp at 0 to 8 bytes from either end of the mapping, misaligned within it, and a little beyond its end."""
     rows = {f"end-{k}": END - k for k in range(9)} | {f"start+{k}": DATA + k for k in range(9)}
     rows |= {f"misaligned+{k}": STACK + 0x100 + k for k in range(1, 8)}
     for name, rsp in rows.items():
         yield replace(plain.with_registers(f"{STACK_EDGE} {name}", rsp=rsp), kind=STACK_EDGE)
+    for k in range(1, 8):
+        cut = plain.with_registers(f"{STACK_EDGE} end+{k}", rsp=END + k)
+        yield replace(cut, kind=STACK_EDGE, breaks=frozenset({"kernel-may-store"}))
 
 
 def pointing(state: KernelState, name: str, address: int, but: Sequence[str] = ("rsp",)) -> KernelState:

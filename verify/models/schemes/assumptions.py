@@ -60,8 +60,10 @@ ROWS: Final = (
     ),
     Assumption(
         "kernel-may-store",
-        "a store that the kernel makes for the program succeeds where the program's own does",
-        "where it fails, as on a page that only the program's faults fill, the instruction is restarted and hit twice",
+        "a store that the kernel makes for the program succeeds where the program's own does, and leaves nothing where "
+        "that faults",
+        "where it fails, as on a page that only the program's faults fill, the instruction is restarted and hit twice; "
+        "where the end of a mapping cuts it, its first bytes are written",
     ),
     Assumption(
         "sigtrap-not-held",
@@ -134,6 +136,12 @@ ROWS: Final = (
         "no-own-trap-flag",
         "the program does not set TF itself",
         "under a debugger, whose own TF is: the program is sent no trap",
+        by_default=False,
+    ),
+    Assumption(
+        "fault-address",
+        "of a signal that tells the address of the instruction that raised it, si_addr is not compared",
+        "the program is told the copy's address: of #UD, #DE, #XM and the like every instruction deviates",
         by_default=False,
     ),
     Assumption(

@@ -21,9 +21,15 @@ def stored(accesses: tuple[Access, ...], store: Access) -> tuple[tuple[Access, .
     before = {i: place for i, a in enumerate(accesses) if (place := place_in(a, store)) is not None}
     if {b for i, place in before.items() for b in range(place, place + accesses[i].size)} >= set(range(store.size)):
         changed = {i: with_bytes(accesses[i].value, value, place) for i, place in before.items()}
-        log = tuple(replace(a, value=changed[i]) if i in changed else a for i, a in enumerate(accesses))
+        log = tuple(_changed(a, store, before[i], changed[i]) if i in changed else a for i, a in enumerate(accesses))
         return log, True, next((changed[i] for i, place in before.items() if place == 0), value)
     return (*accesses, store), False, value
+
+
+def _changed(a: Access, store: Access, place: int, value: Term) -> Access:
+    """The access with another value; that it is where it was found to be is part of what is claimed of it."""
+    is_there = terms.eq(a.address, terms.add(store.address, const(place, 64)))
+    return replace(a, value=value, condition=terms.and_(a.condition, is_there))
 
 
 def shadowed(m: Moment, value: Term, depth: int | None) -> Moment:
@@ -52,7 +58,7 @@ def place_in(a: Access, store: Access) -> int | None:
     """Where an access that certainly writes begins in the store, in bytes; None where they share none for sure."""
     if a.kind != "w" or a.condition.value != 1:
         return None
-    place = _distance(a.address, store.address)
+    place = _distance(terms.normal_form(a.address), terms.normal_form(store.address))
     return place if place is not None and -a.size < place < store.size else None
 
 
@@ -61,7 +67,7 @@ def _distance(a: Term, b: Term) -> int | None:
     if a.op == b.op == "ite" and a.args[0] is b.args[0]:
         both = {_distance(x, y) for x, y in zip(a.args[1:], b.args[1:], strict=True)}
         return both.pop() if len(both) == 1 else None
-    distance = terms.sub(a, b).value
+    distance = terms.normal_form(terms.sub(a, b)).value
     return None if distance is None else distance - (distance >> 63 << 64)
 
 

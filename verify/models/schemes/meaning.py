@@ -221,7 +221,8 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
         m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
         tf_seen=(*m.tf_seen, *o.tf_seen), is_back=False, fault=Fault(), is_faulted=False,
     )  # fmt: skip
-    told = Fault(o.fault_vector, o.fault_error, terms.ite(o.fault_at_ip, at, o.fault_address), o.fault_address,
+    place = setup.origin if "fault-address" in setup.assumptions else at
+    told = Fault(o.fault_vector, o.fault_error, terms.ite(o.fault_at_ip, place, o.fault_address), o.fault_address,
                  o.fault_at_ip)  # fmt: skip
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)

@@ -29,7 +29,7 @@ IN_USE_NOT_READ: Final = Entry(
     "xgetbv with ecx 1 and XSTATE_BV may call components in use that were in their initial configuration",
     "SDM vol. 1, 13.6: which components are tracked as in use is the processor's choice and may change at a trap",
     "0fae2b 0f01d0 with ecx 1 and bit 1 of XSTATE_BV clear: eax 0 bare, 2 probed was reported of 6.18.44; on AMD "
-    "family 19h, where it follows the registers' contents, 800,000 hits have not shown it",
+    "family 19h, where it follows the registers' contents, four million hits have not shown it",
     "a program that sizes or skips its own context switch by what is in use",
     "none: a context switch may do the same",
 )

@@ -66,6 +66,13 @@ def _never_ends(there: Behaviour, before: State) -> Behaviour:
     return replace(there, state=either(kept, before, there.state), hits=_again(kept, there))
 
 
+def _stores_otherwise(there: Behaviour, before: State) -> Behaviour:
+    """The host may not store, and the program is hit again; where the store fails its first bytes may be there."""
+    cut = terms.uf("stored_in_part", terms.MEMORY, there.fault_state.memory, before.opaque)
+    hits = _again(_may("kernel_may_not_store", before), there)
+    return replace(there, hits=hits, fault_state=replace(there.fault_state, memory=cut))
+
+
 @dataclass(frozen=True, slots=True)
 class Handling:
     """What of a host's handling an assumption leaves out: the plans that it concerns, and what is seen without it.
@@ -81,8 +88,7 @@ HANDLING: Final[Mapping[str, Handling]] = {
     "slot-available": Handling(_needs_slot, _never_ends),
     "no-signal-awaited": Handling(_needs_slot, lambda there, before: replace(
         there, state=either(_may("waits_for_a_signal", before), before, there.state))),
-    "kernel-may-store": Handling(_stores, lambda there, before: replace(
-        there, hits=_again(_may("kernel_may_not_store", before), there))),
+    "kernel-may-store": Handling(_stores, _stores_otherwise),
     "sigtrap-not-held": Handling(_traps, lambda there, before: replace(
         there, trap=terms.and_(there.trap, terms.not_(_may("sigtrap_is_held", before))))),
     "fault-frame": Handling(_always, lambda there, before: replace(there, trapno=TRAP_NUMBER)),

@@ -209,6 +209,12 @@ ENTRIES: Final = (
         "tell GDB to pass SIGTRAP, and probe no program that sets TF itself",
     ),
     _entry(
+        "fault-address",
+        "si_addr of a signal that tells an instruction's address, as SIGILL and SIGFPE do, is the pad's",
+        "a handler that looks at the instruction which faulted, as emulators and sanitizers do",
+        "look at the saved ip, which is right",
+    ),
+    _entry(
         "pad-canonical",
         "a relative branch that is run in the pad leads elsewhere: to no canonical address within 2 GiB of the end of "
         "user space, and raises #GP there",
@@ -231,7 +237,7 @@ def _scheme(version: str, source: str, seen: Callable[[bytes], Seen | None], is_
         source=source,
         plan=partial(plan, seen=seen, is_new=is_new),
         entries=ENTRIES,
-        holds=frozenset({"code-as-in-file", "no-own-trap-flag", "pad-canonical"}),  # memory is read
+        holds=frozenset({"code-as-in-file", "fault-address", "no-own-trap-flag", "pad-canonical"}),  # memory is read
     )
 
 

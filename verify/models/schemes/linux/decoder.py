@@ -137,6 +137,8 @@ def takes_a_sib_byte_from_behind(instruction: bytes) -> bool:
 
     The processor ignores ModRM's mod there (SDM vol. 2, MOV), the kernel's decoder does not.
     """
+    if instruction[-3:-2] != b"\x0f":
+        return False
     *_, at = legacy_prefixes(instruction, 0, len(instruction))
     at += instruction[at : at + 1] != b"" and instruction[at] & 0xF0 == 0x40
     opcode = instruction[at:]

@@ -73,10 +73,13 @@ ENTRIES: Final = (
     ),
     Entry(
         "kernel-may-store",
-        "the handler runs twice for an emulated call whose store the kernel may not make",
-        "Linux 6.18, arch/x86/kernel/uprobes.c, emulate_push_stack, branch_post_xol_op: stepped, restarted",
-        "e800000000 with the stack on a page that user faults alone fill (UFFD_USER_MODE_ONLY): 2 hits (6.18.44)",
-        "counts of calls, where stacks are filled by userfaultfd",
+        "the handler runs twice for an emulated call whose store the kernel may not make; a push or call that faults "
+        "across the end of a mapping has written the bytes before it",
+        "Linux 6.18, arch/x86/kernel/uprobes.c, emulate_push_stack (copy_to_user), branch_post_xol_op: stepped, "
+        "restarted",
+        "e800000000 with the stack on a page that user faults alone fill (UFFD_USER_MODE_ONLY): 2 hits (6.18.44); 55, "
+        "e800000000 with rsp one byte above a mapping: SIGSEGV, seven bytes written (6.18.44, a processor with FSRM)",
+        "counts of calls, where stacks are filled by userfaultfd; what lies below the end of a misaligned stack",
         "probe the function's entry, not the call",
     ),
     Entry(

@@ -73,7 +73,7 @@ def _looks_at_x87(run: Run) -> bool:
 
 
 def _datapath(run: Run, output: str, sort: Sort, inputs: tuple[Term, ...]) -> Term:
-    return terms.uf(f"{run.insn.opcode.name}.{output}", sort, *inputs)
+    return terms.uf(f"{run.insn.datapath}.{output}", sort, *inputs)
 
 
 def _inputs(run: Run) -> tuple[Term, ...]:
@@ -182,7 +182,7 @@ def _masked(run: Run, kind: str, address: Term, value: Term, mask: Term) -> Term
     Which bytes a mask selects, and whether a fault in one that it does not select is suppressed, differs between
     exception classes (SDM vol. 2, 2.8, types E4 and E4NF; measured on Zen 4): functions of address and mask.
     """
-    made = terms.uf(f"{run.insn.opcode.name}.made{kind}", 1, mask)
+    made = terms.uf(f"{run.insn.datapath}.made{kind}", 1, mask)
     masking.record(run, kind, address, value, made, mask, FALSE)
     return made
 
@@ -214,7 +214,7 @@ def _alignment(run: Run, index: int, size: int) -> None:
     """Legacy SSE operands of 16 bytes are aligned or #GP, but for the unaligned moves (SDM vol. 2, table 2-22)."""
     if run.insn.opcode.encoding == "LEGACY" and size == 16 and operands.kind(run, index) == "xmm_or_mem":
         low = terms.extract(run.operand_address(), 3, 0)
-        misaligned = terms.uf(f"{run.insn.opcode.name}.misaligned", 1, low)
+        misaligned = terms.uf(f"{run.insn.datapath}.misaligned", 1, low)
         run.fault(masking.unless_misaligned_mode(run, misaligned), GP)
 
 

@@ -39,6 +39,12 @@ class Instruction:
     fields: Fields
     undefined: str | None = None  # why the processor raises #UD, where it does
     mode: Mode = USER_64
+    anonymous: bool = False  # the opcode does not show in the names of its datapath's functions
+
+    @property
+    def datapath(self) -> str:
+        """What the names of its datapath's functions begin with."""
+        return "" if self.anonymous else self.opcode.name
 
 
 class Run:

@@ -59,7 +59,7 @@ def has_memory(run: Run) -> bool:
 def datapath(run: Run, output: str, sort: terms.Sort, inputs: tuple[Term, ...]) -> Term:
     """An output of this opcode as a function of its inputs; ModRM tells register operands apart."""
     chosen = () if has_memory(run) or run.insn.modrm is None else (const(run.insn.modrm, 8),)
-    return terms.uf(f"{run.insn.opcode.name}.{output}", sort, *chosen, *inputs)
+    return terms.uf(f"{run.insn.datapath}.{output}", sort, *chosen, *inputs)
 
 
 def arithmetic(run: Run) -> None:
@@ -197,7 +197,7 @@ def save_extended(alignment: int, size: int, masked: bool) -> Semantics:
         shown = [run.get(c) for c in components(masked)]
         asked = requested(run) if masked else ()
         old = terms.load(run.get("memory"), address, size)
-        image = terms.uf(f"{run.insn.opcode.name}.image", 8 * size, old, *asked, *shown)
+        image = terms.uf(f"{run.insn.datapath}.image", 8 * size, old, *asked, *shown)
         run.store(address, image, run.uses_stack_segment())
 
     return semantics
@@ -209,7 +209,7 @@ def restore_extended(alignment: int, size: int, masked: bool) -> Semantics:
     def semantics(run: Run) -> None:
         image = run.load(aligned(run, alignment), size, run.uses_stack_segment())
         asked = requested(run) if masked else ()
-        name = run.insn.opcode.name
+        name = run.insn.datapath
         run.fault(terms.uf(f"{name}_reserved_bits.refuses", 1, image, *asked), GP)
         for component in components(masked):
             old = run.get(component)

@@ -1,0 +1,32 @@
+"""`ubp-verify report`: pages are written where they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from verify.cli import status
+
+
+def test_pages_of_some_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "pages"
+    assert status(["report", str(place), "9c", "--jobs", "1", "--ledger", str(tmp_path / "ledger")]) == 0
+    assert capsys.readouterr().out == f"{place / 'index.html'}\n"
+    assert {p.name for p in place.iterdir()} == {"index.html", "map-one-byte.html", "search.js"}
+    assert "tf-in-pushed-flags" in (place / "index.html").read_text()
+
+
+def test_several_schemes_have_a_folder_each(tmp_path: Path) -> None:
+    names = ["identity", "linux-uprobes-6.18"]
+    schemes = [word for name in names for word in ("--scheme", name)]
+    assert status(["report", str(tmp_path), "9c", "-q", "--jobs", "1", "--ledger", str(tmp_path / "l"), *schemes]) == 0
+    assert all((tmp_path / name / "index.html").is_file() for name in names)
+    assert all(f"{name}/index.html" in (tmp_path / "index.html").read_text() for name in names)
+
+
+def test_a_place_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert status(["report", str(tmp_path / "file"), "9c", "-q", "--jobs", "1", "--ledger", str(tmp_path / "l")]) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no report in" in line

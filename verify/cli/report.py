@@ -1,0 +1,58 @@
+"""`ubp-verify report`: what a survey found, as pages to read, to show and to send."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from verify.cli.options import SCHEME_HELP, assumptions_without, scheme_named
+from verify.cli.status import WRONG_PLACE
+from verify.cli.surveyed import Request, surveyed
+
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify report ./pages
+  ubp-verify report ./pages --scheme linux-uprobes-6.18 --scheme linux-uprobes-6.1
+  ubp-verify report ./pages d8-df vex.0f
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("directory", metavar="DIR")
+@click.argument("ranges", nargs=-1)
+@click.option("--scheme", "names", multiple=True, metavar="NAME", help=f"{SCHEME_HELP} Several stand side by side.")
+@click.option("--without-assumption", "dropped", multiple=True, metavar="NAME", help="Drop a named assumption.")
+@click.option("--cpu", type=click.Choice(["intel", "amd", "any"]), default="any", show_default=True,
+              help="The processor that is modelled; any: both must agree.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
+@click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; do not say what was written.")
+def report(
+    directory: str, ranges: tuple[str, ...], names: tuple[str, ...], dropped: tuple[str, ...], cpu: str,
+    jobs: int | None, folder: str | None, quiet: bool,
+) -> int:  # fmt: skip
+    """A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html."""
+    from verify.report.html.site import INDEX, overview, site  # noqa: PLC0415  start-up time
+
+    schemes = [scheme_named(name) for name in names or (None,)]
+    assumptions, place = assumptions_without(dropped), Path(directory)
+    found = [surveyed(Request(ranges, s, cpu, assumptions, folder=folder, jobs=jobs, quiet=quiet)) for s in schemes]
+    try:
+        for one in found:
+            _write(place / one.scheme if len(found) > 1 else place, dict(site(one)))
+        if len(found) > 1:
+            _write(place, {INDEX: overview(found)})
+    except WRONG_PLACE as error:
+        raise click.UsageError(f"no report in {directory!r}: {error.strerror}") from error
+    if not quiet:
+        click.echo(os.fspath(place / INDEX))
+    return 0
+
+
+def _write(place: Path, files: dict[str, str]) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (place / name).write_text(content, encoding="utf-8")
