@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses replays schema oracle elsewhere
+.PHONY: store litmus races reproducers accesses replays schema oracle elsewhere fairness
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -29,6 +29,9 @@ explore:  ## every protocol with its wrong variants, compared with the manifests
 
 oracle:  ## 2,000 random protocols, in every engine and for any number, against their functions run as Python (an hour)
 	$(PYTHON) tests/property/compare_protocols.py 0 2000
+
+fairness:  ## each step of every protocol and variant fair in another way: nothing is proved that is refuted (an hour)
+	$(PYTHON) tests/property/fairness_mutants.py
 
 mutants:  ## faults seeded into protocols, semantics, corrections and scheme: at least 99 % are told (twenty minutes)
 	$(PYTHON) tests/mutants/score.py

@@ -6,7 +6,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 PROOFS = Path("proofs")
-BROUGHT = ("*.tsv", "protocols/*.json", "protocols/invariants/*.json")  # `live/` is about other machines
+BROUGHT = ("*.tsv", "protocols/**/*.json")  # `live/` is about other machines
 
 
 class WithProofs(build_py):

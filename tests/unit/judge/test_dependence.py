@@ -78,7 +78,7 @@ def test_what_is_plain_of_another_scheme_is_what_deciding_gives():
     """Stepped where it stands: the host's signal says what the processor's trap does, nothing is stored or mapped."""
     judge = Judge(SCHEMES["inline-step"])
     p = probe(b"\x8b\x03", judge.scheme, Cpu.AMD)
-    other = Dependence(Builder(ASSUMPTIONS), Kinds(ASSUMPTIONS))
+    other = Dependence(Builder(ASSUMPTIONS))
     built = other._built(p, judge._proved(p))
     names = ASSUMPTIONS - judge.scheme.holds
     assert judge.rests_on(p, ASSUMPTIONS) == {n for n in names if other._falls(n, p, built)}

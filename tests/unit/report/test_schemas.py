@@ -86,14 +86,14 @@ def kept_as(path: Path) -> str:
     """The text that a recorded file of a protocol would have, written now."""
     if path.parent == RECORDED:
         return manifest.text(decoded(path.read_bytes(), Manifest))
-    kind = StoredLiveness if path.stem.endswith(".liveness") else StoredInvariant
+    kind = StoredLiveness if path.parent.name == "liveness" else StoredInvariant
     return indented(decoded(path.read_bytes(), kind)) + "\n"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_protocols_are_written_as_they_were_read(path: Path) -> None:
     assert kept_as(path) == path.read_text()
-    kept = "liveness" if path.stem.endswith(".liveness") else "invariant"
+    kept = "liveness" if path.parent.name == "liveness" else "invariant"
     validated(path.read_text(), "manifest" if path.parent == RECORDED else kept)
 
 

@@ -41,6 +41,7 @@ HANDLER = Parameter("HANDLER", False)  # the probe is on the abort handler inste
 rseq = Description(
     "xol-rseq",
     "Does a thread that loses the processor while its instruction is displaced restart its sequence?",
+    threads=2,
     shared={"cpu": ThreadId()},  # who runs on the processor
     local={
         "pc": Enum("out", "load", "use", "commit", "trap", "slot", "stepped", "abort", "lost"),

@@ -26,7 +26,7 @@ UNITS = 20  # times what a condition of an invariant may take
 
 def path_of(folder: Path, protocol: Protocol) -> Path:
     """Where the certificate of a protocol is, in the folder of manifests."""
-    return folder / store.FOLDER / f"{protocol.name}.liveness.json"
+    return folder / store.FOLDER / "liveness" / f"{protocol.name}.json"
 
 
 def record(folder: Path, protocol: Protocol, limits: Limits) -> check.Checked:

@@ -22,16 +22,25 @@ def path_of(folder: Path, protocol: Protocol) -> Path:
 def record(folder: Path, protocol: Protocol, limits: Limits) -> check.Checked:
     """Writes the invariant of a protocol: for any sizes, or where that is not covered for the given ones.
 
-    Nothing is written where a solver does not agree. Raises NotCovered and OSError.
+    Nothing is written where a solver does not agree, or where the stored one proves more, by clauses that no template
+    has. Raises NotCovered and OSError.
     """
     found, about, sizes = _found(protocol, limits)
     deadlock = DEADLOCK in found.proved
     judged = check.check(about, found.clauses, deadlock=deadlock)
-    if judged.holds:
-        path = path_of(folder, protocol)
+    path = path_of(folder, protocol)
+    if judged.holds and not _proved(protocol, path) - set(judged.proved):
         with locked(path.parent):
             replace(path, check.stored(about, found.clauses, deadlock, sizes).encode())
     return judged
+
+
+def _proved(protocol: Protocol, path: Path) -> set[str]:
+    """What the stored invariant proves; nothing where there is none."""
+    if not path.exists():
+        return set()
+    stored = check.load(protocol, path)
+    return {*check.implied(stored.protocol, stored.clauses), *((DEADLOCK,) if stored.deadlock else ())}
 
 
 def _found(protocol: Protocol, limits: Limits) -> tuple[houdini.Invariant, Protocol, dict[str, int]]:

@@ -116,17 +116,17 @@ class _Run:
         if not self.open(1, (*INVARIANT, "eventually")):
             return
         seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
-        if self.open(1):
-            self.invariants(seen)
-        if self.single and self.open(1, ("deadlock",)):
+        if seen and self.open(1, ("always",)):
+            self.attempt("view abstraction, k=2", lambda: self.by_views(2))
+        if seen and self.open(1, ("deadlock",)):
             self.attempt("deadlock in views", self.by_stuck_views)
-        if self.single and self.open(1, ("eventually",)):
+        if self.open(ENOUGH) or self.open(MANY, ("deadlock",)):
+            self.invariants(seen)
+        if seen and self.open(1, ("eventually",)):
             self.attempt("fair views", self.by_fair_views)
 
     def invariants(self, seen: bool) -> None:
-        """The methods for invariants and freedom from deadlock, after views of one thread, which apply where `seen`."""
-        if seen and self.open(1, ("always",)):
-            self.attempt("view abstraction, k=2", lambda: self.by_views(2))
+        """The methods for invariants and freedom from deadlock, after views, which apply where `seen`."""
         self.attempt("quantified invariant", lambda: self.by_invariant(False))
         if seen and self.open(ENOUGH):
             self.attempt("counters", self.by_counters)

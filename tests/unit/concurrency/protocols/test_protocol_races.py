@@ -75,6 +75,11 @@ RACES = {
     ("int3-patch", "first-before-tail", "no_torn_instruction"): ("write_int3", "write_tail", "fetch_torn"),
     # preempted on the way to the slot, another commits, and the thread commits what it loaded before
     ("xol-rseq", "slot-outside", "no_lost_update"): ("load", "hit", "to_slot", "step", "fixup", "commit", "commit"),
+    # the first address space that is written decides; a hit is handled after another width has registered anew
+    ("one-analysis", "first-decides", "read_as_its_own"): ("write_int3", "write_int3", "exec_int3", "handle"),
+    ("one-analysis", "other-width-refused", "read_as_its_own"): (
+        "exec_int3", "unregister", "register", "write_int3", "handle",
+    ),
     ("xol-unmap", "lookup-by-address", "displaced_instruction_was_mapped"): ("exec_int3", "unmap_text", "look_up"),
 }
 

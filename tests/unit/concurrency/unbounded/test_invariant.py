@@ -86,7 +86,7 @@ def test_every_protocol_has_an_invariant_of_its_properties() -> None:
     left = {path.stem: unproved(path) for path in STORED}
     assert {name: open_ for name, open_ in left.items() if open_} == {
         "ref-count": {"no_sigtrap", "no_int3_remains"},  # "some prober holds it": counters prove these
-        "xol-fork": {"child_is_probed", "no_int3_remains", "no_deadlock"},  # "some thread is the child" likewise
+        "xol-fork": {"child_is_probed", "no_int3_remains"},  # views prove these
     }
 
 
@@ -225,3 +225,13 @@ def test_a_stored_invariant_that_lost_a_clause_is_told_by_the_command(tmp_path: 
     asked = ["inline-step", "--threads", "any", "--check", "--ledger", str(tmp_path)]
     status, output = command_line.run("interleavings", *asked)
     assert (status, "invariant of inline-step" in output) == (1, True)
+
+
+def test_a_stored_invariant_that_proves_more_is_left_alone(tmp_path: Path) -> None:
+    """`xol-rseq`'s clauses that no template has are written by hand."""
+    chosen, place = protocol("xol-rseq"), store.path_of(tmp_path, protocol("xol-rseq"))
+    text = next(path for path in STORED if path.stem == "xol-rseq").read_text()
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    assert "no_lost_update" not in store.record(tmp_path, chosen, Limits()).proved
+    assert place.read_text() == text
