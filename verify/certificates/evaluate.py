@@ -105,7 +105,7 @@ def _result(node: Node, sorts: Sequence[Sort], *args: Any) -> Value:
             return stored
         case "load" | "select" if sorts[0] == MEMORY:
             cells = dict(a)
-            return sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(width // 8))
+            return int(sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(width // 8)))
         case "udiv" | "urem" | "sdiv" | "srem":
             return _divided(op, a, b, width) & (1 << width) - 1
     inner = sorts[0] if sorts and isinstance(sorts[0], int) else 0

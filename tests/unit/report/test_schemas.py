@@ -69,7 +69,8 @@ def test_an_output_is_of_its_schema(
     damaged = tmp_path / "evidence" / "identity" / "ledger.tsv"
     damaged.parent.mkdir(parents=True)
     damaged.touch()
-    places = {"ledger": tmp_path / "ledger", "file": file, "elf": code, "folder": tmp_path, "evidence": damaged.parents[1]}
+    places = {"ledger": tmp_path / "ledger", "file": file, "elf": code, "folder": tmp_path}
+    places["evidence"] = damaged.parents[1]
     ended = status([*(a.format(**places) for a in arguments), "--format", "json"])
     assert ended in {0, 2, {"classify": 64, "gate": 1}.get(arguments[0], 0)}
     out = capsys.readouterr().out
