@@ -46,8 +46,10 @@ def _changed(row: CounterexampleRow, other: CounterexampleRow) -> Iterable[str]:
             yield name
 
 
-def _oddness(row: CounterexampleRow) -> tuple[bool, bool, int]:
-    """Whether the first difference is of a stand-in, and of no value that a program reads; how much state is not 0."""
+def _oddness(row: CounterexampleRow) -> tuple[bool, bool, bool, int]:
+    """Whether no difference is shown, or of a stand-in first, or of no value that a program reads; how much state is
+    not 0.
+    """
     first = row.first_difference.partition(":")[0] if row.stand_ins else ""
     stands_in = any(name in row.stand_ins for name in (first, *list(row.in_place)[:1]))
-    return stands_in, row.observable in UNSEEN, len(row.initial)
+    return row.in_place == row.displaced, stands_in, row.observable in UNSEEN, len(row.initial)

@@ -79,9 +79,10 @@ def check_legacy_alignment(run: Run) -> None:
 
 
 def unless_misaligned_mode(run: Run, misaligned: Term) -> Term:
-    """One bit: misaligned, where MXCSR.MM is clear: it lifts the check, but for aligned moves (seen on Zen 3)."""
-    if run.insn.cpu is not Cpu.AMD:
-        return misaligned
+    """One bit: misaligned, where MXCSR.MM is clear: it lifts the check, but for aligned moves (seen on Zen 3).
+
+    Intel's processors have no MM: its bit is reserved and 0 there (SDM vol. 1, 10.2.3), so that nothing is lifted.
+    """
     mode = terms.extract(run.get("mxcsr"), MISALIGNED_MODE, MISALIGNED_MODE)
     return terms.and_(misaligned, terms.not_(mode))
 
