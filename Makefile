@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers accesses replays schema oracle fairness
+.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -46,8 +46,14 @@ accesses:  ## registers that every form reads and writes, against the decoder li
 replays:  ## 3,000 random encodings, each without one assumption: does every counterexample of the solver replay? (five minutes)
 	$(PYTHON) tests/property/replay_search.py
 
+certificates:  ## 20,000 changed statements: what the checker accepts of them is true (half an hour)
+	PYTHONPATH=tests $(PYTHON) tests/property/certificate_trials.py 20000
+
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py
+
+elsewhere:  ## the tests of property/ and golden/ as on a machine that is not x86-64 (ten minutes)
+	$(PYTHON) tests/elsewhere.py
 
 semantics:  ## the processor judges the semantics, ten minutes
 	ubp-verify confirm semantics --seconds 600

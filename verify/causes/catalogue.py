@@ -97,6 +97,13 @@ RED_ZONE: Final = Cause(
     "probe a nop only at a function's entry, or an instruction that is no 5-byte nop",
     _uprobes(f"{_C}, can_optimize, arch_uprobe_optimize and uprobe_trampoline_entry"),
 )  # fmt: skip
+BELOW: Final = Cause(
+    "stack-written-below-rsp", Harm.DEBUGGERS,
+    "the probed nop becomes a call of a trampoline, which stores below the red zone",
+    "at the end of its stack the program faults where a nop does not; one that sets TF itself loses a trap",
+    "probe an instruction that is no nop where stacks are small",
+    _uprobes(f"{_C}, can_optimize and arch_uprobe_optimize"),
+)
 NOT_REWRITTEN: Final = Cause(
     "rip-relative-not-rewritten", Harm.WRONG_DATA,
     "the implementation does not see the rip-relative operand: the copy addresses memory from the slot",
@@ -160,7 +167,8 @@ TF_PUSHED: Final = Cause(
     "tf-in-pushed-flags", Harm.DEBUGGERS,
     "the flags are pushed while the step's trap flag is set: the program finds TF in the image",
     "a clear TF: a later popf or iret sets it, and the program traps; a program that looks for debuggers finds one",
-    "probe the instruction before or behind pushf", _uprobes(f"{_C}, arch_uprobe_pre_xol: user_enable_single_step"),
+    "probe the instruction before or behind pushf",
+    _uprobes(f"{_C}, arch_uprobe_pre_xol: regs->flags |= X86_EFLAGS_TF"),
 )  # fmt: skip
 TF_IN_REGISTER: Final = Cause(
     "tf-in-saved-flags", Harm.DEBUGGERS,
@@ -193,7 +201,7 @@ REPEATED: Final = Cause(
 X87_POINTER: Final = Cause(
     "x87-pointer-of-the-slot", Harm.DEBUGGERS,
     "the x87 instruction pointer is left as the slot's address",
-    "FIP and FCS as fstenv, fsave and fxsave show them: an x87 exception handler looks at the wrong place",
+    "FIP as fstenv, fsave and fxsave show them: an x87 exception handler looks at the wrong place",
     "probe the instruction behind it", _uprobes(f"{_C}, default_post_xol_op mends no x87 state"),
 )  # fmt: skip
 SLOT_IN_REGISTER: Final = Cause(
@@ -245,10 +253,11 @@ SHADOW: Final = Cause(
     "the shadow stack does not follow the call or return", "the return: #CP is raised",
     "probe no call in a process with shadow stacks",
 )
-CODE: Final = Cause(
-    "code-read-as-data", Harm.WRONG_DATA,
-    "the program reads or writes the probed bytes or the slot: `code-not-read` is dropped",
-    "its own bytes: it finds the breakpoint", "probe no program that checks or changes its own code",
+NOT_STOPPED: Final = Cause(
+    "run-not-ended", Harm.DEBUGGERS,
+    "the instruction goes on where no breakpoint stands, so that the run does not end behind it",
+    "nothing of its own; the probe is not put back, and the hits that follow are lost",
+    "end the run by a single step for instructions that go anywhere, or refuse them",
 )
 OTHER: Final = Cause(
     "other", Harm.WRONG_DATA, "a deviation for which there is no rule yet", "see the counterexample", NEXT_ONE,
@@ -275,7 +284,7 @@ MASKING: Final = Cause(
 OPERAND_SIZE: Final = Cause(
     "operand-size-refused", Harm.REFUSED,
     "a relative branch or call with a 66 prefix is refused: vendors disagree about it",
-    "the probe", "probe the instruction before it", _uprobes(f"{_C}, branch_setup_xol_ops: insn->prefixes with 66"),
+    "the probe", "probe the instruction before it", _uprobes(f"{_C}, branch_setup_xol_ops: a 66 among the prefixes"),
 )
 BREAKPOINT: Final = Cause(
     "breakpoint-refused", Harm.REFUSED, "the instruction is a breakpoint itself", "the probe",
@@ -295,9 +304,10 @@ REFUSED: Final = Cause(
 )
 
 CAUSES: Final = {c.name: c for c in (
-    SKIPPED, JUMPED, LEFT_IN_SLOT, KEEPS_TF, XCHG, RED_ZONE, NOT_REWRITTEN, REX, WRONG_COPY, SCRATCH, MISREAD_LENGTH,
+    SKIPPED, JUMPED, LEFT_IN_SLOT, KEEPS_TF, XCHG, RED_ZONE, BELOW, NOT_REWRITTEN, REX, WRONG_COPY,
+    SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
     X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
-    FAULT_SHOWN, TRAP, SHADOW, CODE, OTHER,
+    FAULT_SHOWN, TRAP, SHADOW, NOT_STOPPED, OTHER,
     PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

@@ -27,6 +27,7 @@ from verify.models.x86.machine import OBSERVABLES
 from verify.report.judged import CounterexampleRow
 
 TF: Final = 1 << 8
+RED_ZONE: Final = 128  # bytes below rsp;  AMD64 psABI, 3.2.2
 GPRS: Final = {n: i for i, n in enumerate(
     ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"]
 )}  # fmt: skip
@@ -148,6 +149,10 @@ def _exchange(site: Site, d: Decoded) -> bool:
 
 
 def _red_zone(site: Site, d: Decoded) -> bool:
+    return any(e.kind is Kind.CALLED and e.below <= RED_ZONE for e in site.effects)
+
+
+def _below(site: Site, d: Decoded) -> bool:
     return any(e.kind is Kind.CALLED for e in site.effects)
 
 
@@ -331,6 +336,7 @@ RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.KEEPS_TF, _keeps_tf),
     (c.EMULATE_PREFIX, _emulate_prefix),
     (c.RED_ZONE, _red_zone),
+    (c.BELOW, _below),
     (c.XCHG, _exchange),
     (c.MISREAD_LENGTH, _length),
     (c.REPEATED, _repeated),
@@ -356,4 +362,5 @@ RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
     (c.FAULT_SHOWN, _of("fault")),
     (c.TRAP, _of("trap")),
     (c.SHADOW, _of("shadow-stack")),
+    (c.NOT_STOPPED, _of("containment")),
 )

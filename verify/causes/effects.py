@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from verify.models.schemes.linux.actions import NEXT, condition_holds
+from verify.models.schemes.linux.actions import NEXT, RSP, condition_holds
 from verify.models.schemes.program import Action, Actions, Agent, Check, Load, Program, Run, Set, Store
 from verify.models.schemes.vocabulary import ORIGIN, SLOT, TF, field_of, first, register, variables
-from verify.terms import Term
+from verify.terms import Term, const, sub
 
 GENERAL_REGISTERS: Final = 16
+DEEPEST: Final = 4096  # bytes below rsp at which a trampoline is looked for to store
 
 
 class Kind(Enum):
@@ -38,7 +39,8 @@ class Effect:
 
     `condition`: 0..15, of a conditional jump; `field`: offset and size in bytes of the displacement of a jump or call,
     none where the implementation sees none; `register`: 0..15, of a push; `steps_otherwise`: where its store fails, a
-    copy is run.
+    copy is run; `below`: of a trampoline, the bytes between rsp and its first store, `stored`: the registers that it
+    stores, -1 for anything else.
     """
 
     kind: Kind
@@ -46,6 +48,8 @@ class Effect:
     field: tuple[int, int] | None = None
     register: int = -1
     steps_otherwise: bool = False
+    below: int = 0
+    stored: tuple[int, ...] = ()
 
 
 def effect(hit: Program) -> Effect:
@@ -54,8 +58,15 @@ def effect(hit: Program) -> Effect:
     if any(isinstance(a, Run) for a in actions):
         return Effect(Kind.RUN)
     if any(isinstance(a, Load | Store) and a.by is Agent.PROGRAM for a in actions):
-        return Effect(Kind.CALLED)
+        return _called(actions)
     return _applied(actions)
+
+
+def _called(actions: tuple[Action, ...]) -> Effect:
+    stores = [a for a in actions if isinstance(a, Store) and a.by is Agent.PROGRAM]
+    rsp = register(RSP)
+    below = (n for n in range(8, DEEPEST + 1, 8) if stores and stores[0].address == sub(rsp, const(n, 64)))
+    return Effect(Kind.CALLED, below=next(below, 0), stored=tuple(_register(s.value) for s in stores))
 
 
 def _own(actions: Actions) -> Iterator[Action]:

@@ -55,8 +55,8 @@ def _of_hit(p: Probe, hit: Program, syntax: Syntax) -> Iterator[str]:
         return
     done = effect(hit)
     if done.kind is Kind.CALLED:
-        yield ("The site is a call of a trampoline: it pushes the return address, rcx, r11 and rax below rsp, and "
-               "takes rcx, r11 and rax back.")  # fmt: skip
+        names = ["the return address" if n < 0 else REGISTERS[n] for n in done.stored]
+        yield f"The site is a call of a trampoline: it stores {', '.join(names)}, from rsp - {done.below} down."
     elif done.kind is Kind.OTHER:
         yield "The effect is applied by the implementation's own code."
     else:

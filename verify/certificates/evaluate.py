@@ -101,10 +101,11 @@ def _result(node: Node, sorts: Sequence[Sort], *args: Any) -> Value:
             size = sorts[2] // 8 if isinstance(sorts[2], int) else 0
             return _memory(dict(a) | {b + i & ADDRESS: c >> 8 * i & 255 for i in range(size)})
         case "store":
-            return (*a[:b], c, *a[b + 1 :])
+            stored: Value = (*a[:b], c, *a[b + 1 :])
+            return stored
         case "load" | "select" if sorts[0] == MEMORY:
             cells = dict(a)
-            return sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(width // 8))
+            return int(sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(width // 8)))
         case "udiv" | "urem" | "sdiv" | "srem":
             return _divided(op, a, b, width) & (1 << width) - 1
     inner = sorts[0] if sorts and isinstance(sorts[0], int) else 0

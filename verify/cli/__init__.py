@@ -46,6 +46,10 @@ COMMANDS: Final = {
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
     ),
+    "causes": Entry(
+        "verify.cli.causes:causes",
+        "The causes of refutations and refusals, the most harmful first; with NAME, what happens and what to do.",
+    ),
     "schemes": Entry(
         "verify.cli.encodings:schemes",
         "The schemes that can be judged; with NAME, also the deviations that its forms share and the assumptions.",

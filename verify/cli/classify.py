@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from verify.cli.options import assumptions_without, judging, ledger_of, scheme_named, selecting, selection_of
+from verify.cli.progress import counting, shows_lines_itself
 from verify.cli.status import OPEN, REFUTED, UNDECIDED, USAGE
 from verify.report.records import encoded
 from verify.report.surveys import ClassifiedEncoding
@@ -37,10 +38,11 @@ Examples:
 @click.option("--check", is_flag=True, help="End with status 1 where an encoding is refuted that counts.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def classify(
     file: BinaryIO, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], style: str, check: bool,
     jobs: int | None, folder: str | None, observables: str | None, ignored: tuple[str, ...], only_emitted: bool,
-    baseline: str | None,
+    baseline: str | None, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdicts for the encodings in FILE (- for standard input), one a line, one result a line.
 
@@ -57,15 +59,18 @@ def classify(
     selection = selection_of(observables, ignored, only_emitted, baseline, known_encodings)
     known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
     seen, wrong, any_line = set[str](), False, False
-    for answer in classified(encodings(_lines(file)), scheme, cpu, assumptions, jobs, known, _dealt_again):
-        any_line = True
-        if answer.error:
-            wrong = True
-            click.echo(f"ubp-verify: {answer.error}", err=True)
-        row = selection.encoding(answer.row)
-        if row.verdict != "refuted" or _counts(row, selection, CPUS[cpu]):
-            seen.add(row.verdict)
-        _write_row(row, style)
+    answers = classified(encodings(_lines(file)), scheme, cpu, assumptions, jobs, known, _dealt_again)
+    with counting("lines", None, quiet or shows_lines_itself()) as told:
+        for answer in answers:
+            any_line = True
+            told(1)
+            if answer.error:
+                wrong = True
+                click.echo(f"ubp-verify: {answer.error}", err=True)
+            row = selection.encoding(answer.row)
+            if row.verdict != "refuted" or _counts(row, selection, CPUS[cpu]):
+                seen.add(row.verdict)
+            _write_row(row, style)
     sys.stdout.flush()
     if not any_line:
         raise click.UsageError(f"{file.name}: no encodings: the file is empty")

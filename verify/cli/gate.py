@@ -44,9 +44,8 @@ def gate(
 
     Read-only without --update.
     """
-    if rules_in_force() is not PLAIN:  # terms are built as they are written in a process of its own
-        command = [sys.executable, "-m", "verify.cli", *sys.argv[1:]]
-        return subprocess.run(command, env={**os.environ, CHOICE: "plain"}, check=False).returncode
+    if rules_in_force() is not PLAIN:
+        return _as_written(click.get_current_context())
     place = _place(given)
     worst = 0
     for name in schemes or _recorded(place):
@@ -55,6 +54,21 @@ def gate(
             _show(found, style)
             worst = max(worst, REFUTED if found.regressions else UNDECIDED if found.unknown and update else 0)
     return worst
+
+
+def _as_written(context: click.Context) -> int:
+    """The same command in a process of its own, in which terms are built as they are written."""
+    command = [sys.executable, "-m", "verify.cli", "gate"]
+    for option in context.command.params:
+        given = context.params[option.name or ""]
+        if given is True:
+            command.append(option.opts[0])
+        elif given not in {None, False}:
+            values = given if isinstance(given, tuple) else (given,)
+            command += [word for value in values for word in (option.opts[0], str(value))]
+    found = subprocess.run(command, env={**os.environ, CHOICE: "plain"}, stdout=subprocess.PIPE, check=False)
+    click.echo(found.stdout.decode(), nl=False)
+    return found.returncode
 
 
 def _place(given: str | None) -> Path:

@@ -12,11 +12,14 @@ from verify.cli.options import SCHEME_HELP, assumptions_without, scheme_named
 from verify.cli.status import WRONG_PLACE
 from verify.cli.surveyed import Request, surveyed
 
+HTML: Final = "html"
+LATEX: Final = "latex"
 EXAMPLES: Final = """\b
 Examples:
   ubp-verify report ./pages
   ubp-verify report ./pages --scheme linux-uprobes-6.18 --scheme linux-uprobes-6.1
   ubp-verify report ./pages d8-df vex.0f
+  ubp-verify report ./to-send --format findings
 """
 
 
@@ -27,28 +30,39 @@ Examples:
 @click.option("--without-assumption", "dropped", multiple=True, metavar="NAME", help="Drop a named assumption.")
 @click.option("--cpu", type=click.Choice(["intel", "amd", "any"]), default="any", show_default=True,
               help="The processor that is modelled; any: both must agree.")  # fmt: skip
+@click.option("--format", "style", type=click.Choice(["html", "findings", "latex"]), default="html", show_default=True,
+              help="html: pages for a browser; findings: a Markdown page a cause, ready to send; latex: tables.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress; do not say what was written.")
 def report(
     directory: str, ranges: tuple[str, ...], names: tuple[str, ...], dropped: tuple[str, ...], cpu: str,
-    jobs: int | None, folder: str | None, quiet: bool,
+    style: str, jobs: int | None, folder: str | None, quiet: bool,
 ) -> int:  # fmt: skip
-    """A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html."""
-    from verify.report.html.site import INDEX, overview, site  # noqa: PLC0415  start-up time
+    """A static HTML report of the survey in DIR, for any browser and without network: open DIR/index.html.
+
+    With --format findings a Markdown page for each cause: what, which bytes, where it was seen, how to see it; with
+    --format latex tables for a paper.
+    """
+    from verify.report.findings import findings  # noqa: PLC0415  start-up time
+    from verify.report.html.site import INDEX, overview, site  # noqa: PLC0415
+    from verify.report.latex import latex  # noqa: PLC0415
 
     schemes = [scheme_named(name) for name in names or (None,)]
     assumptions, place = assumptions_without(dropped), Path(directory)
     found = [surveyed(Request(ranges, s, cpu, assumptions, folder=folder, jobs=jobs, quiet=quiet)) for s in schemes]
     try:
-        for one in found:
-            _write(place / one.scheme if len(found) > 1 else place, dict(site(one)))
-        if len(found) > 1:
+        for one in found if style != LATEX else ():
+            files = dict(site(one) if style == HTML else findings(one))
+            _write(place / one.scheme if len(found) > 1 else place, files)
+        if style == LATEX:
+            _write(place, dict(latex(found)))
+        if len(found) > 1 and style == HTML:
             _write(place, {INDEX: overview(found)})
     except WRONG_PLACE as error:
         raise click.UsageError(f"no report in {directory!r}: {error.strerror}") from error
     if not quiet:
-        click.echo(os.fspath(place / INDEX))
+        click.echo(os.fspath(place / INDEX if style == HTML else place))
     return 0
 
 

@@ -18,6 +18,7 @@ from verify.cli.options import (
     selection_of,
     text_width,
 )
+from verify.cli.progress import counting
 from verify.cli.status import REFUTED, UNDECIDED, WRONG_PLACE, worse
 from verify.report.records import encoded, indented
 from verify.report.surveys import ExplainedEncoding, ExplainedPlace, Scan, ScannedPlace
@@ -66,11 +67,12 @@ Examples:
 @click.option("--check", is_flag=True, help="End with status 1 where an instruction is refuted that counts.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Processes; default: one a processor.")
 @click.option("--ledger", "folder", metavar="DIR", help="Where verdicts are kept; default: proofs/ of a checkout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; of text the first lines alone.")
 def scan(
     file: str | None, scheme_name: str | None, cpu: str, dropped: tuple[str, ...], observables: str | None,
     ignored: tuple[str, ...], only_emitted: bool, baseline: str | None, pid: int | None, symbols: tuple[str, ...],
     offsets: tuple[str, ...], ranges: tuple[str, ...], function_entries: bool, usdt: bool, explain: str | None,
-    everywhere: bool, style: str, check: bool, jobs: int | None, folder: str | None,
+    everywhere: bool, style: str, check: bool, jobs: int | None, folder: str | None, quiet: bool,
 ) -> int:  # fmt: skip
     """Verdict of every instruction of an ELF file, where it stands."""
     from verify.survey import scan as survey  # noqa: PLC0415  start-up time
@@ -89,8 +91,10 @@ def scan(
     shown, status = EVERY if everywhere or style != "text" else SHOWN, 0
     for each in files:
         image = _image(each)
-        found = survey.scan(image, _spans(image, asked), setting, shown, _judged_again)
-        _print(found, style, len(files) > 1)
+        spans = _spans(image, asked)
+        with counting(f"instructions of {image.path}", None, quiet) as told:
+            found = survey.scan(image, spans, setting, shown, _judged_again, told)
+        _print(found, style, len(files) > 1, quiet)
         status = worse(status, _status(found, check))
     return status
 
@@ -215,7 +219,7 @@ def _print_place(row: ExplainedPlace) -> None:
             click.echo(line)
 
 
-def _print(found: Scan, style: str, many: bool) -> None:
+def _print(found: Scan, style: str, many: bool, quiet: bool) -> None:
     if style == "json":
         click.echo(encoded(found) if many else indented(found))
     elif style == "csv":
@@ -231,15 +235,15 @@ def _print(found: Scan, style: str, many: bool) -> None:
 
         click.echo(junit(found))
     else:
-        _print_text(found)
+        _print_text(found, quiet)
 
 
-def _print_text(found: Scan) -> None:
+def _print_text(found: Scan, quiet: bool) -> None:
     from verify.elf.demangled import demangled, replaced_in  # noqa: PLC0415  start-up time
     from verify.report.scanned import lines  # noqa: PLC0415
 
     known = demangled(p.place for f in found.findings for p in f.places)
-    for line in lines(found, text_width()):
+    for line in lines(found, text_width(), not quiet):
         click.echo(replaced_in(line, known))
 
 

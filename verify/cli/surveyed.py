@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from verify.cli.options import forms_in, forms_of, ledger_of
+from verify.cli.progress import progress
 from verify.models.schemes.scheme import Scheme
 from verify.report.judged import JudgedForm
 from verify.report.surveys import Survey
@@ -94,7 +93,7 @@ class _Survey:
             setting = Setting(scheme, CPUS[cpu], assumptions)
             known = {} if self.fresh else dict(self.ledger.decisions)  # a copy: a judge adds to what it is given
             try:
-                with _progress(quiet) as bar:
+                with progress(quiet) as bar:
                     task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
                     classes = self.ledger.classes(assumptions)
                     before = {} if self.fresh else classes.known()
@@ -127,11 +126,3 @@ class _Survey:
 
 def _dealt_again(names: Sequence[str], reason: str) -> None:
     click.echo(f"ubp-verify: {reason}; {len(names)} forms from {names[0]} on are judged again", err=True)
-
-
-def _progress(quiet: bool) -> AbstractContextManager[Progress | None]:
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        return nullcontext()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)

@@ -102,8 +102,9 @@ class _Built:
 class Dependence:
     """What verdicts rest on under the builder's assumptions; what is decided without one of them is kept."""
 
-    def __init__(self, builder: Builder, kinds: Kinds) -> None:
-        self.builder, self.assumptions, self.kinds = builder, builder.assumptions, kinds
+    def __init__(self, builder: Builder, kinds: Kinds | None = None) -> None:
+        self.builder, self.assumptions = builder, builder.assumptions
+        self.kinds = kinds or Kinds(builder.assumptions)
         self._decided: dict[str, bool] = {}
         self._known: dict[int, dict[str, bool]] = {}
         self._other_plans: dict[tuple[str, int, int], bool] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from verify.live.uprobe_syscalls import UPROBE_PMU
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.isa.rows import Cpu
 
+GDB: Final = "13.1"  # the version that the scheme `gdb-displaced-13` models
 TRACEFS: Final = Path("/sys/kernel/tracing")
 
 
@@ -76,6 +78,13 @@ def _compiler() -> str:
     return "" if shutil.which("cc") else "a C compiler (cc)"
 
 
+def _gdb() -> str:
+    if not shutil.which("gdb"):
+        return f"GDB {GDB}"
+    said = subprocess.run(("gdb", "--version"), capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+    return "" if said.split()[-1:] == [GDB] else f"GDB {GDB}, this is {said or 'none that tells its version'}"
+
+
 def _modelled_kernel() -> str:
     judge = SCHEMES[DEFAULT].live
     assert judge is not None, "the default scheme models a kernel"
@@ -97,6 +106,7 @@ NEEDS: Final[Mapping[str, Callable[[], str]]] = {  # name -> what is missing of 
     "intel": partial(_vendor, Cpu.INTEL),
     "litmus": litmus.unavailable,
     "modelled-kernel": _modelled_kernel,
+    "gdb": _gdb,
     "setpriv": lambda: "" if shutil.which("setpriv") else "setpriv",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verify.report.records import Record
+from verify.report.records import Document, Record
 
 
 class CauseRow(Record, frozen=True, kw_only=True):
@@ -34,3 +34,14 @@ class CauseFinding(Record, frozen=True, kw_only=True):
     text: str = ""
     difference: str = ""
     confirmed: str = ""
+
+
+class DescribedCause(Document, frozen=True, kw_only=True, tag="ubp-verify/causes/1"):
+    """What `causes` says of a cause; `rules`: by the beginning of a scheme's name, function and file."""
+
+    name: str
+    harm: str
+    happens: str
+    loses: str
+    instead: str
+    rules: dict[str, str]

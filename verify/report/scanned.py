@@ -14,8 +14,8 @@ WORDS: Final[dict[EncodingVerdict, str]] = {
 }  # fmt: skip
 
 
-def lines(found: Scan, width: int) -> Iterator[str]:
-    """The whole scan."""
+def lines(found: Scan, width: int, findings: bool = True) -> Iterator[str]:
+    """The whole scan, or what there is of it without the findings."""
     yield f"{found.file}: {found.kind}"
     yield (
         f"{found.instructions:,} instructions of {found.distinct:,} encodings; scheme {found.scheme}, cpu {found.cpu}"
@@ -28,7 +28,7 @@ def lines(found: Scan, width: int) -> Iterator[str]:
             yield f"  {word:<16} {count:>11,}  {100 * count / whole:6.2f} %"
     if found.left_out:
         yield f"  left out, as was asked for: {found.left_out:,}"
-    for finding in found.findings:
+    for finding in found.findings if findings else ():
         yield from _finding(finding, width)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from verify.report import confirmations, explorations, gates, ledgers, surveys
+from verify.report import causes, confirmations, explorations, gates, ledgers, surveys
 from verify.report.records import VENDOR, Document, schema_name
 
 FOLDER: Final = Path(__file__).with_name("schema")
@@ -21,6 +21,7 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
     for kind in (
         surveys.Survey, surveys.ExplainedEncoding, surveys.ClassifiedEncoding, surveys.DescribedForm,
         surveys.DecoderDisagreement, surveys.DescribedScheme, surveys.Scan, surveys.ExplainedPlace,
+        causes.DescribedCause,
         explorations.Explored, explorations.ExploredForAny, explorations.DescribedProtocol, explorations.Manifest,
         explorations.StoredInvariant, explorations.StoredLiveness,
         confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,

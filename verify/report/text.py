@@ -36,6 +36,11 @@ def group_name(row: FormRow) -> str:
     return f"{opcode[0]}x"
 
 
+def in_order(rows: Iterable[FormRow]) -> list[FormRow]:
+    """The rows by opcode range."""
+    return sorted(rows, key=_order)
+
+
 def _order(row: FormRow) -> tuple[int, str]:
     name = group_name(row)
     return ("." in name) * 2 + name.startswith("0f"), name
@@ -45,7 +50,7 @@ def range_lines(rows: Sequence[FormRow], width: int) -> Iterator[str]:
     """Forms by opcode range and verdict, without verdicts that nothing has, and the causes there."""
     shown = [v for v in VERDICTS if v in VERDICTS[:3] or any(r.verdict == v for r in rows)]
     table = [["opcodes", "forms", *shown, "causes"]]
-    for name, group in groupby(sorted(rows, key=_order), key=group_name):
+    for name, group in groupby(in_order(rows), key=group_name):
         members = list(group)
         counts = [sum(r.verdict == v for r in members) for v in shown]
         table.append([name, f"{len(members):,}", *(f"{c:,}" if c else "." for c in counts), _causes(members)])

@@ -28,7 +28,7 @@ def totals(rows: Iterable[FormVerdict]) -> dict[Name, int]:
 
 def shared_deviations(scheme: Scheme, assumptions: Iterable[str]) -> tuple[SharedDeviation, ...]:
     """The deviations that are reported at the scheme; `left_out`: an assumption keeps it out of the forms' verdicts."""
-    in_force = frozenset(assumptions)
+    in_force = frozenset(assumptions) | scheme.holds
     return tuple(SharedDeviation(**asdict(e), left_out=e.name in in_force) for e in scheme.entries)
 
 

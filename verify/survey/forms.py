@@ -16,7 +16,7 @@ from verify.models.x86.isa.forms import Cpu, form
 from verify.report.judged import JudgedForm
 from verify.smt.decisions import InMemory
 from verify.survey.rows import INTERNAL_FAULT, form_row
-from verify.workers.pool import TaskFailed, imap, nobody, pure
+from verify.workers.pool import TaskFailed, imap_unordered, nobody, pure
 
 CHUNK = 48  # forms a task
 
@@ -122,6 +122,8 @@ def judged_forms(
         worker = Worker(setting, known, classes)
         yield from map(worker.shard_result, groups)
         return
-    with closing(imap(groups, partial(_judging, setting, known, classes), jobs, pure(lost))) as answers:
+    policy = replace(pure(lost), near=True)
+    begin = partial(_judging, setting, known, classes)
+    with closing(imap_unordered(groups, begin, jobs, policy=policy)) as answers:
         for group, answer in answers:
             yield _failed(group, answer.reason) if isinstance(answer, TaskFailed) else answer

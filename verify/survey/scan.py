@@ -39,6 +39,7 @@ ORDER: Final = ("refuted", "unknown", "refused", "invalid")  # of findings, the 
 WRITTEN: Final = "the loader changes these bytes (text relocation), and what is run when probed is the file's"
 Key = tuple[EncodingVerdict, str, str]  # verdict, name of the cause; where it has none, the reason
 Group = list[tuple[ClassifiedEncoding, Sequence[int]]]  # encodings and where each stands
+Told = Callable[[int], None]
 Lost = Callable[[Sequence[Line], str], None]
 
 
@@ -50,6 +51,10 @@ class Span:
     start: int
     end: int
     entry: bool = False
+
+
+def nobody_told(_: int) -> None:
+    """Nobody wants to know."""
 
 
 def everything(image: Image) -> list[Span]:
@@ -142,14 +147,20 @@ def _swept(image: Image, spans: Iterable[Span], cpu: Cpu) -> _Found:
     return _Found(places, nowhere, written)
 
 
-def scan(image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost: Lost) -> Scan:
-    """What is found in the spans; of each finding the first `shown` places. `lost`: see `classified`."""
+def scan(
+    image: Image, spans: Iterable[Span], setting: Setting, shown: int, lost: Lost, told: Told = nobody_told
+) -> Scan:
+    """What is found in the spans; of each finding the first `shown` places.
+
+    `lost`: see `classified`; `told` hears of how many instructions more there is a verdict.
+    """
     found = _swept(image, spans, setting.decoder)
     groups: dict[Key, Group] = defaultdict(list)
     totals: Counter[EncodingVerdict] = Counter()
     left_out = 0
     for whole, places in chain(_judged(image, found, setting, lost), _changed(found, setting.scheme)):
         row = setting.selection.encoding(whole)
+        told(len(places))
         totals[row.verdict] += len(places)
         counted = _counted(image, row, places, setting) if row.verdict != "proved" else ()
         left_out += len(places) - len(counted) if row.verdict != "proved" else 0

@@ -62,6 +62,7 @@ class Policy(Generic[Task]):
     retries: int = 0
     grace: float = SECONDS_TO_LEAVE
     lost: Callable[[Task, str], None] = nobody
+    near: bool = False  # a worker's next task is the one behind its last: like tasks lie side by side; all are drawn
 
 
 def pure(lost: Callable[[Task, str], None] = nobody) -> Policy[Task]:
@@ -82,6 +83,7 @@ class _Worker(Generic[Task, Answer]):
     channel: Connection[Task, Answer | TaskFailed]
     number: int
     job: _Job[Task] | None = None
+    last: int = -1  # the number of its last task
     patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
 
 
@@ -123,6 +125,7 @@ class _Pool(Generic[Task, Answer]):
     ) -> None:  # fmt: skip
         self.begin, self.jobs, self.policy, self.may_draw = begin, jobs, policy, may_draw
         self.queue = enumerate(tasks)
+        self.undealt: dict[int, Task] = dict(self.queue) if policy.near else {}
         self.drawn = 0
         self.again: deque[_Job[Task]] = deque()
         self.workers: list[_Worker[Task, Answer]] = []
@@ -151,17 +154,20 @@ class _Pool(Generic[Task, Answer]):
             idle = next((w for w in self.workers if w.job is None), None)
             if idle is None and len(self.workers) >= self.jobs:
                 return
-            job = self._next()
+            job = self._next(idle.last if idle is not None else -1)
             if job is None:
                 return
             idle = idle or self._started()
-            idle.job, idle.patience = job, Patience(self.policy.patience)
+            idle.job, idle.last, idle.patience = job, job.number, Patience(self.policy.patience)
             with contextlib.suppress(OSError):  # it has died: reading tells
                 idle.channel.send(job.task)
 
-    def _next(self) -> _Job[Task] | None:
+    def _next(self, last: int) -> _Job[Task] | None:
         if self.again:
             return self.again.popleft()
+        if self.undealt:
+            number = last + 1 if last >= 0 and last + 1 in self.undealt else middle(self.undealt)
+            return _Job(number, self.undealt.pop(number))
         if not self.may_draw(self.drawn):
             return None
         for number, task in self.queue:
@@ -230,6 +236,20 @@ class _Pool(Generic[Task, Answer]):
         worker.channel.close()
         worker.process.kill()
         worker.process.join()
+
+
+def middle(numbers: Iterable[int]) -> int:
+    """Where another worker begins: the middle of the longest stretch of ascending numbers, its first one where it
+    begins at 0.
+    """
+    stretches: list[list[int]] = []
+    for n in numbers:
+        if stretches and stretches[-1][-1] == n - 1:
+            stretches[-1].append(n)
+        else:
+            stretches.append([n])
+    longest = max(stretches, key=len)
+    return longest[0 if longest[0] == 0 else len(longest) // 2]
 
 
 @contextmanager

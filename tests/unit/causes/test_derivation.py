@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 import pytest
@@ -30,8 +31,13 @@ def refuted() -> tuple[JudgedForm, ...]:
     return tuple(r for r in form_rows(path) if r.verdict in {"refuted", "refused"})
 
 
-def counted() -> Counter[str]:
-    return Counter(found.name if (found := of_form(r, KERNEL)) else "none" for r in refuted())
+@cache
+def explained() -> tuple[tuple[JudgedForm, Cause | None], ...]:
+    return tuple((row, of_form(row, KERNEL)) for row in refuted())
+
+
+def counted(found: Iterable[Cause | None]) -> Counter[str]:
+    return Counter(cause.name if cause else "none" for cause in found)
 
 
 def without_cause(found: Counter[str]) -> int:
@@ -41,20 +47,20 @@ def without_cause(found: Counter[str]) -> int:
 
 def test_every_refuted_and_refused_form_of_the_record_has_a_cause() -> None:
     assert len(refuted()) > 2000
-    assert without_cause(counted()) == 0
+    assert without_cause(counted(found for _, found in explained())) == 0
 
 
 @pytest.mark.parametrize("name", ["interruptible-hit-each-part", "x87-pointer-of-the-slot", "vex-taken-for-return"])
-def test_a_rule_that_is_gone_leaves_forms_without_a_cause(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_is_gone_leaves_its_forms_without_a_cause(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    its = [row for row, found in explained() if found is CAUSES[name]]
     monkeypatch.setattr(derivation, "RULES", tuple(r for r in derivation.RULES if r[0] is not CAUSES[name]))
-    assert without_cause(counted()) > 0
+    assert without_cause(counted(of_form(row, KERNEL) for row in its)) > 0
 
 
 def test_a_cause_that_debuggers_alone_see_changes_no_data_of_the_program() -> None:
     wrong = [
-        r.form for r in refuted()
-        if (found := of_form(r, KERNEL)) and found.harm is Harm.DEBUGGERS and r.counterexample
-        and r.counterexample.observable in DATA
+        r.form for r, found in explained()
+        if found and found.harm is Harm.DEBUGGERS and r.counterexample and r.counterexample.observable in DATA
     ]  # fmt: skip
     assert not wrong
 
@@ -102,6 +108,16 @@ def test_known_encodings(encoding: str, observables: list[str], name: str) -> No
 def test_known_encodings_of_an_old_kernel(encoding: str, observables: list[str], name: str) -> None:
     p = probe(bytes.fromhex(encoding), SCHEMES["linux-uprobes-3.15"], Cpu.AMD)
     assert of_encoding(p, observables)[0].name == name
+
+
+def test_a_run_that_no_breakpoint_ends() -> None:
+    p = probe(bytes.fromhex("ffd3"), SCHEMES["inline-step-hwbp"], Cpu.AMD)
+    assert of_encoding(p, ["containment"])[0].name == "run-not-ended"
+
+
+def test_a_trampoline_that_leaves_the_red_zone_alone_is_another_cause() -> None:
+    p = probe(bytes.fromhex("662e0f1f840000000000"), SCHEMES["linux-uprobes-next"], Cpu.AMD)
+    assert of_encoding(p, ["memory-addresses"])[0].name == "stack-written-below-rsp"
 
 
 def test_a_system_call_has_two_causes() -> None:
@@ -153,3 +169,9 @@ def test_a_reason_that_nobody_knows_is_refused_all_the_same() -> None:
 def test_a_cause_says_everything(row: Cause) -> None:
     assert all((row.happens, row.loses, row.instead, row.rule(KERNEL.name, KERNEL.source)))
     assert len(row.name) <= 27  # a column of the table by opcodes
+
+
+def test_every_cause_can_be_the_answer() -> None:
+    """A row that no rule and no reason leads to would never be seen."""
+    named = {row.name for row, _ in derivation.RULES} | {row.name for _, row in derivation.REASONS}
+    assert set(CAUSES) == named | {"other", "refused", "refused-as-unsafe"}

@@ -26,7 +26,9 @@ from verify.models.x86.isa.forms import Cpu
     ("488b0511223344", "linux-uprobes-6.18", "`mov rax,[rsi+0x44332211]` (488b8611223344)"),
     ("ff1511223344", "linux-uprobes-6.18", "The return address is written again: that of the original."),
     ("9d", "linux-uprobes-6.18", "TF stays as the instruction left it."),
-    ("0f1f440000", "linux-uprobes-6.18", "Later hits: the site is a call of a trampoline"),
+    ("0f1f440000", "linux-uprobes-6.18", "Later hits: the site is a call of a trampoline: it stores the return "
+     "address, rcx, r11, rax, from rsp - 8 down."),
+    ("662e0f1f840000000000", "linux-uprobes-next", "from rsp - 136 down"),
     ("9c", "inline-step", "The instruction runs where the original stands, under the trap flag."),
     ("9c", "identity", "Nothing: the instruction runs where it stands, without a probe."),
 ])  # fmt: skip

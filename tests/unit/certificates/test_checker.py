@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from unit.certificates.examples import differ, sample, statement
+from property.certificate_examples import differ, sample, statement
 
 from verify.certificates.checker import BY_REWRITING, REFUTED_BY, verdict
 from verify.certificates.statement import Rejected, read

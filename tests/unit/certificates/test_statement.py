@@ -2,7 +2,7 @@
 
 import pytest
 import z3
-from unit.certificates.examples import DECLARED, HEAD, differ, statement
+from property.certificate_examples import DECLARED, HEAD, differ, statement
 
 from verify.certificates.statement import Rejected, access, read
 

@@ -204,7 +204,7 @@ def test_what_does_not_count_is_neither_listed_nor_a_failure(run, tmp_path):
     assert code == 1 and "tf-in-pushed-flags" in out
     for option in (("--ignore", "tf-in-pushed-flags"), ("--observables", "gprs,flags")):
         code, out, _ = run(*survey, *option)
-        assert code == 0 and "user_enable_single_step" not in out
+        assert code == 0 and "X86_EFLAGS_TF" not in out
     before = tmp_path / "before.json"
     before.write_text(run(*survey, "--format", "json")[1])
     code, out, _ = run(*survey, "--baseline", before)
@@ -225,6 +225,15 @@ def test_without_an_assembler_it_is_said_what_to_install(run, monkeypatch):
     code, out, err = run("insn", "pushf")
     assert (code, out) == (64, "")
     assert "'pushf'" in complaint(err) and "'ubp-verify[assembly]'" in err
+
+
+def test_causes_are_listed_the_most_harmful_first(run):
+    code, out, _ = run("causes")
+    lines = out.splitlines()
+    assert code == 0 and lines[0].endswith("silent wrong data") and lines[-1].endswith("refused")
+    code, out, _ = run("causes", "scratch-register-in-use")
+    assert code == 0 and "RCX or RAX by modrm.reg alone" in out and "riprel_analyze" in out
+    assert run("causes", "gravity")[0] == 64
 
 
 def test_a_bare_command_shows_the_help(run):

@@ -30,3 +30,12 @@ def test_a_place_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert status(["report", str(tmp_path / "file"), "9c", "-q", "--jobs", "1", "--ledger", str(tmp_path / "l")]) == 64
     (line,) = capsys.readouterr().err.splitlines()
     assert "no report in" in line
+
+
+def test_a_page_a_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "to send"
+    asked = ["report", str(place), "9c", "--format", "findings", "--jobs", "1", "--ledger", str(tmp_path / "l")]
+    assert status(asked) == 0
+    assert capsys.readouterr().out == f"{place}\n"
+    assert {p.name for p in place.iterdir()} == {"README.md", "tf-in-pushed-flags.md"}
+    assert "ubp-verify insn 9c" in (place / "tf-in-pushed-flags.md").read_text()

@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from verify.claim.kinds import Kinds
 from verify.claim.obligations import Builder
 from verify.claim.probes import Probe, probe
 from verify.claim.verdicts import Verdict
@@ -34,7 +33,7 @@ def random_encodings() -> list[str]:
 
 def decided_again(p: Probe) -> set[str]:
     """Every assumption dropped, everything built and decided."""
-    other = Dependence(Builder(ASSUMPTIONS), Kinds(ASSUMPTIONS))
+    other = Dependence(Builder(ASSUMPTIONS))
     built, plans = other._built(p, LINUX._proved(p)), dict(p.scheme.otherwise)
     probes = {name: replace(p, plan=plans[name](p.data)) if name in plans else p for name in ASSUMPTIONS}
     return {n for n, q in probes.items() if not isinstance(q.plan, Refuse) and other._falls(n, q, built)}
@@ -78,7 +77,8 @@ def test_what_verdicts_of_a_scheme_rest_on_is_listed_at_the_scheme(name):
 def test_what_is_plain_of_another_scheme_is_what_deciding_gives():
     """Stepped where it stands: the host's signal says what the processor's trap does, nothing is stored or mapped."""
     judge = Judge(SCHEMES["inline-step"])
-    p, other = probe(b"\x8b\x03", judge.scheme, Cpu.AMD), Dependence(Builder(ASSUMPTIONS))
+    p = probe(b"\x8b\x03", judge.scheme, Cpu.AMD)
+    other = Dependence(Builder(ASSUMPTIONS))
     built = other._built(p, judge._proved(p))
     names = ASSUMPTIONS - judge.scheme.holds
     assert judge.rests_on(p, ASSUMPTIONS) == {n for n in names if other._falls(n, p, built)}

@@ -7,15 +7,17 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from verify.workers.pool import AHEAD, TaskFailed, imap, imap_unordered, pure
+from verify.workers.pool import AHEAD, TaskFailed, imap, imap_unordered, middle, pure
 
 
 def act(task: int) -> int:
@@ -222,3 +224,26 @@ def test_control_c_while_a_worker_is_started_does_not_lose_it(monkeypatch, threa
         list(imap(range(8, 99), squares, 2, pure()))
     over.set()
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(("left", "begins"), [
+    (range(10), 0), (range(1, 10), 5), ([0, 1, 5, 6, 7], 6), ([3], 3), ([0, 1, 2, 7], 0),
+])  # fmt: skip
+def test_a_worker_without_a_next_task_begins_amid_the_longest_stretch(left: Iterable[int], begins: int) -> None:
+    assert middle(left) == begins
+
+
+def near_sequences(tasks: int, jobs: int) -> dict[int, list[int]]:
+    """The tasks of each worker in the order of its answers, dealt so that a worker goes on behind its last one."""
+    found: dict[int, list[int]] = {}
+    for task, pid in imap_unordered(range(tasks), own_pid, jobs, policy=replace(pure(), near=True)):
+        found.setdefault(pid, []).append(task)
+    return found
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_worker_goes_on_behind_its_last_task_unless_another_had_that(jobs: int) -> None:
+    found = near_sequences(60, jobs)
+    assert sorted(t for own in found.values() for t in own) == list(range(60))
+    assert [a for own in found.values() for a, b in pairwise(own) if b != a + 1 and a + 1 in own] == []
+    assert jobs > 1 or found.popitem()[1] == list(range(60))

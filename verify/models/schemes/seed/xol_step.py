@@ -75,6 +75,7 @@ ENCLAVE: Final = _refused("next-ip", "an asynchronous exit from the enclave lead
 SAMPLED: Final = _refused("memory-values", "the record that it writes holds the address of the instruction")
 
 STRINGS: Final = frozenset({*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)})
+RELATIVE: Final = frozenset({*range(0x70, 0x80), *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB})
 GATHERS: Final = frozenset({*range(0x90, 0x94), *range(0xA0, 0xA4)})  # map 2
 X87: Final = range(0xD8, 0xE0)
 X87_CONTROL_IN_MEMORY: Final = {0xD9: frozenset({4, 5, 6, 7}), 0xDD: frozenset({4, 6, 7})}  # by digit
@@ -94,9 +95,9 @@ def plan(data: bytes) -> Plan:
 
 
 def _refusal(data: bytes, r: Read) -> Refuse | None:
-    """What no plan of this kind keeps."""
-    if LOCK in r.prefixes and r.map in {"1", "0f"} and r.modrm < 0:
-        return None  # #UD wherever it stands
+    """What no plan of this kind keeps, with LOCK too, though that raises #UD wherever it stands."""
+    if OPERAND_SIZE in r.prefixes and _is_relative(r):
+        return NARROW
     if r.map == "1":
         if r.opcode in STRINGS and r.prefixes & {REP, REPNE}:
             return REPEATED
@@ -119,15 +120,18 @@ def _transfer(r: Read) -> Plan | None:
     if r.map == "1":
         made = ONE_BYTE.get(r.opcode)
         return made(r) if made is not None else _indirect(r) if r.opcode == 0xFF else None
-    if r.map == "0f" and 0x80 <= r.opcode <= 0x8F:
-        return _relative(r)
-    return None
+    return _relative(r) if r.map == "0f" and _is_relative(r) else None
+
+
+def _is_relative(r: Read) -> bool:
+    """Whether it is a near branch or call with a displacement."""
+    if r.map == "0f":
+        return 0x80 <= r.opcode <= 0x8F
+    return r.map == "1" and r.opcode in RELATIVE
 
 
 def _relative(r: Read) -> Plan:
     """Near branches and calls with a displacement, emulated."""
-    if OPERAND_SIZE in r.prefixes:
-        return NARROW
     spot = (r.immediate_at, r.immediate_size)
     if r.opcode == 0xE8:
         return _call(spot, r.length)
@@ -311,7 +315,7 @@ def _pushed_flags(size: int, length: int) -> Program:
 
 ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
     **dict.fromkeys((*range(0x70, 0x80), 0xE8, 0xE9, 0xEB), _relative),
-    **dict.fromkeys(range(0xE0, 0xE4), lambda r: NARROW if OPERAND_SIZE in r.prefixes else _counted(r.length)),
+    **dict.fromkeys(range(0xE0, 0xE4), lambda r: _counted(r.length)),
     **dict.fromkeys((0xC2, 0xC3, 0xCA, 0xCB), lambda r: _left(r.length)),
     0xCF: lambda r: _left(r.length, loads_tf=True),
     0x9C: lambda r: _pushed_flags(2 if OPERAND_SIZE in r.prefixes and not r.is_wide else 8, r.length),

@@ -14,6 +14,7 @@ from verify.models.schemes.program import Program, Run
 from verify.models.schemes.program_text import text as canonical
 from verify.models.schemes.scheme import Plan, Refuse
 from verify.models.x86.isa.forms import Cpu
+from verify.survey.documents import shared_deviations
 
 OLD, NEW = SCHEMES
 JUDGES = {s.name.removeprefix("gdb-displaced-"): Judge(s) for s in SCHEMES}
@@ -135,3 +136,8 @@ def test_what_a_program_with_tf_set_loses_is_left_out() -> None:
     bare = replace(NEW, holds=NEW.holds - {"no-own-trap-flag"})
     found = Judge(bare).judgement(b"\x90", Cpu.AMD)
     assert [d.observable for d in found.deviations] == ["trap"]
+
+
+def test_what_it_holds_is_said_to_be_left_out_of_the_verdicts() -> None:
+    shown = {d.name: d.left_out for d in shared_deviations(OLD, ASSUMPTIONS)}
+    assert shown == {"no-own-trap-flag": True, "fault-address": True, "pad-canonical": True, "pad-not-code": False}

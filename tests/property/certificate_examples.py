@@ -8,7 +8,7 @@ from random import Random
 
 from verify.survey.evidence import Recorded, read
 
-EVIDENCE = Path(__file__).parents[3] / "proofs" / "evidence" / "linux-uprobes-6.18"
+EVIDENCE = Path(__file__).parents[2] / "proofs" / "evidence" / "linux-uprobes-6.18"
 HEAD = "(set-logic QF_AUFBV)\n(define-sort Memory () (Array (_ BitVec 64) (_ BitVec 8)))\n"
 DECLARED = """\
 (declare-fun v0 () (_ BitVec 64))
