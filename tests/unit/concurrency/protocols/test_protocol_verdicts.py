@@ -46,7 +46,7 @@ CORRECT = pytest.mark.parametrize("name", [name for name in names() if name != "
 # About the model of fetches, which every variant keeps; and what only seeded faults break (tests/mutants).
 KEPT = {
     "memory_may_be_fetched", "parent_is_probed", "optimised_site_has_its_call", "optimised_site_has_its_lea",
-    "nobody_waits_in_vain",
+    "nobody_waits_in_vain", "whoever_is_first_is_safe", "one_on_the_processor",
 }  # fmt: skip
 
 
