@@ -355,6 +355,13 @@ class Table:
             return self.store(self.store(args[0], index, value), args[1], args[2])
         return self.node("store", sort, (), (array, index, value))
 
+    def write(self, memory: int, address: int, value: int) -> int:
+        """The memory with bytes replaced; the last of two writes to the same bytes."""
+        op, sort, _, args = self.nodes[memory]
+        if op == "write" and args[1] == address and self.width(args[2]) == self.width(value):
+            return self.write(args[0], address, value)
+        return self.node("write", sort, (), (memory, address, value))
+
 
 def _bits(x: Node) -> int:
     assert isinstance(x.sort, int)
@@ -381,4 +388,5 @@ _MADE: Final[dict[str, Callable[[Table, Node, Sequence[int]], int]]] = {
     "ite": lambda t, x, a: t.choice(a[0], a[1], a[2]),
     "select": lambda t, x, a: t.select(a[0], a[1]),
     "store": lambda t, x, a: t.store(a[0], a[1], a[2]),
+    "write": lambda t, x, a: t.write(a[0], a[1], a[2]),
 }  # fmt: skip

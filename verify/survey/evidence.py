@@ -1,6 +1,6 @@
 """What is kept of evidence: a folder a scheme, `proofs/evidence/SCHEME/`.
 
-`ledger.tsv`, sorted lines of text: the first says what it is and by which fingerprint; `class` form, kind, class,
+`ledger.tsv.xz`, sorted lines of text: the first says what it is and by which fingerprint; `class` form, kind, class,
 outcome; `outcome` digest, observable, statement, verdict, evidence; `own` form, kind, class, encoding, observable,
 statement, verdict, evidence; the last the digest of all others.  `statements.smt2.xz` and `assignments.jsonl.xz` are
 the texts in the order of their digests.  Equal evidence is equal bytes, whoever made it.
@@ -20,7 +20,7 @@ from verify.survey.certify import PROVED, REFUTED, UNKNOWN, Evidence
 
 FOLDER: Final = "evidence"
 FORMAT: Final = "ubp-verify/evidence/1"
-LEDGER, STATEMENTS, ASSIGNMENTS = "ledger.tsv", "statements.smt2.xz", "assignments.jsonl.xz"
+LEDGER, STATEMENTS, ASSIGNMENTS = "ledger.tsv.xz", "statements.smt2.xz", "assignments.jsonl.xz"
 LARGEST: Final = 1 << 30  # bytes of unpacked texts
 END: Final = "(check-sat)\n"
 FIELDS: Final = {"class": 5, "outcome": 6, "own": 9}
@@ -99,7 +99,7 @@ def write(folder: Path, found: Recorded) -> None:
     """Writes everything.  Raises OSError."""
     text = "".join(f"{chr(9).join(line)}\n" for line in [(FORMAT, found.mark), *sorted(found.lines)])
     with locked(folder):
-        replace(folder / LEDGER, f"{text}end\t{digest_of(text)}\n".encode())
+        replace(folder / LEDGER, lzma.compress(f"{text}end\t{digest_of(text)}\n".encode()))
         replace(folder / STATEMENTS, lzma.compress(_joined(found.statements, "")))
         replace(folder / ASSIGNMENTS, lzma.compress(_joined(found.assignments, "\n")))
 
@@ -110,7 +110,7 @@ def _joined(texts: Mapping[str, str], end: str) -> bytes:
 
 def read(folder: Path) -> Recorded:
     """What is kept there.  Raises OSError, and ValueError with the place where it is not what was written."""
-    text = (folder / LEDGER).read_text(encoding="ascii")
+    text = _unpacked(folder / LEDGER)
     body, _, end = text.rpartition("end\t")
     first, *lines = body.splitlines()
     name, _, mark = first.partition("\t")

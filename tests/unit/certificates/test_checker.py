@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from property.certificate_examples import differ, sample, statement
+from property.certificate_examples import DECLARED, HEAD, differ, sample, statement
 
 from verify.certificates.checker import BY_REWRITING, REFUTED_BY, verdict
-from verify.certificates.statement import Rejected, read
+from verify.certificates.statement import Rejected, access, read
 
 W = "(_ BitVec 64)"
 A = "(Array (_ BitVec 4) (_ BitVec 64))"
@@ -39,6 +39,9 @@ FOLLOWS = {  # rule -> a statement that needs it
         "(_ BitVec 1) (ite (bvult v0 #x0000000000001000) #b1 #b0)", f"{W} (bvadd v0 #x0000000000000004)",
         "(_ BitVec 48) ((_ extract 47 0) n1)", f"{W} ((_ sign_extend 16) n2)", "(_ BitVec 1) (ite (= n3 n1) #b1 #b0)",
         "(_ BitVec 1) (bvnot n4)", "(_ BitVec 1) (bvand n5 n0)"),
+    "written twice": statement(
+        "Memory (write8 v3 v0 v1)", "Memory (write8 n0 v0 v0)", "Memory (write8 v3 v0 v0)",
+        "(_ BitVec 1) (ite (= n1 n2) #b1 #b0)", "(_ BitVec 1) (bvnot n3)", head=f"{HEAD}{access('write8')}\n{DECLARED}"),
     "cases": statement(
         f"{W} (ite (= v4 #b1) v0 v1)", f"{W} (bvadd n0 #x0000000000000001)", f"{W} (bvadd v0 #x0000000000000001)",
         f"{W} (bvadd v1 #x0000000000000001)", f"{W} (ite (= v4 #b1) n2 n3)", "(_ BitVec 1) (ite (= n1 n4) #b1 #b0)",
@@ -58,6 +61,9 @@ DOES_NOT = {  # each a neighbour of one above that is false somewhere
         "(_ BitVec 1) (ite (bvult v0 #x0000800000000000) #b1 #b0)", f"{W} (bvadd v0 #x0000000000000004)",
         "(_ BitVec 48) ((_ extract 47 0) n1)", f"{W} ((_ sign_extend 16) n2)", "(_ BitVec 1) (ite (= n3 n1) #b1 #b0)",
         "(_ BitVec 1) (bvnot n4)", "(_ BitVec 1) (bvand n5 n0)"),
+    "written beside": statement(
+        f"{W} (bvadd v0 {ONE})", "Memory (write8 v3 v0 v1)", "Memory (write8 n1 n0 v0)", "Memory (write8 v3 n0 v0)",
+        "(_ BitVec 1) (ite (= n2 n3) #b1 #b0)", "(_ BitVec 1) (bvnot n4)", head=f"{HEAD}{access('write8')}\n{DECLARED}"),
     "odd and even": differ("n0", "n1", f"{W} (bvmul v0 #x0000000000000002)", f"{W} (bvmul v1 #x0000000000000002)"),
     "nothing asserted that is false": statement("(_ BitVec 1) (bvor v4 #b1)"),
 }  # fmt: skip

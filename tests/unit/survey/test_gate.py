@@ -66,9 +66,10 @@ def changed_lines(change: Callable[[list[str]], list[str]], forge: bool) -> Call
     """A change of the ledger's lines; with `forge` its last line is made to fit."""
 
     def change_file(folder: Path) -> None:
-        *lines, end = (folder / LEDGER).read_text().splitlines()
+        *lines, end = lzma.decompress((folder / LEDGER).read_bytes()).decode().splitlines()
         text = "".join(f"{x}\n" for x in change(lines))
-        (folder / LEDGER).write_text(text + (f"end\t{digest_of(text)}\n" if forge else f"{end}\n"))
+        last = f"end\t{digest_of(text)}\n" if forge else f"{end}\n"
+        (folder / LEDGER).write_bytes(lzma.compress((text + last).encode()))
 
     return change_file
 
