@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = ("pytest", "ruff", "mypy", "ubp-verify", "smaller")
+STEPS = ("pytest", "ruff", "mypy", "opcode-range", "gate", "smaller")
 #: a README whose test command makes an environment of stand-ins, each of which writes its name into a file
 README = "python3 -m venv --help >/dev/null && sh tools.sh && .venv/bin/python -m pytest -n 2 tests\n"
 TOOLS = """mkdir -p .venv/bin
-for tool in ruff mypy ubp-verify; do
+for tool in ruff mypy; do
     printf '#!/bin/sh\\necho %s >> "$SEEN"\\ntest "$BROKEN" != %s\\n' $tool $tool > .venv/bin/$tool
 done
+printf '#!/bin/sh\\necho $1 >> "$SEEN"\\ntest "$BROKEN" != $1\\n' > .venv/bin/ubp-verify
 cat > .venv/bin/python <<'PYTHON'
 #!/bin/sh
 name=pytest

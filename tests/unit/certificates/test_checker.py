@@ -14,6 +14,7 @@ from verify.certificates.statement import Rejected, access, read
 W = "(_ BitVec 64)"
 A = "(Array (_ BitVec 4) (_ BitVec 64))"
 ONE = "#x0000000000000001"
+WITH_WRITE = f"{HEAD}{access('write8')}\n{DECLARED}"
 FOLLOWS = {  # rule -> a statement that needs it
     "sum": differ("n1", "v1", f"{W} (bvadd v0 v1)", f"{W} (bvsub n0 v0)"),
     "complement in a sum": differ("n1", "n2", f"{W} (bvnot v0)", f"{W} (bvadd n0 {ONE})", f"{W} (bvneg v0)"),
@@ -41,7 +42,7 @@ FOLLOWS = {  # rule -> a statement that needs it
         "(_ BitVec 1) (bvnot n4)", "(_ BitVec 1) (bvand n5 n0)"),
     "written twice": statement(
         "Memory (write8 v3 v0 v1)", "Memory (write8 n0 v0 v0)", "Memory (write8 v3 v0 v0)",
-        "(_ BitVec 1) (ite (= n1 n2) #b1 #b0)", "(_ BitVec 1) (bvnot n3)", head=f"{HEAD}{access('write8')}\n{DECLARED}"),
+        "(_ BitVec 1) (ite (= n1 n2) #b1 #b0)", "(_ BitVec 1) (bvnot n3)", head=WITH_WRITE),
     "cases": statement(
         f"{W} (ite (= v4 #b1) v0 v1)", f"{W} (bvadd n0 #x0000000000000001)", f"{W} (bvadd v0 #x0000000000000001)",
         f"{W} (bvadd v1 #x0000000000000001)", f"{W} (ite (= v4 #b1) n2 n3)", "(_ BitVec 1) (ite (= n1 n4) #b1 #b0)",
@@ -63,7 +64,7 @@ DOES_NOT = {  # each a neighbour of one above that is false somewhere
         "(_ BitVec 1) (bvnot n4)", "(_ BitVec 1) (bvand n5 n0)"),
     "written beside": statement(
         f"{W} (bvadd v0 {ONE})", "Memory (write8 v3 v0 v1)", "Memory (write8 n1 n0 v0)", "Memory (write8 v3 n0 v0)",
-        "(_ BitVec 1) (ite (= n2 n3) #b1 #b0)", "(_ BitVec 1) (bvnot n4)", head=f"{HEAD}{access('write8')}\n{DECLARED}"),
+        "(_ BitVec 1) (ite (= n2 n3) #b1 #b0)", "(_ BitVec 1) (bvnot n4)", head=WITH_WRITE),
     "odd and even": differ("n0", "n1", f"{W} (bvmul v0 #x0000000000000002)", f"{W} (bvmul v1 #x0000000000000002)"),
     "nothing asserted that is false": statement("(_ BitVec 1) (bvor v4 #b1)"),
 }  # fmt: skip
