@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from verify.cli import opcode_range, status
+from verify.cli import status, surveyed
 from verify.ledger import files
 from verify.ledger import folder as stored
 from verify.models.schemes.registry import DEFAULT
@@ -27,7 +27,7 @@ KILLED = 9
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     """Rows are stored after every four forms."""
-    monkeypatch.setattr(opcode_range, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(surveyed, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(forms, "CHUNK", 4)
     monkeypatch.setattr(forms.chunks, "__defaults__", (4,))
 

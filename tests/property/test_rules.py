@@ -103,7 +103,7 @@ def in_order_alone(plan: Plan) -> Term:
 def test_constructors_without_rules_rewrite_nothing_but_order_and_sums():
     """So that no rewriting is anywhere but in the rows and in the normal form of sums."""
     compared = 0
-    made = constructors(())
+    made = constructors(tuple(r for r in RULES if r.by != "match"))
     for plan in plans("no rules", 800):
         seen: set[str] = set()
         folded(plan, lambda p, _: seen.add(p.op))  # noqa: B023

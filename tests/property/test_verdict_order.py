@@ -92,8 +92,8 @@ def test_verdicts_do_not_depend_on_the_ledger(lines, alone, tmp_path, monkeypatc
 
 def test_a_dispute_is_about_bytes_and_not_about_their_class(monkeypatch):
     """Both encodings are of one class; the second decoder is made to dispute one of them."""
-    monkeypatch.setattr(module, "disagreement", lambda data, _: "seeded" if data[-1] == 0x7F else None)
-    plain, disputed = "488b057f000000", "488b050000007f"
+    monkeypatch.setattr(module, "disagreement", lambda data, _: "seeded" if data[-1] == 0xC3 else None)
+    plain, disputed = "4889d8", "4889c3"
     one, other = (Judge(SCHEME).judgement(bytes.fromhex(x), Cpu.AMD).probe.key for x in (plain, disputed))
     assert one == other
     for order in ([plain, disputed], [disputed, plain]):

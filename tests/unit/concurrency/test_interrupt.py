@@ -245,7 +245,7 @@ def test_ctrl_c_ends_a_query_and_is_not_taken_for_its_time(kind: str) -> None:
     assert process.communicate()[0] == "interrupted\n"
 
 
-@pytest.mark.parametrize("method", [(views, "views"), (houdini, "invariant"), (counter_abstraction, "counted")])
+@pytest.mark.parametrize("method", [(views, "closed"), (houdini, "invariant"), (counter_abstraction, "counted")])
 def test_interrupted_proof_keeps_what_was_found(
     method: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
