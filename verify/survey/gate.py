@@ -132,21 +132,35 @@ def structure_faults(recorded: Recorded) -> Iterator[str]:
 
 
 def differences(recorded: Recorded, name: str, found: Evidence) -> Iterator[Regression]:
-    """Where a form, stated again, is not what is recorded."""
-    new = set(lines_of(found))
-    outcomes = {line[4] for line in new if line[0] == "class"}
-    old = {x for x in recorded.lines if (x[1] in outcomes if x[0] == "outcome" else x[1] == name)}
-    for line in sorted(new ^ old):
-        was = line in old
+    """Where a form, stated again, is not what is recorded.
+
+    By which state a statement is refuted is no part of that: every recorded one is evaluated.
+    """
+    new = _stated(lines_of(found), name)
+    outcomes = {line[4] for line in recorded.of("class") if line[1] == name}
+    old = _stated((x for x in recorded.lines if x[1] == name or x[1] in outcomes), name)
+    for kind, digest, encoding, observable, statement, claimed in sorted(new ^ old):
+        said = f"{kind} class {digest}: {statement or 'its statement'} is {claimed}"
+        was = (kind, digest, encoding, observable, statement, claimed) in old
         yield Regression(
-            form=name, observable=line[-4] if line[0] != "class" else "", encoding=line[4] if line[0] == "own" else "",
-            recorded=_said(line) if was else "nothing", found="nothing" if was else _said(line),
+            form=name, observable=observable, encoding=encoding, recorded=said if was else "nothing",
+            found="nothing" if was else said,
             reason="recorded and not stated any more" if was else "stated now and not recorded",
         )  # fmt: skip
 
 
-def _said(line: Line) -> str:
-    return f"class {line[3]} has outcome {line[4]}" if line[0] == "class" else f"statement {line[-3]} is {line[-2]}"
+def _stated(lines: Iterable[Line], name: str) -> set[Line]:
+    """What lines say of a form: kind, class, encoding ("" of the class), observable, statement, verdict."""
+    lines, outcomes, found = list(lines), dict[str, list[Line]](), set[Line]()
+    for line in lines:
+        if line[0] == "outcome":
+            outcomes.setdefault(line[1], []).append(line)
+        elif line[0] == "own" and line[1] == name:
+            found.add((line[2], line[3], line[4], line[5], line[6] if line[7] == PROVED else "", line[7]))
+    for line in lines:
+        if line[0] == "class" and line[1] == name:
+            found |= {(line[2], line[3], "", o[2], o[3], o[4]) for o in outcomes.get(line[4], [])}
+    return found
 
 
 def sample(names: Iterable[str], share: int = SHARE, seed: int = SEED) -> list[str]:
