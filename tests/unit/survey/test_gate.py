@@ -12,10 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from verify.certificates.checker import BY_REWRITING
 from verify.certificates.writing import digest_of
 from verify.survey import evidence
-from verify.survey.evidence import ASSIGNMENTS, LEDGER, STATEMENTS
-from verify.survey.gate import faults_of_form, objections, sample, structure_faults
+from verify.survey.certify import (
+    PROVED,
+    REFUTED,
+    REGULAR,
+    Certified,
+    ClassLine,
+    Evidence,
+    OwnLine,
+    outcome_digest,
+)
+from verify.survey.evidence import ASSIGNMENTS, LEDGER, STATEMENTS, Recorded
+from verify.survey.gate import differences, faults_of_form, objections, sample, structure_faults
 
 MADE = """
 import sys
@@ -170,3 +181,17 @@ def test_the_command_says_what_it_found(made: Path, tmp_path: Path) -> None:
     assert json.loads(damaged.stdout)["regressions"]
     for wrong in (["--scheme", "none"], ["--scheme", "linux-uprobes-6.1"]):
         assert subprocess.run([*command, *wrong], capture_output=True, check=False).returncode == 64
+
+
+def test_a_form_that_is_stated_otherwise_is_found() -> None:
+    def of(verdict: str, evidence_: str, digest: str = "c") -> Evidence:
+        outcome = (("gprs", Certified("s", verdict, evidence_)),)
+        name = outcome_digest(outcome)
+        own = [OwnLine("F", REGULAR, digest, "90", "gprs", Certified("s", verdict, evidence_))]
+        return Evidence([ClassLine("F", REGULAR, digest, name)], own if verdict == REFUTED else [], {name: outcome})
+
+    recorded = Recorded("mark")
+    recorded.add(of(REFUTED, "refuted by {}"))
+    assert list(differences(recorded, "F", of(REFUTED, 'refuted by {"v0":"1"}'))) == []
+    for other in (of(PROVED, BY_REWRITING), of(REFUTED, "refuted by {}", "d"), Evidence()):
+        assert [r.form for r in differences(recorded, "F", other)]
