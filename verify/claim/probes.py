@@ -15,10 +15,10 @@ from typing import Final, NamedTuple, cast
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
 from verify.models.schemes.code import Code
-from verify.models.schemes.program import Program, Run
+from verify.models.schemes.program import Entry, Program, Run
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
-from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.x86.isa.decode import UNDEFINED, Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
 from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
@@ -130,6 +130,13 @@ def undefined_without(p: Probe) -> tuple[str, ...]:
         return ()
     needs = needed(p.decoded.form.opcode)
     return needs and tuple(f for f in needs if any(f not in _needed(p, hit, needs) for hit in p.plan.hits))
+
+
+def undefined_runs_on(p: Probe) -> bool:
+    """Whether the bytes are no instruction, which raises #UD in place, and the program runs on with the probe."""
+    if p.decoded != UNDEFINED or not isinstance(p.plan, Program) or p.plan.entry is Entry.NONE:
+        return False
+    return any(all(isinstance(p.read(a.code), Decoded) for a in h.actions if isinstance(a, Run)) for h in p.plan.hits)
 
 
 def _needed(p: Probe, hit: Program, needs: tuple[str, ...]) -> tuple[str, ...]:

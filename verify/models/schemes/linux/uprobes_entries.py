@@ -64,6 +64,15 @@ ENTRIES: Final = (
         "scan names relocations of code; probe no instruction that a loader or the program itself changes",
     ),
     Entry(
+        "code-not-read",
+        "a program that reads its own code finds int3, and at the end of user space a page that was not there",
+        "Linux 6.18, kernel/events/uprobes.c: install_breakpoint writes int3; xol_add_vma maps the slots, which "
+        "can be read",
+        "8b03, c5b25213 with rbx = 7fffffffe080 (in the page of slots): SIGSEGV bare, goes on probed (6.18.44)",
+        "programs that check or copy their own code, or look for unmapped pages by reading them",
+        "probe no program that reads its own code",
+    ),
+    Entry(
         "no-signal-awaited",
         "signals are held back during a step: a fault that a signal's handler would end never ends",
         "Linux 6.18, kernel/events/uprobes.c, uprobe_deny_signal",
@@ -127,7 +136,8 @@ ENTRIES: Final = (
 
 
 _3_15: Final = {  # what the older source has as well
-    "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available", "trap-siginfo",
+    "code-as-in-file", "code-not-read", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available",
+    "trap-siginfo",
 }  # fmt: skip
 
 
