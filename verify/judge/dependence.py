@@ -39,7 +39,12 @@ STATES: Final = 12  # in which it is looked whether the instruction completes or
 
 def _stores(p: Probe) -> bool:
     """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
-    return p.relations is None or (isinstance(p.plan, Program) and shape(p.plan).stores)
+    return p.relations is None or _lends(p) or (isinstance(p.plan, Program) and shape(p.plan).stores)
+
+
+def _lends(p: Probe) -> bool:
+    """Whether the plan has code run for the program at another privilege level."""
+    return p.is_lent
 
 
 def _branches(p: Probe) -> bool:
@@ -81,9 +86,14 @@ def _lacks_features(p: Probe) -> bool:
     return bool(undefined_without(p)) or p.relations is None
 
 
+def _accesses_for_it(p: Probe) -> bool:
+    return _lends(p) and _accesses(p)
+
+
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
     "trap-siginfo": _shows_its_own_code, "code-not-read": _accesses, "features-present": _lacks_features,
+    "user-pages": _accesses_for_it, "frames-elsewhere": _lends,
     **{name: partial(_is_handled, name) for name in HANDLING},
 }  # fmt: skip
 
@@ -97,6 +107,7 @@ class _Built:
     pair: Sides
     goals: Mapping[str, Term]
     proved: frozenset[str]
+    is_privileged: bool  # the plan has code run at CPL 0 for a program
 
 
 class Dependence:
@@ -165,7 +176,8 @@ class Dependence:
 
     def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
         built = self.builder.built(p)
-        return _Built(built.material, built.state, built.pair, built.goals, proved)
+        is_privileged = p.is_lent and p.modes[0].is_privileged
+        return _Built(built.material, built.state, built.pair, built.goals, proved, is_privileged)
 
     def _falls(self, name: str, p: Probe, built: _Built) -> bool:
         """Whether a proved observable is not proved without the assumption: built again and decided."""
@@ -240,6 +252,11 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if "next-ip" in proved and may.complete else None
         case "no-transaction" | "kernel-may-store":
             return True if "hits" in proved and may.complete else None
+        case "frames-elsewhere":  # the frame of the breakpoint behind the copy
+            return True if "memory-values" in proved and may.complete and built.is_privileged else None
+        case "user-pages":  # such a page where the check passes: a fault in place, none at another level
+            plain = any(a.condition.value == 1 for a in here.accesses)
+            return True if "fault" in proved and may.complete and plain else None
         case "null-selectors":
             return True if "segment-bases" in proved and may.complete else None
         case "in-use-not-read":

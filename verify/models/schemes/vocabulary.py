@@ -6,7 +6,7 @@ Nothing here belongs to one implementation.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final
 
@@ -25,11 +25,14 @@ IP, TF = NOW.ip, NOW.tf
 VECTOR: Final = var("fault.vector", 8)
 ERROR: Final = var("fault.error", 32)
 FAULT_ADDRESS: Final = var("fault.address", 64)  # the data address, else 0
+ERROR_AS_USER: Final = var("fault.as_user", 32)  # the error code, with U/S set where it is of a page fault
 AT_IP: Final = var("fault.at_ip", 1)  # the program is told the address of the instruction
 FAULT_TARGETS: Final = {"vector": 8, "error": 32, "reported": 64}  # bits; what the program is told of a fault
 OWN: Final = "scheme_"  # begins the names of values that the host alone knows
-_NAMED: Final = {"ORIGIN", "SLOT", "LENGTH", "fault.vector", "fault.error", "fault.address", "fault.at_ip"}
+_NAMED: Final = {"ORIGIN", "SLOT", "LENGTH", "fault.vector", "fault.error", "fault.as_user", "fault.address", "fault.at_ip"}
 VOCABULARY: Final = frozenset(_NAMED | {f"{when}.{n}" for when in ("now", "first") for n in COMPONENTS})
+_OPERANDS: Final = ("offset.", "number.")  # begin the names of what ModRM and register fields say
+PARTS: Final = ("reg", "rm", "opcode")  # ModRM.reg, ModRM.rm of a register, the low bits of the opcode
 WHOLE: Final = 16  # bytes that are copied from the original at most
 
 
@@ -39,7 +42,9 @@ def register(number: int) -> Term:
 
 
 def first(expression: Term) -> Term:
-    """The same expression of the state at the moment of the hit."""
+    """The same expression of the state at the moment of the hit; ValueError where an offset of now is in it."""
+    if any((spot := spot_of(v)) is not None and spot.part == "offset" for v in variables(expression)):
+        raise ValueError("an operand's offset is that of the registers now")
     return terms.substitute((expression,), {getattr(NOW, n): getattr(FIRST, n) for n in COMPONENTS})[0]
 
 
@@ -48,6 +53,50 @@ def field(offset: int, size: int) -> Term:
     if not (offset >= 0 and size in {1, 2, 4, 8} and offset + size <= WHOLE):
         raise ValueError(f"a field must lie in {WHOLE} bytes, got offset {offset} size {size}")
     return var(f"field.{offset}.{size}", 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where an operand's bits lie in the original, offsets in bytes; -1: there is none such."""
+
+    part: str  # one of PARTS, or "offset": the address that ModRM, SIB and displacement say
+    at: int  # of ModRM, or of the opcode's last byte
+    rex_at: int = -1
+    payload_at: int = -1  # of the byte of VEX, XOP or EVEX that extends registers
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.at < WHOLE and self.part in {*PARTS, "offset"}):
+            raise ValueError(f"an operand lies in {WHOLE} bytes, got {self}")
+
+
+def offset(modrm_at: int, rex_at: int = -1, payload_at: int = -1) -> Term:
+    """The offset of the ModRM operand from registers as they are now, 64 bits, not cut to the address size.
+
+    A rip-relative one is relative to `ORIGIN`.  No segment base is in it (SDM vol. 1, 3.7.5).
+    """
+    return _operand(Spot("offset", modrm_at, rex_at, payload_at))
+
+
+def number(part: str, at: int, rex_at: int = -1, payload_at: int = -1) -> Term:
+    """The number of the general register in a field of the original, 4 bits with its extension (SDM vol. 2, 2.2.1)."""
+    return _operand(Spot(part, at, rex_at, payload_at))
+
+
+def _operand(spot: Spot) -> Term:
+    places = f"{spot.at}.{spot.rex_at}.{spot.payload_at}"
+    is_offset = spot.part == "offset"
+    return var(f"offset.{places}" if is_offset else f"number.{spot.part}.{places}", 64 if is_offset else 4)
+
+
+def spot_of(variable: Term) -> Spot | None:
+    """Where the bits lie, where the variable is an operand of the original."""
+    name = str(variable.params[0])
+    if not name.startswith(_OPERANDS):
+        return None
+    parts = name.split(".")
+    part = "offset" if parts[0] == "offset" else parts[1]
+    at, rex_at, payload_at = map(int, parts[-3:])
+    return Spot(part, at, rex_at, payload_at)
 
 
 def loaded(name: str, size: int) -> Term:
@@ -93,5 +142,6 @@ def check(expression: Term) -> None:
     for t in postorder((expression,)):
         if t.op == "uf" and not str(t.params[0]).startswith(OWN):
             raise ValueError(f"an expression knows no function {t.params[0]}")
-        if t.op == "var" and not str(t.params[0]).startswith(("field.", "loaded.")) and t.params[0] not in VOCABULARY:
+        free = ("field.", "loaded.", *_OPERANDS)
+        if t.op == "var" and not str(t.params[0]).startswith(free) and t.params[0] not in VOCABULARY:
             raise ValueError(f"an expression knows no variable {t.params[0]}")
