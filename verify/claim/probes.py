@@ -86,10 +86,10 @@ class Probe:
 
     @property
     def modes(self) -> tuple[Mode, ...]:
-        """The modes in which the plan has code run."""
+        """The modes at lower CPL in which the plan has code run for the program, and the program's own."""
         own = self.scheme.mode
         levels = shape(self.plan).levels if isinstance(self.plan, Program) else frozenset[int]()
-        return tuple(own if n == own.cpl else on_behalf(n, True) for n in sorted(levels | {own.cpl}))
+        return *(on_behalf(n, True) for n in sorted(levels) if n < own.cpl), own
 
     @property
     def is_lent(self) -> bool:

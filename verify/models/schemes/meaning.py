@@ -34,6 +34,7 @@ from verify.models.schemes.program import (
     Store,
     TrapFlag,
     actions_of,
+    walk,
 )
 from verify.models.schemes.shown import OWN_SIGNAL, SIGTRAP, shown
 from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
@@ -271,19 +272,24 @@ def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setu
         stops = terms.and_(stops, terms.bit(not o.inhibits_trap))
         left = replace(m, contained=terms.and_(m.contained, terms.eq(m.now.ip, start.ip)))
     if action.context.cpl != setup.mode.cpl:
-        return _forked(stops, rest, m, rest, _iterated(m, start, setup), setup)
+        if stops.value == 1:
+            return _from(rest, m, setup)
+        going = replace(_from(rest, _iterated(m, rest, start, setup), setup), trap=m.trap)
+        return chosen(stops, _from(rest, m, setup), going)
     return _forked(stops, rest, m, (), left, setup)
 
 
-def _iterated(m: Moment, start: State, setup: Setup) -> Moment:
+def _iterated(m: Moment, rest: Actions, start: State, setup: Setup) -> Moment:
     """A repeated instruction is not finished: the next iteration runs at the host's level without the host.
 
-    It runs as a hit would that comes there, the rest of the plan behind it, where all that the host looked at before,
-    and which held then, still holds.
+    It runs as a hit would that comes there, where all that the host looked at before, and which held then, still holds.
+    The rest of the plan mends the state at last; signals are not sent before, and nothing else may be in it.
     """
+    is_mended = all(isinstance(a, Set | Check | Signal) for a in walk(rest))
     held = terms.all_of(value for _, value in m.looked)
     still = terms.or_(terms.not_(held), terms.all_of(_value(c, m, setup) for c, _ in m.looked))
-    return replace(m, contained=terms.all_of((m.contained, terms.eq(m.now.ip, start.ip), still)))
+    alike = terms.all_of((terms.bit(is_mended), terms.eq(m.now.ip, start.ip), still))
+    return replace(m, contained=terms.and_(m.contained, alike))
 
 
 def _is_armed(end: End) -> bool:

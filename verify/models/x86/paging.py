@@ -52,7 +52,7 @@ def cleared(error: Term) -> Term:
 
 
 def with_user_bit(error: Term) -> Term:
-    """An error code of an access `on_behalf`, with U/S as the same access has it at CPL 3, where it has a page fault."""
+    """An error code of an access `on_behalf`, with U/S as the same access has it at CPL 3."""
     codes = (t for t in postorder((error,)) if t.op == "uf" and t.params[0] == ACCESS_ERROR)
     return terms.substitute((error,), {cleared(code): code for code in codes})[0]
 

@@ -1,8 +1,8 @@
 """Which addresses the designs that run an instruction in the kernel check before, and what the exact one refuses.
 
 A check is a one-bit expression over the registers at the hit.  `naive` is the check of the discussion.  `every_byte`
-covers whatever is accessed: what begins below the limit and has at most `WIDEST` bytes ends below it, and what fails the
-check is run at CPL 3, where a check that is too strict costs time alone.
+covers whatever is accessed: what begins below the limit and has at most `WIDEST` bytes ends below it, and what fails
+the check is run at CPL 3, where a check that is too strict costs time alone.
 
 Source of memory styles: SDM vol. 2 of each instruction; vol. 1, 3.7.5 (addresses), 3.1.1.9 (bit strings).
 """
@@ -15,11 +15,12 @@ from verify import terms
 from verify.models.schemes.scheme import Refuse
 from verify.models.schemes.seed.xol_table import ADDRESS_SIZE, OFFSETS, OPERAND_SIZE, REP, REPNE, Read
 from verify.models.schemes.vocabulary import NOW, field, number, offset, register
+from verify.models.x86.mode import USER_64
 from verify.terms import Term, add, and_, ashr, const, extract, ite, mul, not_, sext, shl, sub, ult, zext
 
 Checks = tuple[Term, ...]  # one bit each
 EINVAL: Final = 22
-LIMIT: Final = (1 << 47) - 4096  # TASK_SIZE_MAX: arch/x86/include/asm/page_64_types.h
+LIMIT: Final = USER_64.half - 4096  # TASK_SIZE_MAX: arch/x86/include/asm/page_64_types.h
 WIDEST: Final = 1 << 17  # bytes; no access is as wide: XSAVE with every component, ENTER with all it can allocate
 MANY: Final = 1 << 44  # repetitions of a string instruction beyond which it runs at CPL 3
 RAX, RCX, RBX, RSP, RBP, RSI, RDI = 0, 1, 3, 4, 5, 6, 7
@@ -43,15 +44,10 @@ def _refused(observable: str, why: str) -> Refuse:
 PRIVILEGED: Final = _refused("fault", "it faults at CPL 3 and runs at CPL 0")
 BY_LEVEL: Final = _refused("fault", "whether it faults depends on CPL and a control register")
 FLAGS: Final = _refused("flags", "it shows or loads IF, AC and IOPL, which are the kernel's for the run")
-SELECTORS: Final = _refused("segment-bases", "what a selector names is checked against CPL, and cs and ss are the kernel's")
+SELECTORS: Final = _refused("segment-bases", "a selector is checked against CPL, and cs and ss are the kernel's")
 SHADOW: Final = _refused("shadow-stack", "the kernel's own shadow stack is used")
 BASED: Final = _refused("containment", "the check of a repeated instruction knows no segment base")
 ELEMENTS: Final = _refused("fault", "no check of one address covers elements at many")
-
-
-def is_wide(r: Read) -> bool:
-    """Whether the operand size is 8 bytes by REX.W."""
-    return r.is_wide
 
 
 def operand_size(r: Read) -> int:
@@ -171,7 +167,8 @@ def _string(r: Read, base: Term) -> Checks:
     if not r.prefixes & {REP, REPNE}:
         return tuple(map(_low, found))
     count = truncated(register(RCX), r)
-    return (not_(NOW.tf), ult(count, const(MANY, 64)), *(_all_of_them(address, shl(count, const(3, 64))) for address in found))
+    room = shl(count, const(3, 64))
+    return (not_(NOW.tf), ult(count, const(MANY, 64)), *(_all_of_them(address, room) for address in found))
 
 
 def _all_of_them(address: Term, room: Term) -> Term:
@@ -225,7 +222,8 @@ def _differs(r: Read) -> Refuse | None:
     if r.map == "0f38":
         if r.opcode in {0xF5, 0xF6} and in_memory(r):  # WRUSS, WRSS
             return SHADOW
-        return PRIVILEGED if r.opcode in {0x80, 0x81, 0x82} or (r.opcode == 0xF8 and r.prefixes & {REP, REPNE}) else None
+        is_enqueued = r.opcode == 0xF8 and r.prefixes & {REP, REPNE}
+        return PRIVILEGED if r.opcode in {0x80, 0x81, 0x82} or is_enqueued else None
     in_map_2 = r.map in {"vex2", "evex2"}
     if in_map_2 and (r.opcode in GATHERS or r.opcode in {0x4A, 0x4B, 0xC6, 0xC7}):
         return ELEMENTS

@@ -23,6 +23,7 @@ from typing import Final
 
 from verify.models.schemes.assumptions import Entry
 from verify.models.schemes.code import ORIGINAL
+from verify.models.schemes.host_entries import host_entries
 from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import Action, Actions, Breakpoints, Check, Context, Program, Run, Set
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
@@ -118,13 +119,20 @@ USER_PAGES: Final = Entry(
 FRAMES: Final = Entry(
     "frames-elsewhere",
     "40 or 48 bytes below rsp are overwritten by the frame of the breakpoint behind the copy, or of a fault",
-    "SDM vol. 3, 6.14.2 to 6.14.4: at CPL 0 an exception without an entry of the interrupt stack table changes no stack",
+    "SDM vol. 3, 6.14.2 to 6.14.5: at CPL 0 an exception changes no stack but by the interrupt stack table",
     "90 with data in the red zone: from the manual, no implementation was run; where the frame cannot be pushed, #DF",
     "every leaf function that keeps data below rsp: silent wrong data at every hit",
     "an interrupt stack for #BP and for each exception that the copy can raise",
 )
-ENTRIES: Final = (USER_PAGES, *PROCESSOR_ENTRIES)
-HOLDS: Final = frozenset({"code-as-in-file"})  # what is in memory is copied
+ENTRIES: Final = (
+    USER_PAGES,
+    *host_entries(
+        "not-restartable slot-available no-signal-awaited sigtrap-not-held",
+        "the design: a copy runs in one of the kernel's slots, signals wait until it has left",
+    ),
+    *PROCESSOR_ENTRIES,
+)
+HOLDS: Final = frozenset({"code-as-in-file", "fault-frame"})  # what is in memory is copied; a fault is passed on
 SOURCE: Final = "the discussion of 2010 on user-space probes; what it left open: the module's docstring"
 
 
