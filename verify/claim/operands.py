@@ -42,6 +42,8 @@ def operand(
     if isinstance(read, Decoded) and is_own(read, spot):
         if spot.part == "offset":
             return Run(original, replace(state, ip=origin)).operand_offset()
+        if spot.part == "segment":
+            return Run(original, state).uses_stack_segment()
         return terms.extract(getattr(original.fields, FIELDS[spot.part]), 3, 0)
     return _by_bytes(data, spot, state, add(origin, original.length))
 
@@ -49,13 +51,15 @@ def operand(
 def _by_bytes(data: bytes, spot: Spot, state: State, behind: Term) -> Term:
     r, x, b = _extension(data, spot)
     byte = data[spot.at]
-    if spot.part != "offset":
+    if spot.part in FIELDS:
         low, high = (byte >> 3 & 7, r) if spot.part == "reg" else (byte & 7, b)
         return const(high << 3 | low, 4)
     mod, rm, sib = byte >> 6, byte & 7, data[spot.at + 1]
     at, has_sib = spot.at + 1 + (rm == 4), rm == 4
     base = (sib if has_sib else byte) & 7
     bare = mod == 0 and base == 5
+    if spot.part == "segment":
+        return terms.bit(not bare and not b and base in {4, 5})
     size = 4 if bare or mod == 2 else mod & 1
     total = const(int.from_bytes(data[at : at + size], "little", signed=True), 64)
     if not bare:

@@ -20,7 +20,7 @@ from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import TRAP_TRACE, Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL
-from verify.models.schemes.program import Entry, Program, Signal, actions_of
+from verify.models.schemes.program import Entry, Load, Program, Signal, Store, actions_of
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.scheme import Plan, Refuse
 from verify.models.schemes.shown import HANDLING, SIGTRAP, shown
@@ -38,8 +38,10 @@ STATES: Final = 12  # in which it is looked whether the instruction completes or
 
 
 def _stores(p: Probe) -> bool:
-    """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
-    return p.relations is None or _lends(p) or (isinstance(p.plan, Program) and shape(p.plan).stores)
+    """Whether the host itself accesses the program's memory, or runs other bytes than the program's, or elsewhere."""
+    if p.relations is None or _lends(p):
+        return True
+    return isinstance(p.plan, Program) and any(isinstance(a, Load | Store) for a in actions_of(p.plan))
 
 
 def _lends(p: Probe) -> bool:

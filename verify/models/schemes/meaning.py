@@ -56,7 +56,7 @@ from verify.models.x86.paging import with_user_bit
 from verify.models.x86.semantics.run import access_fault
 from verify.terms import FALSE, TRUE, Term, const
 
-MOVING: Final = ("now.", "first.", "loaded.", "offset.", "number.")  # begin names of what differs from hit to hit
+MOVING: Final = ("now.", "first.", "loaded.", "offset.", "segment.", "number.")  # begin what moves
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
 
 
@@ -190,7 +190,7 @@ def _signalled(action: Signal, m: Moment, setup: Setup) -> Moment:
 
 def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind: str) -> Way:
     """An access by the host or, as an ordinary one, by code that the program is made to run."""
-    address, stack = _value(action.address, m, setup), terms.bit(action.stack)
+    address, stack = _value(action.address, m, setup), _value(action.stack, m, setup)
     if isinstance(action, Store):
         wanted = Access(kind, address, action.size, _value(action.value, m, setup), stack, TRUE)
         log, is_sure, value = stored(m.accesses, wanted)
@@ -330,7 +330,7 @@ def _variable(variable: Term, m: Moment, setup: Setup) -> Term:
             return getattr(m.first, name)  # type: ignore[no-any-return]
         case "loaded":
             return dict(m.loaded)[name]
-        case "offset" | "number":
+        case "offset" | "segment" | "number":
             spot = spot_of(variable)
             assert spot is not None
             return setup.operand(spot, m.now)

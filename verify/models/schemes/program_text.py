@@ -19,7 +19,7 @@ from verify.models.schemes.vocabulary import LENGTH, Spot, field_of, spot_of, va
 from verify.terms import Term, postorder, var
 
 INDENT: Final = "  "
-OPERAND: Final = re.compile(r"\b(offset|number\.\w+)\.\d+\.-?\d+\.-?\d+")
+OPERAND: Final = re.compile(r"\b(offset|segment|number\.\w+)\.\d+\.-?\d+\.-?\d+")
 FIELD: Final = re.compile(r"\bfield\.(\d+)\.(\d+)")
 MOST: Final = 8192  # shapes that are kept
 

@@ -125,19 +125,20 @@ FRAMES: Final = Entry(
     "an interrupt stack for #BP and for each exception that the copy can raise",
 )
 ENTRIES: Final = (
-    USER_PAGES,
     *host_entries(
         "not-restartable slot-available no-signal-awaited sigtrap-not-held",
         "the design: a copy runs in one of the kernel's slots, signals wait until it has left",
     ),
     *PROCESSOR_ENTRIES,
 )
+CHECKING: Final = ("kernel-exec-naive", "kernel-exec-checked")  # whose verdicts rest on what pages there are
 HOLDS: Final = frozenset({"code-as-in-file", "fault-frame"})  # what is in memory is copied; a fault is passed on
 SOURCE: Final = "the discussion of 2010 on user-space probes; what it left open: the module's docstring"
 
 
 def _scheme(name: str, summary: str, plan: Callable[[bytes], Plan], level: int) -> Scheme:
-    entries = (FRAMES, *ENTRIES) if level == 0 else ENTRIES
+    frames, pages = (FRAMES,) * (level == 0), (USER_PAGES,) * (name in CHECKING)
+    entries = (*frames, *pages, *ENTRIES)
     return Scheme(name=name, summary=summary, source=SOURCE, plan=plan, entries=entries, holds=HOLDS)
 
 
