@@ -17,6 +17,8 @@ docs:  ## the documentation into site/, and every command in it run, the longer 
 
 whole:  ## of every long list of cases what the suite leaves out (ten minutes)
 	$(PYTHON) -m pytest -n 2 -m whole tests
+	$(PYTHON) -m pytest -n 2 --hypothesis-profile whole tests/property/test_schemes.py \
+		tests/property/test_semantics_integer.py
 
 prove:  ## every form under every scheme: the default one into proofs/, the others into the cache directory
 	ubp-verify opcode-range -q

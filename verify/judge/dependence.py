@@ -259,6 +259,8 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
         case "user-pages":  # such a page where the check passes: a fault in place, none at another level
             plain = any(a.condition.value == 1 for a in here.accesses)
             return True if "fault" in proved and may.complete and plain else None
+        case "breakpoint-in-place":
+            return True if ("hits" in proved and may.complete) or ("fault" in proved and may.fault) else None
         case "null-selectors":
             return True if "segment-bases" in proved and may.complete else None
         case "in-use-not-read":

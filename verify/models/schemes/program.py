@@ -3,7 +3,6 @@
 One language for every scheme: a step, an emulation, a boosted copy, an address check before a run at another privilege
 level and a hook's trampoline are the same kind of value.  Nothing here belongs to one implementation.  What a program
 means for a machine state is `verify.models.schemes.meaning`; a new kind of action touches these two files.
-
 Each action gives its own expressions, what it may continue with besides the next one (by title), and its line of the
 canonical text, in which code is shown by the function that is handed over.
 """

@@ -270,11 +270,12 @@ SHADOW: Final = {
         ),
     ),
 }
-# The pad is filled from memory, not from a file.  Of a fault trapno is the processor's, and a signal that arrives in
-# the pad ends the step and is delivered (both seen with GDB 13.1 on Linux 6.18.44: 14 and 6 for 8b03 and 0f0b; 8b07 of
-# a userfaultfd page that a SIGALRM handler fills ends).
+# The breakpoint is set in memory and the pad filled from there, not from a file.  Of a fault trapno is the processor's,
+# and a signal that arrives in the pad ends the step and is delivered (both seen with GDB 13.1 on Linux 6.18.44: 14 and
+# 6 for 8b03 and 0f0b; 8b07 of a userfaultfd page that a SIGALRM handler fills ends).
 HOLDS: Final = frozenset({
-    "code-as-in-file", "fault-frame", "no-signal-awaited", "fault-address", "no-own-trap-flag", "pad-canonical",
+    "breakpoint-in-place", "code-as-in-file", "fault-frame", "no-signal-awaited", "fault-address", "no-own-trap-flag",
+    "pad-canonical",
 })  # fmt: skip
 
 

@@ -57,5 +57,6 @@ SCHEME: Final = Scheme(
     source="the design itself, with no implementation in mind; SDM vol. 2",
     plan=plan,
     entries=ENTRIES,
-    holds=frozenset({"code-as-in-file", "fault-frame"}),  # what is in memory is read; a fault is made as raised
+    # What is in memory is read, a fault is made as the processor raises it.
+    holds=frozenset({"breakpoint-in-place", "code-as-in-file", "fault-frame"}),
 )

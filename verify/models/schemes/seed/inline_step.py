@@ -36,9 +36,9 @@ ENTRIES: Final = (
     ),
     *PROCESSOR_ENTRIES,
 )
-# What is in memory runs, where it stands: a thread that is preempted meanwhile is found in its restartable sequence,
-# and a fault is delivered as the processor raised it.
-IN_PLACE: Final = frozenset({"code-as-in-file", "not-restartable", "fault-frame"})
+# What is in memory has the breakpoint and runs, where it stands: a thread that is preempted meanwhile is found in its
+# restartable sequence, and a fault is delivered as the processor raised it.
+IN_PLACE: Final = frozenset({"breakpoint-in-place", "code-as-in-file", "not-restartable", "fault-frame"})
 
 SCHEME: Final = Scheme(
     name="inline-step",

@@ -338,5 +338,6 @@ SCHEME: Final = Scheme(
     source="the design itself, with no implementation in mind",
     plan=plan,
     entries=ENTRIES,
-    holds=frozenset({"code-as-in-file", "fault-frame"}),  # what is in memory is copied; a fault is passed on as raised
+    # What is in memory is copied, and has the breakpoint; a fault is passed on as raised.
+    holds=frozenset({"breakpoint-in-place", "code-as-in-file", "fault-frame"}),
 )

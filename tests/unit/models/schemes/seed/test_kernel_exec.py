@@ -6,6 +6,7 @@ Expected: SDM vol. 3, 4.6.1 (access rights), 5.9 (privileged instructions), 6.14
 from __future__ import annotations
 
 import pytest
+from sampling import sampled
 
 from verify.judge.counterexample import Counterexample, counterexample
 from verify.judge.encoding import Judge, Judgement
@@ -45,7 +46,7 @@ COVERED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", COVERED.values(), ids=COVERED)
+@pytest.mark.parametrize("text", sampled(list(COVERED.values()), 8, always=("8b06", "50", "0fab06")))
 def test_the_exact_check_covers_every_byte(text):
     assert refuted(CHECKED, text) == set()
 
@@ -57,7 +58,7 @@ NOT_COVERED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NOT_COVERED.values(), ids=NOT_COVERED)
+@pytest.mark.parametrize("text", sampled(list(NOT_COVERED.values()), 4, always=("8b06", "648b06", "d7")))
 def test_what_the_naive_check_does_not_cover(text):
     assert "fault" in refuted(NAIVE, text)
     assert shown(NAIVE, text).first_difference == "fault vector: in place 0x0e, displaced 0xff"
@@ -83,7 +84,7 @@ def test_neither_cpl_2_nor_rpl_3_keeps_out_of_supervisor_pages(name):
 PRIVILEGED = ("f4", "fa", "fb", "ec", "0f20c0", "0f30", "0f0138", "0f01f8", "0f06")  # hlt cli sti in mov-cr wrmsr ...
 
 
-@pytest.mark.parametrize("text", PRIVILEGED)
+@pytest.mark.parametrize("text", sampled(PRIVILEGED, 3, always=("f4",)))
 def test_privileged_instructions_succeed_at_cpl_0(text):
     for name in (NAIVE, RPL3):
         assert "fault" in refuted(name, text)
@@ -126,7 +127,8 @@ def test_an_address_check_knows_no_pages():
 @pytest.mark.parametrize("name", [NAIVE, CHECKED, CPL2, RPL3])
 @pytest.mark.parametrize("text", ["c3", "e811223344", "7510", "ffe0", "ff10", "cc", "cd80", "0f05", "cf", "0f01c1"])
 def test_no_control_transfer_is_run(name, text):
-    assert judged(name, text).reason.startswith("containment: ")
+    found = SCHEMES[name].plan(bytes.fromhex(text).ljust(16, b"\x90"))
+    assert isinstance(found, Refuse) and found.reason.startswith("containment: ")
 
 
 @pytest.mark.parametrize("text, why", [
