@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from verify import terms
 from verify.claim.copies import Relation
+from verify.claim.operands import operand
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
@@ -24,11 +25,13 @@ from verify.models.schemes.code import Code
 from verify.models.schemes.meaning import address_premises
 from verify.models.schemes.program import Program
 from verify.models.schemes.program_text import shape
+from verify.models.schemes.vocabulary import Spot
 from verify.models.x86.free_fields import FreeFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
-from verify.models.x86.mode import Mode, checked, in_own_half, is_canonical
+from verify.models.x86.machine import State
+from verify.models.x86.mode import KERNEL_64, Mode, checked, in_own_half, is_canonical
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
@@ -55,13 +58,20 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     bases = [const(r.base, 4) for r in relations if r is not None and r.base is not None]
     numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
     distinct = [(n, base) for base in bases for n in numbers]
-    origin, slot = var("origin", 64), var("slot", 64)
+    lent = isinstance(p.plan, Program) and min(shape(p.plan).levels, default=mode.cpl) < mode.cpl
+    origin, slot = var("origin", 64), var("kernel_slot" if lent else "slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_code_address(origin, mode), _code_address(slot, mode)]
+    premises += [_code_address(origin, mode), _code_address(slot, KERNEL_64 if lent else mode)]
     if "pad-canonical" in assumptions:
         premises += _canonical_branches(original, (origin, slot))
     displacement = _displacement(p, original, symbolic)
-    setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
+
+    def operand_of(spot: Spot, state: State) -> Term:
+        return operand(p.decoded, p.data, original, spot, state, origin)
+
+    setup = Setup(
+        original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, operand_of, assumptions
+    )
     if isinstance(p.plan, Program):
         premises += address_premises(p.plan, setup)
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
@@ -139,13 +149,19 @@ def _instruction(
         if _is_measured(p):
             length = LENGTH
     size, segment = d.layout.address_size, d.layout.segment
-    if symbolic and is_plain(d.form.opcode) and d.form.addressing in {Addressing.MEM, Addressing.RIP}:
+    if symbolic and is_plain(d.form.opcode) and _is_any_address(p):
         size, segment = 0, "any"
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
         d.layout.lock, modrm, parts, undefined, p.scheme.mode,
     )  # fmt: skip
+
+
+def _is_any_address(p: Probe) -> bool:
+    """Whether one class holds operands in memory of every address size and segment: the plan names no offset."""
+    in_memory = cast(Decoded, p.decoded).form.addressing in {Addressing.MEM, Addressing.RIP}
+    return in_memory and not (isinstance(p.plan, Program) and shape(p.plan).operands)
 
 
 def field_values(p: Probe) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
+from verify.claim.operands import is_own
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Entry, Program, Run
 from verify.models.schemes.program_text import shape
@@ -22,6 +23,7 @@ from verify.models.x86.isa.decode import UNDEFINED, Decoded, NotAnInstruction, N
 from verify.models.x86.isa.features import needed
 from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
+from verify.models.x86.mode import Mode, on_behalf
 from verify.models.x86.semantics import umip
 from verify.models.x86.semantics.signature import signature
 from verify.models.x86.semantics.supervisor import gap
@@ -83,6 +85,18 @@ class Probe:
         return tuple(found)
 
     @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes at lower CPL in which the plan has code run for the program, and the program's own."""
+        own = self.scheme.mode
+        levels = shape(self.plan).levels if isinstance(self.plan, Program) else frozenset[int]()
+        return *(on_behalf(n, True) for n in sorted(levels) if n < own.cpl), own
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether the plan has code run for the program at another level."""
+        return len(self.modes) > 1
+
+    @property
     def is_concrete(self) -> bool:
         """Whether the class is the encoding alone."""
         return self.key[0] == "concrete"
@@ -100,7 +114,7 @@ class Probe:
     @once
     def shared_key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
-        if self.key[0] == "concrete":
+        if self.key[0] == "concrete" or self.is_lent:
             return self.key
         form = cast(Decoded, self.decoded).form
         opcode, in_register = form.opcode, form.addressing is Addressing.REG
@@ -114,10 +128,11 @@ def not_modelled(p: Probe) -> str | None:
     """Why nothing is said of the probe's instruction or of its copies, or None: no reading, none at that level."""
     copies = tuple(map(p.read, p.codes)) if p.relations is None or not p.scheme.mode.is_user else ()
     unread = next((f"a copy: {c.reason}" for c in copies if isinstance(c, NotModelled)), None)
-    if unread is not None or p.scheme.mode.is_user:
+    if unread is None and not p.scheme.mode.is_user:
+        copies = (p.decoded, *copies)
+    elif unread is not None or not p.is_lent:
         return unread
-    read = (p.decoded, *copies)
-    found = [gap(d.form.opcode, p.scheme.mode) for d in read if isinstance(d, Decoded)]
+    found = [gap(d.form.opcode, m) for d in copies or (p.decoded,) if isinstance(d, Decoded) for m in p.modes]
     return next(filter(None, found), None)
 
 
@@ -300,7 +315,11 @@ def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
         return None
     own = fields(d).opcode_reg.value if found.names_registers and names_by_opcode(d.form.opcode) else None
     more = plan.length - d.layout.length if found.uses_length else 0
-    return found.text, places, more, own
+    if not found.operands:
+        return found.text, places, more, own
+    if not all(is_own(d, spot) for spot in found.operands):
+        return None
+    return found.text, places, more, own, d.layout.address_size, d.layout.segment
 
 
 @cache
