@@ -48,9 +48,11 @@ def kind_of(p: Probe, assumptions: frozenset[str]) -> tuple[object, ...]:
     material = verification_condition(p, assumptions)
     setup = material.setup
     here = done(setup.original)
-    copies = map(setup.instruction, p.codes)
+    copies = [setup.instruction(c) for c in p.codes if not c.closed]
+    parts = [setup.part(c, q.offset).instruction for c in p.codes if c.closed for q in p.pieces(c) or ()]
     return (
-        here, tuple(here if copy is setup.original else done(copy) for copy in copies), p.key[1:], setup.length,
+        here, tuple(here if copy is setup.original else done(copy) for copy in (*copies, *parts)), p.key[1:],
+        setup.length,
         setup.original.length, material.premises, material.distinct,
         tuple(setup.displacement(*spot) for spot in shape(p.plan).fields),
     )  # fmt: skip

@@ -14,9 +14,11 @@ from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
+from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Program, Run
 from verify.models.schemes.program_text import shape
+from verify.models.schemes.program_text import text as program_text
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
@@ -54,11 +56,13 @@ class Probe:
     followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
     def code_bytes(self, code: Code) -> bytes:
-        """The 16 bytes that the processor runs for code of the plan."""
-        return code_bytes(code, self.data)
+        """The 16 bytes that the processor runs for code of the plan; of closed code all, words as zero."""
+        return bytes_of(code, self.data) if code.closed else code_bytes(code, self.data)
 
     def read(self, code: Code) -> Decoded | NotAnInstruction | NotModelled:
         """What code of the plan is to the processor."""
+        if code.closed:
+            return decode(bytes_of(code, self.data)[:16].ljust(16, FILLER), cpu_of(self.decoded), self.scheme.mode)
         if is_plain_code(code):
             return self.decoded
         copy = self.code_bytes(code)
@@ -69,14 +73,43 @@ class Probe:
         """The code that the plan has the processor run, each once."""
         return () if isinstance(self.plan, Refuse) else shape(self.plan).codes
 
+    def pieces(self, code: Code, apart: bool = False) -> tuple[Piece, ...] | None:
+        """The instructions of closed code; None where they are not known one by one.
+
+        `apart`: whatever they are to the original.
+        """
+        old = self.decoded if isinstance(self.decoded, Decoded) and not apart else None
+        return pieces_of(code, self.data, old, self._decoded)
+
+    def piece(self, code: Code, offset: int) -> Piece:
+        """The instruction at an offset of closed code, whatever it is to the original.  ValueError: a word is no field.
+        """
+        found = piece_at(code, offset, bytes_of(code, self.data), self.data, None, self._decoded)
+        if found is None:
+            raise ValueError(f"a word of the code is no field of the instruction at {offset}: {code.text}")
+        return found
+
+    def _decoded(self, data: bytes) -> Decoded | NotAnInstruction | NotModelled:
+        return decode(data, cpu_of(self.decoded), self.scheme.mode)
+
+    def _closed_key(self, code: Code) -> tuple[object, ...] | None:
+        """What of closed code obligations depend on, with the instruction's length, which is no variable then."""
+        decoded = cast(Decoded, self.decoded)
+        pieces = self.pieces(code)
+        found = None if pieces is None else key_of(pieces, lambda at, size: place(decoded, at, size))
+        return None if found is None else (decoded.layout.length, code.locations, code.length, found)
+
+    def _relation(self, code: Code) -> Relation | None:
+        return relation(cast(Decoded, self.decoded), code, self.data, lambda: self.read(code))
+
     @once
-    def relations(self) -> tuple[Relation, ...] | None:
+    def relations(self) -> tuple[Relation | tuple[object, ...], ...] | None:
         """How each code corresponds to the original; None where one of them does not."""
-        found = []
+        found: list[Relation | tuple[object, ...]] = []
         for code in self.codes:
             if not isinstance(self.decoded, Decoded):
                 return None
-            one = relation(self.decoded, code, self.data, lambda code=code: self.read(code))  # type: ignore[misc]
+            one = self._closed_key(code) if code.closed else self._relation(code)
             if one is None:
                 return None
             found.append(one)
@@ -91,10 +124,11 @@ class Probe:
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         plan = None
-        if isinstance(self.decoded, Decoded) and self.relations is not None:
+        alone = isinstance(self.plan, Program) and self.plan.singular
+        if isinstance(self.decoded, Decoded) and not alone and self.relations is not None:
             plan = plan_key(self.plan, self.decoded)
         if plan is None:
-            return "concrete", self.data[:16], cpu_of(self.decoded)
+            return "concrete", self.data[:16], cpu_of(self.decoded), _text_alone(self.plan)
         return _structure_key(self), plan, self.relations
 
     @once
@@ -110,8 +144,16 @@ class Probe:
         return named, seen, bool(needed(opcode)), structure[1:], *self.key[1:]
 
 
+def _text_alone(plan: Plan) -> str:
+    """Of a plan that is not made of the encoding's bytes alone, its text."""
+    return program_text(plan) if isinstance(plan, Program) and plan.singular else ""
+
+
 def not_modelled(p: Probe) -> str | None:
     """Why nothing is said of the probe's instruction or of its copies, or None: no reading, none at that level."""
+    apart = next((c.text for c in p.codes if c.closed and p.pieces(c, True) is None), None)
+    if apart is not None:
+        return f"a word that is no field of an instruction: {apart}"
     copies = tuple(map(p.read, p.codes)) if p.relations is None or not p.scheme.mode.is_user else ()
     unread = next((f"a copy: {c.reason}" for c in copies if isinstance(c, NotModelled)), None)
     if unread is not None or p.scheme.mode.is_user:

@@ -73,7 +73,18 @@ def _shows_its_own_code(p: Probe) -> bool:
 
 def _is_handled(name: str, p: Probe) -> bool:
     """Whether what the assumption leaves out of a host's handling concerns the plan."""
-    return isinstance(p.plan, Program) and any(map(HANDLING[name].matters, p.plan.hits))
+    hits = p.plan.hits if isinstance(p.plan, Program) else ()
+    return any(h.entry is Entry.KERNEL and HANDLING[name].matters(h) for h in hits)
+
+
+def _jumps(p: Probe) -> bool:
+    """Whether the program itself jumps to the slot."""
+    return isinstance(p.plan, Program) and p.plan.entry is Entry.JUMP
+
+
+def _returns(p: Probe) -> bool:
+    """Whether the kernel returns to the program behind the hit, or a handler is entered by it."""
+    return not _jumps(p)
 
 
 def _lacks_features(p: Probe) -> bool:
@@ -84,6 +95,7 @@ def _lacks_features(p: Probe) -> bool:
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
     "trap-siginfo": _shows_its_own_code, "code-not-read": _accesses, "features-present": _lacks_features,
+    "no-fault-in-slot": _jumps, "no-tf-in-slot": _jumps, "null-selectors": _returns, "in-use-not-read": _returns,
     **{name: partial(_is_handled, name) for name in HANDLING},
 }  # fmt: skip
 

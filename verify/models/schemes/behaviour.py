@@ -50,6 +50,18 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One instruction of code that has several, and where it may lead within the code, in bytes from its beginning."""
+
+    instruction: Instruction
+    onward: tuple[int, ...]
+
+
+def _no_part(code: Code, offset: int) -> Part:
+    raise ValueError(f"no instruction of the code is known at {offset}: {code.text}")
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A probed instruction: original and copies, the addresses, and the fields as the scheme's decoder sees them."""
 
@@ -60,6 +72,7 @@ class Setup:
     length: Term  # 64, bytes, as the scheme's decoder sees it
     displacement: Callable[[int, int], Term]  # the field at an offset of a size, in bytes: 64 bits, sign-extended
     assumptions: frozenset[str] = ASSUMPTIONS
+    part: Callable[[Code, int], Part] = _no_part  # of closed code, the instruction at an offset in bytes
 
     @property
     def mode(self) -> Mode:
