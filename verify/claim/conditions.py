@@ -119,7 +119,7 @@ def _is_measured(p: Probe) -> bool:
 
     The places of closed code depend on it.
     """
-    if any(c.closed for c in p.codes):
+    if any(c.closed for c in p.codes) and not p.copied_first:
         return False
     if not isinstance(p.plan, Program) or not shape(p.plan).uses_length:
         return True

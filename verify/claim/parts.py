@@ -14,8 +14,10 @@ from verify.models.schemes.behaviour import Part, Setup
 from verify.models.schemes.code import Code, Word
 from verify.models.schemes.meaning import closed
 from verify.models.schemes.program import Program
+from verify.models.schemes.vocabulary import field_of, variables
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.isa.forms import Opcode
+from verify.models.x86.mode import is_canonical
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const
 
@@ -47,7 +49,14 @@ class Parts:
         piece = self._known.get((code, offset))
         if piece is None:
             piece = self._known[code, offset] = self.probe.piece(code, offset)
-        return Part(self._instruction(piece), piece.onward)
+        return Part(self._instruction(piece), piece.onward, self._place)
+
+    def _place(self, offset: int) -> Term:
+        """The address of an offset; behind the original, by the original's length."""
+        length = self.probe.copied_first if self.symbolic else 0
+        if not length or offset < length:
+            return terms.add(self.setup.slot, const(offset, 64))
+        return terms.add(terms.add(self.setup.slot, self.setup.length), const(offset - length, 64))
 
     def _instruction(self, piece: Piece) -> Instruction:
         given: dict[str, object] = {n: self._field(piece, n, w) for n, w in piece.words if n == "disp"}
@@ -60,7 +69,7 @@ class Parts:
         made = self.made(piece.read, self.symbolic and piece.relation is not None, given)
         if not piece.literals:
             return made
-        held = ((terms.add(self.setup.slot, const(at, 64)), w.value) for at, w in piece.literals)
+        held = ((self._place(at), w.value) for at, w in piece.literals)
         return replace(made, literals=tuple((at, closed(value, self.setup)) for at, value in held))
 
     def _field(self, piece: Piece, name: str, word: Word) -> Term:
@@ -88,12 +97,20 @@ def _is_relative(opcode: Opcode) -> bool:
     return any(k.startswith("br") for k in opcode.op_kinds)
 
 
+def _literals(parts: Parts) -> Iterator[Word]:
+    """The words that the code holds for itself, where a field of the original says what they are."""
+    words = {word for _, piece in parts for _, word in piece.literals}
+    return (w for w in sorted(words, key=lambda w: w.text) if any(map(field_of, variables(w.value))))
+
+
 def plan_premises(plan: Program, parts: Parts, setup: Setup) -> Iterator[Term]:
-    """One bit each: every word fits, and the slot lies as near as the plan says."""
+    """One bit each: every word fits, where a literal leads is canonical, the slot lies as near as the plan says."""
     words = {word for _, piece in parts for _, word in piece.words if word.size < 8}
     for word in sorted(words, key=lambda w: w.text):
         value = closed(word.value, setup)
         yield terms.eq(terms.sext(terms.extract(value, 8 * word.size - 1, 0), 64), value)
+    if "canonical-targets" in setup.assumptions:
+        yield from (is_canonical(closed(w.value, setup), setup.mode) for w in _literals(parts))
     if plan.reach:
         above = terms.ult(terms.sub(setup.slot, setup.origin), const(plan.reach, 64))
         yield terms.or_(above, terms.ult(terms.sub(setup.origin, setup.slot), const(plan.reach, 64)))

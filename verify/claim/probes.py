@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
-from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of
+from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of, place_text
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Program, Run
 from verify.models.schemes.program_text import shape
@@ -78,8 +78,16 @@ class Probe:
 
         `apart`: whatever they are to the original.
         """
-        old = self.decoded if isinstance(self.decoded, Decoded) and not apart else None
-        return pieces_of(code, self.data, old, self._decoded)
+        known = self.known_pieces
+        if (code, apart) not in known:
+            old = self.decoded if isinstance(self.decoded, Decoded) and not apart else None
+            known[code, apart] = pieces_of(code, self.data, old, self._decoded)
+        return known[code, apart]
+
+    @once
+    def known_pieces(self) -> dict[tuple[Code, bool], tuple[Piece, ...] | None]:
+        """What `pieces` has found."""
+        return {}
 
     def piece(self, code: Code, offset: int) -> Piece:
         """The instruction at an offset of closed code, whatever it is to the original.  ValueError: a word is no field.
@@ -92,12 +100,34 @@ class Probe:
     def _decoded(self, data: bytes) -> Decoded | NotAnInstruction | NotModelled:
         return decode(data, cpu_of(self.decoded), self.scheme.mode)
 
+    @once
+    def copied_first(self) -> int:
+        """Bytes of the original, where every closed code begins with it and the plan sees its length; else 0.
+
+        Only then is the length a variable; what stands behind it is placed by it.
+        """
+        if not isinstance(self.decoded, Decoded) or getattr(self.plan, "length", 0) != self.decoded.layout.length:
+            return 0
+        length = self.decoded.layout.length
+        heads = [p[0] for c in self.codes if c.closed and (p := self.pieces(c)) is not None and self.plan_is_shared]
+        first = bool(heads) and len(heads) == len(self.codes)
+        whole = all(h.relation is not None and getattr(h.read, "layout", self.decoded.layout).length == length
+                    for h in heads)  # fmt: skip
+        return length if first and whole else 0
+
+    @property
+    def plan_is_shared(self) -> bool:
+        """Whether the plan is that of other encodings too."""
+        return not (isinstance(self.plan, Program) and self.plan.singular)
+
     def _closed_key(self, code: Code) -> tuple[object, ...] | None:
         """What of closed code obligations depend on, with the instruction's length, which is no variable then."""
         decoded = cast(Decoded, self.decoded)
         pieces = self.pieces(code)
-        found = None if pieces is None else key_of(pieces, lambda at, size: place(decoded, at, size))
-        return None if found is None else (decoded.layout.length, code.locations, code.length, found)
+        first = self.copied_first
+        found = None if pieces is None else key_of(pieces, lambda at, size: place(decoded, at, size), first)
+        located = tuple((place_text(a, first), place_text(b, first)) for a, b in code.locations)
+        return None if found is None else (0 if first else decoded.layout.length, first > 0, located, found)
 
     def _relation(self, code: Code) -> Relation | None:
         return relation(cast(Decoded, self.decoded), code, self.data, lambda: self.read(code))

@@ -157,16 +157,27 @@ def _word(pieces: list[tuple[Byte | Word, int]]) -> Word | None:
     return Word(const(int.from_bytes(constants, "little"), 64), WORD_SIZE) if len(constants) == WORD_SIZE else None
 
 
-def key_of(pieces: tuple[Piece, ...], places: Places) -> tuple[object, ...] | None:
-    """What of the code obligations depend on; None where a word has a field that is none of the instruction's own."""
+def place_text(offset: int, length: int) -> int | str:
+    """An offset, behind an original of that length what it is behind it; length 0: itself."""
+    return offset if not length or offset < length else f"+{offset - length}"
+
+
+def key_of(pieces: tuple[Piece, ...], places: Places, first: int) -> tuple[object, ...] | None:
+    """What of the code obligations depend on; None where a word has a field that is none of the instruction's own.
+
+    `first`: bytes of the original, where the code begins with it and its length is a variable; else 0.
+    """
     found = []
     for p in pieces:
-        texts = [*((name, _text(w, places)) for name, w in p.words), *((at, _text(w, places)) for at, w in p.literals)]
+        texts = [(name, _text(w, places)) for name, w in p.words]
+        texts += [(str(place_text(at, first)), _text(w, places)) for at, w in p.literals]
         if any(text is None for _, text in texts):
             return None
         length = p.read.layout.length if isinstance(p.read, Decoded) else 0
         what = p.relation if p.relation is not None else p.data[:length]
-        found.append((p.offset, length, what, tuple(texts), p.onward))
+        length = 0 if first and p.offset == 0 else length
+        onward = tuple(place_text(o, first) for o in p.onward)
+        found.append((place_text(p.offset, first), length, what, tuple(texts), onward))
     return tuple(found)
 
 

@@ -13,7 +13,8 @@ from verify.report.records import encoded
 from verify.report.relocations import RelocatedPair
 
 if TYPE_CHECKING:
-    from verify.survey.relocated import Ends, Pair
+    from verify.models.schemes.external.relocation import Ends
+    from verify.survey.relocated import Pair
 
 
 EXAMPLES: Final = """\b
@@ -43,8 +44,9 @@ def relocated(
     cpu: str, dropped: tuple[str, ...], style: str, check: bool,
 ) -> int:  # fmt: skip
     """Whether a copy elsewhere does what the instruction does where it stands, in every state, at these addresses."""
-    from verify.survey.explanation import CPUS  # noqa: PLC0415  start-up time
-    from verify.survey.relocated import Ends, pair_row  # noqa: PLC0415
+    from verify.models.schemes.external.relocation import Ends  # noqa: PLC0415  start-up time
+    from verify.survey.explanation import CPUS  # noqa: PLC0415
+    from verify.survey.relocated import pair_row  # noqa: PLC0415
 
     assumptions, seen, wrong = assumptions_without(dropped), set[str](), False
     given = (original, at, copy, slot)

@@ -36,19 +36,30 @@ from verify.terms import Term, load, postorder
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
 
+JUMPS: Final = frozenset({"UNCONDITIONAL_BRANCH", "CONDITIONAL_BRANCH", "INDIRECT_BRANCH"})
+
 
 def _stores(p: Probe) -> bool:
     """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
-    return p.relations is None or (isinstance(p.plan, Program) and shape(p.plan).stores)
+    return _runs_others(p) or (isinstance(p.plan, Program) and shape(p.plan).stores)
+
+
+def _runs_others(p: Probe) -> bool:
+    """Whether anything runs that does not correspond to the original, but for jumps that closed code has."""
+    pieces = [piece for c in p.codes if c.closed for piece in p.pieces(c) or ()]
+    own = [q.read for q in pieces if q.relation is None]
+    jumps = all(isinstance(r, Decoded) and r.form.opcode.flow_control in JUMPS for r in own)
+    return p.relations is None or not jumps
 
 
 def _branches(p: Probe) -> bool:
-    return isinstance(p.plan, Program) and shape(p.plan).branches
+    branches = isinstance(p.plan, Program) and shape(p.plan).branches
+    return branches or (_jumps(p) and isinstance(p.decoded, Decoded) and p.decoded.form.opcode.flow_control != "NEXT")
 
 
 def _shadows(p: Probe) -> bool:
     """Whether instruction or host may touch the shadow stack."""
-    if not isinstance(p.decoded, Decoded) or p.relations is None:
+    if not isinstance(p.decoded, Decoded) or _runs_others(p):
         return True
     if isinstance(p.plan, Program) and shape(p.plan).shadows:
         return True
@@ -89,7 +100,7 @@ def _returns(p: Probe) -> bool:
 
 def _lacks_features(p: Probe) -> bool:
     """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
-    return bool(undefined_without(p)) or p.relations is None
+    return bool(undefined_without(p)) or _runs_others(p)
 
 
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can

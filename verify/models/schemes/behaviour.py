@@ -51,10 +51,14 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One instruction of code that has several, and where it may lead within the code, in bytes from its beginning."""
+    """One instruction of code that has several, and where it may lead within the code, in bytes from its beginning.
+
+    `place`: the address of an offset, a sum with the original's length where that stands before it.
+    """
 
     instruction: Instruction
     onward: tuple[int, ...]
+    place: Callable[[int], Term]
 
 
 def _no_part(code: Code, offset: int) -> Part:
