@@ -30,3 +30,19 @@ class PairRecord(Record, frozen=True, kw_only=True):
     copy: str
     slot: int | str
     ends: str = ""
+
+
+class RelocatedEncoding(Document, frozen=True, kw_only=True, tag="ubp-verify/relocator/1"):
+    """What is said of a relocator's answers for an encoding; `code`: the answer at the first pair of addresses.
+
+    `addresses`: for which addresses, where it is not all.  Verdict unknown: no answer, or none that can be read.
+    """
+
+    bytes: str
+    ends: str
+    code: str = ""
+    addresses: str = ""
+    verdict: EncodingVerdict
+    observables: Names
+    reason: str
+    counterexample: CounterexampleRow | None = None

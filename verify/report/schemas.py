@@ -27,7 +27,7 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
         confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
         confirmations.CostConfirmation, ledgers.LedgerSizes, gates.Gate,
-        relocations.RelocatedPair,
+        relocations.RelocatedPair, relocations.RelocatedEncoding,
     )
 }  # fmt: skip
 
