@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -117,15 +118,17 @@ def _gated(
 
 def _updated(folder: Path, setting: Setting, mark: str, jobs: int, begun: float) -> Gate:
     from verify.cli.progress import counted  # noqa: PLC0415  start-up time
-    from verify.survey.evidence import Recorded, write  # noqa: PLC0415  start-up time
+    from verify.survey.certify import Evidence  # noqa: PLC0415  start-up time
+    from verify.survey.evidence import recorded, write  # noqa: PLC0415  start-up time
     from verify.survey.gate import certified  # noqa: PLC0415
 
-    names, new, faults = _names(), Recorded(mark), list[Regression]()
+    names, made, faults = _names(), Evidence(), list[Regression]()
     for name, found in counted("forms", certified(names, setting, jobs), len(names)):
         if isinstance(found, str):
             faults.append(_fault(found, name))
         else:
-            new.add(found)
+            made.add(found)
+    new = recorded(made, mark)
     if not faults:
         write(folder, new)
     faults += _of_rows(new, setting)
@@ -151,7 +154,8 @@ def _checked(
     keep(accepted)
     faults += _of_rows(recorded, setting)
     names = work.sample(_names(), 1 if rebuild or obsolete else work.SHARE)
-    for name, found in counted("forms", work.certified(names, setting, jobs), len(names)):
+    stating = replace(setting, known={s: verdict for s, (verdict, _) in recorded.claims.items()})
+    for name, found in counted("forms", work.certified(names, stating, jobs), len(names)):
         if isinstance(found, str):
             faults.append(_fault(found, name))
         else:
@@ -210,7 +214,7 @@ def _document(
     scheme: str, recorded: Recorded, faults: list[Regression], begun: float, *, checked: int = 0, known: int = 0,
     restated: int = 0, obsolete: bool,
 ) -> Gate:  # fmt: skip
-    verdicts = [] if not recorded.lines else [v for v, _ in recorded.claims.values()]
+    verdicts = [v for v, _ in recorded.claims.values()]
     classes = list(recorded.of("class"))
     return Gate(
         scheme=scheme, forms=len({line[1] for line in classes}), classes=len(classes),
