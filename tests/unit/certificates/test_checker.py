@@ -104,7 +104,7 @@ def test_a_function_has_one_value_for_its_arguments() -> None:
     text = statement("(_ BitVec 8) (f0 v0)", "(_ BitVec 8) (f0 v1)", "(_ BitVec 1) (ite (= n0 n1) #b1 #b0)",
                      "(_ BitVec 1) (bvnot n2)")  # fmt: skip
     rows = '"f0":[["0","1"],["{}","2"]]'
-    values = '"v0":"0","v2":[' + ",".join(['"0"'] * 16) + '],"v3":{},"v4":"0"'
+    values = '"v0":"0","v2":{"a":"1"},"v3":{},"v4":"0"'
     assert verdict(text, f'{REFUTED_BY}{{{values},"v1":"5",{rows.format(5)}}}') == "refuted"
     with pytest.raises(Rejected, match="two values"):
         verdict(text, f'{REFUTED_BY}{{{values},"v1":"0",{rows.format(0)}}}')
