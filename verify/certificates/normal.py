@@ -15,7 +15,7 @@ from verify.certificates.statement import Node, Rejected, Sort
 
 ONE: Final = -1
 Parts = dict[int, int]  # node, or ONE -> coefficient
-LIMIT: Final = 4_000_000  # steps for one statement, about nodes and operands met: counted, unlike time
+LIMIT: Final = 500_000  # steps for one statement, about nodes and operands met: counted, unlike time
 
 
 class Table:
