@@ -28,7 +28,6 @@ from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.forms import Cpu, form
 from verify.smt.decisions import InMemory, ObligationDecision, decided, environment_of
-from verify.terms import postorder
 
 PROVED, REFUTED, UNKNOWN = "proved", "refuted", "unknown"
 REWRITING, NONE = "rewriting", "-"  # evidence that has no text of its own
@@ -179,8 +178,7 @@ class Certifier:
 
     def _own(self, p: Probe, o: Obligation, found: Evidence) -> Certified:
         """What becomes of the obligation where the class's variables are the encoding's own fields."""
-        names = {str(t.params[0]) for t in postorder(o.roots) if t.op == "var"}
-        values = {n: v for n, v in field_values(p).items() if n in names}
+        values = field_values(p)
         return self._certified(o, written(with_values(o, values).roots), found, values)
 
     def _certified(

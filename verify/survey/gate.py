@@ -16,6 +16,7 @@ from typing import Final
 
 from verify.certificates.checker import BY_REWRITING, verdict
 from verify.certificates.statement import Rejected
+from verify.certificates.writing import digest_of
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu
 from verify.models.x86.machine import OBSERVABLES
@@ -161,9 +162,7 @@ def differences(recorded: Recorded, name: str, found: Evidence) -> Iterator[Regr
     By which state a statement is refuted is no part of that: every recorded one is evaluated.
     """
     new = _stated(lines_of(found), found.outcomes, name, lambda s: found.certified[s].verdict)
-    lines = recorded.of_form.get(name, ())
-    outcomes = {x[4]: tuple(recorded.outcomes.get(x[4], {}).items()) for x in lines if x[0] == "class"}
-    old = _stated(lines, outcomes, name, recorded.verdict)
+    old = _recorded(recorded, name)
     for kind, digest, encoding, observable, statement, claimed in sorted(new ^ old):
         said = f"{kind} class {digest}: {statement} is {claimed}"
         was = (kind, digest, encoding, observable, statement, claimed) in old
@@ -172,6 +171,17 @@ def differences(recorded: Recorded, name: str, found: Evidence) -> Iterator[Regr
             found="nothing" if was else said,
             reason="obsolete: recorded and not stated any more" if was else "stated now and not recorded",
         )  # fmt: skip
+
+
+def stated_digest(recorded: Recorded, name: str) -> str:
+    """The digest of all that is recorded of a form."""
+    return digest_of("".join("\t".join(line) + "\n" for line in sorted(_recorded(recorded, name))))
+
+
+def _recorded(recorded: Recorded, name: str) -> set[Line]:
+    lines = recorded.of_form.get(name, ())
+    outcomes = {x[4]: tuple(recorded.outcomes.get(x[4], {}).items()) for x in lines if x[0] == "class"}
+    return _stated(lines, outcomes, name, recorded.verdict)
 
 
 def _stated(
