@@ -83,7 +83,9 @@ def _halved(self: Table, a: int, b: int) -> int:
 CONSTANTS = (statement("(_ BitVec 1) (ite (= #x5 #x2) #b1 #b0)"),)
 FAULTS = {  # seeded into the rules: each must be seen by the values or by the solver
     "a product with a constant forgets it": ("product", lambda self, a, b: b if self.value(a) is not None else a),
-    "a complement is a negation": ("complement", lambda self, x: self.combined([(x, -1)], self.width(x))),
+    "a complement is a negation": (
+        "complement", lambda self, x, old=Table.complement: old(self, x) if self.nodes[x].op in {"const", "sum", "xor"}
+        else self.node("sum", self.width(x), (0, (1 << self.width(x)) - 1), (x,))),
     "a slice begins one lower": (
         "extract", lambda self, x, high, low, old=Table.extract: old(self, x, high - 1, low - 1) if low else old(
             self, x, high, low)),

@@ -254,7 +254,7 @@ def _document(
 def _show(gates: Sequence[Gate], style: str) -> None:
     from verify.report import gated  # noqa: PLC0415  start-up time
 
-    written = {"junit": gated.junit, "sarif": gated.sarif, "github": gated.annotations}.get(style)
+    written = {"junit": gated.junit, "sarif": gated.sarif, "github": gated.github}.get(style)
     if written is not None and gates:
         click.echo(written(gates))
     for found in gates:

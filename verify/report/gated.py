@@ -65,7 +65,7 @@ def sarif(gates: Sequence[Gate]) -> str:
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
 
 
-def annotations(gates: Sequence[Gate]) -> str:
+def github(gates: Sequence[Gate]) -> str:
     """An `::error` line a regression."""
     lines = [
         f"::error title={_escaped(place(r, g.scheme), TITLE_ESCAPES)}::{_escaped(sentence(r), ESCAPES)}"

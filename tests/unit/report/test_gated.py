@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
-from verify.report.gated import annotations, junit, sarif
+from verify.report.gated import github, junit, sarif
 from verify.report.gates import Gate, Regression
 
 WRONG = (
@@ -40,7 +40,7 @@ def test_sarif_has_a_result_a_regression_at_the_ledger() -> None:
 
 
 def test_annotations_escape_what_would_end_them() -> None:
-    first, second = annotations([gate(*WRONG)]).splitlines()
+    first, second = github([gate(*WRONG)]).splitlines()
     assert first == "::error title=ADD 01d8 gprs::no, really: other (recorded: a; now: b%0A%25)"
     assert second.startswith("::error title=s::")
-    assert annotations([gate()]) == ""
+    assert github([gate()]) == ""
