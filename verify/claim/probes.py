@@ -265,10 +265,10 @@ def _alike(first: object, second: object) -> bool:
     return same and not is_vendor_specific(first.form.opcode)
 
 
-def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
-    """The probe of an encoding that is decoded already."""
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"", plan: Plan | None = None) -> Probe:
+    """The probe of an encoding that is decoded already; `plan`: the scheme's, where it is known."""
     whole = padded(decoded.data + followed_by)
-    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
+    return Probe(scheme, whole, decoded, plan or scheme.plan(whole), followed_by)
 
 
 def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
@@ -313,6 +313,13 @@ def _traits(opcode: Opcode) -> _Traits:
             shows_modrm(opcode), fixed, opcode.mnemonic in PREFIX_SENSITIVE,
         )  # fmt: skip
     return found
+
+
+def read_of_opcode(opcode: Opcode) -> tuple[object, ...]:
+    """What class keys read of an opcode, besides how it is encoded and which operands it has."""
+    traits = _traits(opcode)
+    named = traits.has_fixed_values or traits.is_prefix_sensitive or traits.shows_modrm
+    return (*traits, opcode.code if named else None)
 
 
 def has_fixed_values(opcode: Opcode) -> bool:

@@ -29,7 +29,7 @@ from verify.models.x86.isa.forms import Addressing
 from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.x86.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.x86.semantics.transactions import ACTIVE
-from verify.smt.candidates import candidates
+from verify.smt.candidates import MEASURED, candidates
 from verify.smt.canonical import canonical
 from verify.smt.decisions import environment_of, is_proved, query
 from verify.terms import Term, load, postorder
@@ -244,7 +244,7 @@ def _outcomes(built: _Built) -> _May:
         return _May(False, False)
     text = canonical((vector, *built.material.premises))
     asked, seen = query(text), set[bool]()
-    for witness in islice(candidates(text, Witness((), (), SEED), {}), STATES):
+    for witness in islice(candidates(text, Witness((), (), SEED), MEASURED), STATES):
         value, *premises = asked.evaluator(asked.assignment(witness), environment_of(witness))
         if all(premises):
             seen.add(value == NO_FAULT)
