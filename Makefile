@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness
+.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness docs
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -11,8 +11,14 @@ check:  ## ruff, mypy, layers, fast tests: under a minute
 test:  ## the whole suite, short live tests included
 	$(PYTHON) -m pytest -n 2 tests
 
+docs:  ## the documentation into site/, and every command in it run, the longer ones too (extra `docs`; two minutes)
+	mkdocs build
+	$(PYTHON) -m pytest -m "whole or not whole" tests/test_documentation.py
+
 whole:  ## of every long list of cases what the suite leaves out (ten minutes)
 	$(PYTHON) -m pytest -n 2 -m whole tests
+	$(PYTHON) -m pytest -n 2 --hypothesis-profile whole tests/property/test_schemes.py \
+		tests/property/test_semantics_integer.py
 
 prove:  ## every form under every scheme: the default one into proofs/, the others into the cache directory
 	ubp-verify opcode-range -q

@@ -203,7 +203,7 @@ def explored_text(chosen: Protocol, found: Exploration, shown: Sequence[Trace]) 
     stored = f", {found.stored:,} orbits" if found.symmetric else ""
     lines = [
         f"{name}: {chosen.question}",
-        f"  {found.threads} threads; {sizes}",
+        f"  {found.threads} threads" + (f"; {sizes}" if sizes else ""),
         f"  {found.states:,} states, {found.transitions:,} transitions{depth}{stored}; "
         f"engine {found.engine}, {found.seconds:.2f} s" + ("" if found.complete else f"; incomplete: {found.reason}"),
     ]
