@@ -21,7 +21,7 @@ def protocols(form: str) -> None:
             click.echo(f"ubp-verify: {error}", err=True)
             continue
         if form == "json":
-            click.echo(encoded(_described(item)))
+            click.echo(encoded(described(item)))
             continue
         click.echo(f"{name}: {item.question}")
         click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
@@ -31,7 +31,7 @@ def protocols(form: str) -> None:
             click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
 
 
-def _described(item: Protocol) -> DescribedProtocol:
+def described(item: Protocol) -> DescribedProtocol:
     """A protocol for programs."""
     return DescribedProtocol(
         protocol=item.name, question=item.question, threads=item.threads, parameters=dict(item.parameters),
