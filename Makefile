@@ -20,6 +20,8 @@ browser:  ## the HTML report in a headless Chromium, with axe-core (extra `brows
 
 whole:  ## of every long list of cases what the suite leaves out (ten minutes)
 	$(PYTHON) -m pytest -n 2 -m whole tests
+	$(PYTHON) -m pytest -n 2 --hypothesis-profile whole tests/property/test_schemes.py \
+		tests/property/test_semantics_integer.py
 
 prove:  ## every form under every scheme: the default one into proofs/, the others into the cache directory
 	ubp-verify opcode-range -q

@@ -1,4 +1,4 @@
-"""Has pytest-xdist keep groups of tests together (`groups`), and Ctrl-C mean the same wherever the suite is started."""
+"""How pytest spreads and repeats tests here: groups stay together (`groups`), random examples are few, Ctrl-C ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 from groups import group
+from hypothesis import settings
+
+EXAMPLES = {"suite": 40, "whole": 400}  # of a property that does not say how many itself
+for name, count in EXAMPLES.items():
+    settings.register_profile(name, max_examples=count, deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

@@ -276,6 +276,15 @@ def test_a_wrong_x87_pointer_is_found(executor: Executor, monkeypatch: pytest.Mo
     assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
 
 
+@pytest.mark.parametrize("name", ["fip", "fdp", "fop"])
+def test_an_x87_pointer_that_is_not_written_is_found(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Which the others' values tell from one that a preemption lost."""
+    altered(monkeypatch, "fld", lambda run: run.set(name, getattr(run.before, name)))
+    assert ("predicted", name) in found(judged(executor, form("FLD_M64FP/mem"), SETTINGS))
+
+
 @pytest.mark.parametrize("left", [None, 1])
 def test_x87_pointers_that_fninit_leaves_are_found(
     executor: Executor, monkeypatch: pytest.MonkeyPatch, left: int | None

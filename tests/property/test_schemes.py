@@ -32,7 +32,6 @@ def scratch_of(program):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=400, deadline=None)
 @given(code=CODE)
 def test_plan_is_well_formed(name, code):
     plan = SCHEMES[name].plan(code)
@@ -50,13 +49,12 @@ def test_plan_is_well_formed(name, code):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=200, deadline=None)
 @given(code=CODE, other=st.binary(min_size=16, max_size=16))
 def test_bytes_behind_the_sixteenth_do_not_matter(name, code, other):
     assert SCHEMES[name].plan(code[:16]) == SCHEMES[name].plan(code[:16] + other)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200)
 @given(code=CODE, other=st.binary(min_size=16, max_size=16))
 def test_bytes_behind_the_instruction_do_not_matter(code, other):
     plan = SCHEMES["linux-uprobes-6.18"].plan
@@ -65,7 +63,7 @@ def test_bytes_behind_the_instruction_do_not_matter(code, other):
         assert plan(code[: first.length] + other) == first
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200)
 @given(code=CODE)
 def test_a_changed_slot_is_a_rip_relative_modrm_and_a_scratch_register_it_does_not_name(code):
     plan = SCHEMES["linux-uprobes-6.18"].plan(code)

@@ -25,6 +25,7 @@ from verify.report.surveys import ExplainedEncoding, ExplainedPlace, Scan, Scann
 
 if TYPE_CHECKING:
     from verify.elf import Image
+    from verify.models.schemes.scheme import Scheme
     from verify.survey.scan import Setting, Span
 
 SHOWN: Final = 3  # places of a finding
@@ -80,8 +81,8 @@ def scan(
     from verify.survey.selection import known_places  # noqa: PLC0415
     from verify.survey.settings import ANY_CPU  # noqa: PLC0415
 
-    files = _files(file, pid)
     scheme, assumptions = scheme_named(scheme_name), assumptions_without(dropped)
+    files = _files(file, pid, scheme)
     selection = selection_of(observables, ignored, only_emitted, baseline, known_places)
     known = known_of(ledger_of(folder, scheme.name, ANY_CPU, assumptions), assumptions)
     setting = survey.Setting(scheme, cpu, assumptions, jobs, known, selection)
@@ -105,9 +106,9 @@ def _status(found: Scan, check: bool) -> int:
     return UNDECIDED if found.totals.get("unknown") else 0
 
 
-def _files(file: str | None, pid: int | None) -> list[str]:
+def _files(file: str | None, pid: int | None, scheme: Scheme) -> list[str]:
     """The file, or those of a process.  A usage error where neither or both are given, or the process has none."""
-    from verify.elf.processes import mapped_code  # noqa: PLC0415  start-up time
+    from verify.elf.processes import code_mappings  # noqa: PLC0415  start-up time
 
     if (file is None) == (pid is None):
         raise click.UsageError("say which ELF file, or --pid with a process")
@@ -115,12 +116,18 @@ def _files(file: str | None, pid: int | None) -> list[str]:
         return [file]
     assert pid is not None
     try:
-        found = mapped_code(pid)
+        found = code_mappings(pid)
     except (*WRONG_PLACE, ProcessLookupError) as error:
         raise click.UsageError(f"there is no process {pid}") from error
     if not found:
         raise click.UsageError(f"process {pid} has no file mapped as code")
-    return found
+    if any(e.name == "breakpoint-in-place" for e in scheme.entries):
+        for each in (m for m in found if m.is_shared_or_writable):
+            click.echo(
+                f"ubp-verify: {each.file} at {each.start:#x} is mapped {each.permissions}: no breakpoint is set in a "
+                "shared or writable mapping, a probe is not hit there (breakpoint-in-place)", err=True,
+            )  # fmt: skip
+    return list(dict.fromkeys(m.file for m in found))
 
 
 def _judged_again(lines: Sequence[tuple[int, bytes]], reason: str) -> None:

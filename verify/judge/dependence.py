@@ -240,6 +240,8 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if "next-ip" in proved and may.complete else None
         case "no-transaction" | "kernel-may-store":
             return True if "hits" in proved and may.complete else None
+        case "breakpoint-in-place":
+            return True if ("hits" in proved and may.complete) or ("fault" in proved and may.fault) else None
         case "null-selectors":
             return True if "segment-bases" in proved and may.complete else None
         case "in-use-not-read":

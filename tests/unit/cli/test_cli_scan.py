@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import mmap
+import os
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +16,7 @@ import pytest
 from unit.elf.made import TEXT_AT, elf
 
 from verify.cli import status
+from verify.elf import processes
 from verify.report.schemas import json_schema
 from verify.report.surveys import ExplainedPlace, Scan
 
@@ -128,6 +132,19 @@ def test_one_place_alone(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["scan", file, "--offset", "first+3", "--check"]) == 1
     assert "1 instructions of 1 encodings" in capsys.readouterr().out
     assert status(["scan", file, "--offset", hex(TEXT_AT), "--check"]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="proc(5) is of Linux")
+@pytest.mark.parametrize(("flags", "warned"), [(mmap.MAP_SHARED, True), (mmap.MAP_PRIVATE, False)])
+def test_a_mapping_without_breakpoints_is_named(
+    flags: int, warned: bool, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "code_mappings", lambda pid, all_of=processes.code_mappings: [
+        m for m in all_of(pid) if m.file == file
+    ])  # fmt: skip
+    with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_EXEC):
+        assert status(["scan", "--pid", str(os.getpid())]) == 0
+    assert ("a probe is not hit there (breakpoint-in-place)" in capsys.readouterr().err) is warned
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

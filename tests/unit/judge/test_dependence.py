@@ -12,7 +12,7 @@ from verify.judge.dependence import Dependence
 from verify.judge.encoding import Judge
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
-from verify.models.schemes.scheme import Refuse
+from verify.models.schemes.scheme import Refuse, Scheme
 from verify.models.x86.isa.encode import representatives
 from verify.models.x86.isa.forms import Cpu, all_forms
 from verify.survey.explanation import CPUS, encoding_row
@@ -62,16 +62,37 @@ def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():
 
 
 OF_THE_PROBE = {"code-mapped", "code-not-read", "user-half", "no-alignment-check", "canonical-targets"}
+ASKED = ("4889d8", "8903", "9d", "55", "e811223344", "c5f877", "8b0511223344", "0f31")
 
 
-@pytest.mark.parametrize("name", [*(f"linux-uprobes-{v}" for v in ("6.18", "6.1", "3.15")), "inline-step", "identity"])
+def rested_on(scheme: Scheme) -> set[str]:
+    judge, found = Judge(scheme), set()
+    for text in ASKED:
+        found |= judge.rests_on(probe(bytes.fromhex(text), scheme, Cpu.INTEL), ASSUMPTIONS)
+    return found - OF_THE_PROBE
+
+
+def listed(scheme: Scheme) -> set[str]:
+    return {e.name for e in scheme.entries}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
 def test_what_verdicts_of_a_scheme_rest_on_is_listed_at_the_scheme(name):
     """But for what is said of the probed code and of single forms: CAVEATS, "Assumptions in force"."""
-    scheme, found = SCHEMES[name], set()
-    judge = Judge(scheme)
-    for text in ("4889d8", "8903", "9d", "55", "e811223344", "c5f877", "8b0511223344", "0f31"):
-        found |= judge.rests_on(probe(bytes.fromhex(text), scheme, Cpu.INTEL), ASSUMPTIONS)
-    assert found - OF_THE_PROBE == {e.name for e in scheme.entries}
+    scheme = SCHEMES[name]
+    assert rested_on(scheme) == listed(scheme) & ASSUMPTIONS
+    assert scheme.holds - ASSUMPTIONS <= listed(scheme)  # what no option drops is told by the entry alone
+
+
+def test_what_a_scheme_forgets_is_told():
+    scheme = SCHEMES["inline-step-hwbp"]
+    forgetful = replace(scheme, entries=scheme.entries[1:], holds=scheme.holds - {"fault-frame"})
+    assert rested_on(forgetful) - listed(forgetful) == {scheme.entries[0].name, "fault-frame"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+def test_a_deviation_is_listed_once(scheme):
+    assert len(listed(scheme)) == len(scheme.entries)
 
 
 def test_what_is_plain_of_another_scheme_is_what_deciding_gives():

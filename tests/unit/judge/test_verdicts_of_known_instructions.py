@@ -126,6 +126,7 @@ FALLS = {  # assumption -> an encoding that is proved under it, and what is refu
     "fault-frame": ("8b03", "fault"),  # trapno is what it was before
     "canonical-targets": ("e9ffffff7f", "fault"),  # a jump out of user space: #GP at the jump or at its target
     "code-as-in-file": ("8b01", "next-ip gprs"),  # what memory holds leads elsewhere; the file's instruction runs
+    "breakpoint-in-place": ("4889f8", "hits"),  # no hit where the mapping has no breakpoint
     "slot-available": ("4889f8", "next-ip gprs hits"),  # the program comes back to the breakpoint for ever
     "no-signal-awaited": ("8b07", "next-ip gprs"),  # the program stays where it is
     # restarted behind the step that stands for the store; the first bytes of one that is cut by a mapping's end stay

@@ -250,6 +250,9 @@ class Comparison:
                 self._pointer(i, name, words(environments, name))
             elif name not in FLAG_BITS and name != "memory":
                 self._component(i, name, words(environments, name))
+        for name, before in zip(POINTERS, self.input.pointers(i), strict=True):
+            if name not in claimed:
+                self._pointer(i, name, [before])
         self._flags(i, environments)
         self._memory(i, [chunks_of(w["memory"]) for w in environments if "memory" in w])
 

@@ -49,6 +49,12 @@ ROWS: Final = (
         "a fetch fault in place is not seen displaced",
     ),
     Assumption(
+        "breakpoint-in-place",
+        "wherever the program runs the instruction the breakpoint is there: the mapping is private, was not writable "
+        "when it was made or probed, and was made by mmap",
+        "the instruction runs as if it were not probed: the hit is lost in silence",
+    ),
+    Assumption(
         "slot-available",
         "the page of slots can be mapped into the program, and other threads do not hold all slots for ever",
         "a stepped instruction is never run: it is hit again and again, or waits",

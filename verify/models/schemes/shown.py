@@ -73,6 +73,14 @@ def _stores_otherwise(there: Behaviour, before: State) -> Behaviour:
     return replace(there, hits=hits, fault_state=replace(there.fault_state, memory=cut))
 
 
+def _not_hit(there: Behaviour, before: State) -> Behaviour:
+    """Where the breakpoint is not in the mapping that runs, the program does what it does in place, and no more."""
+    missing, none = _may("breakpoint_is_missing", before), const(0, 8)
+    return replace(
+        there, hits=terms.ite(missing, none, there.hits), fault_hits=terms.ite(missing, none, there.fault_hits)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Handling:
     """What of a host's handling an assumption leaves out: the plans that it concerns, and what is seen without it.
@@ -93,6 +101,7 @@ HANDLING: Final[Mapping[str, Handling]] = {
         there, trap=terms.and_(there.trap, terms.not_(_may("sigtrap_is_held", before))))),
     "fault-frame": Handling(_always, lambda there, before: replace(there, trapno=TRAP_NUMBER)),
     "no-transaction": Handling(_always, _interruptible),
+    "breakpoint-in-place": Handling(_always, _not_hit),
 }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from typing import Final
 
 from verify.models.schemes.assumptions import Entry
 from verify.models.schemes.code import ORIGINAL, Byte, Code
+from verify.models.schemes.host_entries import host_entries
+from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import Actions, Check, Context, Program, Run, Set, Shadow, Store, TrapFlag
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.seed.inline_step import OWN_TF
@@ -197,8 +199,12 @@ def _fixed_up(kind: str, is_new: bool) -> Actions:
     return (*moved, *((Shadow(value, 0),) if is_new else ()), Store(register(RSP), value, 8, None, stack=True))
 
 
+RULE: Final = "GDB 13.1, gdb/amd64-tdep.c and gdb/infrun.c"
+UNSEEN: Final = "from the source"
+
+
 def _entry(name: str, sees: str, loses: str, instead: str) -> Entry:
-    return Entry(name, sees, "GDB 13.1, gdb/amd64-tdep.c and gdb/infrun.c", "from the source", loses, instead)
+    return Entry(name, sees, RULE, UNSEEN, loses, instead)
 
 
 ENTRIES: Final = (
@@ -227,7 +233,50 @@ ENTRIES: Final = (
         "a program that runs or reads its own entry point meanwhile",
         "set displaced-stepping off",
     ),
+    _entry(
+        "slot-available",
+        "there is one pad: while the instruction in it does not end, as a system call that blocks, no other thread "
+        "passes its own breakpoint",
+        "threads that wait for each other",
+        "set displaced-stepping off",
+    ),
+    _entry(
+        "not-restartable",
+        "a stop at a breakpoint preempts the thread, and ip is in the pad when it goes on: its restartable sequence is "
+        "not aborted, where without the breakpoint a preempted one is",
+        "per-processor data of librseq, tcmalloc and jemalloc: an update of another processor's data, or a lost one",
+        "set no breakpoint between start and end of a restartable sequence",
+    ),
+    _entry(
+        "kernel-may-store",
+        "the return address of a call is put right by a store of the debugger's behind the step; where that fails the "
+        "call returns to the pad",
+        "programs whose stacks another thread unmaps or moves meanwhile",
+        "set displaced-stepping off",
+    ),
+    *PROCESSOR_ENTRIES,
 )
+# Of each: what a call leaves on the shadow stack (GDB 17: amd64_displaced_step_fixup writes the top entry, where a call
+# with displacement 0 has made none).
+SHADOW: Final = {
+    False: host_entries("no-shadow-stack", RULE, UNSEEN),
+    True: (
+        _entry(
+            "no-shadow-stack",
+            "a call with displacement 0, which leaves no entry on the shadow stack, has the top one overwritten: a "
+            "later return raises #CP",
+            "programs that find their own address so, with CET shadow stacks",
+            "set displaced-stepping off",
+        ),
+    ),
+}
+# The breakpoint is set in memory and the pad filled from there, not from a file.  Of a fault trapno is the processor's,
+# and a signal that arrives in the pad ends the step and is delivered (both seen with GDB 13.1 on Linux 6.18.44: 14 and
+# 6 for 8b03 and 0f0b; 8b07 of a userfaultfd page that a SIGALRM handler fills ends).
+HOLDS: Final = frozenset({
+    "breakpoint-in-place", "code-as-in-file", "fault-frame", "no-signal-awaited", "fault-address", "no-own-trap-flag",
+    "pad-canonical",
+})  # fmt: skip
 
 
 def _scheme(version: str, source: str, seen: Callable[[bytes], Seen | None], is_new: bool) -> Scheme:
@@ -236,8 +285,8 @@ def _scheme(version: str, source: str, seen: Callable[[bytes], Seen | None], is_
         summary="a copy in a scratch pad at the program's entry point, single-stepped by a debugger",
         source=source,
         plan=partial(plan, seen=seen, is_new=is_new),
-        entries=ENTRIES,
-        holds=frozenset({"code-as-in-file", "fault-address", "no-own-trap-flag", "pad-canonical"}),  # memory is read
+        entries=(*ENTRIES, *SHADOW[is_new]),
+        holds=HOLDS,
     )
 
 

@@ -64,6 +64,17 @@ ENTRIES: Final = (
         "scan names relocations of code; probe no instruction that a loader or the program itself changes",
     ),
     Entry(
+        "breakpoint-in-place",
+        "the registration succeeds and no hit is reported: the breakpoint is in no shared mapping, in none that is or "
+        "was writable when it was made or probed, whatever mprotect made of it, and not where mremap moved code away",
+        "Linux 6.18, kernel/events/uprobes.c, valid_vma (VM_SHARED, VM_MAYSHARE, VM_WRITE, VM_HUGETLB) and "
+        "uprobe_mmap: called where a mapping is made, not where its protection changes",
+        "4889f8 mapped MAP_SHARED r-x, private rwx, or private rw- and then r-x: 0 hits of 3; private r-x: 3 "
+        "(6.18.44)",
+        "a probe on loaders that patch before they protect, on plug-ins mapped shared, on just-in-time caches in files",
+        "see /proc/PID/maps: r-xp, made so; register the probe after the loader has protected its code",
+    ),
+    Entry(
         "no-signal-awaited",
         "signals are held back during a step: a fault that a signal's handler would end never ends",
         "Linux 6.18, kernel/events/uprobes.c, uprobe_deny_signal",
@@ -127,7 +138,8 @@ ENTRIES: Final = (
 
 
 _3_15: Final = {  # what the older source has as well
-    "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available", "trap-siginfo",
+    "breakpoint-in-place", "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available",
+    "trap-siginfo",
 }  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from verify.models.schemes.assumptions import Entry
 from verify.models.schemes.code import ORIGINAL
+from verify.models.schemes.host_entries import host_entries
 from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import Actions, Check, Context, Program, Run, Set, Signal, TrapFlag
 from verify.models.schemes.scheme import Plan, Scheme
@@ -31,16 +31,14 @@ def plan(data: bytes) -> Plan:
 
 
 ENTRIES: Final = (
-    Entry(
-        "sigtrap-not-held",
-        "a program that sets TF and blocks or ignores SIGTRAP is killed without a probe, and runs on with one",
-        "the design: the host takes the debug trap and sends the program a signal of its own",
-        "90, 9d under TF with SIGTRAP ignored: from the design, no implementation was run",
-        "a program that relies on being killed by its own trap",
-        "probe no program that sets TF itself",
+    *host_entries(
+        "sigtrap-not-held", "the design: the host takes the debug trap and sends the program a signal of its own"
     ),
     *PROCESSOR_ENTRIES,
 )
+# What is in memory has the breakpoint and runs, where it stands: a thread that is preempted meanwhile is found in its
+# restartable sequence, and a fault is delivered as the processor raised it.
+IN_PLACE: Final = frozenset({"breakpoint-in-place", "code-as-in-file", "not-restartable", "fault-frame"})
 
 SCHEME: Final = Scheme(
     name="inline-step",
@@ -48,7 +46,5 @@ SCHEME: Final = Scheme(
     source="the design itself, with no implementation in mind",
     plan=plan,
     entries=ENTRIES,
-    # What is in memory runs, where it stands: a thread that is preempted meanwhile is found in its restartable
-    # sequence, and a fault is delivered as the processor raised it.
-    holds=frozenset({"code-as-in-file", "not-restartable", "fault-frame"}),
+    holds=IN_PLACE,
 )

@@ -20,6 +20,8 @@ from typing import Final
 
 from verify import terms
 from verify.models.schemes.code import ORIGINAL, Byte, Code
+from verify.models.schemes.host_entries import host_entries
+from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import (
     Action,
     Actions,
@@ -322,10 +324,20 @@ ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
     0x9D: lambda r: _behind(ORIGINAL, r.length, loads_tf=True),
 }
 
+ENTRIES: Final = (
+    *host_entries(
+        "not-restartable slot-available no-signal-awaited kernel-may-store sigtrap-not-held",
+        "the design: a copy runs in one of the host's slots, signals wait until it has left, pushes are the host's own",
+    ),
+    *PROCESSOR_ENTRIES,
+)
+
 SCHEME: Final = Scheme(
     name="xol-step",
     summary="a generic, careful step of a copy out of line, every fixup done right: the reference relocator",
     source="the design itself, with no implementation in mind",
     plan=plan,
-    holds=frozenset({"code-as-in-file"}),  # what is in memory is copied
+    entries=ENTRIES,
+    # What is in memory is copied, and has the breakpoint; a fault is passed on as raised.
+    holds=frozenset({"breakpoint-in-place", "code-as-in-file", "fault-frame"}),
 )
