@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from verify.cli.any_number import any_json, any_text
+from verify.cli.common import is_quiet
 from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest
+from verify.cli.progress import step
 from verify.cli.status import INTERRUPTED, REFUTED, UNDECIDED, WRONG_PLACE, worse
 from verify.concurrency.explorer import ENGINES, distinct, explore
 from verify.concurrency.instance.instance import instantiate
@@ -26,19 +29,28 @@ from verify.concurrency.results.presentation import (
     mermaid,
     svg,
     table,
-    trace_row,
 )
-from verify.report.explorations import ExploredForAny, PropertyRow
 from verify.report.records import encoded
 
 if TYPE_CHECKING:
-    from verify.concurrency.unbounded import AnyNumber, AnyVerdict
+    pass
 
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify interleavings
+  ubp-verify interleavings xol-step --threads 4
+  ubp-verify interleavings ref-count --threads any
+  ubp-verify interleavings ref-count --variant no-lock --traces ./traces
+  ubp-verify interleavings --variant all --check
+  ubp-verify interleavings ./mine.py
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("protocols", nargs=-1, metavar="[PROTOCOL...]")
 @click.option("--threads", default=None, help="Number of threads (default: the protocol's), or `any`.")
 @click.option("--variant", default=None, help="A variant by name, or `all` for the protocol and all its variants.")
@@ -123,6 +135,7 @@ class _Run:
         """Explores one after the other; the exit status."""
         status, seen = 0, list[tuple[Protocol, Exploration]]()
         for position, item in enumerate(chosen):
+            step(f"{_stem(item)}, {item.threads if number is None else number} threads")
             try:
                 found = self.one(item, item.threads if number is None else number, position)
             except KeyboardInterrupt:
@@ -163,7 +176,7 @@ class _Run:
 
     def early(self, chosen: Protocol, trace: Trace) -> None:
         """Tells on standard error of a counterexample while the other properties are being decided."""
-        if self.form == "text":
+        if self.form == "text" and not is_quiet():
             head = f"{_stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
             click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
 
@@ -176,11 +189,12 @@ def _any_number(
 
     status, folder = 0, _folder(traces)
     for item in chosen:
+        step(f"{_stem(item)}, any number of threads")
         try:
             found = prove_any(item, limits=limits)
         except ValueError as error:
             raise click.UsageError(f"{_stem(item)}: {error}") from error
-        click.echo(_any_json(found) if form == "json" else _any_text(found))
+        click.echo(any_json(found) if form == "json" else any_text(found))
         for threads, trace in found.traces:
             if folder is not None:
                 _written(folder, item, threads, (trace,))
@@ -232,36 +246,6 @@ def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _
         said = "--record with --threads any is for protocols as they are, without --variant and --parameter"
         raise click.UsageError(said)
     return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
-
-
-def _any_text(found: AnyNumber) -> str:
-    """Verdicts for any number, and the trace of each refutation."""
-    name = found.protocol + (f" ({found.variant})" if found.variant else "")
-    lines = [f"{name}: any number of threads, {found.seconds:.1f} s" + ("; interrupted" if found.interrupted else "")]
-    for prop, verdict in found.properties:
-        lines.append(f"  {verdict.name:<8} {prop}: {verdict.reason}")
-        lines += [f"           by {'; '.join(rules)}"] if (rules := _rules(verdict)) else []
-    for threads, trace in found.traces:
-        who = f"{threads} thread" + ("s" if threads > 1 else "")
-        lines += ["", f"  {trace.property} is violated with {who} in {len(trace.events)} steps:"]
-        lines += ["    " + line for line in table(trace).splitlines()]
-    return "\n".join([*lines, ""])
-
-
-def _rules(verdict: AnyVerdict) -> tuple[str, ...]:
-    """What a proof of liveness uses."""
-    return getattr(verdict, "rules", ())
-
-
-def _any_json(found: AnyNumber) -> str:
-    """Verdicts for any number as one JSON object."""
-    return encoded(ExploredForAny(
-        protocol=found.protocol, variant=found.variant or None, threads="any",
-        properties={
-            name: PropertyRow(verdict=v.name, reason=v.reason, rules=_rules(v)) for name, v in found.properties
-        },
-        traces=tuple(trace_row(trace, threads) for threads, trace in found.traces), seconds=round(found.seconds, 2),
-    ))  # fmt: skip
 
 
 def _broken_off(where: str) -> int:
