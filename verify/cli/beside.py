@@ -44,7 +44,8 @@ def read(files: Sequence[str]) -> Beside:
 
 
 def _document(line: str) -> Explored | CostConfirmation:
-    return decoded(line, CostConfirmation if f'"{schema_name(CostConfirmation)}"' in line else Explored)
+    costs = f'"{schema_name(CostConfirmation)}"' in line
+    return decoded(line, CostConfirmation) if costs else decoded(line, Explored)
 
 
 def html(found: Sequence[Survey], beside: Beside) -> Iterator[tuple[str, dict[str, str]]]:

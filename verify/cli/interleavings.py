@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -139,13 +140,13 @@ class _Run:
             try:
                 found = self.one(item, item.threads if number is None else number, position)
             except KeyboardInterrupt:
-                return _broken_off(_stem(item))
+                return _broken_off(_stem(item), position, chosen)
             if manifests is None:
                 status = worse(status, 0 if found.decided else UNDECIDED)
             else:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
-                return INTERRUPTED
+                return _broken_off(_stem(item), position, chosen)
             seen.append((item, found))
         status = worse(status, never_anywhere(seen))
         if manifests is not None:
@@ -188,7 +189,7 @@ def _any_number(
     from verify.concurrency.unbounded import prove_any  # noqa: PLC0415  the solver only where asked for
 
     status, folder = 0, _folder(traces)
-    for item in chosen:
+    for position, item in enumerate(chosen):
         step(f"{_stem(item)}, any number of threads")
         try:
             found = prove_any(item, limits=limits)
@@ -201,7 +202,7 @@ def _any_number(
         refuted = check and any(verdict.name == "refuted" for _, verdict in found.properties)
         status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
         if found.interrupted:
-            return INTERRUPTED
+            return _broken_off(_stem(item), position, chosen)
         if stored is not None:
             status = worse(status, stored.judged(item))
         if status == INTERRUPTED:
@@ -248,9 +249,11 @@ def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _
     return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
 
 
-def _broken_off(where: str) -> int:
-    """Says where Ctrl-C came, after the results so far; the exit status."""
-    click.echo(f"ubp-verify: interrupted at {where}", err=True)
+def _broken_off(where: str, done: int = 0, chosen: Sequence[Protocol] = ()) -> int:
+    """Says where Ctrl-C came, after the results so far, and what was left; the exit status."""
+    left = ", ".join(map(_stem, chosen[done + 1 :]))
+    rest = f"; {done} of {len(chosen)} done before it; not begun: {left}" if left else ""
+    click.echo(f"ubp-verify: interrupted at {where}{rest}", err=True)
     return INTERRUPTED
 
 

@@ -22,18 +22,36 @@ UNKNOWN: Final = 1000  # things a line, where it is not
 
 @contextmanager
 def counting(what: str, total: int | None, quiet: bool = False, done: int = 0) -> Iterator[Told]:
-    """What is called with how many more are done; `total`: none where nobody knows; `done`: before it begins."""
+    """What is called with how many more are done; `total`: none where nobody knows; `done`: before it begins.
+
+    An interrupt says how many there were.
+    """
+    count = _Count(what, total, done)
+    try:
+        with _shown(count, quiet or is_quiet()) as told:
+            yield told
+    except KeyboardInterrupt:
+        count.say()
+        raise
+
+
+@contextmanager
+def _shown(count: _Count, quiet: bool) -> Iterator[Told]:
     console = Console(stderr=True)
-    if quiet or is_quiet():
-        yield lambda n: None
-    elif console.is_terminal:
+    if not quiet and console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(what, total=total, completed=done)
-            yield lambda n: bar.advance(task, n)
-    elif is_verbose():
-        yield _Lines(what, total, done).told
+            task = bar.add_task(count.what, total=count.total, completed=count.done)
+
+            def told(n: int) -> None:
+                count.add(n)
+                bar.advance(task, n)
+
+            yield told
+    elif not quiet and is_verbose():
+        count.say()
+        yield count.told
     else:
-        yield lambda n: None
+        yield count.add
 
 
 def _bar(console: Console) -> Progress:
@@ -42,21 +60,26 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
 
 
-class _Lines:
-    """A line at the beginning, and one for each tenth, or each thousand, that is done."""
+class _Count:
+    """How many are done, and lines that say so: at the beginning, and for each tenth, or each thousand."""
 
     def __init__(self, what: str, total: int | None, done: int) -> None:
         self.what, self.total, self.done = what, total, done
         self.step = UNKNOWN if total is None else max(total // TENTHS, 1)
-        self._say()
+
+    def add(self, n: int) -> None:
+        """So many more are done."""
+        self.done += n
 
     def told(self, n: int) -> None:
-        """So many more are done."""
-        before, self.done = self.done, self.done + n
+        """The same, with a line where it is time for one."""
+        before = self.done
+        self.add(n)
         if before // self.step != self.done // self.step or self.done == self.total:
-            self._say()
+            self.say()
 
-    def _say(self) -> None:
+    def say(self) -> None:
+        """The line."""
         of = f" of {self.total:,}" if self.total is not None else ""
         click.echo(f"ubp-verify: {self.what}: {self.done:,}{of}", err=True)
 

@@ -100,10 +100,6 @@ class _Survey:
                         for found in learnt:
                             self._take(found, classes)
                             told(len(found.rows))
-            except KeyboardInterrupt:
-                there = sum(n in self.rows for n in names)
-                click.echo(f"ubp-verify: {there:,} of {len(names):,} forms are judged", err=True)
-                raise
             finally:
                 self._keep()
         if missing or not self.ledger.is_settled:

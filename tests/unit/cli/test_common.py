@@ -70,3 +70,15 @@ def test_quiet_says_nothing_before_the_result(capsys: pytest.CaptureFixture[str]
         context.meta[NAME] = {"quiet": True}
         run.early(chosen, trace)
     assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_says_what_was_not_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("verify.cli.interleavings.explore", stopped)
+    assert status(["interleavings", "ref-count", "xol-step", "jump-xol", "--threads", "2"]) == 130
+    said = "ubp-verify: interrupted at ref-count; 0 of 3 done before it; not begun: xol-step, jump-xol\n"
+    assert capsys.readouterr().err == said

@@ -51,3 +51,10 @@ def test_nothing_in_a_pipe(given: dict[str, bool], capsys: pytest.CaptureFixture
     with asked(**given), counting("forms", 20) as told:
         told(20)
     assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_says_how_many_there_were(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), counting("forms", 20, quiet=True) as told:
+        told(7)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "ubp-verify: forms: 7 of 20\n"
