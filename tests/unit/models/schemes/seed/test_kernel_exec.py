@@ -28,7 +28,7 @@ def judged(name: str, text: str, assumptions: frozenset[str] = ASSUMPTIONS) -> J
 
 def refuted(name: str, text: str, assumptions: frozenset[str] = ASSUMPTIONS) -> set[str]:
     found = judged(name, text, assumptions)
-    assert {v.value for _, v in found.observables} <= {"proved", "refuted"}
+    assert {v.value for _, v in found.observables} <= {"proved", "refuted"}, found.reason
     return {d.observable for d in found.deviations}
 
 
