@@ -19,7 +19,7 @@ from verify.claim.groups import Groups
 from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, not_modelled, probe
+from verify.claim.probes import Probe, not_modelled, probe, undefined_runs_on
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -363,7 +363,7 @@ def without_obligations(p: Probe) -> Judgement | None:
     """The judgement of what is no instruction, refused, not modelled or read otherwise by the second decoder."""
     match p.decoded:
         case NotAnInstruction(reason=reason):
-            return Judgement(p, None, (), (), reason)
+            return Judgement(p, None, (), (), reason + ", runs on when probed" * undefined_runs_on(p))
         case _ if isinstance(p.plan, Refuse):
             return Judgement(p, Verdict.REFUSED, (), (), p.plan.reason)
         case NotModelled(reason=reason):

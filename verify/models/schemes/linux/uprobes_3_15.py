@@ -30,7 +30,7 @@ from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.program import Actions, Program, Signal, Store
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.vocabulary import NOW, ORIGIN, register
-from verify.terms import add, const, load
+from verify.terms import TRUE, add, const, load
 
 ENOTSUPP: Final = 524
 COPIED: Final = 16  # bytes, MAX_UINSN_BYTES and MAX_INSN_SIZE
@@ -185,7 +185,7 @@ def _fixed_up(fixups: Fixups, removed: int) -> Actions:
         return done
     rsp = register(RSP)
     value = add(load(NOW.memory, rsp, 8), add(BACK, const(removed, 64)))
-    return (*done, Store(rsp, value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=True))
+    return (*done, Store(rsp, value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=TRUE))
 
 
 def continuations(instruction: bytes) -> tuple[bytes, ...]:

@@ -48,7 +48,7 @@ from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.program import Actions, Agent, Program, Set, Store
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.vocabulary import register
-from verify.terms import const, sub
+from verify.terms import TRUE, const, sub
 
 ENOEXEC: Final = 8
 ENOTSUPP: Final = 524
@@ -242,7 +242,7 @@ def _by_trampoline(length: int) -> Program:
     """The site is a call to a trampoline (facts, section 7): return address, rcx, r11 and rax below rsp."""
     values = [NEXT, *(register(n) for n in (1, 11, 0))]
     places = [sub(register(RSP), const(8 * (i + 1), 64)) for i in range(4)]
-    stores = (Store(p, v, 8, (), Agent.PROGRAM, True) for p, v in zip(places, values, strict=True))
+    stores = (Store(p, v, 8, (), Agent.PROGRAM, TRUE) for p, v in zip(places, values, strict=True))
     return Program((*stores, Set("ip", NEXT)), length=length)  # and a system call
 
 

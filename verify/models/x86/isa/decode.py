@@ -46,6 +46,9 @@ class NotAnInstruction:
     reason: str
 
 
+UNDEFINED: Final = NotAnInstruction("undefined opcode")  # no bytes behind it make it one
+
+
 @dataclass(frozen=True, slots=True)
 class NotModelled:
     """An encoding that some processors define and this model does not."""
@@ -162,7 +165,7 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     if error == _NO_MORE_BYTES:
-        return NotAnInstruction("truncated" if _can_go_on(window) else "undefined opcode")
+        return NotAnInstruction("truncated") if _can_go_on(window) else UNDEFINED
     if len(window) == MAX_LENGTH and _needs_more(window[1:]):  # only prefixes make an instruction that long
         return NotAnInstruction("longer than 15 bytes")
     start = walker.first_opcode_byte(window)
@@ -171,7 +174,7 @@ def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstructio
         if allowed is not None:
             return allowed
     reason = _later_extension(window[start:]) or _ignored_bit(window, start, cpu)
-    return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
+    return UNDEFINED if reason is None else NotModelled(reason)
 
 
 def _can_go_on(window: bytes) -> bool:
