@@ -3,7 +3,8 @@
 A class key (`probes`) reads of an encoding its layout, its bytes, what its opcode is to the key (`read_of_opcode`),
 the vendor, why it is undefined, the plan, and what the library makes of a copy that is not the original.  Where all of
 that is the same for two forms, encoding by encoding, but for the byte that names the opcode, keys are equal at the same
-places in both.  Whatever is kept here saves time alone.
+places in both.  Forms with a plan that has closed code are grouped each by itself.  Whatever is kept here saves time
+alone.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Groups:
             self._known, self._numbers, self._by_value = {}, {}, {}
         plans = [self.scheme.plan(padded(data)) for data in placed.data]
         looks = tuple(bool(self.scheme.continuations(data)) for data in placed.data)
+        if any(map(_is_closed, plans)):
+            return Grouped(plans, self._classes(placed, plans, looks))
         found = [self._numbered(plan) for plan in plans]
         copies = [
             _copy(code, data, placed) for data, (_, _, codes) in zip(placed.data, found, strict=True) for code in codes
@@ -79,6 +82,11 @@ class Groups:
             codes = shape(plan).codes if isinstance(plan, Program) else ()
             found = self._numbers[id(plan)] = plan, number, tuple(c for c in codes if not is_plain_code(c))
         return found
+
+
+def _is_closed(plan: Plan) -> bool:
+    """Whether the plan has closed code run, of which a key reads more than is compared here."""
+    return isinstance(plan, Program) and any(code.closed for code in shape(plan).codes)
 
 
 def _copy(code: Code, data: bytes, placed: Placed) -> Copy:

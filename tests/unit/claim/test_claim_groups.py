@@ -55,7 +55,7 @@ def misplaced(scheme: Scheme, forms: list[Form]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scheme", [NEW, OLD], ids=lambda s: str(s.name))
+@pytest.mark.parametrize("scheme", [NEW, OLD, SCHEMES["minhook"]], ids=lambda s: str(s.name))
 def test_encodings_are_grouped_as_their_keys_say(scheme: Scheme) -> None:
     assert misplaced(scheme, alike(SEED)) == []
 
