@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from verify.cli.progress import step
 from verify.cli.status import INTERRUPTED, REFUTED, UNDECIDED, worse
 from verify.cli.trace_files import broken_off, stem, trace_folder, write_traces
 from verify.concurrency.language.protocol import Protocol
 from verify.concurrency.results.exploration import Limits
 from verify.concurrency.results.presentation import table, trace_row
-from verify.report.explorations import ExploredForAny, PropertyRow
+from verify.report.explorations import PROPERTY_VERDICTS, ExploredForAny
 from verify.report.records import encoded
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def any_number(
     from verify.concurrency.unbounded import prove_any  # noqa: PLC0415  the solver only where asked for
 
     status, folder = 0, trace_folder(traces)
-    for item in chosen:
+    for position, item in enumerate(chosen):
+        step(f"{stem(item)}, any number of threads")
         try:
             proofs = stored.proofs(item) if stored is not None and not stored.record else None
         except KeyboardInterrupt:
-            return broken_off(f"the stored proofs of {stem(item)}")
+            return broken_off(f"the stored proofs of {stem(item)}", position, chosen)
         try:
             found = prove_any(item, limits=limits, known=proofs.methods if proofs else ())
         except ValueError as error:
@@ -45,7 +47,7 @@ def any_number(
         refuted = check and any(verdict.name == "refuted" for _, verdict in found.properties)
         status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
         if found.interrupted:
-            return INTERRUPTED
+            return broken_off(stem(item), position, chosen)
         if stored is not None:
             status = worse(status, stored.recorded(item) if proofs is None else _granted(item, proofs))
         if status == INTERRUPTED:
@@ -129,8 +131,8 @@ def _any_json(found: AnyNumber) -> str:
     """Verdicts for any number as one JSON object."""
     return encoded(ExploredForAny(
         protocol=found.protocol, variant=found.variant or None, threads="any",
-        properties={
-            name: PropertyRow(verdict=v.name, reason=v.reason, rules=_rules(v)) for name, v in found.properties
-        },
+        properties={name: PROPERTY_VERDICTS[v.name] for name, v in found.properties},
+        reasons={name: v.reason for name, v in found.properties if v.reason},
+        rules={name: rules for name, v in found.properties if (rules := _rules(v))},
         traces=tuple(trace_row(trace, threads) for threads, trace in found.traces), seconds=round(found.seconds, 2),
     ))  # fmt: skip

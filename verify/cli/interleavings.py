@@ -9,8 +9,10 @@ from typing import Final
 import click
 
 from verify.cli.any_number import any_number, stored_proofs
+from verify.cli.common import is_quiet
 from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest
-from verify.cli.status import INTERRUPTED, UNDECIDED, WRONG_PLACE, worse
+from verify.cli.progress import step
+from verify.cli.status import UNDECIDED, WRONG_PLACE, worse
 from verify.cli.trace_files import broken_off, stem, trace_folder, write_traces
 from verify.concurrency.explorer import ENGINES, distinct, explore
 from verify.concurrency.instance.instance import instantiate
@@ -31,7 +33,18 @@ MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify interleavings
+  ubp-verify interleavings xol-step --threads 4
+  ubp-verify interleavings ref-count --threads any
+  ubp-verify interleavings ref-count --variant no-lock --traces ./traces
+  ubp-verify interleavings --variant all --check
+  ubp-verify interleavings ./mine.py
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("protocols", nargs=-1, metavar="[PROTOCOL...]")
 @click.option("--threads", default=None, help="Number of threads (default: the protocol's), or `any`.")
 @click.option("--variant", default=None, help="A variant by name, or `all` for the protocol and all its variants.")
@@ -117,16 +130,17 @@ class _Run:
         """Explores one after the other; the exit status."""
         status, seen = 0, list[tuple[Protocol, Exploration]]()
         for position, item in enumerate(chosen):
+            step(f"{stem(item)}, {item.threads if number is None else number} threads")
             try:
                 found = self.one(item, item.threads if number is None else number, position)
             except KeyboardInterrupt:
-                return broken_off(stem(item))
+                return broken_off(stem(item), position, chosen)
             if manifests is None:
                 status = worse(status, 0 if found.decided else UNDECIDED)
             else:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
-                return INTERRUPTED
+                return broken_off(stem(item), position, chosen)
             seen.append((item, found))
         status = worse(status, never_anywhere(seen))
         if manifests is not None:
@@ -157,7 +171,7 @@ class _Run:
 
     def early(self, chosen: Protocol, trace: Trace) -> None:
         """Tells on standard error of a counterexample while the other properties are being decided."""
-        if self.form == "text":
+        if self.form == "text" and not is_quiet():
             head = f"{stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
             click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -40,7 +41,9 @@ def write_traces(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trac
         (folder / f"{name}.itf.json").write_text(text, encoding="utf-8")
 
 
-def broken_off(where: str) -> int:
-    """Says where Ctrl-C came, after the results so far; the exit status."""
-    click.echo(f"ubp-verify: interrupted at {where}", err=True)
+def broken_off(where: str, done: int = 0, chosen: Sequence[Protocol] = ()) -> int:
+    """Says where Ctrl-C came, after the results so far, and what was left; the exit status."""
+    left = ", ".join(map(stem, chosen[done + 1 :]))
+    rest = f"; {done} of {len(chosen)} done before it; not begun: {left}" if left else ""
+    click.echo(f"ubp-verify: interrupted at {where}{rest}", err=True)
     return INTERRUPTED
