@@ -66,8 +66,9 @@ Examples:
     flag_value=USUAL,
     metavar="[FILE.json]",
     help="End with status 1 where counts or verdicts differ from the manifest, or a property is refuted (of a "
-    "known-wrong variant under `--variant all`: another one than declared). With `--threads any` the stored invariant "
-    "is judged by the independent check. FILE is the manifest of a protocol of one's own.",
+    "known-wrong variant under `--variant all`: another one than declared). With `--threads any` the stored proofs "
+    "are judged by the independent checks, and are the proof where they are granted. FILE is the manifest of a "
+    "protocol of one's own.",
 )
 @click.option(
     "--record",
