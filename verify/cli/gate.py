@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from verify.cli import common
 from verify.cli.options import SCHEME_HELP, assumptions_without, scheme_named
 from verify.cli.status import REFUTED, UNDECIDED
 from verify.report.gates import Gate, Regression
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
     Keep = Callable[[Mapping[str, str]], None]
 
 FORMATS: Final = ("text", "json", "junit", "sarif", "github")
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify gate
+  ubp-verify gate --rebuild --jobs 4
+  ubp-verify gate --scheme linux-uprobes-6.18 --update
+"""
 SHOWN: Final = 25  # regressions in full
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.option("--scheme", "schemes", multiple=True, metavar="NAME", help=f"{SCHEME_HELP} Default: all recorded.")
 @click.option("--evidence", "given", metavar="DIR", help="Where evidence is; default: proofs/evidence of a checkout.")
 @click.option("--rebuild", is_flag=True, help="State every form again, not a seeded tenth of them.")
@@ -81,7 +88,7 @@ def _as_written(context: click.Context) -> int:
     """The same command in a process of its own, in which terms are built as they are written."""
     command = [sys.executable, "-m", "verify.cli", "gate"]
     for option in context.command.params:
-        given = context.params[option.name or ""]
+        given = context.params.get(option.name or "", common.given(option.name or ""))
         if given is True:
             command.append(option.opts[0])
         elif given not in {None, False}:
@@ -211,7 +218,8 @@ def _of_rows(recorded: Recorded, setting: Setting) -> list[Regression]:
     from verify.survey.settings import ANY_CPU, forms_mark  # noqa: PLC0415
 
     scheme, assumptions = setting.scheme.name, setting.assumptions
-    rows = ledger_of(None, scheme, ANY_CPU, assumptions).forms(forms_mark(scheme, ANY_CPU, assumptions))
+    ledger = ledger_of(common.given("ledger"), scheme, ANY_CPU, assumptions)
+    rows = ledger.forms(forms_mark(scheme, ANY_CPU, assumptions))
     if not rows:
         return [_fault("no survey of the present code is recorded: run `ubp-verify opcode-range`")]
     return list(faults_of_form(recorded, rows))
@@ -223,7 +231,7 @@ def _kept(kind: str, scheme: str, mark: str, recheck: bool) -> tuple[Mapping[str
     from verify.ledger.places import cache_directory  # noqa: PLC0415
     from verify.ledger.store import Table  # noqa: PLC0415
 
-    store, table = Folder(cache_directory()), Table(kind, scheme, mark)
+    store, table = Folder(Path(common.given("ledger") or cache_directory())), Table(kind, scheme, mark)
 
     def keep(new: Mapping[str, str]) -> None:
         try:
