@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from property.certificate_examples import DECLARED, HEAD, differ, sample, statement
 
+from verify.certificates import normal
 from verify.certificates.checker import BY_REWRITING, REFUTED_BY, verdict
 from verify.certificates.statement import Rejected, access, read
 
@@ -214,3 +215,9 @@ def test_a_changed_text_is_rejected_or_is_still_a_statement() -> None:
                 read(changed)
             except Rejected:
                 continue
+
+
+def test_the_checker_is_short() -> None:
+    folder = Path(normal.__file__).parent
+    modules = ("checker", "evaluate", "normal", "refute", "statement")
+    assert sum(len((folder / f"{m}.py").read_text().splitlines()) for m in modules) <= 800

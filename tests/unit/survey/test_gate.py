@@ -187,6 +187,20 @@ def test_a_change_is_found(made: Path, tmp_path: Path, name: str) -> None:
     assert rejected(tmp_path)
 
 
+@pytest.mark.parametrize("name", [LEDGER, STATEMENTS, ASSIGNMENTS])
+def test_what_unpacks_to_more_than_is_allowed_is_not_unpacked(
+    made: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in made.glob("*.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(evidence, "LARGEST", max(len((made / n).read_bytes()) for n in (LEDGER, STATEMENTS)) * 40)
+    assert not rejected(tmp_path)
+    bomb = b"0" * (evidence.LARGEST + 1)
+    (tmp_path / name).write_bytes(bomb if name == LEDGER else lzma.compress(bomb, preset=0))
+    with pytest.raises(ValueError, match=f"{name}.* more than"):
+        evidence.read(tmp_path)
+
+
 def test_a_row_that_does_not_follow_is_found(made: Path) -> None:
     from verify.report.judged import JudgedForm
     from verify.report.records import replaced as with_changes
