@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from property.certificate_examples import sample, statement
 from property.certificate_trials import trials
+from property.small_statements import wrong
 from unit.certificates.test_checker import DOES_NOT, FOLLOWS
 
 from verify.certificates import normal, refute
@@ -151,3 +152,14 @@ def _with_own_facts(table: Table, asserted: list[int]) -> list[int]:
     found = [refute._rebuilt(table, x) for x in asserted]
     table.assume({})
     return found
+
+
+def test_what_is_proved_of_a_small_statement_holds_in_no_state() -> None:
+    proved, found = wrong(20, 7)
+    assert proved > 5
+    assert found == []
+
+
+def test_a_wrong_rule_is_seen_by_small_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Table, *FAULTS["equal where the difference is odd"])
+    assert wrong(12, 6)[1]

@@ -22,7 +22,7 @@ from verify.survey.certify import PROVED, REFUTED, UNKNOWN, Evidence
 FOLDER: Final = "evidence"
 FORMAT: Final = "ubp-verify/evidence/2"
 LEDGER, STATEMENTS, ASSIGNMENTS = "ledger.tsv", "statements.smt2.xz", "assignments.jsonl.xz"
-LARGEST: Final = 1 << 30  # bytes of unpacked texts
+LARGEST: Final = 1 << 28  # bytes of unpacked texts
 END: Final = "(check-sat)\n"
 FIELDS: Final = {"class": 5, "outcome": 4, "own": 7, "statement": 4}
 Line = tuple[str, ...]

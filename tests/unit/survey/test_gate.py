@@ -27,7 +27,7 @@ from verify.survey.certify import (
     outcome_digest,
 )
 from verify.survey.evidence import ASSIGNMENTS, LEDGER, STATEMENTS, recorded
-from verify.survey.gate import differences, faults_of_form, objections, sample, structure_faults
+from verify.survey.gate import differences, faults_of_form, objections, sample, stated_digest, structure_faults
 
 MADE = """
 import sys
@@ -187,6 +187,20 @@ def test_a_change_is_found(made: Path, tmp_path: Path, name: str) -> None:
     assert rejected(tmp_path)
 
 
+@pytest.mark.parametrize("name", [LEDGER, STATEMENTS, ASSIGNMENTS])
+def test_what_unpacks_to_more_than_is_allowed_is_not_unpacked(
+    made: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in made.glob("*.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(evidence, "LARGEST", max(len((made / n).read_bytes()) for n in (LEDGER, STATEMENTS)) * 40)
+    assert not rejected(tmp_path)
+    bomb = b"0" * (evidence.LARGEST + 1)
+    (tmp_path / name).write_bytes(bomb if name == LEDGER else lzma.compress(bomb, preset=0))
+    with pytest.raises(ValueError, match=f"{name}.* more than"):
+        evidence.read(tmp_path)
+
+
 def test_a_row_that_does_not_follow_is_found(made: Path) -> None:
     from verify.report.judged import JudgedForm
     from verify.report.records import replaced as with_changes
@@ -226,7 +240,11 @@ def test_the_command_says_what_it_found(made: Path, tmp_path: Path) -> None:
                              check=False)  # fmt: skip
     assert damaged.returncode == 1
     assert json.loads(damaged.stdout)["regressions"]
-    for wrong in (["--scheme", "none"], ["--scheme", "linux-uprobes-6.1"]):
+    (tmp_path / "before.json").write_text(damaged.stdout)
+    again = [*command, "--scheme", "identity", "--format", "json", "--baseline", str(tmp_path / "before.json")]
+    known = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert (known.returncode, json.loads(known.stdout)["accepted"]) == (0, 1)
+    for wrong in (["--scheme", "none"], ["--baseline", str(made / LEDGER)]):
         assert subprocess.run([*command, *wrong], capture_output=True, check=False).returncode == 64
 
 
@@ -242,3 +260,4 @@ def test_a_form_that_is_stated_otherwise_is_found() -> None:
     assert list(differences(known, "F", of("s", REFUTED))) == []
     for other in (of("s", PROVED), of("t", REFUTED), of("s", REFUTED, "d"), of("s", REFUTED, "c", "x"), Evidence()):
         assert [r.form for r in differences(known, "F", other)]
+        assert stated_digest(recorded(other, "mark"), "F") != stated_digest(known, "F")
