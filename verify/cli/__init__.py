@@ -46,6 +46,14 @@ COMMANDS: Final = {
         "verify.cli.encodings:forms",
         "The forms in RANGE..., or with --disagreements what the second decoder says otherwise.",
     ),
+    "relocated": Entry(
+        "verify.cli.relocated:relocated",
+        "Judges an instruction and its copy elsewhere, as a relocator of your own made it, or a file of such pairs.",
+    ),
+    "relocator": Entry(
+        "verify.cli.relocator:relocator",
+        "Judges a relocator of your own, a program or a shared library, on the instructions in RANGE...",
+    ),
     "causes": Entry(
         "verify.cli.causes:causes",
         "The causes of refutations and refusals, the most harmful first; with NAME, what happens and what to do.",

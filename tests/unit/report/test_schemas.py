@@ -71,7 +71,7 @@ def test_an_output_is_of_its_schema(
     file.write_bytes(LINES)
     code = elf(tmp_path / "program", bytes.fromhex("9c9006c5fe7f03"), [("first", 0, 7)])
     Folder(tmp_path).put(Table("forms", "identity", "0"), {"a": "1"})
-    damaged = tmp_path / "evidence" / "identity" / "ledger.tsv.xz"
+    damaged = tmp_path / "evidence" / "identity" / "ledger.tsv"
     damaged.parent.mkdir(parents=True)
     damaged.touch()
     places = {"ledger": tmp_path / "ledger", "file": file, "elf": code, "folder": tmp_path}
