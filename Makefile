@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness docs browser
+.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness docs browser fuzz-elf objdump
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -61,6 +61,12 @@ certificates:  ## 20,000 changed statements, 5,000 small ones: what the checker 
 
 reproducers:  ## every refuted observable of 300 encodings: emitted, compiled, run (root, ten minutes)
 	$(PYTHON) tests/live/reproducers.py
+
+fuzz-elf:  ## 10,000 ELF files with wrong bytes: read, or refused in one line (a minute)
+	PYTHONPATH=tests $(PYTHON) tests/fuzzed_elf.py
+
+objdump:  ## instructions that scan finds in every ELF file of /usr/bin and /usr/lib, against objdump's (ten minutes)
+	PYTHONPATH=tests $(PYTHON) tests/objdump_counts.py
 
 elsewhere:  ## the tests of property/ and golden/ as on a machine that is not x86-64 (ten minutes)
 	$(PYTHON) tests/elsewhere.py

@@ -58,8 +58,8 @@ def _changed(code: Code) -> Iterator[tuple[int, Byte]]:
 
 
 def is_plain_code(code: Code) -> bool:
-    """Whether the code is the original bytes whatever they are."""
-    return not _changes(code)
+    """Whether the code is the original bytes whatever they are; code with words that hold addresses is not."""
+    return all(isinstance(piece, Byte) for piece in code.pieces) and not _changes(code)
 
 
 def code_bytes(code: Code, data: bytes) -> bytes:

@@ -37,13 +37,9 @@ class Lazy(click.Group):
         return with_common(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click's, from the table: no command is imported for its line."""
-        names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(len(name) for name in names)
+        """From the table, whole and not cut as click does: no command is imported for its line."""
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(n, click.Command(n, help=self.rows[n].says).get_short_help_str(limit)) for n in names]
-            )
+            formatter.write_dl([(name, self.rows[name].says) for name in self.list_commands(ctx)])
 
     def _exists(self, name: str) -> bool:
         return importlib.util.find_spec(self.rows[name].where.partition(":")[0]) is not None

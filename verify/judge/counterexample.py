@@ -208,7 +208,7 @@ def _kind(kind: str) -> str:
 
 _FIELDS: Final = frozenset({
     "reg", "rm_reg", "opcode_reg", "base", "index", "scale", "vvvv", "disp", "aaa", "z", "length", "origin", "slot",
-    "small_address", "overridden",
+    "kernel_slot", "small_address", "overridden",
 })  # fmt: skip
 
 

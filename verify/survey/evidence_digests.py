@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,8 +16,8 @@ def evidence_digests(scheme: str) -> Mapping[str, str]:
     """By form; nothing where there is no evidence of the scheme, or none that can be read: a remark is lost."""
     place = checkout_directory() or brought_directory()
     try:
-        text = lzma.decompress((place / FOLDER / scheme / LEDGER).read_bytes()).decode() if place else ""
-    except (OSError, ValueError, lzma.LZMAError):
+        text = (place / FOLDER / scheme / LEDGER).read_text(encoding="utf-8") if place else ""
+    except (OSError, ValueError):
         return {}
     return _by_form([line.split("\t") for line in text.splitlines()]) if text.startswith(FORMAT) else {}
 

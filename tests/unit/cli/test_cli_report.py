@@ -62,4 +62,3 @@ def test_protocols_with_their_traces_are_beside_the_survey(tmp_path: Path, capsy
     assert status([*asked, str(tmp_path / "runs")]) == 0
     page = (tmp_path / "protocol-ref-count.html").read_text()
     assert "registered_is_armed is violated in 8 steps" in page and "2,305" in page
-    assert "recorded evidence" in (tmp_path / "map-one-byte.html").read_text()

@@ -119,6 +119,18 @@ def test_sarif_names_rule_place_and_bytes(file: str, capsys: pytest.CaptureFixtu
     assert location["logicalLocations"] == [{"fullyQualifiedName": "first+0x3"}]
 
 
+@pytest.mark.skipif("UBP_VERIFY_SARIF_SCHEMA" not in os.environ, reason="no file has the schema of SARIF 2.1.0")
+def test_sarif_is_as_the_standards_schema_says(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The schema is not in this repository, OASIS's licence says nothing of that: UBP_VERIFY_SARIF_SCHEMA names it."""
+    schema = json.loads(Path(os.environ["UBP_VERIFY_SARIF_SCHEMA"]).read_text())
+    assert status(["scan", file, "--jobs", "1", "--format", "sarif"]) == 0
+    log = json.loads(capsys.readouterr().out)
+    jsonschema.Draft7Validator(schema).validate(log)
+    log["runs"][0]["results"][0]["level"] = "fatal"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate(log)
+
+
 def test_junit_counts_what_it_lists(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["scan", file, "--jobs", "1", "--format", "junit"]) == 0
     whole = ElementTree.fromstring(capsys.readouterr().out)

@@ -128,3 +128,28 @@ def test_wrong_bytes_anywhere_are_an_image_or_none(seed: int, tmp_path: Path) ->
         except NotAnImage as error:
             assert "\n" not in str(error)
     assert 5 < found < 95
+
+
+@pytest.mark.parametrize(("error", "is_fault"), [
+    (NotAnImage("one line"), False), (NotAnImage("two\nlines"), True), (IndexError("seeded"), True),
+])  # fmt: skip
+def test_what_make_fuzz_elf_takes_for_a_fault(
+    error: Exception, is_fault: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fuzzed_elf
+
+    def fails(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(fuzzed_elf, "read", fails)
+    assert (fuzzed_elf.outcome(tmp_path) not in {"read", "refused"}) is is_fault
+
+
+@pytest.mark.skipif(not (shutil.which("objdump") and Path("/usr/bin/true").is_file()), reason="missing: objdump, true")
+def test_instructions_are_counted_as_objdump_counts_them(tmp_path: Path) -> None:
+    """Of one program here; `make objdump` takes every file."""
+    from objdump_counts import ours, theirs
+
+    true = Path("/usr/bin/true")
+    assert abs(ours(true) - theirs(true)) <= ours(true) // 1000
+    assert ours(elf(tmp_path / "two", bytes.fromhex("4889d890"), [("f", 0, 4)])) == 2

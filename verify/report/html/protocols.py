@@ -87,7 +87,8 @@ def _verdict(row: tuple[str, str]) -> tuple[Html, Html]:
 
 
 def _trace(run: Explored, trace: TraceRow, item: DescribedProtocol, number: int) -> Html:
-    title = f"{run.variant or run.protocol}: {trace.property} is violated in {trace.length} steps"
+    steps = f"{trace.length} step{'s' * (trace.length != 1)}"
+    title = f"{run.variant or run.protocol}: {trace.property} is violated in {steps}"
     known = item.variants.get(run.variant or "")
     actors = list(dict.fromkeys(e.actor for e in trace.events))
     rows = (_step(i, event, actors) for i, event in enumerate(trace.events, 1))

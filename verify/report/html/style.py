@@ -28,7 +28,9 @@ details { border-top: 1px solid var(--line); padding: .2rem 0; } summary { curso
 input { background: var(--page); border: 1px solid var(--line); color: var(--ink); font: inherit; padding: .3rem;
   width: 100%; max-width: 30rem; } td { overflow-wrap: anywhere; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1rem; list-style: none; margin: 0; padding: 0; }
-.maps { display: flex; flex-wrap: wrap; gap: 0 2rem; } .maps > section { min-width: 0; }
+.maps { display: flex; flex-wrap: wrap; gap: 0 2rem; }
+.maps > section { min-width: 0;
+  max-width: 100%; content-visibility: auto; contain-intrinsic-size: auto 30rem auto 33rem; }
 .map td.differs { outline: 3px solid var(--ink); outline-offset: -3px; font-weight: 700; }
 select, button { background: var(--page); border: 1px solid var(--line); color: var(--ink); font: inherit;
   padding: .2rem .6rem; max-width: 100%; } button:disabled { color: var(--dim); }
