@@ -8,31 +8,35 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from verify import terms
-from verify.claim.copies import Relation
+from verify.claim.copies import Answer, Relation
+from verify.claim.operands import operand
+from verify.claim.parts import Parts, plan_premises
+from verify.claim.plan_keys import names_by_opcode, place
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
     is_plain,
-    names_by_opcode,
     nesting_level,
     operand_numbers,
-    place,
 )
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Setup
 from verify.models.schemes.code import Code
 from verify.models.schemes.meaning import address_premises
-from verify.models.schemes.program import Program
+from verify.models.schemes.program import Entry, Program
 from verify.models.schemes.program_text import shape
-from verify.models.x86.free_fields import FreeFields, values_of
+from verify.models.schemes.vocabulary import Spot
+from verify.models.x86.free_fields import FreeFields, PinnedFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
-from verify.models.x86.mode import Mode, checked, in_own_half, is_canonical
+from verify.models.x86.machine import State
+from verify.models.x86.mode import KERNEL_64, Mode, checked, in_own_half, is_canonical
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
 PAGE: Final = 4096
+JUMPED: Final = frozenset({"no-tf-in-slot", "no-fault-in-slot"})  # of code that a program jumps to
 LENGTH: Final = terms.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
 
@@ -47,24 +51,57 @@ class VerificationCondition:
 
 def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
-    assumptions, mode = assumptions | p.scheme.holds, checked(p.scheme.mode)
+    assumptions, mode = _in_force(p, assumptions), checked(p.scheme.mode)
     symbolic = not p.is_concrete
     original = _instruction(p.decoded, p, symbolic, {})
-    relations: tuple[Relation | None, ...] = (p.relations or ()) if symbolic else (None,) * len(p.codes)
-    copies = {c: _copy(c, p, r, original) for c, r in zip(p.codes, relations, strict=True)}
-    bases = [const(r.base, 4) for r in relations if r is not None and r.base is not None]
+    known = (p.relations or ()) if symbolic else (None,) * len(p.codes)
+    relations = {c: r for c, r in zip(p.codes, known, strict=True) if r is None or isinstance(r, Relation)}
+    copies = {c: _copy(c, p, r, original) for c, r in relations.items() if not c.closed}
+    origin, slot = _addresses(p)
+    displacement = _displacement(p, original, symbolic)
+
+    def operand_of(spot: Spot, state: State) -> Term:
+        return operand(p.decoded, p.data, original, spot, state, origin)
+
+    setup = Setup(
+        original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, operand_of, assumptions
+    )
+    parts = Parts(p, symbolic, setup, lambda read, free, given: _part(read, p, free, given))
+    setup = replace(setup, part=parts.part)
+    found = (*relations.values(), *parts.relations)
+    bases = [const(r.base, 4) for r in found if r is not None and r.base is not None]
     numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
     distinct = [(n, base) for base in bases for n in numbers]
-    origin, slot = var("origin", 64), var("slot", 64)
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_code_address(origin, mode), _code_address(slot, mode)]
+    premises += [_code_address(origin, mode), _code_address(slot, KERNEL_64 if p.is_lent else mode)]
     if "pad-canonical" in assumptions:
         premises += _canonical_branches(original, (origin, slot))
-    displacement = _displacement(p, original, symbolic)
-    setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
     if isinstance(p.plan, Program):
-        premises += address_premises(p.plan, setup)
+        premises += [*address_premises(p.plan, setup), *plan_premises(p.plan, parts, setup)]
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
+
+
+def _in_force(p: Probe, assumptions: frozenset[str]) -> frozenset[str]:
+    """What holds at the scheme too; `no-tf-in-slot` says more of code that the program itself jumps to."""
+    jumps = isinstance(p.plan, Program) and p.plan.entry is Entry.JUMP
+    own = {"no-own-trap-flag"} if jumps and "no-tf-in-slot" in assumptions else set()
+    return (assumptions if jumps else assumptions - JUMPED) | p.scheme.holds | own
+
+
+def _addresses(p: Probe) -> tuple[Term, Term]:
+    """Origin and slot: anywhere, but for a plan that speaks of two addresses alone; the host's slot if it runs it."""
+    fixed = p.plan.addresses if isinstance(p.plan, Program) else None
+    if fixed is None:
+        return var("origin", 64), var("kernel_slot" if p.is_lent else "slot", 64)
+    return const(fixed[0], 64), const(fixed[1], 64)
+
+
+def _part(read: Answer, p: Probe, symbolic: bool, given: Mapping[str, object]) -> Instruction:
+    """An instruction of closed code: the original's class, or itself."""
+    if symbolic or not isinstance(read, Decoded):
+        return _instruction(p.decoded if symbolic and "base" not in given else read, p, symbolic, given)
+    made = _instruction(read, p, False, {})
+    return replace(made, fields=PinnedFields(made.fields, read.data, given)) if given else made
 
 
 def _canonical_branches(original: Instruction, places: tuple[Term, ...]) -> Iterator[Term]:
@@ -88,7 +125,12 @@ def _length(p: Probe, symbolic: bool) -> Term:
 
 
 def _is_measured(p: Probe) -> bool:
-    """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees."""
+    """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees.
+
+    The places of closed code depend on it.
+    """
+    if any(c.closed for c in p.codes) and not p.copied_first:
+        return False
     if not isinstance(p.plan, Program) or not shape(p.plan).uses_length:
         return True
     return p.plan.length == cast(Decoded, p.decoded).layout.length
@@ -139,13 +181,19 @@ def _instruction(
         if _is_measured(p):
             length = LENGTH
     size, segment = d.layout.address_size, d.layout.segment
-    if symbolic and is_plain(d.form.opcode) and d.form.addressing in {Addressing.MEM, Addressing.RIP}:
+    if symbolic and is_plain(d.form.opcode) and _is_any_address(p):
         size, segment = 0, "any"
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
         d.layout.lock, modrm, parts, undefined, p.scheme.mode,
     )  # fmt: skip
+
+
+def _is_any_address(p: Probe) -> bool:
+    """Whether one class holds operands in memory of every address size and segment: the plan names no offset."""
+    in_memory = cast(Decoded, p.decoded).form.addressing in {Addressing.MEM, Addressing.RIP}
+    return in_memory and not (isinstance(p.plan, Program) and shape(p.plan).operands)
 
 
 def field_values(p: Probe) -> dict[str, int]:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from verify.claim.conditions import field_values
+from verify.claim.groups import Groups
 from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
@@ -125,6 +126,10 @@ class Judge:
         self.planned_otherwise = assumptions & {name for name, _ in self.scheme.otherwise}  # the plan rests on these
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
+        self.groups = Groups(self.scheme)
+        self.otherwise = [  # by the scheme's other plans
+            Groups(replace(self.scheme, plan=plan)) for name, plan in self.scheme.otherwise if name in assumptions
+        ]
         self.kinds = Kinds(assumptions)
         self.shared: dict[int, ClassResult] = {}  # by kind
         self.begun: dict[int, list[ObligationDecision]] = {}  # likewise, the first obligations alone
@@ -255,6 +260,7 @@ class Judge:
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
         other.kinds, other.builder, other.dependence = self.kinds, self.builder, self.dependence
+        other.groups, other.otherwise = self.groups, self.otherwise
         return other
 
     def begin_form(self) -> Judge:

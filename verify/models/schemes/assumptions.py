@@ -93,6 +93,17 @@ ROWS: Final = (
         "addresses comes before or after such an access",
     ),
     Assumption(
+        "user-pages",
+        "every page in the half of the addresses that programs have is a user page",
+        "an access at CPL 0 to 2 for a program succeeds there where the program's own faults",
+    ),
+    Assumption(
+        "frames-elsewhere",
+        "an exception at CPL 0 for a program's instruction, the breakpoint behind it included, is taken on a stack of "
+        "the host",
+        "its frame of 40 or 48 bytes is pushed below the program's rsp, into the red zone",
+    ),
+    Assumption(
         "no-shadow-stack",
         "CET shadow stacks are off",
         "every emulated call leaves no entry on the shadow stack, every stepped one the slot's address",
@@ -106,6 +117,18 @@ ROWS: Final = (
         "not-restartable",
         "the instruction lies in no restartable sequence (rseq)",
         "a thread that is preempted in a hit is not sent to its abort handler: it goes on in the sequence",
+    ),
+    Assumption(
+        "no-fault-in-slot",
+        "of a fault in code that the program jumps to itself only which one it is, is compared",
+        "the program is told the slot's address and finds registers as they are there: every form that faults is "
+        "refuted",
+    ),
+    Assumption(
+        "no-tf-in-slot",
+        "TF is clear where a program jumps to the slot, and what an instruction there loads into it is not looked at "
+        "before control is back",
+        "a program that sets TF itself is trapped behind every instruction of the slot, with its addresses",
     ),
     Assumption(
         "trap-siginfo",

@@ -3,7 +3,6 @@
 One language for every scheme: a step, an emulation, a boosted copy, an address check before a run at another privilege
 level and a hook's trampoline are the same kind of value.  Nothing here belongs to one implementation.  What a program
 means for a machine state is `verify.models.schemes.meaning`; a new kind of action touches these two files.
-
 Each action gives its own expressions, what it may continue with besides the next one (by title), and its line of the
 canonical text, in which code is shown by the function that is handed over.
 """
@@ -19,7 +18,7 @@ from verify.models.schemes.code import ORIGINAL, Code, Word
 from verify.models.schemes.expression_text import REGISTERS, expression
 from verify.models.schemes.vocabulary import FAULT_TARGETS, ORIGIN, SLOT, WHOLE, check, sort_of, variables
 from verify.models.x86.mode import LEVELS, USER_64
-from verify.terms import Sort, Term
+from verify.terms import FALSE, TRUE, Sort, Term
 
 CodeText = Callable[[Code], str]
 Branches = tuple[tuple[str, "Actions"], ...]  # what an action may continue with besides the next one, by title
@@ -72,15 +71,15 @@ class Load:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
-    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
+    stack: Term = FALSE  # 1: through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
-        _check_access(self.address, self.size)
+        _check_access(self.address, self.size, self.stack)
 
     @property
     def expressions(self) -> tuple[Term, ...]:
-        """The address."""
-        return (self.address,)
+        """The address and the segment."""
+        return self.address, self.stack
 
     @property
     def branches(self) -> Branches:
@@ -101,18 +100,18 @@ class Store:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
-    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
+    stack: Term = FALSE  # 1: through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
-        _check_access(self.address, self.size)
+        _check_access(self.address, self.size, self.stack)
         check(self.value)
         if self.value.sort != 8 * self.size:
             raise ValueError(f"a store of {self.size} bytes needs {8 * self.size} bits, got {self.value.sort}")
 
     @property
     def expressions(self) -> tuple[Term, ...]:
-        """Address and value."""
-        return self.address, self.value
+        """Address, value and the segment."""
+        return self.address, self.value, self.stack
 
     @property
     def branches(self) -> Branches:
@@ -148,8 +147,7 @@ class Shadow:
 
     def line(self, _: CodeText) -> str:
         """Entry := value."""
-        where = "pushed" if self.depth is None else str(self.depth)
-        return f"shadow stack, {where} := {expression(self.value)}"
+        return f"shadow stack, {'pushed' if self.depth is None else self.depth} := {expression(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ class Check:
     @property
     def branches(self) -> Branches:
         """What follows where the condition does not hold."""
-        return ((_title(self.otherwise), self.otherwise),)
+        return _branch(self.otherwise)
 
     def line(self, _: CodeText) -> str:
         """The condition."""
@@ -314,16 +312,16 @@ Actions = tuple[Action, ...]
 
 
 def _by(action: Load | Store) -> str:
-    return ", on the stack" * action.stack + ", by the program" * (action.by is Agent.PROGRAM)
+    where = f", on the stack{f' where {expression(action.stack)}' * (action.stack is not TRUE)}"
+    return where * (action.stack is not FALSE) + ", by the program" * (action.by is Agent.PROGRAM)
 
 
 def _otherwise(action: Load | Store) -> Branches:
-    otherwise = action.otherwise
-    return (("taken to succeed", ()),) if otherwise is None else ((_title(otherwise), otherwise),)
+    return (("taken to succeed", ()),) if action.otherwise is None else _branch(action.otherwise)
 
 
-def _title(otherwise: Actions) -> str:
-    return "otherwise" if otherwise else "otherwise done"
+def _branch(otherwise: Actions) -> Branches:
+    return (("otherwise" if otherwise else "otherwise done", otherwise),)
 
 
 class Entry(Enum):
@@ -342,6 +340,9 @@ class Program:
     entry: Entry = Entry.KERNEL
     later: Program | None = None  # from the second hit on, where that is another; it names none itself
     length: int = 0  # bytes, what LENGTH is; 0: the implementation does not look
+    reach: int = 0  # bytes, below which the slot lies away from the origin; 0: it lies anywhere
+    addresses: tuple[int, int] | None = None  # the only origin and slot of which the plan speaks; None: all
+    singular: bool = False  # it is a plan of these bytes alone, and tells nothing of others
 
     def __post_init__(self) -> None:
         if self.later and self.later.later:
@@ -356,9 +357,10 @@ class Program:
         return (self,) if self.later is None else (self, self.later)
 
 
-def _check_access(address: Term, size: int) -> None:
-    check(address)
-    if address.sort != 64 or size < 1:
+def _check_access(address: Term, size: int, stack: Term) -> None:
+    for term in (address, stack):
+        check(term)
+    if (address.sort, stack.sort) != (64, 1) or size < 1:
         raise ValueError(f"an access has an address of 64 bits and a size, got {address.sort} and {size}")
 
 
