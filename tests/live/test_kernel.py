@@ -15,10 +15,13 @@ import pytest
 
 from verify.live.hiding import VARIABLE
 from verify.live.kernel import outcome as kernel_outcome
-from verify.live.kernel.child import CODE, HLT, Stop, Tracee
+from verify.live.kernel.child import CODE, HLT, LANDING, Stop, Tracee
 from verify.live.kernel.judge import KernelComparison, KernelJudge
+from verify.live.kernel.one_state import Situation, compared_in
 from verify.live.kernel.outcome import KernelOutcome, RunSetting, differences
+from verify.live.kernel.placement import HERE
 from verify.live.kernel.registration import image
+from verify.live.kernel.runner import Runner
 from verify.live.kernel.state import standard_states
 from verify.live.needs import NotHere, absent
 from verify.live.ptrace import REGISTERS
@@ -83,6 +86,20 @@ def test_optimised_nop_shows_from_the_second_hit_on(judge: KernelJudge) -> None:
 def test_time_and_random_numbers_are_no_deviation(judge: KernelJudge) -> None:
     rows = compared(judge, "0f31", "0f01f9", "480fc7f0", "480fc7f8")
     assert all(v.result == "identical" for v in rows.values())
+
+
+def test_a_child_with_one_encoding_stays_on_one_processor() -> None:
+    """RDPID, RDTSCP and LSL tell which: another one with the probe would be no deviation."""
+    with Runner(HERE, [b"\x90"]) as runner:
+        assert len(os.sched_getaffinity(runner.child.pid)) == 1
+
+
+@pytest.mark.needs("rdpid")
+def test_which_processor_runs_a_state_is_no_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+    stayed, stay = [], Tracee.stay
+    monkeypatch.setattr(Tracee, "stay", lambda child: stayed.append(stay(child)))
+    found = compared_in(Situation(bytes.fromhex("f3410fc7fe"), LANDING + 0x0800_0000, {}, {}, {}))
+    assert (found.result, len(stayed)) == ("identical", 1)
 
 
 def test_invalid_encoding_is_known_as_such(judge: KernelJudge) -> None:

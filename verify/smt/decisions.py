@@ -22,7 +22,7 @@ from verify.models.x86.mode import ACCESS_FAULTS, in_own_half
 from verify.smt.candidates import MEASURED, candidates, choosy
 from verify.smt.canonical import TYPICAL, Canonical, canonical
 from verify.smt.minimise import minimised
-from verify.terms import Array, Opaque, Sort, Term, add, const, eq, extract, not_, or_, postorder, ult
+from verify.terms import Array, Opaque, Sort, Term, add, const, eq, extract, load, not_, or_, postorder, ult
 from verify.terms.evaluation import Adaptive, Memory, Value
 
 if TYPE_CHECKING:
@@ -218,6 +218,7 @@ def _solved(asked: Query) -> Decision:
         return Decision(Verdict.UNKNOWN, reason=f"solver: {answer.reason}")
     witness = _shown(asked, answer) or next(filter(None, _shown_restricted(asked, roots)), None)
     witness = witness or _shown_by_refusals(asked, answer) or _shown_by_answers(asked, roots)
+    witness = witness or _shown(asked, satisfiable((*roots, *plain_answers(roots), *changing_writes(roots))))
     if witness is not None:
         return Decision(Verdict.REFUTED, witness)
     return Decision(Verdict.UNKNOWN, reason=NO_REPLAY)
@@ -278,6 +279,14 @@ def canonical_accesses(roots: Sequence[Term]) -> Iterator[Term]:
     for t in postorder(roots):
         if t.op == "uf" and (mode := ACCESS_FAULTS.get(str(t.params[0]))) is not None:
             yield or_(ends_are_canonical(t.args[0], t.args[1], mode), not_(eq(t, const(NO_FAULT, 8))))
+
+
+def changing_writes(roots: Sequence[Term]) -> Iterator[Term]:
+    """One-bit terms: what is written is not what was there, of which the solver does not know that nothing changes."""
+    for t in postorder(roots):
+        if t.op == "write":
+            memory, address, value = t.args
+            yield not_(eq(value, load(memory, address, value.width // 8)))
 
 
 def plain_answers(roots: Sequence[Term]) -> Iterator[Term]:

@@ -209,6 +209,13 @@ def test_every_assumption_has_a_test_of_what_depends_on_it():
     assert FALLS.keys() == ASSUMPTIONS
 
 
+@pytest.mark.parametrize("text", ["480f38fc3d01000000", "62617c482935ad9da978"])  # aadd, vmovaps: aligned, rip-relative
+def test_a_state_in_which_a_store_changes_memory_is_found(text):
+    """The solver takes memory with what it has written to it for another memory."""
+    found = Judge(LINUX, ASSUMPTIONS - {"code-as-in-file"}).judgement(bytes.fromhex(text), Cpu.INTEL)
+    assert dict(found.observables)["memory-values"] is Verdict.REFUTED
+
+
 @pytest.mark.parametrize("text", ["660f000500000000", "0f000d00000000", "0f010500000000", "0f012500000000"])
 def test_a_store_of_the_kernel_for_umip_fails_alike_in_both_places(text):
     found = Judge(LINUX).judgement(bytes.fromhex(text), Cpu.AMD)

@@ -260,6 +260,10 @@ class Tracee:
             raise OSError((1 << 64) - result, f"system call {number} in the child")
         return result
 
+    def stay(self) -> None:
+        """Has the child stay on one processor, of which RDPID, RDTSCP and LSL tell which it is."""
+        os.sched_setaffinity(self.pid, sorted(os.sched_getaffinity(self.pid))[:1])
+
     def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         """eax, ebx, ecx, edx of CPUID as the child sees it."""
         seen = self._stub("cpuid", rax=leaf, rcx=subleaf)

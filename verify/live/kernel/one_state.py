@@ -101,6 +101,7 @@ def compared_in(situation: Situation, hits: int = 3, dropped: frozenset[str] = f
         image((setting.code,)) as (path, descriptor),
         Tracee(descriptor, len(setting.code), setting.space) as child,
     ):
+        child.stay()
         for page, protection in protected_pages(situation, setting.space):
             child.system_call(SYS_MPROTECT, page, PAGE, protection)
         state = replace(state_of(child, situation, setting.space), delivered=bool(FRAMES & dropped))

@@ -99,6 +99,8 @@ class Runner:
         """Starts the child, in place of one that died."""
         self._life.close()
         self.child = self._life.enter_context(Tracee(self._descriptor, len(self.text), self.placement.space))
+        if len(self.encodings) == 1:  # of many at once each processor has its share
+            self.child.stay()
         self._protection, self._id = (True, False), False
         if self.placement.rseq:
             self.child.register_rseq(self.placement.space.code, len(self.text))

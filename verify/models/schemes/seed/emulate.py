@@ -45,7 +45,7 @@ def _planned(data: bytes, r: Read) -> Plan:
 
 ENTRIES: Final = (
     *host_entries(
-        "not-restartable sigtrap-not-held no-shadow-stack",
+        "code-not-read not-restartable sigtrap-not-held no-shadow-stack",
         "the design: the host applies the effect, with the program's rights",
     ),
     NO_TRANSACTION, NULL_SELECTORS,

@@ -126,7 +126,7 @@ FRAMES: Final = Entry(
 )
 ENTRIES: Final = (
     *host_entries(
-        "not-restartable slot-available no-signal-awaited sigtrap-not-held",
+        "code-not-read not-restartable slot-available no-signal-awaited sigtrap-not-held",
         "the design: a copy runs in one of the kernel's slots, signals wait until it has left",
     ),
     *PROCESSOR_ENTRIES,
