@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from verify import terms
-from verify.claim.copies import Relation
+from verify.claim.copies import Answer, Relation
 from verify.claim.operands import operand
+from verify.claim.parts import Parts, plan_premises
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
@@ -23,10 +24,10 @@ from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Setup
 from verify.models.schemes.code import Code
 from verify.models.schemes.meaning import address_premises
-from verify.models.schemes.program import Program
+from verify.models.schemes.program import Entry, Program
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.vocabulary import Spot
-from verify.models.x86.free_fields import FreeFields, values_of
+from verify.models.x86.free_fields import FreeFields, PinnedFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
@@ -36,6 +37,7 @@ from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
 PAGE: Final = 4096
+JUMPED: Final = frozenset({"no-tf-in-slot", "no-fault-in-slot"})  # of code that a program jumps to
 LENGTH: Final = terms.zext(var("length", 4), 64)  # of an instruction that the scheme's decoder measures rightly
 
 
@@ -50,20 +52,13 @@ class VerificationCondition:
 
 def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) -> VerificationCondition:
     """The obligations' material for an encoding's class, or for the encoding alone where it is concrete."""
-    assumptions, mode = assumptions | p.scheme.holds, checked(p.scheme.mode)
+    assumptions, mode = _in_force(p, assumptions), checked(p.scheme.mode)
     symbolic = not p.is_concrete
     original = _instruction(p.decoded, p, symbolic, {})
-    relations: tuple[Relation | None, ...] = (p.relations or ()) if symbolic else (None,) * len(p.codes)
-    copies = {c: _copy(c, p, r, original) for c, r in zip(p.codes, relations, strict=True)}
-    bases = [const(r.base, 4) for r in relations if r is not None and r.base is not None]
-    numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
-    distinct = [(n, base) for base in bases for n in numbers]
-    lent = isinstance(p.plan, Program) and min(shape(p.plan).levels, default=mode.cpl) < mode.cpl
-    origin, slot = var("origin", 64), var("kernel_slot" if lent else "slot", 64)
-    premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_code_address(origin, mode), _code_address(slot, KERNEL_64 if lent else mode)]
-    if "pad-canonical" in assumptions:
-        premises += _canonical_branches(original, (origin, slot))
+    known = (p.relations or ()) if symbolic else (None,) * len(p.codes)
+    relations = {c: r for c, r in zip(p.codes, known, strict=True) if r is None or isinstance(r, Relation)}
+    copies = {c: _copy(c, p, r, original) for c, r in relations.items() if not c.closed}
+    origin, slot = _addresses(p)
     displacement = _displacement(p, original, symbolic)
 
     def operand_of(spot: Spot, state: State) -> Term:
@@ -72,9 +67,42 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     setup = Setup(
         original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, operand_of, assumptions
     )
+    parts = Parts(p, symbolic, setup, lambda read, free, given: _part(read, p, free, given))
+    setup = replace(setup, part=parts.part)
+    found = (*relations.values(), *parts.relations)
+    bases = [const(r.base, 4) for r in found if r is not None and r.base is not None]
+    numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
+    distinct = [(n, base) for base in bases for n in numbers]
+    premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
+    premises += [_code_address(origin, mode), _code_address(slot, KERNEL_64 if p.is_lent else mode)]
+    if "pad-canonical" in assumptions:
+        premises += _canonical_branches(original, (origin, slot))
     if isinstance(p.plan, Program):
-        premises += address_premises(p.plan, setup)
+        premises += [*address_premises(p.plan, setup), *plan_premises(p.plan, parts, setup)]
     return VerificationCondition(setup, tuple(premises), tuple(distinct))
+
+
+def _in_force(p: Probe, assumptions: frozenset[str]) -> frozenset[str]:
+    """What holds at the scheme too; `no-tf-in-slot` says more of code that the program itself jumps to."""
+    jumps = isinstance(p.plan, Program) and p.plan.entry is Entry.JUMP
+    own = {"no-own-trap-flag"} if jumps and "no-tf-in-slot" in assumptions else set()
+    return (assumptions if jumps else assumptions - JUMPED) | p.scheme.holds | own
+
+
+def _addresses(p: Probe) -> tuple[Term, Term]:
+    """Origin and slot: anywhere, but for a plan that speaks of two addresses alone; the host's slot if it runs it."""
+    fixed = p.plan.addresses if isinstance(p.plan, Program) else None
+    if fixed is None:
+        return var("origin", 64), var("kernel_slot" if p.is_lent else "slot", 64)
+    return const(fixed[0], 64), const(fixed[1], 64)
+
+
+def _part(read: Answer, p: Probe, symbolic: bool, given: Mapping[str, object]) -> Instruction:
+    """An instruction of closed code: the original's class, or itself."""
+    if symbolic or not isinstance(read, Decoded):
+        return _instruction(p.decoded if symbolic and "base" not in given else read, p, symbolic, given)
+    made = _instruction(read, p, False, {})
+    return replace(made, fields=PinnedFields(made.fields, read.data, given)) if given else made
 
 
 def _canonical_branches(original: Instruction, places: tuple[Term, ...]) -> Iterator[Term]:
@@ -98,7 +126,12 @@ def _length(p: Probe, symbolic: bool) -> Term:
 
 
 def _is_measured(p: Probe) -> bool:
-    """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees."""
+    """Whether the scheme's decoder sees the instruction's length, or nothing depends on what it sees.
+
+    The places of closed code depend on it.
+    """
+    if any(c.closed for c in p.codes) and not p.copied_first:
+        return False
     if not isinstance(p.plan, Program) or not shape(p.plan).uses_length:
         return True
     return p.plan.length == cast(Decoded, p.decoded).layout.length

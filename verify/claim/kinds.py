@@ -48,10 +48,11 @@ def kind_of(p: Probe, assumptions: frozenset[str]) -> tuple[object, ...]:
     material = verification_condition(p, assumptions)
     setup = material.setup
     here = done(setup.original)
-    copies = map(setup.instruction, p.codes)
+    copies = [setup.instruction(c) for c in p.codes if not c.closed]
+    parts = [setup.part(c, q.offset).instruction for c in p.codes if c.closed for q in p.pieces(c) or ()]
     return (
-        here, tuple(here if copy is setup.original else done(copy) for copy in copies), p.key[1:], _lent(p, material),
-        tuple(setup.operand(spot, ANY) for spot in shape(p.plan).operands), setup.length,
+        here, tuple(here if copy is setup.original else done(copy) for copy in (*copies, *parts)), p.key[1:],
+        _lent(p, material), tuple(setup.operand(spot, ANY) for spot in shape(p.plan).operands), setup.length,
         setup.original.length, material.premises, material.distinct,
         tuple(setup.displacement(*spot) for spot in shape(p.plan).fields),
     )  # fmt: skip
@@ -61,7 +62,8 @@ def _lent(p: Probe, material: VerificationCondition) -> tuple[object, ...]:
     """What the copies do at the other levels at which the plan has code run."""
     if not p.is_lent:
         return ()
-    copies = [replace(material.setup.instruction(c), mode=m) for c in p.codes for m in p.modes if not m.is_user]
+    copies = [replace(material.setup.instruction(c), mode=m)
+              for c in p.codes if not c.closed for m in p.modes if not m.is_user]  # fmt: skip
     return tuple(map(done, copies))
 
 

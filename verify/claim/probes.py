@@ -15,11 +15,13 @@ from typing import Final, NamedTuple, cast
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
 from verify.claim.operands import is_own
+from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of, place_text
 from verify.models.schemes.code import Code
-from verify.models.schemes.program import Program, Run
+from verify.models.schemes.program import Entry, Program, Run
 from verify.models.schemes.program_text import shape
+from verify.models.schemes.program_text import text as program_text
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
-from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.x86.isa.decode import UNDEFINED, Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
 from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
@@ -56,11 +58,13 @@ class Probe:
     followed_by: bytes = b""  # what is known to stand behind the instruction; nothing: `FILLER`
 
     def code_bytes(self, code: Code) -> bytes:
-        """The 16 bytes that the processor runs for code of the plan."""
-        return code_bytes(code, self.data)
+        """The 16 bytes that the processor runs for code of the plan; of closed code all, words as zero."""
+        return bytes_of(code, self.data) if code.closed else code_bytes(code, self.data)
 
     def read(self, code: Code) -> Decoded | NotAnInstruction | NotModelled:
         """What code of the plan is to the processor."""
+        if code.closed:
+            return decode(bytes_of(code, self.data)[:16].ljust(16, FILLER), cpu_of(self.decoded), self.scheme.mode)
         if is_plain_code(code):
             return self.decoded
         copy = self.code_bytes(code)
@@ -71,14 +75,73 @@ class Probe:
         """The code that the plan has the processor run, each once."""
         return () if isinstance(self.plan, Refuse) else shape(self.plan).codes
 
+    def pieces(self, code: Code, apart: bool = False) -> tuple[Piece, ...] | None:
+        """The instructions of closed code; None where they are not known one by one.
+
+        `apart`: whatever they are to the original.
+        """
+        known = self.known_pieces
+        if (code, apart) not in known:
+            old = self.decoded if isinstance(self.decoded, Decoded) and not apart else None
+            known[code, apart] = pieces_of(code, self.data, old, self._decoded)
+        return known[code, apart]
+
     @once
-    def relations(self) -> tuple[Relation, ...] | None:
+    def known_pieces(self) -> dict[tuple[Code, bool], tuple[Piece, ...] | None]:
+        """What `pieces` has found."""
+        return {}
+
+    def piece(self, code: Code, offset: int) -> Piece:
+        """The instruction at an offset of closed code, whatever it is to the original.  ValueError: a word is no field.
+        """
+        found = piece_at(code, offset, bytes_of(code, self.data), self.data, None, self._decoded)
+        if found is None:
+            raise ValueError(f"a word of the code is no field of the instruction at {offset}: {code.text}")
+        return found
+
+    def _decoded(self, data: bytes) -> Decoded | NotAnInstruction | NotModelled:
+        return decode(data, cpu_of(self.decoded), self.scheme.mode)
+
+    @once
+    def copied_first(self) -> int:
+        """Bytes of the original, where every closed code begins with it and the plan sees its length; else 0.
+
+        Only then is the length a variable; what stands behind it is placed by it.
+        """
+        if not isinstance(self.decoded, Decoded) or getattr(self.plan, "length", 0) != self.decoded.layout.length:
+            return 0
+        length = self.decoded.layout.length
+        heads = [p[0] for c in self.codes if c.closed and (p := self.pieces(c)) is not None and self.plan_is_shared]
+        first = bool(heads) and len(heads) == len(self.codes)
+        whole = all(h.relation is not None and getattr(h.read, "layout", self.decoded.layout).length == length
+                    for h in heads)  # fmt: skip
+        return length if first and whole else 0
+
+    @property
+    def plan_is_shared(self) -> bool:
+        """Whether the plan is that of other encodings too."""
+        return not (isinstance(self.plan, Program) and self.plan.singular)
+
+    def _closed_key(self, code: Code) -> tuple[object, ...] | None:
+        """What of closed code obligations depend on, with the instruction's length, which is no variable then."""
+        decoded = cast(Decoded, self.decoded)
+        pieces = self.pieces(code)
+        first = self.copied_first
+        found = None if pieces is None else key_of(pieces, lambda at, size: place(decoded, at, size), first)
+        located = tuple((place_text(a, first), place_text(b, first)) for a, b in code.locations)
+        return None if found is None else (0 if first else decoded.layout.length, first > 0, located, found)
+
+    def _relation(self, code: Code) -> Relation | None:
+        return relation(cast(Decoded, self.decoded), code, self.data, lambda: self.read(code))
+
+    @once
+    def relations(self) -> tuple[Relation | tuple[object, ...], ...] | None:
         """How each code corresponds to the original; None where one of them does not."""
-        found = []
+        found: list[Relation | tuple[object, ...]] = []
         for code in self.codes:
             if not isinstance(self.decoded, Decoded):
                 return None
-            one = relation(self.decoded, code, self.data, lambda code=code: self.read(code))  # type: ignore[misc]
+            one = self._closed_key(code) if code.closed else self._relation(code)
             if one is None:
                 return None
             found.append(one)
@@ -105,10 +168,11 @@ class Probe:
     def key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations."""
         plan = None
-        if isinstance(self.decoded, Decoded) and self.relations is not None:
+        alone = isinstance(self.plan, Program) and self.plan.singular
+        if isinstance(self.decoded, Decoded) and not alone and self.relations is not None:
             plan = plan_key(self.plan, self.decoded)
         if plan is None:
-            return "concrete", self.data[:16], cpu_of(self.decoded)
+            return "concrete", self.data[:16], cpu_of(self.decoded), _text_alone(self.plan)
         return _structure_key(self), plan, self.relations
 
     @once
@@ -124,8 +188,16 @@ class Probe:
         return named, seen, bool(needed(opcode)), structure[1:], *self.key[1:]
 
 
+def _text_alone(plan: Plan) -> str:
+    """Of a plan that is not made of the encoding's bytes alone, its text."""
+    return program_text(plan) if isinstance(plan, Program) and plan.singular else ""
+
+
 def not_modelled(p: Probe) -> str | None:
     """Why nothing is said of the probe's instruction or of its copies, or None: no reading, none at that level."""
+    apart = next((c.text for c in p.codes if c.closed and p.pieces(c, True) is None), None)
+    if apart is not None:
+        return f"a word that is no field of an instruction: {apart}"
     copies = tuple(map(p.read, p.codes)) if p.relations is None or not p.scheme.mode.is_user else ()
     unread = next((f"a copy: {c.reason}" for c in copies if isinstance(c, NotModelled)), None)
     if unread is None and not p.scheme.mode.is_user:
@@ -145,6 +217,13 @@ def undefined_without(p: Probe) -> tuple[str, ...]:
         return ()
     needs = needed(p.decoded.form.opcode)
     return needs and tuple(f for f in needs if any(f not in _needed(p, hit, needs) for hit in p.plan.hits))
+
+
+def undefined_runs_on(p: Probe) -> bool:
+    """Whether the bytes are no instruction, which raises #UD in place, and the program runs on with the probe."""
+    if p.decoded != UNDEFINED or not isinstance(p.plan, Program) or p.plan.entry is Entry.NONE:
+        return False
+    return any(all(isinstance(p.read(a.code), Decoded) for a in h.actions if isinstance(a, Run)) for h in p.plan.hits)
 
 
 def _needed(p: Probe, hit: Program, needs: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,10 +265,10 @@ def _alike(first: object, second: object) -> bool:
     return same and not is_vendor_specific(first.form.opcode)
 
 
-def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
-    """The probe of an encoding that is decoded already."""
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"", plan: Plan | None = None) -> Probe:
+    """The probe of an encoding that is decoded already; `plan`: the scheme's, where it is known."""
     whole = padded(decoded.data + followed_by)
-    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
+    return Probe(scheme, whole, decoded, plan or scheme.plan(whole), followed_by)
 
 
 def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
@@ -234,6 +313,13 @@ def _traits(opcode: Opcode) -> _Traits:
             shows_modrm(opcode), fixed, opcode.mnemonic in PREFIX_SENSITIVE,
         )  # fmt: skip
     return found
+
+
+def read_of_opcode(opcode: Opcode) -> tuple[object, ...]:
+    """What class keys read of an opcode, besides how it is encoded and which operands it has."""
+    traits = _traits(opcode)
+    named = traits.has_fixed_values or traits.is_prefix_sensitive or traits.shows_modrm
+    return (*traits, opcode.code if named else None)
 
 
 def has_fixed_values(opcode: Opcode) -> bool:

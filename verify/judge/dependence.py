@@ -29,17 +29,19 @@ from verify.models.x86.isa.forms import Addressing
 from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.x86.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.x86.semantics.transactions import ACTIVE
-from verify.smt.candidates import candidates
+from verify.smt.candidates import MEASURED, candidates
 from verify.smt.canonical import canonical
 from verify.smt.decisions import environment_of, is_proved, query
 from verify.terms import Term, load, postorder
 
 STATES: Final = 12  # in which it is looked whether the instruction completes or faults
 
+JUMPS: Final = frozenset({"UNCONDITIONAL_BRANCH", "CONDITIONAL_BRANCH", "INDIRECT_BRANCH"})
+
 
 def _stores(p: Probe) -> bool:
     """Whether the host itself accesses the program's memory, or runs other bytes than the program's, or elsewhere."""
-    if p.relations is None or _lends(p):
+    if _runs_others(p) or _lends(p):
         return True
     return isinstance(p.plan, Program) and any(isinstance(a, Load | Store) for a in actions_of(p.plan))
 
@@ -49,13 +51,22 @@ def _lends(p: Probe) -> bool:
     return p.is_lent
 
 
+def _runs_others(p: Probe) -> bool:
+    """Whether anything runs that does not correspond to the original, but for jumps that closed code has."""
+    pieces = [piece for c in p.codes if c.closed for piece in p.pieces(c) or ()]
+    own = [q.read for q in pieces if q.relation is None]
+    jumps = all(isinstance(r, Decoded) and r.form.opcode.flow_control in JUMPS for r in own)
+    return p.relations is None or not jumps
+
+
 def _branches(p: Probe) -> bool:
-    return isinstance(p.plan, Program) and shape(p.plan).branches
+    branches = isinstance(p.plan, Program) and shape(p.plan).branches
+    return branches or (_jumps(p) and isinstance(p.decoded, Decoded) and p.decoded.form.opcode.flow_control != "NEXT")
 
 
 def _shadows(p: Probe) -> bool:
     """Whether instruction or host may touch the shadow stack."""
-    if not isinstance(p.decoded, Decoded) or p.relations is None:
+    if not isinstance(p.decoded, Decoded) or _runs_others(p):
         return True
     if isinstance(p.plan, Program) and shape(p.plan).shadows:
         return True
@@ -80,12 +91,23 @@ def _shows_its_own_code(p: Probe) -> bool:
 
 def _is_handled(name: str, p: Probe) -> bool:
     """Whether what the assumption leaves out of a host's handling concerns the plan."""
-    return isinstance(p.plan, Program) and any(map(HANDLING[name].matters, p.plan.hits))
+    hits = p.plan.hits if isinstance(p.plan, Program) else ()
+    return any(h.entry is Entry.KERNEL and HANDLING[name].matters(h) for h in hits)
+
+
+def _jumps(p: Probe) -> bool:
+    """Whether the program itself jumps to the slot."""
+    return isinstance(p.plan, Program) and p.plan.entry is Entry.JUMP
+
+
+def _returns(p: Probe) -> bool:
+    """Whether the kernel returns to the program behind the hit, or a handler is entered by it."""
+    return not _jumps(p)
 
 
 def _lacks_features(p: Probe) -> bool:
     """Whether the probed program may run on where the processor has not what the instruction needs, or the reverse."""
-    return bool(undefined_without(p)) or p.relations is None
+    return bool(undefined_without(p)) or _runs_others(p)
 
 
 def _accesses_for_it(p: Probe) -> bool:
@@ -96,6 +118,7 @@ REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
     "trap-siginfo": _shows_its_own_code, "code-not-read": _accesses, "features-present": _lacks_features,
     "user-pages": _accesses_for_it, "frames-elsewhere": _lends,
+    "no-fault-in-slot": _jumps, "no-tf-in-slot": _jumps, "null-selectors": _returns, "in-use-not-read": _returns,
     **{name: partial(_is_handled, name) for name in HANDLING},
 }  # fmt: skip
 
@@ -221,7 +244,7 @@ def _outcomes(built: _Built) -> _May:
         return _May(False, False)
     text = canonical((vector, *built.material.premises))
     asked, seen = query(text), set[bool]()
-    for witness in islice(candidates(text, Witness((), (), SEED), {}), STATES):
+    for witness in islice(candidates(text, Witness((), (), SEED), MEASURED), STATES):
         value, *premises = asked.evaluator(asked.assignment(witness), environment_of(witness))
         if all(premises):
             seen.add(value == NO_FAULT)

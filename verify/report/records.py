@@ -87,6 +87,14 @@ def decoded(text: str | bytes, kind: type[D]) -> D:
         raise ValueError(f"no {schema_name(kind)}: {error}") from error
 
 
+def record_from(text: str | bytes, kind: type[R]) -> R:
+    """The record that a text is, which has no `schema`; ValueError as `decoded`."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no {kind.__name__}: {error}") from error
+
+
 def from_fields(fields: Mapping[str, Any], kind: type[D]) -> D:
     """The document with these fields; ValueError as `decoded`."""
     return record_of({"schema": schema_name(kind), **fields}, kind)

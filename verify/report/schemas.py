@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from verify.report import causes, confirmations, explorations, gates, ledgers, surveys
+from verify.report import causes, confirmations, explorations, gates, ledgers, relocations, surveys
 from verify.report.records import VENDOR, Document, schema_name
 
 FOLDER: Final = Path(__file__).with_name("schema")
@@ -27,6 +27,7 @@ DOCUMENTS: Final[Mapping[str, type[Document]]] = {  # by `schema`
         confirmations.SemanticsConfirmation, confirmations.KernelConfirmation,
         confirmations.KernelSurvey, confirmations.LitmusConfirmation, confirmations.RacesConfirmation,
         confirmations.CostConfirmation, ledgers.LedgerSizes, gates.Gate,
+        relocations.RelocatedPair, relocations.RelocatedEncoding,
     )
 }  # fmt: skip
 

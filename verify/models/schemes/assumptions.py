@@ -119,6 +119,18 @@ ROWS: Final = (
         "a thread that is preempted in a hit is not sent to its abort handler: it goes on in the sequence",
     ),
     Assumption(
+        "no-fault-in-slot",
+        "of a fault in code that the program jumps to itself only which one it is, is compared",
+        "the program is told the slot's address and finds registers as they are there: every form that faults is "
+        "refuted",
+    ),
+    Assumption(
+        "no-tf-in-slot",
+        "TF is clear where a program jumps to the slot, and what an instruction there loads into it is not looked at "
+        "before control is back",
+        "a program that sets TF itself is trapped behind every instruction of the slot, with its addresses",
+    ),
+    Assumption(
         "trap-siginfo",
         "of a SIGTRAP by the program's own TF only occurrence and ip are compared",
         "si_code differs for every stepped instruction",

@@ -51,6 +51,22 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One instruction of code that has several, and where it may lead within the code, in bytes from its beginning.
+
+    `place`: the address of an offset, a sum with the original's length where that stands before it.
+    """
+
+    instruction: Instruction
+    onward: tuple[int, ...]
+    place: Callable[[int], Term]
+
+
+def _no_part(code: Code, offset: int) -> Part:
+    raise ValueError(f"no instruction of the code is known at {offset}: {code.text}")
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A probed instruction: original and copies, the addresses, and the fields as the scheme's decoder sees them."""
 
@@ -62,6 +78,7 @@ class Setup:
     displacement: Callable[[int, int], Term]  # the field at an offset of a size, in bytes: 64 bits, sign-extended
     operand: Callable[[Spot, State], Term]  # what an operand of the original is in a state
     assumptions: frozenset[str] = ASSUMPTIONS
+    part: Callable[[Code, int], Part] = _no_part  # of closed code, the instruction at an offset in bytes
 
     @property
     def mode(self) -> Mode:

@@ -61,16 +61,23 @@ class Code:
 
     pieces: tuple[Byte | Word, ...]
     locations: tuple[tuple[int, int], ...] = ((0, 0),)
+    closed: bool = False  # nothing of the original stands behind the pieces: any number of instructions, and words
 
     def __post_init__(self) -> None:
         if not self.pieces or any(a < 0 or b < 0 for a, b in self.locations):
             raise ValueError(f"code has pieces and its locations are not negative, got {self}")
 
     @property
+    def length(self) -> int:
+        """Bytes of all pieces."""
+        return sum(1 if isinstance(p, Byte) else p.size for p in self.pieces)
+
+    @property
     def text(self) -> str:
         """Copied bytes as ranges [first..last], changed and constant bytes and words one by one."""
         pairs = " ".join(f"{a}={b}" for a, b in self.locations)
-        return " ".join(_shown(list(self.pieces))) + ("" if pairs == "0=0" else f" alike {pairs}")
+        alone = " alone" if self.closed else ""
+        return " ".join(_shown(list(self.pieces))) + alone + ("" if pairs == "0=0" else f" alike {pairs}")
 
 
 ORIGINAL: Final = Code(tuple(map(Byte, range(WHOLE))))  # the bytes at the probe and what follows them

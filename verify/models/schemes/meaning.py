@@ -36,8 +36,9 @@ from verify.models.schemes.program import (
     actions_of,
     walk,
 )
+from verify.models.schemes.sequence import Sequence
 from verify.models.schemes.shown import OWN_SIGNAL, SIGTRAP, shown
-from verify.models.schemes.traps import after_the_hit, at_the_hit, taken_by_the_host
+from verify.models.schemes.traps import after_the_hit, at_the_hit, returned_by_iret, taken_by_the_host
 from verify.models.schemes.vocabulary import (
     FAULT_TARGETS,
     LENGTH,
@@ -91,11 +92,24 @@ def _behaviour(program: Program, later: Program, setup: Setup, state: State) -> 
     hit = _entered(program, setup, state)
     there = _hit(program, later, setup, hit)
     if program.entry is Entry.JUMP:
-        return there
+        return _jumped(there, setup, before)
     found = there.state, there.fault_state
     after, at_fault = (after_the_hit(s, state, hit, setup.assumptions, setup.mode) for s in found)
     there = replace(there, state=after, fault_state=at_fault)
     return shown(there, program, before, setup.assumptions)
+
+
+def _jumped(there: Behaviour, setup: Setup, state: State) -> Behaviour:
+    """What is seen of code that the program itself jumped to; under `no-fault-in-slot` of a fault its vector alone."""
+    if "null-selectors" not in setup.assumptions:  # a handler is entered by iret
+        there = replace(there, fault_state=returned_by_iret(there.fault_state, setup.mode))
+    if "no-fault-in-slot" not in setup.assumptions:
+        return there
+    here = in_place(setup, state)
+    return replace(
+        there, error=here.error, reported=here.reported, trapno=there.vector, fault_state=here.fault_state,
+        attempted=here.attempted,
+    )  # fmt: skip
 
 
 def _entered(program: Program, setup: Setup, state: State) -> State:
@@ -223,9 +237,13 @@ def _shown_tf(value: Term, m: Moment, setup: Setup) -> tuple[Term, ...]:
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     """The processor runs one instruction of the code, with the program's segment bases."""
     context, end = action.context, action.context.end
-    if (context.fs_base, context.gs_base, context.instructions) != (Agent.PROGRAM, Agent.PROGRAM, 1):
+    if (context.fs_base, context.gs_base) != (Agent.PROGRAM, Agent.PROGRAM):
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
+    if action.code.closed and context.cpl == setup.mode.cpl:
+        return _ran_through(action, rest, m, setup, at)
+    if action.code.closed or context.instructions > 1:
+        raise ValueError(f"runs of that kind are not modelled: {context}")
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
     if context.cpl == setup.mode.cpl:
         o = executed(setup.instruction(action.code), start, setup.assumptions)
@@ -245,6 +263,22 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     ended = _ended(action, rest, finished, o, start, setup)
     ended = chosen(stays, end_of(replace(finished, contained=FALSE)), ended)
     return run_of(o.fault_vector, ended, _from(action.on_fault, faulted, setup))
+
+
+def _ran_through(action: Run, rest: Actions, m: Moment, setup: Setup, at: Term) -> Way:
+    """Closed code up to where it leaves, or stands where the original does; a breakpoint there ends the run.
+
+    A step under TF is a run of one instruction.
+    """
+    context, m = action.context, replace(m, now=replace(m.now, tf=_tf_of(action, m)))
+    one = isinstance(context.end, TrapFlag)
+    run = Sequence(action.code, at, setup, lambda n: _from(rest, n, setup),
+                   lambda n: _from(action.on_fault, n, setup), one)  # fmt: skip
+    return run.ran(m, 0, context.instructions)
+
+
+def _tf_of(action: Run, m: Moment) -> Term:
+    return TRUE if isinstance(action.context.end, TrapFlag) else m.now.tf
 
 
 def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setup: Setup) -> Way:
@@ -319,6 +353,11 @@ def _value(expression: Term, m: Moment, setup: Setup) -> Term:
 def _closed(expression: Term, setup: Setup) -> Term:
     """The value of an expression of addresses and fields alone."""
     return terms.substitute((expression,), {v: _constant(v, setup) for v in variables(expression)})[0]
+
+
+def closed(expression: Term, setup: Setup) -> Term:
+    """The value of an expression of addresses and fields alone; KeyError where it names anything else."""
+    return _closed(expression, setup)
 
 
 def _variable(variable: Term, m: Moment, setup: Setup) -> Term:

@@ -147,8 +147,7 @@ class Shadow:
 
     def line(self, _: CodeText) -> str:
         """Entry := value."""
-        where = "pushed" if self.depth is None else str(self.depth)
-        return f"shadow stack, {where} := {expression(self.value)}"
+        return f"shadow stack, {'pushed' if self.depth is None else self.depth} := {expression(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +342,9 @@ class Program:
     entry: Entry = Entry.KERNEL
     later: Program | None = None  # from the second hit on, where that is another; it names none itself
     length: int = 0  # bytes, what LENGTH is; 0: the implementation does not look
+    reach: int = 0  # bytes, below which the slot lies away from the origin; 0: it lies anywhere
+    addresses: tuple[int, int] | None = None  # the only origin and slot of which the plan speaks; None: all
+    singular: bool = False  # it is a plan of these bytes alone, and tells nothing of others
 
     def __post_init__(self) -> None:
         if self.later and self.later.later:

@@ -33,7 +33,15 @@ def text(plan: Plan, shown: Callable[[Code], str] = _own_text) -> str:
     if isinstance(plan, Refuse):
         return f"refused: {plan.reason} (errno {plan.errno})"
     length = f", length {plan.length}" if plan.length else ""
-    return f"entered by {plan.entry.value}{length}" + "".join(f"\n{line}" for line in _body(plan, shown))
+    head = f"entered by {plan.entry.value}{length}{_addresses(plan)}"
+    return head + "".join(f"\n{line}" for line in _body(plan, shown))
+
+
+def _addresses(plan: Program) -> str:
+    """What a plan says of origin and slot."""
+    near = [f"slot nearer than 0x{plan.reach:x}"] if plan.reach else []
+    at = [] if plan.addresses is None else ["at 0x{:x}, slot at 0x{:x}".format(*plan.addresses)]
+    return "".join(f", {c}" for c in [*near, *at])
 
 
 def _body(plan: Program, shown: Callable[[Code], str]) -> Iterator[str]:
@@ -95,7 +103,7 @@ def _shape(program: Program) -> Shape:
     named = frozenset(t for a in actions for e in a.expressions for t in variables(e))
     spots = (FIELD.fullmatch(name) for name in fields)
     return Shape(
-        f"entered by {program.entry.value}\n{numbered}", tuple(codes),
+        f"entered by {program.entry.value}{_addresses(program)}\n{numbered}", tuple(codes),
         tuple((int(m[1]), int(m[2])) for m in spots if m is not None),
         tuple(filter(None, (spot_of(var(name, 1)) for name in operands))),
         frozenset(a.context.cpl for a in actions if isinstance(a, Run)), LENGTH in named,

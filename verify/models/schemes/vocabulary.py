@@ -122,6 +122,11 @@ def undefined(flag: str, operation: str, *reads: Term) -> Term:
     return uf(f"{UNDEFINED}{flag}_{operation}_{'_'.join(str(r.width) for r in reads)}", 1, *reads, before)
 
 
+def cut(value: Term, size: int) -> Term:
+    """What an implementation stores of a value of 64 bits in `size` bytes without looking whether it fits, as read."""
+    return terms.sext(terms.extract(value, 8 * size - 1, 0), 64)
+
+
 def own(name: str, sort: Sort) -> Term:
     """A value that the host alone knows; nothing is assumed of it."""
     return uf(OWN + name, sort)

@@ -39,6 +39,14 @@ class FreeFields(Fields):
         self.__dict__.update(values, **pinned)
 
 
+class PinnedFields(Fields):
+    """The fields of one encoding, but for those that are given."""
+
+    def __init__(self, like: Fields, data: bytes, pinned: Mapping[str, object]) -> None:
+        super().__init__(like.opcode, like.addressing, data, like.layout, like.byte)
+        self.__dict__.update(pinned)
+
+
 def has_free_shape(parts: Fields) -> bool:
     """Whether one class holds the operand's addresses with and without base and index."""
     return parts.addressing is Addressing.MEM and layout_has_modrm(parts) and not parts.opcode.is_vsib

@@ -254,6 +254,7 @@ ENTRIES: Final = (
         "programs whose stacks another thread unmaps or moves meanwhile",
         "set displaced-stepping off",
     ),
+    *host_entries("code-not-read", RULE, UNSEEN),
     *PROCESSOR_ENTRIES,
 )
 # Of each: what a call leaves on the shadow stack (GDB 17: amd64_displaced_step_fixup writes the top entry, where a call

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from verify.models.schemes.code import ORIGINAL, Byte, Code
 from verify.models.schemes.linux import opcode_map_3_15
 from verify.models.schemes.linux.actions import BACK, NEXT, RSP, SI_USER, SIGILL, gone, held, moved, stepped, target
-from verify.models.schemes.linux.attributes import attributes, opcodes
+from verify.models.schemes.linux.attributes import Attributes, look_ups, opcodes
 from verify.models.schemes.linux.decoder import (
     SIB_WITH_DISPLACEMENT,
     Features,
@@ -37,16 +37,18 @@ COPIED: Final = 16  # bytes, MAX_UINSN_BYTES and MAX_INSN_SIZE
 DISPLACEMENT: Final = 4  # bytes of a rip-relative operand that the copy has no more
 
 DECODER: Final = KernelDecoder(
-    attributes(
-        {
-            0: opcode_map_3_15.ONE_BYTE,
-            1: opcode_map_3_15.TWO_BYTE,
-            2: opcode_map_3_15.THREE_BYTE_38,
-            3: opcode_map_3_15.THREE_BYTE_3A,
-        },
-        opcode_map_3_15.GROUPS,
-        opcode_map_3_15.PLAIN_GROUPS,
-        {},
+    Attributes(
+        lambda: look_ups(
+            {
+                0: opcode_map_3_15.ONE_BYTE,
+                1: opcode_map_3_15.TWO_BYTE,
+                2: opcode_map_3_15.THREE_BYTE_38,
+                3: opcode_map_3_15.THREE_BYTE_3A,
+            },
+            opcode_map_3_15.GROUPS,
+            opcode_map_3_15.PLAIN_GROUPS,
+            {},
+        )
     ),
     Features(
         rex2=False,

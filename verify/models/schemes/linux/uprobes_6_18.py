@@ -33,7 +33,7 @@ from verify.models.schemes.linux.actions import (
     stepped,
     target,
 )
-from verify.models.schemes.linux.attributes import attributes, opcodes
+from verify.models.schemes.linux.attributes import Attributes, look_ups, opcodes
 from verify.models.schemes.linux.decoder import (
     EMULATE_PREFIXES,
     SIB_WITH_DISPLACEMENT,
@@ -53,20 +53,22 @@ from verify.terms import TRUE, const, sub
 ENOEXEC: Final = 8
 ENOTSUPP: Final = 524
 
-ATTRIBUTES: Final = attributes(
-    {
-        0: opcode_map.ONE_BYTE,
-        1: opcode_map.TWO_BYTE,
-        2: opcode_map.THREE_BYTE_38,
-        3: opcode_map.THREE_BYTE_3A,
-        4: opcode_map.EVEX_MAP_4,
-        5: opcode_map.EVEX_MAP_5,
-        6: opcode_map.EVEX_MAP_6,
-        7: opcode_map.VEX_MAP_7,
-    },
-    opcode_map.GROUPS,
-    opcode_map.PLAIN_GROUPS,
-    {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
+ATTRIBUTES: Final = Attributes(
+    lambda: look_ups(
+        {
+            0: opcode_map.ONE_BYTE,
+            1: opcode_map.TWO_BYTE,
+            2: opcode_map.THREE_BYTE_38,
+            3: opcode_map.THREE_BYTE_3A,
+            4: opcode_map.EVEX_MAP_4,
+            5: opcode_map.EVEX_MAP_5,
+            6: opcode_map.EVEX_MAP_6,
+            7: opcode_map.VEX_MAP_7,
+        },
+        opcode_map.GROUPS,
+        opcode_map.PLAIN_GROUPS,
+        {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
+    )
 )
 FEATURES: Final = Features()
 DECODER: Final = KernelDecoder(ATTRIBUTES, FEATURES)

@@ -132,7 +132,7 @@ ENTRIES: Final = (
     *PROCESSOR_ENTRIES,
 )
 CHECKING: Final = ("kernel-exec-naive", "kernel-exec-checked")  # whose verdicts rest on what pages there are
-HOLDS: Final = frozenset({"breakpoint-in-place", "code-as-in-file", "fault-frame"})  # copied from memory, passed on
+HOLDS: Final = frozenset({"breakpoint-in-place", "code-as-in-file", "fault-frame"})  # memory is copied, faults go on
 SOURCE: Final = "the discussion of 2010 on user-space probes; what it left open: the module's docstring"
 
 

@@ -326,7 +326,7 @@ ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
 
 ENTRIES: Final = (
     *host_entries(
-        "not-restartable slot-available no-signal-awaited kernel-may-store sigtrap-not-held",
+        "not-restartable slot-available no-signal-awaited kernel-may-store sigtrap-not-held code-not-read",
         "the design: a copy runs in one of the host's slots, signals wait until it has left, pushes are the host's own",
     ),
     *PROCESSOR_ENTRIES,

@@ -42,6 +42,7 @@ class Instruction:
     undefined: str | None = None  # why the processor raises #UD, where it does
     mode: Mode = USER_64
     anonymous: bool = False  # the opcode does not show in the names of its datapath's functions
+    literals: tuple[tuple[Term, Term], ...] = ()  # address and value of what the code itself holds: no access of it
 
     @property
     def datapath(self) -> str:
@@ -171,9 +172,19 @@ class Run:
 
     def load(self, address: Term, size: int, stack: Term = FALSE, condition: Term = TRUE) -> Term:
         """Reads `size` bytes at a linear address; records the access and its possible fault."""
+        held = self._literal(address, size)
+        if held is not None:
+            return held
         value = terms.load(self.get("memory"), address, size)
         self._access("r", address, size, value, stack, condition)
         return value
+
+    def _literal(self, address: Term, size: int) -> Term | None:
+        """What the code itself holds there, where it is known to."""
+        if not self.insn.literals:
+            return None
+        place = terms.normal_form(address)
+        return next((v for a, v in self.insn.literals if terms.normal_form(a) is place and v.width == 8 * size), None)
 
     def store(self, address: Term, value: Term, stack: Term = FALSE, condition: Term = TRUE) -> None:
         """Writes a whole number of bytes at a linear address; records the access and its possible fault."""
