@@ -11,6 +11,7 @@ from typing import Final
 
 from verify.models.schemes.assumptions import Entry as Deviation
 from verify.models.schemes.code import Byte, Code, Word
+from verify.models.schemes.host_entries import host_entries
 from verify.models.schemes.program import Context, Entry, Leaves, Program, Run
 from verify.models.schemes.vocabulary import LENGTH, ORIGIN, SLOT, field
 from verify.terms import Term, add, const, sub
@@ -79,5 +80,8 @@ NO_TRANSFER_INSIDE: Final = Deviation(
     "a program with a branch, a return address, a jump table or a thread's ip there",
     "hook where the control-flow graph leads to the first byte alone",
 )
-JUMP_ENTRIES: Final = NO_FAULT_IN_SLOT, NO_TF_IN_SLOT, NO_TRANSFER_INSIDE
+OF_THE_SLOT: Final = host_entries(
+    "not-restartable no-shadow-stack", "the design: the program runs the slot, and a call is a push and a jump there"
+)
+JUMP_ENTRIES: Final = NO_FAULT_IN_SLOT, NO_TF_IN_SLOT, NO_TRANSFER_INSIDE, *OF_THE_SLOT
 HELD: Final = frozenset({"code-as-in-file"})  # what is in memory is copied
