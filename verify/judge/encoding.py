@@ -174,7 +174,8 @@ class Judge:
 
     def rests_on(self, p: Probe, names: frozenset[str]) -> frozenset[str]:
         """Those of the named assumptions that some proved observable of the probe's class rests on."""
-        return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
+        stated = isinstance(p.decoded, Decoded) and (isinstance(p.plan, Refuse) or not_modelled(p) is None)
+        return self.dependence.of(p, names, self._proved) if stated else frozenset()
 
     def proves(self, p: Probe, observables: frozenset[str]) -> bool:
         """Whether each of the observables is proved of the encoding under this scheme's plan, or that is a refusal."""
