@@ -1,7 +1,7 @@
 PYTHON ?= python3
 
 .PHONY: check test whole live prove resume explore mutants bench headers continuations promote rules kernel semantics
-.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness docs
+.PHONY: store litmus races reproducers certificates accesses replays schema oracle elsewhere fairness docs browser
 
 check:  ## ruff, mypy, layers, fast tests: under a minute
 	ruff check .
@@ -14,6 +14,9 @@ test:  ## the whole suite, short live tests included
 docs:  ## the documentation into site/, and every command in it run, the longer ones too (extra `docs`; two minutes)
 	mkdocs build
 	$(PYTHON) -m pytest -m "whole or not whole" tests/test_documentation.py
+
+browser:  ## the HTML report in a headless Chromium, with axe-core (extra `browser`, chromium, chromedriver; a minute)
+	$(PYTHON) -m pytest -m whole tests/unit/cli/test_beside_browser.py
 
 whole:  ## of every long list of cases what the suite leaves out (ten minutes)
 	$(PYTHON) -m pytest -n 2 -m whole tests

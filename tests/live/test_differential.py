@@ -13,7 +13,7 @@ from verify.claim import probes
 from verify.cli import status
 from verify.live.differential import masks, prediction
 from verify.live.differential.comparison import Comparison
-from verify.live.differential.errata import skip_reason
+from verify.live.differential.errata import OFFSET_FAULT, skip_reason
 from verify.live.differential.run import FormTrials, Settings, component_of, judged, survey
 from verify.live.differential.states import Aim, trials
 from verify.live.executor.executor import Executor
@@ -188,6 +188,20 @@ def test_a_branch_to_itself_is_not_judged_by_where_it_ends(data: str, name: str,
     batch.states["gprs"][:, 1] = 0x20
     result = Comparison(executor, batch).all()
     assert (result.states, result.findings) == (16, [])
+
+
+@pytest.mark.needs("fsgsbase")
+@pytest.mark.parametrize(("rax", "is_beyond"), [(0xFFFF_8000_0000_0000, True), (0xFFFF_8000_0000_1001, False)])
+def test_that_an_offset_which_is_not_canonical_faults_is_a_known_difference(
+    executor: Executor, rax: int, is_beyond: bool
+) -> None:
+    """gs:[rax - 1], whose linear address is canonical: #GP on AMD processors, #PF in the semantics."""
+    encoding, rng = probes.probe(bytes.fromhex("658b40ff"), SCHEME, Cpu.AMD), np.random.default_rng(0)
+    batch = trials(executor, [(encoding, Aim(DATA.address, 0))], form("MOV_R32_RM32/mem"), 16, rng)
+    batch.states["gprs"][:, 0], batch.states["gs_base"] = rax, 0x7FFF_FFFF
+    findings = {(f.component, f.seen) for f in Comparison(executor, batch).all().findings}
+    differs = is_beyond and executor.capabilities.vendor == "AuthenticAMD"
+    assert findings == ({(OFFSET_FAULT, "0xd")} if differs else set())
 
 
 def test_a_wrong_result_is_found_and_shrunk(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:

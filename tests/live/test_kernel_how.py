@@ -6,9 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from verify.claim.probes import probe, undefined_runs_on
 from verify.confirm.handling import compared_ways, document, rows
 from verify.confirm.kernel import machine_cpu
+from verify.live.kernel.child import END_OF_USER_SPACE, LANDING
 from verify.live.kernel.handling import Manner, Way, manners
+from verify.live.kernel.judge import KernelJudge
+from verify.live.kernel.one_state import Situation, compared_in
 from verify.models.schemes.code import Byte, Code
 from verify.models.schemes.linux.actions import NEXT, gone
 from verify.models.schemes.linux.uprobes_6_18 import ENOTSUPP, SCHEME
@@ -18,6 +22,7 @@ from verify.models.schemes.vocabulary import register
 from verify.models.x86.isa.ranges import parsed
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("kernel", "modelled-kernel")]
+SLOT_PAGE = END_OF_USER_SPACE - 0x1000  # where the kernel asks for it: xol_add_vma, TASK_SIZE - PAGE_SIZE
 EMULATED, STEPPED = (Way.EMULATED, Way.EMULATED), (Way.STEPPED, Way.STEPPED)
 
 
@@ -48,6 +53,28 @@ def test_the_kernel_runs_every_kind_of_plan_as_it_is_planned() -> None:
     assert summary.disagreements == ()
     assert summary.compared >= 500
     assert summary.kinds >= 200
+
+
+def test_bytes_that_are_no_instruction_run_on_where_the_scheme_says_so() -> None:
+    """#UD without the probe; with it a nop, a branch (seen on 6.18.44), and of the last one #UD too: it is stepped."""
+    texts = ("c5e1713500000000", "c5d09065d70bc548", "c55b70d507b675f3", "c50e7f6802b0b9b6", "c5a9700000000000", "0f04")
+    data = [bytes.fromhex(t) for t in texts]
+    said = [undefined_runs_on(probe(d, SCHEME, machine_cpu())) for d in data]
+    assert said == [True] * 5 + [False]
+    with KernelJudge() as kernel:
+        found = list(kernel.compare(iter(data), wanted=frozenset({"standard"})))
+    assert not any(f.valid for f in found)
+    assert ["fault" in f.observables for f in found] == said
+
+
+@pytest.mark.parametrize("text", ["8b03", "c5b25213"])
+def test_a_load_from_the_page_of_slots_shows_the_probe(text: str) -> None:
+    """`code-not-read`: SIGSEGV without the probe, the copy's own bytes with it; below the page nothing differs."""
+    data, found = bytes.fromhex(text), []
+    for address in (SLOT_PAGE, SLOT_PAGE + 0x80, SLOT_PAGE - 0x1000):
+        compared = compared_in(Situation(data, LANDING + 0x0800_0000, {"rbx": address}, {}, {}))
+        found.append("fault" in compared.observables)
+    assert found == [True, True, False]
 
 
 def planned_otherwise(data: bytes) -> Plan:

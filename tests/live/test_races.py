@@ -92,7 +92,7 @@ def test_a_round_with_too_few_hits_is_short() -> None:
     with Deaf(SECONDS, 1) as stage:
         child = running(stage, 1)
         stage.wait_for("ready")
-        found = stage.comes_and_goes(SITE)
+        found = stage.comes_and_goes(SITE, enough=lambda so_far: so_far.short > 0)  # on a busy machine not at once
         stage.stop()
         assert stage.ended(child) == "exit 0"
     assert found.hits == 0 and found.short > 0 and found.least > 0

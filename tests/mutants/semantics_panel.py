@@ -50,7 +50,7 @@ class Row:
     @property
     def is_undefined(self) -> bool:
         """Whether it raises #UD whatever the state."""
-        decoded = probe(self.data, SCHEMES["identity"], machine_cpu()).decoded
+        decoded = probe(self.data, SCHEMES["identity"], here()).decoded
         return isinstance(decoded, Decoded) and decoded.faults_ud is not None
 
 
@@ -82,7 +82,7 @@ def panel(seed: int, few: int | None = None) -> list[Row]:
     rows, traced, seen = [], Traced(), set[Line]()
     for number, form in enumerate(forms):
         for data, is_more in _encodings(form, random, number % MORE == 0):
-            p = probe(data, SCHEMES["identity"], machine_cpu())
+            p = probe(data, SCHEMES["identity"], here())
             if not isinstance(p.decoded, Decoded) or p.shared_key in classes:
                 continue
             lines = traced(data)
@@ -96,7 +96,7 @@ def panel(seed: int, few: int | None = None) -> list[Row]:
 
 def stored_panel(seed: int, few: int | None = None) -> list[Row]:
     """The panel, as it was made before by the same code where it was; kept in the user's cache directory."""
-    mark = fingerprint(JUDGE, "panel", machine_cpu().value, str(seed), str(few), Path(__file__).read_text("utf-8"))
+    mark = fingerprint(JUDGE, "panel", here().value, str(seed), str(few), Path(__file__).read_text("utf-8"))
     path, files = cache_directory() / f"mutants-panel-{mark}.json", sorted(FILES)
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -112,11 +112,11 @@ def stored_panel(seed: int, few: int | None = None) -> list[Row]:
 def _encodings(form: Form, random: Random, more: bool) -> Iterator[tuple[bytes, bool]]:
     """A random encoding of the form, and with `more` its representatives; which of both."""
     try:
-        yield random_encoding(form, random, machine_cpu()), False
+        yield random_encoding(form, random, here()), False
     except ValueError:
         return
     if more:
-        yield from ((d.data, True) for d in decoded_representatives(form, machine_cpu()))
+        yield from ((d.data, True) for d in decoded_representatives(form, here()))
 
 
 class Traced:

@@ -45,6 +45,7 @@ from verify.live.capabilities import ExecutorUnavailable
 from verify.live.differential.run import Settings, judged
 from verify.live.executor.executor import Executor
 from verify.live.uprobe import missing
+from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import DEFAULT, SCHEMES
 from verify.models.x86.machine import Outcome
 from verify.models.x86.semantics.run import Instruction
@@ -65,14 +66,28 @@ APART: Final = (NOT_HERE, OPEN, ABSENT)  # neither told nor untold
 CLASSES: Final = (VERDICT, RAISES, PROCESSOR, LIBRARY, LOG, KERNEL, SAME, PROVED, GENERAL, UNTOLD, *APART)
 Case = tuple[Fault, list[Row]]  # with the encodings of the panel that it concerns
 _BEFORE: dict[bytes, tuple[object, Outcome, Instruction]] = {}  # plan and outcome without a fault, and of what
+_DECIDED: Final = InMemory()  # without a fault; what is decided of a text is so with one
 _CASES: list[Case] = []  # what is asked; forked processes know them by number
 
 
-def verdicts(rows: list[Row]) -> list[tuple[object, tuple[str, ...]]]:
+def verdicts(rows: list[Row], judge: Judge) -> list[tuple[object, tuple[str, ...]]]:
     """Verdict and refuted observables of encodings under the scheme."""
-    judge = Judge(SCHEMES[DEFAULT], verdicts_only=True)
     found = (judge.judgement(r.data, here()) for r in rows)
     return [(f.verdict, tuple(d.observable for d in f.deviations)) for f in found]
+
+
+def verdicts_and_with(fault: Fault, rows: list[Row]) -> tuple[list[Any], list[Any]]:
+    """The verdicts without the fault and with it; what obligations of equal text come to is decided once."""
+    before = verdicts(rows, _right())
+    known = InMemory(dict(_DECIDED.known))
+    with seeded(fault):
+        return before, verdicts(rows, Judge(SCHEMES[DEFAULT], ASSUMPTIONS, known, verdicts_only=True))
+
+
+@cache
+def _right() -> Judge:
+    """The judge of what has no fault; it is never asked while one is in place."""
+    return Judge(SCHEMES[DEFAULT], ASSUMPTIONS, _DECIDED, verdicts_only=True)
 
 
 def killed_by(fault: Fault, rows: list[Row], executor: Any) -> str:
@@ -93,10 +108,10 @@ def killed_by(fault: Fault, rows: list[Row], executor: Any) -> str:
 
 def _killed_by(fault: Fault, plans: list[Row], outcomes: list[Row], executor: Any) -> str:
     chosen = (plans or outcomes)[:JUDGED]
-    before = verdicts(chosen)
+    before, after = verdicts_and_with(fault, chosen)
+    if after != before:
+        return VERDICT
     with seeded(fault):
-        if verdicts(chosen) != before:
-            return VERDICT
         if not plans:
             return _killed_by_outcomes(fault, outcomes, executor, 2 * JUDGED)
         return KERNEL if _kernel_differs(plans) else UNTOLD
@@ -106,17 +121,14 @@ def _longer(fault: Fault, rows: list[Row], executor: Any, answer: str) -> str:
     """What all rows say that a fault changes, where the first ones say nothing."""
     plans, outcomes = _changed(fault, rows, len(rows))
     if plans:
-        before = verdicts(plans)
-        with seeded(fault):
-            after = verdicts(plans)
+        before, after = verdicts_and_with(fault, plans)
         return VERDICT if after != before else PROVED if all(v is Verdict.PROVED for v, _ in after) else UNTOLD
     generality = _generality(fault, outcomes)
     if generality == "same":
         return PROVED
     if generality == "more":
-        before = verdicts(outcomes)
-        with seeded(fault):
-            return GENERAL if verdicts(outcomes) == before else VERDICT
+        before, after = verdicts_and_with(fault, outcomes)
+        return GENERAL if after == before else VERDICT
     if _is_equivalent(fault, outcomes):
         return PROVED
     with seeded(fault):

@@ -21,7 +21,7 @@ from verify.certificates.statement import MEMORY, Node, Sort, Statement, read
 def value_of(sort: Sort, random: Random) -> Any:
     if isinstance(sort, int):
         return random.choice((0, 1, (1 << sort) - 1, 1 << sort - 1, random.getrandbits(sort))) & (1 << sort) - 1
-    return () if sort == MEMORY else tuple(random.getrandbits(sort[1]) for _ in range(1 << sort[0]))
+    return () if sort == MEMORY else tuple((i, 1 + random.randrange((1 << sort[1]) - 1)) for i in range(1 << sort[0]))
 
 
 def evaluated(nodes: Sequence[Node], given: dict[object, Any], random: Random) -> list[Any]:
@@ -71,10 +71,21 @@ def test_normal_nodes_have_the_values_of_what_they_stand_for() -> None:
         assert mismatches(read(text), random) == []
 
 
+def _halved(self: Table, a: int, b: int) -> int:
+    if a == b or not isinstance(self.nodes[a].sort, int) or self.width(a) == 1:
+        return self.complement(self.xor((a, b))) if a != b and self.nodes[a].sort == 1 else self.const(a == b, 1)
+    terms, width = self.total([(a, 1), (b, -1)]), self.width(a)
+    difference = self.polynomial({t: c // 2 if all(k % 2 == 0 for k in terms.values()) else c
+                                  for t, c in terms.items()}, width)  # fmt: skip
+    return self.node("eq", 1, (), (difference, self.const(0, width)))
+
+
 CONSTANTS = (statement("(_ BitVec 1) (ite (= #x5 #x2) #b1 #b0)"),)
 FAULTS = {  # seeded into the rules: each must be seen by the values or by the solver
     "a product with a constant forgets it": ("product", lambda self, a, b: b if self.value(a) is not None else a),
-    "a complement is a negation": ("complement", lambda self, x: self.combined([(x, -1)], self.width(x))),
+    "a complement is a negation": (
+        "complement", lambda self, x, old=Table.complement: old(self, x) if self.nodes[x].op in {"const", "sum", "xor"}
+        else self.node("sum", self.width(x), (0, (1 << self.width(x)) - 1), (x,))),
     "a slice begins one lower": (
         "extract", lambda self, x, high, low, old=Table.extract: old(self, x, high - 1, low - 1) if low else old(
             self, x, high, low)),
@@ -87,9 +98,22 @@ FAULTS = {  # seeded into the rules: each must be seen by the values or by the s
         if self.nodes[a].op == "store" else old(self, a, i)),
     "and forgets an operand": ("conjunction", lambda self, w, xs, old=Table.conjunction: old(self, w, list(xs)[:1])),
     "xor forgets the constant": (
-        "xor", lambda self, w, xs, old=Table.xor: old(self, w, [x for x in xs if self.value(x) is None])),
+        "xor", lambda self, xs, old=Table.xor: old(self, [x for x in xs if self.value(x) is None] or xs)),
     "equal where the difference is odd": (
-        "_is_zero", lambda self, c, t, w, old=Table._is_zero: self.const(c & 1, 1) if not t else old(self, c, t, w)),
+        "equal", lambda self, a, b, old=Table.equal: self.const(1, 1)
+        if ((self.value(a) or 0) - (self.value(b) or 0)) & 1 else old(self, a, b)),
+    "equal where the halves are": ("equal", _halved),
+    "a slice of a concatenation keeps its lowest part": (
+        "concat", lambda self, xs, old=Table.concat: old(self, list(xs)[::-1])),
+    "a sum forgets its constant": (
+        "polynomial", lambda self, terms, width, old=Table.polynomial: old(
+            self, {t: c for t, c in terms.items() if t != normal.ONE}, width)),
+    "a store in another order": (
+        "store", lambda self, array, i, v, old=Table.store: array if self.nodes[array].op == "store"
+        and self.value(self.equal(self.nodes[array].args[1], i)) != 0 else old(self, array, i, v)),
+    "the first of two writes": (
+        "write", lambda self, m, a, v, old=Table.write: m
+        if self.nodes[m].op == "write" and self.nodes[m].args[1] == a else old(self, m, a, v)),
 }  # fmt: skip
 
 

@@ -253,6 +253,22 @@ SHADOW: Final = Cause(
     "the shadow stack does not follow the call or return", "the return: #CP is raised",
     "probe no call in a process with shadow stacks",
 )
+RUNS_PRIVILEGED: Final = Cause(
+    "privileged-instruction-runs", Harm.MISSING_FAULT,
+    "the copy runs at a level of the kernel, where an instruction that a program may not run is not refused",
+    "the fault; and with it whatever keeps programs from halting, masking interrupts and writing control registers",
+    "refuse instructions whose faults depend on CPL, IOPL or a control register",
+)
+UNCHECKED: Final = Cause(
+    "supervisor-page-reached", Harm.MISSING_FAULT,
+    "the copy runs at a level for which supervisor pages are open, and accesses bytes that no check has covered",
+    "the page fault; a program reads or writes the kernel's memory", "check every byte that the instruction can access",
+)
+LEVEL_SHOWN: Final = Cause(
+    "kernel-level-shown", Harm.WRONG_DATA,
+    "the copy runs at a level of the kernel and shows what is other there: IF, AC, cs, ss, descriptors",
+    "the program's own value", "refuse instructions that show or load what the kernel needs for the run",
+)
 NOT_STOPPED: Final = Cause(
     "run-not-ended", Harm.DEBUGGERS,
     "the instruction goes on where no breakpoint stands, so that the run does not end behind it",
@@ -308,6 +324,6 @@ CAUSES: Final = {c.name: c for c in (
     SCRATCH, MISREAD_LENGTH,
     EMULATE_PREFIX, CALL_SIZE, TRUNCATED, ABSOLUTE, TF_PUSHED, TF_IN_REGISTER, SYSCALL, COMPLETED, REPEATED,
     X87_POINTER, SLOT_IN_REGISTER, SLOT_IN_RCX, SLOT_ON_STACK, TRANSACTION, ENCLAVE, NO_FAULT, FAULT_ADDRESS,
-    FAULT_SHOWN, TRAP, SHADOW, NOT_STOPPED, OTHER,
+    FAULT_SHOWN, TRAP, SHADOW, RUNS_PRIVILEGED, UNCHECKED, LEVEL_SHOWN, NOT_STOPPED, OTHER,
     PREFIX, OPCODE, UNDECODABLE, MASKING, OPERAND_SIZE, BREAKPOINT, TABLE, UNSAFE, REFUSED,
 )}  # fmt: skip

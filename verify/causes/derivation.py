@@ -37,6 +37,7 @@ _PAIR: Final = re.compile(r"(.*): in place (0x[0-9a-f]+|none), displaced (0x[0-9
 REX_BYTES: Final = range(0x40, 0x50)
 SEGMENTS: Final = b"\x26\x2e\x36\x3e\x64\x65"
 MOST_PREFIXES: Final = 4  # legacy ones that a regular encoding has
+PAGE_FAULT: Final = "fault vector: in place 0x0e"
 Example = Callable[[str], CounterexampleRow | None]  # of an observable
 
 
@@ -329,7 +330,20 @@ def _fault_address(site: Site, d: Decoded) -> bool:
     return site.observable == "fault" and _moved_by(site)
 
 
+def _runs_privileged(site: Site, d: Decoded) -> bool:
+    opcode = d.form.opcode
+    return site.probe.is_lent and site.observable == "fault" and (opcode.must_be_cpl0 or opcode.may_require_cpl0)
+
+
+def _unchecked(site: Site, d: Decoded) -> bool:
+    is_reached = site.observable == "containment" or site.difference.startswith(PAGE_FAULT) or not site.difference
+    return site.probe.is_lent and site.observable in {"fault", "containment"} and is_reached
+
+
 RULES: Final[tuple[tuple[Cause, Callable[[Site, Decoded], bool]], ...]] = (
+    (c.RUNS_PRIVILEGED, _runs_privileged),
+    (c.UNCHECKED, _unchecked),
+    (c.LEVEL_SHOWN, lambda site, _: site.probe.is_lent),
     (c.SKIPPED, _skipped),
     (c.JUMPED, _jumped),
     (c.LEFT_IN_SLOT, _left_in_slot),

@@ -39,23 +39,20 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m verify.certificates.checker STATEMENT EVIDENCE", file=sys.stderr)
         return USAGE
+    texts = []
     try:
-        statement, evidence = (_text(Path(a)) for a in arguments)
+        for path in map(Path, arguments):
+            with path.open(encoding="ascii", errors="replace") as file:
+                texts.append(file.read(LONGEST + 1))
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return USAGE
     try:
-        print(verdict(statement, evidence))
+        print(verdict(*texts))
     except Rejected as wrong:
         print(f"rejected: {wrong}")
         return REJECTED
     return ACCEPTED
-
-
-def _text(path: Path) -> str:
-    """As much of the file as a statement may have, and one character more."""
-    with path.open(encoding="ascii", errors="replace") as file:
-        return file.read(LONGEST + 1)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Counterexamples: the statement's nodes evaluated on integers in a given assignment.
 
 An assignment is a JSON object: each variable's value, and for each function a list of rows, arguments and then the
-value.  A bit-vector is a hexadecimal string; an array of at most 2**16 values a list of them; a memory an object from
-addresses to bytes that are not 0, all others being 0.
+value.  A bit-vector is a hexadecimal string, an array an object from indices to elements that are not 0, all others
+being 0.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from verify.certificates.statement import LONGEST, MEMORY, Node, Rejected, Sort, Statement
+from verify.certificates.statement import LONGEST, Node, Rejected, Sort, Statement
 
-Value: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, int], ...]"  # a memory: its bytes by address, sorted
-LARGEST: Final = 16  # bits of the index of an array that is written out
+Value: TypeAlias = "int | tuple[tuple[int, int], ...]"  # an array: its elements that are not 0, by index
 ADDRESS: Final = (1 << 64) - 1
+MOST_CELLS: Final = 20_000_000  # elements of all arrays that are computed
 
 
 def refutes(statement: Statement, text: str) -> bool:
@@ -28,6 +28,7 @@ def refutes(statement: Statement, text: str) -> bool:
         raise Rejected("the assignment is no JSON object, or too long")
     values: list[Value] = []
     tables: dict[str, Mapping[tuple[Value, ...], Value]] = {}
+    cells = 0
     for node in statement.nodes:
         args, sorts = tuple(values[a] for a in node.args), [statement.nodes[a].sort for a in node.args]
         name = str(node.params[0]) if node.params else ""
@@ -41,6 +42,9 @@ def refutes(statement: Statement, text: str) -> bool:
             values.append(tables[name][args])
         else:
             values.append(_result(node, sorts, *args))
+        cells += len(made) if isinstance(made := values[-1], tuple) else 0
+        if cells > MOST_CELLS:
+            raise Rejected(f"arrays of more than {MOST_CELLS} elements together")
     return all(values[x] == 1 for x in statement.asserted)
 
 
@@ -59,11 +63,9 @@ def _value(given: object, sort: Sort, name: str) -> Value:
     """Raises Rejected where it is no value of the sort."""
     if isinstance(sort, int):
         return _number(given, sort, name)
-    if sort == MEMORY and isinstance(given, dict):
-        return _memory({_number(a, 64, name): _number(v, 8, name) for a, v in given.items()})
-    if sort[0] <= LARGEST and isinstance(given, list) and len(given) == 1 << sort[0]:
-        return tuple(_number(v, sort[1], name) for v in given)
-    raise Rejected(f"{name}: a value of sort {sort} is expected")
+    if not isinstance(given, dict):
+        raise Rejected(f"{name}: an array is an object from indices to elements")
+    return _array({_number(i, sort[0], name): _number(v, sort[1], name) for i, v in given.items()})
 
 
 def _number(text: object, width: int, name: str) -> int:
@@ -73,7 +75,7 @@ def _number(text: object, width: int, name: str) -> int:
     return value
 
 
-def _memory(cells: Mapping[int, int]) -> Value:
+def _array(cells: Mapping[int, int]) -> Value:
     return tuple(sorted(c for c in cells.items() if c[1]))
 
 
@@ -91,32 +93,27 @@ def _divided(op: str, a: int, b: int, width: int) -> int:
 
 def _result(node: Node, sorts: Sequence[Sort], *args: Any) -> Value:
     """The operation's value; the arguments are of its sorts."""
-    op, width = node.op, node.sort if isinstance(node.sort, int) else 0
+    op, last = node.op, sorts[-1] if sorts and isinstance(sorts[-1], int) else 0
     a, b, c = (*args, 0, 0, 0)[:3]
-    match op:
-        case "ite":
-            chosen: Value = b if a else c
-            return chosen
-        case "store" | "write" if sorts[0] == MEMORY:
-            size = sorts[2] // 8 if isinstance(sorts[2], int) else 0
-            return _memory(dict(a) | {b + i & ADDRESS: c >> 8 * i & 255 for i in range(size)})
-        case "store":
-            stored: Value = (*a[:b], c, *a[b + 1 :])
-            return stored
-        case "load" | "select" if sorts[0] == MEMORY:
-            cells = dict(a)
-            return int(sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(width // 8)))
-        case "udiv" | "urem" | "sdiv" | "srem":
-            return _divided(op, a, b, width) & (1 << width) - 1
-    inner = sorts[0] if sorts and isinstance(sorts[0], int) else 0
-    operand = sorts[1] if len(sorts) > 1 and isinstance(sorts[1], int) else 0
-    results: dict[str, Callable[[], Any]] = {
-        "const": lambda: node.params[0], "add": lambda: a + b, "sub": lambda: a - b, "mul": lambda: a * b,
-        "neg": lambda: -a, "not": lambda: ~a, "and": lambda: a & b, "or": lambda: a | b, "xor": lambda: a ^ b,
-        "shl": lambda: a << min(b, width), "lshr": lambda: a >> min(b, width),
-        "ashr": lambda: _signed(a, width) >> min(b, width),
-        "extract": lambda: a >> int(node.params[1]), "concat": lambda: a << operand | b, "zext": lambda: a,
-        "sext": lambda: _signed(a, inner), "eq": lambda: a == b, "ult": lambda: a < b,
-        "slt": lambda: _signed(a, inner) < _signed(b, inner), "select": lambda: a[b],
-    }  # fmt: skip
-    return int(results[op]()) & (1 << width) - 1
+    if op.endswith(("div", "rem")):
+        found: Value = _divided(op, a, b, last)
+    elif op == "load":
+        cells, size = dict(a), node.sort // 8 if isinstance(node.sort, int) else 0
+        found = sum(cells.get(b + i & ADDRESS, 0) << 8 * i for i in range(size))
+    elif op in {"const", "extract"}:
+        found = int(node.params[0]) if op == "const" else a >> int(node.params[1])
+    else:
+        found = _RESULTS[op](a, b, c, last)
+    return int(found) & (1 << node.sort) - 1 if isinstance(node.sort, int) and isinstance(found, int) else found
+
+
+_RESULTS: Final[dict[str, Callable[[Any, Any, Any, int], Value]]] = {  # operands a, b, c; w bits of the last one
+    "add": lambda a, b, c, w: a + b, "sub": lambda a, b, c, w: a - b, "mul": lambda a, b, c, w: a * b,
+    "and": lambda a, b, c, w: a & b, "or": lambda a, b, c, w: a | b, "xor": lambda a, b, c, w: a ^ b,
+    "shl": lambda a, b, c, w: a << min(b, w), "lshr": lambda a, b, c, w: a >> min(b, w),
+    "ashr": lambda a, b, c, w: _signed(a, w) >> min(b, w), "sext": lambda a, b, c, w: _signed(a, w),
+    "eq": lambda a, b, c, w: a == b, "ult": lambda a, b, c, w: a < b, "concat": lambda a, b, c, w: a << w | b,
+    "slt": lambda a, b, c, w: _signed(a, w) < _signed(b, w), "ite": lambda a, b, c, w: b if a else c,
+    "select": lambda a, b, c, w: dict(a).get(b, 0), "store": lambda a, b, c, w: _array(dict(a) | {b: c}),
+    "write": lambda a, b, c, w: _array(dict(a) | {b + i & ADDRESS: c >> 8 * i & 255 for i in range(w // 8)}),
+}  # fmt: skip

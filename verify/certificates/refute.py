@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from verify.certificates.normal import LIMIT, Exhausted, Table
-from verify.certificates.statement import Statement
+from verify.certificates.normal import LIMIT, ONE, Table
+from verify.certificates.statement import Rejected, Statement
 
 SPLITS: Final = 9  # cases within each other
 ROUNDS: Final = 40  # of rewriting
@@ -19,7 +19,7 @@ def contradictory(statement: Statement, limit: int = LIMIT) -> bool:
         for node in statement.nodes:
             done.append(table.rebuilt(node, [done[a] for a in node.args]))
         return _closes(table, [done[r] for r in statement.asserted], SPLITS)
-    except (Exhausted, RecursionError):
+    except (Rejected, RecursionError):
         return False
 
 
@@ -72,34 +72,30 @@ def _below(table: Table, root: int) -> list[int]:
         new = set(table.nodes[stack.pop()].args) - seen
         seen |= new
         stack += new
+    table.worked(len(seen))
     return sorted(seen)
 
 
 def _facts(table: Table, x: int) -> Iterable[tuple[int, int]]:
     """What x = 1 says of nodes."""
     yield x, table.const(1, 1)
-    negated = table.complemented(x)
-    if negated is not None:
-        yield negated, table.const(0, 1)
+    yield table.complement(x), table.const(0, 1)
     if table.nodes[x].op == "eq":
         yield from _oriented(table, *table.nodes[x].args)
 
 
 def _oriented(table: Table, a: int, b: int) -> Iterable[tuple[int, int]]:
     """a = b as the replacement of a node that does not occur in what replaces it; none where there is none."""
-    if table.nodes[a].op == "sum" and table.value(b) == 0:
-        width, (constant, terms) = table.width(a), table.parts(a)
-        for t in sorted((t for t, c in terms.items() if c & 1), reverse=True):
-            inverse = -pow(terms[t], -1, 1 << width)
-            rest = {u: inverse * c for u, c in terms.items() if u != t}
-            value = table.polynomial(inverse * constant, rest, width)
-            if t not in _below(table, value):
-                yield t, value
-                return
-    elif table.value(a) is None and a not in _below(table, b):
-        yield a, b
-    elif table.value(b) is None and b not in _below(table, a):
-        yield b, a
+    if table.value(b) != 0:  # arrays
+        yield (b, a) if a in _below(table, b) else (a, b)
+        return
+    width, terms = table.width(a), table.parts(a)
+    for t in sorted((t for t, c in terms.items() if c & 1 and t != ONE), reverse=True):
+        inverse = -pow(terms[t], -1, 1 << width)
+        value = table.polynomial({u: inverse * c for u, c in terms.items() if u != t}, width)
+        if t not in _below(table, value):
+            yield t, value
+            return
 
 
 def _condition(table: Table, asserted: Iterable[int]) -> int | None:

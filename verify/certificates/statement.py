@@ -1,29 +1,19 @@
 """Statements read: a subset of SMT-LIB 2.6 (QF_AUFBV), a command a line, as nodes in order, arguments first.
 
-    (set-logic QF_AUFBV)
-    (define-sort Memory () (Array (_ BitVec 64) (_ BitVec 8)))
-    (declare-fun v0 () (_ BitVec 64))
-    (declare-fun f0 ((_ BitVec 64)) (_ BitVec 8))
-    (define-fun n0 () (_ BitVec 64) (bvadd v0 #x0000000000000001))
-    (define-fun n1 () (_ BitVec 8) (f0 n0))
-    (define-fun n2 () (_ BitVec 1) (ite (= n1 #x00) #b1 #b0))
-    (assert (= n2 #b1))
-    (check-sat)
-
-What is stated is that the assertions cannot hold together.  A definition is one operation on names and constants; truth
-is a bit, by `(ite (= a b) #b1 #b0)` or with bvult or bvslt there, and a choice is `(ite (= a #b1) b c)`.  `load<n>` and
-`write<n>`, n bytes from 1 to 64, little-endian, may be defined as `access` does and in no other way.
+RULES.md has an example.  What is stated is that the assertions cannot hold together.  A definition is one operation on
+names and constants; truth is a bit, by `(ite (= a b) #b1 #b0)` or with bvult or bvslt there, and a choice is
+`(ite (= a #b1) b c)`.  `load<n>` and `write<n>`, n bytes from 1 to 64, little-endian, are defined as `access` does.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
 LONGEST: Final = 16 << 20  # characters of a statement
 MOST: Final = 200_000  # nodes
+LARGEST: Final = 1 << 29  # bits of all nodes
 WIDEST: Final = 1 << 17  # bits: a state-save area has 65,536
 WHOLE: Final = 64  # bytes of the widest access that has a definition
 MEMORY: Final = (64, 8)
@@ -32,7 +22,8 @@ Sort = int | Array  # a bit-vector's width, or an array
 LOGIC: Final = "(set-logic QF_AUFBV)"
 MEMORY_SORT: Final = "(define-sort Memory () (Array (_ BitVec 64) (_ BitVec 8)))"
 _TOKEN: Final = re.compile(r"[()]|[^\s()]+")
-_ONE: Final = r"(?:Memory|\(_ BitVec \d{1,6}\)|\(Array \(_ BitVec \d\d?\) \(_ BitVec \d{1,6}\)\))"
+_CONSTANT: Final = re.compile(r"#b[01]+|#x[0-9a-f]+")
+_ONE: Final = r"(?:Memory|\(_ BitVec [1-9]\d{0,5}\)|\(Array \(_ BitVec [1-9]\d?\) \(_ BitVec [1-9]\d{0,5}\)\))"
 _LINE: Final = re.compile(
     rf"\((?:declare-fun (?P<declared>[vf]\d+) \((?P<given>(?:{_ONE} ?)*)\) (?P<of>{_ONE})"
     rf"|assert \(= (?P<asserted>n\d+) #b1\)|define-fun (?P<name>n\d+) \(\) (?P<sort>{_ONE}) \((?P<body>.*)\))\)"
@@ -57,8 +48,7 @@ class Node(NamedTuple):
     args: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """Nodes in order, and those that are asserted to be 1."""
 
     nodes: list[Node]
@@ -67,8 +57,8 @@ class Statement:
 
 def read(text: str) -> Statement:
     """The statement.  Raises Rejected with the line that is wrong."""
-    if len(text) > LONGEST:
-        raise Rejected(f"a statement of more than {LONGEST} characters")
+    if len(text) > LONGEST or not text.isascii() or re.search(r"[-+_]\d|\d_", text):
+        raise Rejected(f"more than {LONGEST} characters, or no characters of a statement")
     reader, lines = _Reader(), text.splitlines()
     if lines[:1] != [LOGIC] or lines[-1:] != ["(check-sat)"]:
         raise Rejected(f"a statement begins with {LOGIC} and ends with (check-sat)")
@@ -102,8 +92,6 @@ def access(name: str) -> str:
 @cache
 def _sort(text: str) -> Sort:
     bits = [int(b) for b in re.findall(r"\d+", text)]
-    if any(not 1 <= b <= WIDEST for b in bits):
-        raise Rejected(f"a width is from 1 to {WIDEST}")
     return MEMORY if not bits else bits[0] if len(bits) == 1 else (bits[0], bits[1])
 
 
@@ -112,16 +100,21 @@ class _Reader:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.bits = 0  # of all nodes
         self.asserted: list[int] = []
-        self.functions: dict[str, tuple[list[Sort], Sort, bool]] = {}  # sorts of arguments, of the value; any function
+        self.functions: dict[str, tuple[list[Sort], Sort]] = {}  # sorts of arguments, of the value
         self.named: dict[str, int] = {}
 
     def line(self, line: str) -> None:
         match = _LINE.fullmatch(line)
         if match is None:
-            return self._access(line)
+            self._access(line)
+            return
         if match["asserted"]:
-            return self.asserted.append(self._bit(self.named[match["asserted"]]))
+            self.asserted.append(self.named[match["asserted"]])
+            if self.nodes[self.asserted[-1]].sort != 1:
+                raise Rejected("not one bit")
+            return
         name = match["declared"] or match["name"]
         if name in self.named or name in self.functions:
             raise Rejected(f"{name} is there already")
@@ -130,10 +123,9 @@ class _Reader:
             if self.nodes[self.named[name]].sort != _sort(match["sort"]):
                 raise Rejected("the definition is of another sort")
         elif match["given"]:
-            self.functions[name] = [_sort(x) for x in re.findall(_ONE, match["given"])], _sort(match["of"]), True
+            self.functions[name] = [_sort(x) for x in re.findall(_ONE, match["given"])], _sort(match["of"])
         else:
             self.named[name] = self._node("var", _sort(match["of"]), (name,), ())
-        return None
 
     def _access(self, line: str) -> None:
         if line == MEMORY_SORT:
@@ -142,85 +134,72 @@ class _Reader:
         if not access(name) or line != access(name) or name in self.functions:
             raise Rejected("not understood")
         bits = 8 * int(name.lstrip("loadwrite"))
-        sorts: list[Sort] = [MEMORY, 64, bits]
-        self.functions[name] = (sorts[:2], bits, False) if name[0] == "l" else (sorts, MEMORY, False)
+        self.functions[name] = ([MEMORY, 64], bits) if name[0] == "l" else ([MEMORY, 64, bits], MEMORY)
 
     def _node(self, op: str, sort: Sort, params: tuple[int | str, ...], args: tuple[int, ...]) -> int:
-        if len(self.nodes) >= MOST:
-            raise Rejected(f"more than {MOST} nodes")
+        bits = sort if isinstance(sort, int) else sort[1]
+        self.bits += bits
+        if bits > WIDEST or self.bits > LARGEST or len(self.nodes) >= MOST:
+            raise Rejected(f"a width above {WIDEST}, more than {MOST} nodes or {LARGEST} bits")
         self.nodes.append(Node(op, sort, params, args))
         return len(self.nodes) - 1
 
     def _argument(self, text: str) -> int:
         if text[0] != "#":
             return self.named[text]
-        bits = (len(text) - 2) * {"#b": 1, "#x": 4}[text[:2]]
-        if not 1 <= bits <= WIDEST or "_" in text:
-            raise Rejected(f"a constant of {bits} bits")
-        return self._node("const", bits, (int(text[2:], 2 if text[1] == "b" else 16),), ())
-
-    def _bit(self, x: int) -> int:
-        if self.nodes[x].sort != 1:
-            raise Rejected("not one bit")
-        return x
+        if not _CONSTANT.fullmatch(text):
+            raise Rejected("no constant")
+        bits, base = (len(text) - 2, 2) if text[1] == "b" else (4 * len(text) - 8, 16)
+        return self._node("const", bits, (int(text[2:], base),), ())
 
     def _defined(self, body: list[str]) -> int:
         match body:
-            case ["ite", "(", op, a, b, ")", "#b1", "#b0"]:
-                return self._operation(op, [a, b], TRUTH[op], 1)
+            case ["ite", "(", op, a, b, ")", "#b1", "#b0"] if op in TRUTH:
+                return self._applied(f"({op}", [a, b])
             case ["ite", "(", "=", c, "#b1", ")", a, b]:
-                args = self._bit(self._argument(c)), *self._same(a, b)
-                return self._node("ite", self.nodes[args[1]].sort, (), args)
-            case ["(", "_", "extract", high, low, ")", a]:
-                x, top, bottom = self._argument(a), int(high), int(low)
-                if not 0 <= bottom <= top < self._width(x):
-                    raise Rejected("no such bits")
-                return self._node("extract", top - bottom + 1, (top, bottom), (x,))
-            case ["(", "_", "zero_extend" | "sign_extend" as op, more, ")", a]:
-                x = self._argument(a)
-                wide = self._width(x) + int(more)
-                if not self._width(x) <= wide <= WIDEST:
-                    raise Rejected("no such width")
-                return self._node("zext" if op[0] == "z" else "sext", wide, (), (x,))
-            case [op, *given] if "(" not in given:
+                return self._applied("(ite", [c, a, b])
+            case ["(", "_", op, *numbers, ")", a]:
+                return self._applied(f"({op}", [a], *map(int, numbers))
+            case [op, *given] if "(" not in op and "(" not in given:
                 return self._applied(op, given)
         raise Rejected("not understood")
 
-    def _same(self, a: str, b: str) -> tuple[int, int]:
-        x, y = self._argument(a), self._argument(b)
-        if self.nodes[x].sort != self.nodes[y].sort:
-            raise Rejected("operands of two sorts")
-        return x, y
-
-    def _width(self, x: int) -> int:
-        sort = self.nodes[x].sort
-        if not isinstance(sort, int):
-            raise Rejected("an array")
-        return sort
-
-    def _operation(self, op: str, given: list[str], name: str, bits: int = 0) -> int:
-        a, b = given
-        args = self._same(a, b)
-        wide = self._width(args[0]) if op != "=" else 0
-        return self._node(name, bits or wide, (), args)
-
-    def _applied(self, op: str, given: list[str]) -> int:
-        if op in BINARY:
-            return self._operation(op, given, BINARY[op])
+    def _applied(self, op: str, given: list[str], *params: int) -> int:
+        """The node; where an operation is written with a parenthesis, its name here has one, too."""
         args = tuple(map(self._argument, given))
         sorts = [self.nodes[a].sort for a in args]
         if op in self.functions:
-            wanted, sort, is_any = self.functions[op]
+            wanted, sort = self.functions[op]
             if sorts != wanted:
                 raise Rejected("arguments of other sorts")
-            return self._node("app" if is_any else op.rstrip("0123456789"), sort, (op,) if is_any else (), args)
-        match op, sorts:
-            case "concat", [int(a), int(b)] if a + b <= WIDEST:
+            if op[0] in "lw":
+                return self._node(op.rstrip("0123456789"), sort, (), args)
+            return self._node("app", sort, (op,), args)
+        match op, sorts, params:
+            case _, [int(a), int(b)], () if op in BINARY and a == b:
+                return self._node(BINARY[op], a, (), args)
+            case ("(bvult" | "(bvslt"), [int(a), int(b)], () if a == b:
+                return self._node(TRUTH[op[1:]], 1, (), args)
+            case "(=", [x, y], () if x == y:
+                return self._node("eq", 1, (), args)
+            case "(ite", [1, x, y], () if x == y:
+                return self._node("ite", x, (), args)
+            case "(extract", [int(a)], (high, low) if 0 <= low <= high < a:
+                return self._node("extract", high - low + 1, (high, low), args)
+            case ("(sign_extend" | "(zero_extend"), [int(_)], (0,):
+                return args[0]
+            case "(sign_extend", [int(a)], (more,):
+                return self._node("sext", a + more, (), args)
+            case "(zero_extend", [int(a)], (more,):
+                return self._node("concat", a + more, (), (self._node("const", more, (0,), ()), *args))
+            case "concat", [int(a), int(b)], ():
                 return self._node("concat", a + b, (), args)
-            case ("bvnot" | "bvneg"), [int(a)]:
-                return self._node(op[2:], a, (), args)
-            case "select", [(i, v), int(j)] if i == j:
+            case "bvnot", [int(a)], ():
+                return self._node("xor", a, (), (self._node("const", a, ((1 << a) - 1,), ()), *args))
+            case "bvneg", [int(a)], ():
+                return self._node("sub", a, (), (self._node("const", a, (0,), ()), *args))
+            case "select", [(i, v), int(j)], () if i == j:
                 return self._node("select", v, (), args)
-            case "store", [(i, v), int(j), int(w)] if (i, v) == (j, w):
+            case "store", [(i, v), int(j), int(w)], () if (i, v) == (j, w):
                 return self._node("store", (i, v), (), args)
-        raise Rejected("not understood")
+        raise Rejected("not understood, or operands of other sorts")

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from verify import terms
 from verify.claim.copies import Answer, Relation
+from verify.claim.operands import operand
 from verify.claim.parts import Parts, plan_premises
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
@@ -25,11 +26,13 @@ from verify.models.schemes.code import Code
 from verify.models.schemes.meaning import address_premises
 from verify.models.schemes.program import Entry, Program
 from verify.models.schemes.program_text import shape
+from verify.models.schemes.vocabulary import Spot
 from verify.models.x86.free_fields import FreeFields, PinnedFields, values_of
 from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode
 from verify.models.x86.isa.fields import fields
 from verify.models.x86.isa.forms import Addressing, Cpu, opcode_named
-from verify.models.x86.mode import Mode, checked, in_own_half, is_canonical
+from verify.models.x86.machine import State
+from verify.models.x86.mode import KERNEL_64, Mode, checked, in_own_half, is_canonical
 from verify.models.x86.semantics.run import Instruction
 from verify.terms import Term, const, var
 
@@ -57,7 +60,13 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     copies = {c: _copy(c, p, r, original) for c, r in relations.items() if not c.closed}
     origin, slot = _addresses(p)
     displacement = _displacement(p, original, symbolic)
-    setup = Setup(original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, assumptions)
+
+    def operand_of(spot: Spot, state: State) -> Term:
+        return operand(p.decoded, p.data, original, spot, state, origin)
+
+    setup = Setup(
+        original, copies.__getitem__, origin, slot, _length(p, symbolic), displacement, operand_of, assumptions
+    )
     parts = Parts(p, symbolic, setup, lambda read, free, given: _part(read, p, free, given))
     setup = replace(setup, part=parts.part)
     found = (*relations.values(), *parts.relations)
@@ -65,7 +74,7 @@ def verification_condition(p: Probe, assumptions: frozenset[str] = ASSUMPTIONS) 
     numbers = operand_numbers(cast(Decoded, p.decoded), original.fields) if bases else []
     distinct = [(n, base) for base in bases for n in numbers]
     premises = [terms.not_(terms.eq(a, b)) for a, b in distinct]
-    premises += [_code_address(origin, mode), _code_address(slot, mode)]
+    premises += [_code_address(origin, mode), _code_address(slot, KERNEL_64 if p.is_lent else mode)]
     if "pad-canonical" in assumptions:
         premises += _canonical_branches(original, (origin, slot))
     if isinstance(p.plan, Program):
@@ -81,9 +90,11 @@ def _in_force(p: Probe, assumptions: frozenset[str]) -> frozenset[str]:
 
 
 def _addresses(p: Probe) -> tuple[Term, Term]:
-    """Origin and slot: anywhere, but for a plan that speaks of two addresses alone."""
+    """Origin and slot: anywhere, but for a plan that speaks of two addresses alone; the host's slot if it runs it."""
     fixed = p.plan.addresses if isinstance(p.plan, Program) else None
-    return (var("origin", 64), var("slot", 64)) if fixed is None else (const(fixed[0], 64), const(fixed[1], 64))
+    if fixed is None:
+        return var("origin", 64), var("kernel_slot" if p.is_lent else "slot", 64)
+    return const(fixed[0], 64), const(fixed[1], 64)
 
 
 def _part(read: Answer, p: Probe, symbolic: bool, given: Mapping[str, object]) -> Instruction:
@@ -171,13 +182,19 @@ def _instruction(
         if _is_measured(p):
             length = LENGTH
     size, segment = d.layout.address_size, d.layout.segment
-    if symbolic and is_plain(d.form.opcode) and d.form.addressing in {Addressing.MEM, Addressing.RIP}:
+    if symbolic and is_plain(d.form.opcode) and _is_any_address(p):
         size, segment = 0, "any"
     modrm = d.data[d.layout.modrm_offset] if d.layout.modrm_offset is not None else None
     return Instruction(
         d.form.opcode, d.form.addressing, d.cpu, length, size, segment, d.layout.rep,
         d.layout.lock, modrm, parts, undefined, p.scheme.mode,
     )  # fmt: skip
+
+
+def _is_any_address(p: Probe) -> bool:
+    """Whether one class holds operands in memory of every address size and segment: the plan names no offset."""
+    in_memory = cast(Decoded, p.decoded).form.addressing in {Addressing.MEM, Addressing.RIP}
+    return in_memory and not (isinstance(p.plan, Program) and shape(p.plan).operands)
 
 
 def field_values(p: Probe) -> dict[str, int]:

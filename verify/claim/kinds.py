@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Final
 
-from verify.claim.conditions import verification_condition
+from verify.claim.conditions import VerificationCondition, verification_condition
 from verify.claim.probes import Probe
 from verify.models.schemes.program import Program
 from verify.models.schemes.program_text import shape
@@ -52,10 +52,19 @@ def kind_of(p: Probe, assumptions: frozenset[str]) -> tuple[object, ...]:
     parts = [setup.part(c, q.offset).instruction for c in p.codes if c.closed for q in p.pieces(c) or ()]
     return (
         here, tuple(here if copy is setup.original else done(copy) for copy in (*copies, *parts)), p.key[1:],
-        setup.length,
+        _lent(p, material), tuple(setup.operand(spot, ANY) for spot in shape(p.plan).operands), setup.length,
         setup.original.length, material.premises, material.distinct,
         tuple(setup.displacement(*spot) for spot in shape(p.plan).fields),
     )  # fmt: skip
+
+
+def _lent(p: Probe, material: VerificationCondition) -> tuple[object, ...]:
+    """What the copies do at the other levels at which the plan has code run."""
+    if not p.is_lent:
+        return ()
+    copies = [replace(material.setup.instruction(c), mode=m)
+              for c in p.codes if not c.closed for m in p.modes if not m.is_user]  # fmt: skip
+    return tuple(map(done, copies))
 
 
 def done(instruction: Instruction) -> tuple[object, ...]:

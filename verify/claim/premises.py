@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from verify.models.x86.machine import NO_FAULT
 from verify.models.x86.mode import ACCESS_FAULTS, Mode, in_own_half, is_canonical
+from verify.models.x86.paging import SUPERVISOR_PAGE, facts
 from verify.models.x86.semantics.transactions import ACTIVE
 from verify.terms import Term, add, and_, const, eq, not_, or_, postorder
 
@@ -18,7 +19,7 @@ def instances(goal: Term, assumptions: frozenset[str]) -> Iterator[Term]:
 
     What is accessed without a fault lies at a canonical address (SDM vol. 1, 3.3.7.1), under `user-half` in the half of
     the addresses that code of its privilege level has.
-    Under `no-transaction` none is active.
+    Under `no-transaction` none is active.  Which pages are a supervisor's: `verify.models.x86.paging`.
     """
     if goal.value is not None:
         return
@@ -29,6 +30,8 @@ def instances(goal: Term, assumptions: frozenset[str]) -> Iterator[Term]:
         if name in ACCESS_FAULTS:
             accessible = _accessible(t.args[0], t.args[1], assumptions, ACCESS_FAULTS[name])
             yield or_(not_(eq(t, const(NO_FAULT, 8))), accessible)
+        elif name == SUPERVISOR_PAGE:
+            yield from facts(t, assumptions)
         elif name == ACTIVE and "no-transaction" in assumptions:
             yield not_(t)
 

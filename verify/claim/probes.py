@@ -14,16 +14,18 @@ from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
+from verify.claim.operands import is_own
 from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of, place_text
 from verify.models.schemes.code import Code
-from verify.models.schemes.program import Program, Run
+from verify.models.schemes.program import Entry, Program, Run
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.program_text import text as program_text
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
-from verify.models.x86.isa.decode import Decoded, NotAnInstruction, NotModelled, decode, readings
+from verify.models.x86.isa.decode import UNDEFINED, Decoded, NotAnInstruction, NotModelled, decode, readings
 from verify.models.x86.isa.features import needed
 from verify.models.x86.isa.fields import Fields, fields, operand_register
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
+from verify.models.x86.mode import Mode, on_behalf
 from verify.models.x86.semantics import umip
 from verify.models.x86.semantics.signature import signature
 from verify.models.x86.semantics.supervisor import gap
@@ -146,6 +148,18 @@ class Probe:
         return tuple(found)
 
     @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes at lower CPL in which the plan has code run for the program, and the program's own."""
+        own = self.scheme.mode
+        levels = shape(self.plan).levels if isinstance(self.plan, Program) else frozenset[int]()
+        return *(on_behalf(n, True) for n in sorted(levels) if n < own.cpl), own
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether the plan has code run for the program at another level."""
+        return len(self.modes) > 1
+
+    @property
     def is_concrete(self) -> bool:
         """Whether the class is the encoding alone."""
         return self.key[0] == "concrete"
@@ -164,7 +178,7 @@ class Probe:
     @once
     def shared_key(self) -> tuple[object, ...]:
         """Equal keys: equal obligations but for the names of datapaths; opcodes share it that `key` tells apart."""
-        if self.key[0] == "concrete":
+        if self.key[0] == "concrete" or self.is_lent:
             return self.key
         form = cast(Decoded, self.decoded).form
         opcode, in_register = form.opcode, form.addressing is Addressing.REG
@@ -186,10 +200,11 @@ def not_modelled(p: Probe) -> str | None:
         return f"a word that is no field of an instruction: {apart}"
     copies = tuple(map(p.read, p.codes)) if p.relations is None or not p.scheme.mode.is_user else ()
     unread = next((f"a copy: {c.reason}" for c in copies if isinstance(c, NotModelled)), None)
-    if unread is not None or p.scheme.mode.is_user:
+    if unread is None and not p.scheme.mode.is_user:
+        copies = (p.decoded, *copies)
+    elif unread is not None or not p.is_lent:
         return unread
-    read = (p.decoded, *copies)
-    found = [gap(d.form.opcode, p.scheme.mode) for d in read if isinstance(d, Decoded)]
+    found = [gap(d.form.opcode, m) for d in copies or (p.decoded,) if isinstance(d, Decoded) for m in p.modes]
     return next(filter(None, found), None)
 
 
@@ -202,6 +217,13 @@ def undefined_without(p: Probe) -> tuple[str, ...]:
         return ()
     needs = needed(p.decoded.form.opcode)
     return needs and tuple(f for f in needs if any(f not in _needed(p, hit, needs) for hit in p.plan.hits))
+
+
+def undefined_runs_on(p: Probe) -> bool:
+    """Whether the bytes are no instruction, which raises #UD in place, and the program runs on with the probe."""
+    if p.decoded != UNDEFINED or not isinstance(p.plan, Program) or p.plan.entry is Entry.NONE:
+        return False
+    return any(all(isinstance(p.read(a.code), Decoded) for a in h.actions if isinstance(a, Run)) for h in p.plan.hits)
 
 
 def _needed(p: Probe, hit: Program, needs: tuple[str, ...]) -> tuple[str, ...]:
@@ -243,10 +265,10 @@ def _alike(first: object, second: object) -> bool:
     return same and not is_vendor_specific(first.form.opcode)
 
 
-def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"") -> Probe:
-    """The probe of an encoding that is decoded already."""
+def probe_of(decoded: Decoded, scheme: Scheme, followed_by: bytes = b"", plan: Plan | None = None) -> Probe:
+    """The probe of an encoding that is decoded already; `plan`: the scheme's, where it is known."""
     whole = padded(decoded.data + followed_by)
-    return Probe(scheme, whole, decoded, scheme.plan(whole), followed_by)
+    return Probe(scheme, whole, decoded, plan or scheme.plan(whole), followed_by)
 
 
 def operand_numbers(decoded: Decoded, parts: Fields) -> list[Term]:
@@ -291,6 +313,13 @@ def _traits(opcode: Opcode) -> _Traits:
             shows_modrm(opcode), fixed, opcode.mnemonic in PREFIX_SENSITIVE,
         )  # fmt: skip
     return found
+
+
+def read_of_opcode(opcode: Opcode) -> tuple[object, ...]:
+    """What class keys read of an opcode, besides how it is encoded and which operands it has."""
+    traits = _traits(opcode)
+    named = traits.has_fixed_values or traits.is_prefix_sensitive or traits.shows_modrm
+    return (*traits, opcode.code if named else None)
 
 
 def has_fixed_values(opcode: Opcode) -> bool:
@@ -365,7 +394,11 @@ def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
         return None
     own = fields(d).opcode_reg.value if found.names_registers and names_by_opcode(d.form.opcode) else None
     more = plan.length - d.layout.length if found.uses_length else 0
-    return found.text, places, more, own
+    if not found.operands:
+        return found.text, places, more, own
+    if not all(is_own(d, spot) for spot in found.operands):
+        return None
+    return found.text, places, more, own, d.layout.address_size, d.layout.segment
 
 
 @cache

@@ -83,6 +83,9 @@ COMMANDS: Final = {
 COLLECTED: Final = (50_000, 20, 50)
 
 
+KEEPING: Final = frozenset({"opcode-range", "classify", "scan", "report"})  # what these decide is kept as they go
+
+
 class _Commands(Lazy):
     """All commands."""
 
@@ -95,7 +98,8 @@ class _Commands(Lazy):
         except KeyboardInterrupt as stop:
             if sys.stderr.isatty():
                 click.echo(err=True)
-            raise click.Abort from stop
+            kept = "; what was decided is in the ledger" if ctx.invoked_subcommand in KEEPING else ""
+            raise click.Abort(f"interrupted{kept}") from stop
 
 
 STATUSES: Final = """\b
@@ -170,8 +174,8 @@ def status(arguments: list[str] | None = None) -> int:
         if sys.stdout is not output:  # click replaces it before it ends with 1 for a closed pipe
             return _reader_left()
         raise
-    except click.Abort:
-        click.echo("ubp-verify: interrupted; what was decided is in the ledger", err=True)
+    except click.Abort as stop:
+        click.echo(f"ubp-verify: {stop}", err=True)
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx is not None else "")

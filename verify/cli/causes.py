@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from verify.cli.options import text_width
 from verify.report.causes import DescribedCause
 from verify.report.records import encoded
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify causes
+  ubp-verify causes vex-opcode-taken-for-legacy
+  ubp-verify causes --format json
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def causes(names: tuple[str, ...], style: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from typing import Final
 
 import click
 
@@ -12,8 +13,14 @@ from verify.confirm.cost import CostResult
 from verify.live.capabilities import capabilities
 from verify.live.kernel.cost import costs
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify confirm cost
+  ubp-verify confirm cost --format json > costs.json
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @answering
 def cost(style: str, store: bool) -> int:
     """What a probe hit costs on this machine, in cycles."""

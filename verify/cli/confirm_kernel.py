@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
+from verify.cli.common import given
 from verify.cli.options import SCHEME_HELP, assumptions_without, forms_in, ledger_of, opcode_ranges, scheme_named
 from verify.cli.request import Request, answering, refuse_part, timed, unavailable
 from verify.confirm.agreement import Agreement
@@ -21,8 +23,15 @@ from verify.models.schemes.scheme import Scheme
 from verify.survey.encodings import NOTHING, known_of
 from verify.survey.settings import ANY_CPU
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify confirm kernel
+  ubp-verify confirm kernel 90-9f --step 10
+  ubp-verify confirm kernel --scheme linux-uprobes-6.12 --although
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.argument("ranges", nargs=-1, metavar="[RANGE...]")
 @click.option("--scheme", "scheme_name", metavar="NAME", help=SCHEME_HELP)
 @click.option("--although", is_flag=True, help="Compare although the scheme models another version than runs here.")
@@ -62,7 +71,7 @@ def _knowing_judge(scheme: Scheme) -> Judge:
     """A judge that starts with the ledger's decisions, where there is one."""
     assumptions = assumptions_without(())
     try:
-        known = known_of(ledger_of(None, scheme.name, ANY_CPU, assumptions), assumptions)
+        known = known_of(ledger_of(given("ledger"), scheme.name, ANY_CPU, assumptions), assumptions)
     except click.UsageError:
         known = NOTHING
     return known.judge(scheme, assumptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from typing import Final
 
 import click
 
@@ -12,8 +13,14 @@ from verify.concurrency.litmus.fetch import Litmus
 from verify.confirm import litmus as confirmation
 from verify.live.litmus import litmus as judge
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify confirm litmus
+  ubp-verify confirm litmus breakpoint-set --seconds 10
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--runs", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of each test, at least.")
 @timed("For all tests together; default: a minute a test.")

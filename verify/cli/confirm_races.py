@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Sequence
+from typing import Final
 
 import click
 
@@ -11,8 +12,14 @@ from verify.cli.request import Request, answering, chosen, refuse_part, seeded, 
 from verify.confirm import races as confirmation
 from verify.live.races.races import Scenario
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify confirm races
+  ubp-verify confirm races --seconds 60
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @timed("For all scenarios together; default: 20.")
 @seeded

@@ -21,7 +21,14 @@ from verify.models.x86.isa.forms import Form
 FIRST_STATES: Final = 64  # of a form in the first round of a run with --seconds
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify confirm semantics --seconds 60
+  ubp-verify confirm semantics d8-df
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("ranges", nargs=-1, metavar="[RANGE...]")
 @click.option("--states", type=click.IntRange(1, 1 << 16), default=256, show_default=True,
               help="First runs of a form and round; attacks on read sets come on top.")  # fmt: skip

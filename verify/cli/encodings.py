@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from verify.models.x86.isa.ranges import OpcodeRange
 
 
-@click.command()
+FORMS_EXAMPLES: Final = """\b
+Examples:
+  ubp-verify forms 9c
+  ubp-verify forms vex.0f38 --format json
+  ubp-verify forms d8-df --disagreements
+"""
+
+
+@click.command(epilog=FORMS_EXAMPLES)
 @click.argument("ranges", nargs=-1)
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--disagreements", is_flag=True, help="Where Capstone reads the same bytes otherwise.")
@@ -59,7 +67,15 @@ def _disagreements(wanted: tuple[OpcodeRange, ...], style: str, seed: int, sampl
     return UNDECIDED if unknown else 0
 
 
-@click.command()
+SCHEMES_EXAMPLES: Final = """\b
+Examples:
+  ubp-verify schemes
+  ubp-verify schemes xol-step
+  ubp-verify schemes running --format json
+"""
+
+
+@click.command(epilog=SCHEMES_EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def schemes(names: tuple[str, ...], style: str) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from verify.cli.any_number import any_number, stored_proofs
+from verify.cli.common import is_quiet
 from verify.cli.manifests import USUAL, Manifests, manifest_option, never_anywhere, own_manifest
-from verify.cli.status import INTERRUPTED, REFUTED, UNDECIDED, WRONG_PLACE, worse
+from verify.cli.progress import step
+from verify.cli.status import UNDECIDED, WRONG_PLACE, worse
+from verify.cli.trace_files import broken_off, stem, trace_folder, write_traces
 from verify.concurrency.explorer import ENGINES, distinct, explore
 from verify.concurrency.instance.instance import instantiate
 from verify.concurrency.language.domains import ProtocolError
@@ -22,23 +25,26 @@ from verify.concurrency.results.export import FORMATS, export
 from verify.concurrency.results.presentation import (
     explored_document,
     explored_text,
-    itf,
-    mermaid,
-    svg,
     table,
-    trace_row,
 )
-from verify.report.explorations import ExploredForAny, PropertyRow
 from verify.report.records import encoded
-
-if TYPE_CHECKING:
-    from verify.concurrency.unbounded import AnyNumber, AnyVerdict
 
 MEGABYTE: Final = 1 << 20
 MOST: Final = 256  # threads of one run; `any` is for more
 
 
-@click.command()
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify interleavings
+  ubp-verify interleavings xol-step --threads 4
+  ubp-verify interleavings ref-count --threads any
+  ubp-verify interleavings ref-count --variant no-lock --traces ./traces
+  ubp-verify interleavings --variant all --check
+  ubp-verify interleavings ./mine.py
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("protocols", nargs=-1, metavar="[PROTOCOL...]")
 @click.option("--threads", default=None, help="Number of threads (default: the protocol's), or `any`.")
 @click.option("--variant", default=None, help="A variant by name, or `all` for the protocol and all its variants.")
@@ -95,8 +101,8 @@ def interleavings(
     place = own_manifest(protocols, file or other, bool(check or record), threads == "any")
     if threads == "any":
         _nothing_else(engine=engine != "auto", graph=graph, export=exported, k=count > 1)
-        stored = _invariants(ledger, bool(check), bool(record), variant is None and not parameter)
-        return _any_number(chosen, form, limits, bool(check), traces, stored)
+        stored = stored_proofs(ledger, bool(check), bool(record), variant is None and not parameter)
+        return any_number(chosen, form, limits, bool(check), traces, stored)
     number = _threads(threads)
     if exported is not None:
         _nothing_else(graph=graph, traces=traces, check=check, record=record)
@@ -104,7 +110,7 @@ def interleavings(
         return 0
     usual = number is None and not parameter
     manifests = _manifests(ledger, variant, bool(check), bool(record), usual, place)
-    run = _Run(engine, form, limits, count, _graphs(graph, chosen), _folder(traces))
+    run = _Run(engine, form, limits, count, _graphs(graph, chosen), trace_folder(traces))
     return run.all(chosen, number, manifests, bool(record))
 
 
@@ -123,16 +129,17 @@ class _Run:
         """Explores one after the other; the exit status."""
         status, seen = 0, list[tuple[Protocol, Exploration]]()
         for position, item in enumerate(chosen):
+            step(f"{stem(item)}, {item.threads if number is None else number} threads")
             try:
                 found = self.one(item, item.threads if number is None else number, position)
             except KeyboardInterrupt:
-                return _broken_off(_stem(item))
+                return broken_off(stem(item), position, chosen)
             if manifests is None:
                 status = worse(status, 0 if found.decided else UNDECIDED)
             else:
                 status = worse(status, _judged(manifests, item, found, record))
             if found.reason == "interrupted":
-                return INTERRUPTED
+                return broken_off(stem(item), position, chosen)
             seen.append((item, found))
         status = worse(status, never_anywhere(seen))
         if manifests is not None:
@@ -144,7 +151,7 @@ class _Run:
         try:
             found = explore(chosen, threads, self.engine, None, self.limits, lambda trace: self.early(chosen, trace))
         except ValueError as error:
-            raise click.UsageError(f"{_stem(chosen)}: {error}") from error
+            raise click.UsageError(f"{stem(chosen)}: {error}") from error
         shown = _traces(chosen, found, self.count)
         if self.form == "json":
             click.echo(encoded(explored_document(found, shown)))
@@ -156,118 +163,16 @@ class _Run:
                     projection.projection(instantiate(chosen, threads), self.limits.memory), self.graphs[position]
                 )
             if self.traces is not None:
-                _written(self.traces, chosen, threads, shown)
+                write_traces(self.traces, chosen, threads, shown)
         except (*WRONG_PLACE, ValueError) as error:
-            raise click.UsageError(f"{_stem(chosen)}: {error}") from error
+            raise click.UsageError(f"{stem(chosen)}: {error}") from error
         return found
 
     def early(self, chosen: Protocol, trace: Trace) -> None:
         """Tells on standard error of a counterexample while the other properties are being decided."""
-        if self.form == "text":
-            head = f"{_stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
+        if self.form == "text" and not is_quiet():
+            head = f"{stem(chosen)}: {trace.property} is violated in {len(trace.events)} steps; deciding the rest"
             click.echo("\n".join([head, *("    " + line for line in table(trace).splitlines())]), err=True)
-
-
-def _any_number(
-    chosen: list[Protocol], form: str, limits: Limits, check: bool, traces: Path | None, stored: _Invariants | None
-) -> int:
-    """Verdicts for any number of threads; the exit status."""
-    from verify.concurrency.unbounded import prove_any  # noqa: PLC0415  the solver only where asked for
-
-    status, folder = 0, _folder(traces)
-    for item in chosen:
-        try:
-            found = prove_any(item, limits=limits)
-        except ValueError as error:
-            raise click.UsageError(f"{_stem(item)}: {error}") from error
-        click.echo(_any_json(found) if form == "json" else _any_text(found))
-        for threads, trace in found.traces:
-            if folder is not None:
-                _written(folder, item, threads, (trace,))
-        refuted = check and any(verdict.name == "refuted" for _, verdict in found.properties)
-        status = worse(status, REFUTED if refuted else 0 if found.decided else UNDECIDED)
-        if found.interrupted:
-            return INTERRUPTED
-        if stored is not None:
-            status = worse(status, stored.judged(item))
-        if status == INTERRUPTED:
-            return status
-    return status
-
-
-@dataclass(frozen=True, slots=True)
-class _Invariants:
-    """The stored invariants, to be checked, or (`record`) to be written anew."""
-
-    folder: Path
-    record: bool
-
-    def judged(self, item: Protocol) -> int:
-        """Says what the independent check does not grant; the exit status."""
-        from verify.concurrency.unbounded import liveness_store, store  # noqa: PLC0415  only where asked for
-
-        status = 0
-        for place in (store, liveness_store):
-            try:
-                found = place.record(self.folder, item, Limits()) if self.record else place.judge(self.folder, item)
-            except ValueError as error:
-                raise click.UsageError(f"{_stem(item)}: {error}") from error
-            except KeyboardInterrupt:
-                return _broken_off(f"the invariant of {_stem(item)}")
-            for solver, condition, answer in found.failed if found else ():
-                click.echo(f"ubp-verify: invariant of {_stem(item)}: {condition} is {answer} by {solver}", err=True)
-            status = worse(status, 0 if found is None or found.holds else REFUTED)
-        return status
-
-
-def _invariants(ledger: str | None, check: bool, record: bool, usual: bool) -> _Invariants | None:
-    """Where the invariants are that are to be checked or written; they are the protocols' own."""
-    if not (check or record):
-        return None
-    from verify.cli.options import ledger_directory  # noqa: PLC0415  start-up time
-
-    if check and record:
-        raise click.UsageError("--check compares and --record rewrites: one of the two")
-    if record and not usual:
-        said = "--record with --threads any is for protocols as they are, without --variant and --parameter"
-        raise click.UsageError(said)
-    return _Invariants(ledger_directory(ledger, not record) / "protocols", record) if usual else None
-
-
-def _any_text(found: AnyNumber) -> str:
-    """Verdicts for any number, and the trace of each refutation."""
-    name = found.protocol + (f" ({found.variant})" if found.variant else "")
-    lines = [f"{name}: any number of threads, {found.seconds:.1f} s" + ("; interrupted" if found.interrupted else "")]
-    for prop, verdict in found.properties:
-        lines.append(f"  {verdict.name:<8} {prop}: {verdict.reason}")
-        lines += [f"           by {'; '.join(rules)}"] if (rules := _rules(verdict)) else []
-    for threads, trace in found.traces:
-        who = f"{threads} thread" + ("s" if threads > 1 else "")
-        lines += ["", f"  {trace.property} is violated with {who} in {len(trace.events)} steps:"]
-        lines += ["    " + line for line in table(trace).splitlines()]
-    return "\n".join([*lines, ""])
-
-
-def _rules(verdict: AnyVerdict) -> tuple[str, ...]:
-    """What a proof of liveness uses."""
-    return getattr(verdict, "rules", ())
-
-
-def _any_json(found: AnyNumber) -> str:
-    """Verdicts for any number as one JSON object."""
-    return encoded(ExploredForAny(
-        protocol=found.protocol, variant=found.variant or None, threads="any",
-        properties={
-            name: PropertyRow(verdict=v.name, reason=v.reason, rules=_rules(v)) for name, v in found.properties
-        },
-        traces=tuple(trace_row(trace, threads) for threads, trace in found.traces), seconds=round(found.seconds, 2),
-    ))  # fmt: skip
-
-
-def _broken_off(where: str) -> int:
-    """Says where Ctrl-C came, after the results so far; the exit status."""
-    click.echo(f"ubp-verify: interrupted at {where}", err=True)
-    return INTERRUPTED
 
 
 def _threads(text: str | None) -> int | None:
@@ -317,7 +222,7 @@ def _exported(chosen: list[Protocol], number: int | None, form: str) -> str:
     try:
         return export(instantiate(chosen[0], chosen[0].threads if number is None else number), form)
     except ValueError as error:
-        raise click.UsageError(f"{_stem(chosen[0])}: {error}") from error
+        raise click.UsageError(f"{stem(chosen[0])}: {error}") from error
 
 
 def _manifests(
@@ -358,7 +263,7 @@ def _graphs(path: Path | None, chosen: list[Protocol]) -> tuple[Path, ...]:
     if path is None:
         return ()
     found = (
-        [path] if len(chosen) == 1 else [path.with_name(f"{path.stem}-{_stem(item)}{path.suffix}") for item in chosen]
+        [path] if len(chosen) == 1 else [path.with_name(f"{path.stem}-{stem(item)}{path.suffix}") for item in chosen]
     )
     try:
         projection.writable(path)
@@ -367,34 +272,8 @@ def _graphs(path: Path | None, chosen: list[Protocol]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _folder(path: Path | None) -> Path | None:
-    """The folder for traces, made where it is missing."""
-    try:
-        if path is not None:
-            path.mkdir(parents=True, exist_ok=True)
-    except WRONG_PLACE as error:
-        raise click.UsageError(f"--traces: {error}") from error
-    return path
-
-
-def _stem(chosen: Protocol) -> str:
-    """A name for files: protocol and variant."""
-    return chosen.name + (f"--{chosen.variant}" if chosen.variant else "")
-
-
 def _traces(chosen: Protocol, found: Exploration, count: int) -> tuple[Trace, ...]:
     """The counterexamples to show: one a property, or up to `count` of each safety property."""
     if count == 1:
         return found.traces
     return tuple(trace for name, _ in found.properties for trace in distinct(chosen, found, name, count))
-
-
-def _written(folder: Path, chosen: Protocol, threads: int, shown: tuple[Trace, ...]) -> None:
-    """Writes traces as Mermaid, SVG and ITF, each under protocol, variant, property and number. Raises OSError."""
-    model = instantiate(chosen, threads)
-    for number, trace in enumerate(shown):
-        name = f"{_stem(chosen)}--{trace.property}-{number}"
-        (folder / f"{name}.mmd").write_text(mermaid(trace), encoding="utf-8")
-        (folder / f"{name}.svg").write_text(svg(trace), encoding="utf-8")
-        text = json.dumps(itf(model, trace), ensure_ascii=False, indent=1)
-        (folder / f"{name}.itf.json").write_text(text, encoding="utf-8")

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import click
 
+from verify.cli.common import with_common
+
 
 class Entry(NamedTuple):
     """A command, imported when it is asked for, and what `--help` says of it: its docstring's first paragraph."""
@@ -32,7 +34,7 @@ class Lazy(click.Group):
             return None
         module, _, attribute = self.rows[cmd_name].where.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return with_common(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click's, from the table: no command is imported for its line."""

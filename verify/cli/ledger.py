@@ -20,7 +20,15 @@ from verify.survey.settings import is_current
 UNIT: Final = 1_000_000  # bytes of an MB
 
 
-@click.command("ledger")
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify ledger
+  ubp-verify ledger --prune
+  ubp-verify ledger --ledger ./results --format json
+"""
+
+
+@click.command("ledger", epilog=EXAMPLES)
 @click.option("--size", is_flag=True, help="What is kept, by place, scheme and setting (the default).")
 @click.option("--prune", is_flag=True, help="Remove from the cache, or DIR, what is of no use now.")
 @click.option("--ledger", "folder", metavar="DIR", help="Another ledger than the cache and what is recorded.")

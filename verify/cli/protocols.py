@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from verify.concurrency.language.protocol import Protocol, ProtocolError, Variant
@@ -9,8 +11,14 @@ from verify.concurrency.protocols import installed, names, protocol
 from verify.report.explorations import PROPERTY_VERDICTS, DescribedProtocol, VariantRow
 from verify.report.records import encoded
 
+EXAMPLES: Final = """\b
+Examples:
+  ubp-verify protocols
+  ubp-verify protocols --format json
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 def protocols(form: str) -> None:
     """Lists the protocols, their questions and variants."""
@@ -21,7 +29,7 @@ def protocols(form: str) -> None:
             click.echo(f"ubp-verify: {error}", err=True)
             continue
         if form == "json":
-            click.echo(encoded(_described(item)))
+            click.echo(encoded(described(item)))
             continue
         click.echo(f"{name}: {item.question}")
         click.echo(f"  properties: {', '.join(prop.name for prop in item.properties)}")
@@ -31,7 +39,7 @@ def protocols(form: str) -> None:
             click.echo(f"  variant {variant.name}: {variant.question} [{wrong}]")
 
 
-def _described(item: Protocol) -> DescribedProtocol:
+def described(item: Protocol) -> DescribedProtocol:
     """A protocol for programs."""
     return DescribedProtocol(
         protocol=item.name, question=item.question, threads=item.threads, parameters=dict(item.parameters),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from verify.cli.options import forms_in, forms_of, ledger_of
-from verify.cli.progress import progress
+from verify.cli.progress import counting
 from verify.models.schemes.scheme import Scheme
 from verify.report.judged import JudgedForm
 from verify.report.surveys import Survey
@@ -93,15 +93,13 @@ class _Survey:
             setting = Setting(scheme, CPUS[cpu], assumptions)
             known = {} if self.fresh else dict(self.ledger.decisions)  # a copy: a judge adds to what it is given
             try:
-                with progress(quiet) as bar:
-                    task = bar.add_task("forms", total=len(names), completed=len(names) - len(missing)) if bar else None
+                with counting("forms", len(names), quiet, len(names) - len(missing)) as told:
                     classes = self.ledger.classes(assumptions)
                     before = {} if self.fresh else classes.known()
                     with closing(judged_forms(missing, setting, known, before, jobs, _dealt_again)) as learnt:
                         for found in learnt:
                             self._take(found, classes)
-                            if bar is not None and task is not None:
-                                bar.advance(task, len(found.rows))
+                            told(len(found.rows))
             finally:
                 self._keep()
         if missing or not self.ledger.is_settled:

@@ -79,4 +79,4 @@ def _shown(value: Value, touched: Sequence[int]) -> object:
     if isinstance(value, Memory):
         cells = {a: value.byte(a) for a in (*MARKED, *touched)}
         return {f"{a:x}": f"{b:x}" for a, b in sorted(cells.items()) if b}
-    return [f"{x:x}" for x in register_file(value)]
+    return {f"{i:x}": f"{x:x}" for i, x in enumerate(register_file(value)) if x}

@@ -56,7 +56,7 @@ def counterexample(judgement: Judgement, assumptions: frozenset[str]) -> Counter
         data=judgement.probe.data[:length].hex(),
         observable=deviation.observable,
         origin=_hex(number(env["origin"]), 64),
-        slot=_hex(number(env["slot"]), 64),
+        slot=_hex(number(env["kernel_slot" if judgement.probe.is_lent else "slot"]), 64),
         initial=_initial(env),
         in_place=tuple((n, a) for n, a, _ in changed),
         displaced=tuple((n, b) for n, _, b in changed),
@@ -126,7 +126,7 @@ def _environment(roots: Sequence[Term], deviation: Deviation, own: Mapping[str, 
     """Values by the terms' own names: the witness's, the encoding's, otherwise the defaults."""
     names, known = deviation.query.text.names, deviation.query.assignment(deviation.witness, own)
     given = {name: known[f"v{i}"] for i, name in enumerate(names)}
-    env: dict[str, Value] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot")}
+    env: dict[str, Value] = {n: given.get(n, TYPICAL[n]) for n in ("origin", "slot", "kernel_slot")}
     for t in postorder(roots):
         if t.op == "var":
             name = str(t.params[0])

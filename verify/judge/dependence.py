@@ -20,7 +20,7 @@ from verify.claim.probes import Probe, plan_key, undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import TRAP_TRACE, Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL
-from verify.models.schemes.program import Entry, Program, Signal, actions_of
+from verify.models.schemes.program import Entry, Load, Program, Signal, Store, actions_of
 from verify.models.schemes.program_text import shape
 from verify.models.schemes.scheme import Plan, Refuse
 from verify.models.schemes.shown import HANDLING, SIGTRAP, shown
@@ -29,7 +29,7 @@ from verify.models.x86.isa.forms import Addressing
 from verify.models.x86.machine import NO_FAULT, OBSERVABLES, Access, State
 from verify.models.x86.semantics.shadow_stack import SEMANTICS as SHADOW
 from verify.models.x86.semantics.transactions import ACTIVE
-from verify.smt.candidates import candidates
+from verify.smt.candidates import MEASURED, candidates
 from verify.smt.canonical import canonical
 from verify.smt.decisions import environment_of, is_proved, query
 from verify.terms import Term, load, postorder
@@ -40,8 +40,15 @@ JUMPS: Final = frozenset({"UNCONDITIONAL_BRANCH", "CONDITIONAL_BRANCH", "INDIREC
 
 
 def _stores(p: Probe) -> bool:
-    """Whether the scheme itself stores to the program's memory, or runs other bytes than the program's."""
-    return _runs_others(p) or (isinstance(p.plan, Program) and shape(p.plan).stores)
+    """Whether the host itself accesses the program's memory, or runs other bytes than the program's, or elsewhere."""
+    if _runs_others(p) or _lends(p):
+        return True
+    return isinstance(p.plan, Program) and any(isinstance(a, Load | Store) for a in actions_of(p.plan))
+
+
+def _lends(p: Probe) -> bool:
+    """Whether the plan has code run for the program at another privilege level."""
+    return p.is_lent
 
 
 def _runs_others(p: Probe) -> bool:
@@ -103,9 +110,14 @@ def _lacks_features(p: Probe) -> bool:
     return bool(undefined_without(p)) or _runs_others(p)
 
 
+def _accesses_for_it(p: Probe) -> bool:
+    return _lends(p) and _accesses(p)
+
+
 REACH: Final[Mapping[str, Callable[[Probe], bool]]] = {  # whether an assumption can matter; absent: it can
     "no-alignment-check": _stores, "user-half": _stores, "canonical-targets": _branches, "no-shadow-stack": _shadows,
     "trap-siginfo": _shows_its_own_code, "code-not-read": _accesses, "features-present": _lacks_features,
+    "user-pages": _accesses_for_it, "frames-elsewhere": _lends,
     "no-fault-in-slot": _jumps, "no-tf-in-slot": _jumps, "null-selectors": _returns, "in-use-not-read": _returns,
     **{name: partial(_is_handled, name) for name in HANDLING},
 }  # fmt: skip
@@ -120,6 +132,7 @@ class _Built:
     pair: Sides
     goals: Mapping[str, Term]
     proved: frozenset[str]
+    is_privileged: bool  # the plan has code run at CPL 0 for a program
 
 
 class Dependence:
@@ -188,7 +201,8 @@ class Dependence:
 
     def _built(self, p: Probe, proved: frozenset[str]) -> _Built:
         built = self.builder.built(p)
-        return _Built(built.material, built.state, built.pair, built.goals, proved)
+        is_privileged = p.is_lent and p.modes[0].is_privileged
+        return _Built(built.material, built.state, built.pair, built.goals, proved, is_privileged)
 
     def _falls(self, name: str, p: Probe, built: _Built) -> bool:
         """Whether a proved observable is not proved without the assumption: built again and decided."""
@@ -230,7 +244,7 @@ def _outcomes(built: _Built) -> _May:
         return _May(False, False)
     text = canonical((vector, *built.material.premises))
     asked, seen = query(text), set[bool]()
-    for witness in islice(candidates(text, Witness((), (), SEED), {}), STATES):
+    for witness in islice(candidates(text, Witness((), (), SEED), MEASURED), STATES):
         value, *premises = asked.evaluator(asked.assignment(witness), environment_of(witness))
         if all(premises):
             seen.add(value == NO_FAULT)
@@ -263,6 +277,11 @@ def _evident(name: str, built: _Built, may: _May) -> bool | None:
             return True if "next-ip" in proved and may.complete else None
         case "no-transaction" | "kernel-may-store":
             return True if "hits" in proved and may.complete else None
+        case "frames-elsewhere":  # the frame of the breakpoint behind the copy
+            return True if "memory-values" in proved and may.complete and built.is_privileged else None
+        case "user-pages":  # such a page where the check passes: a fault in place, none at another level
+            plain = any(a.condition.value == 1 for a in here.accesses)
+            return True if "fault" in proved and may.complete and plain else None
         case "breakpoint-in-place":
             return True if ("hits" in proved and may.complete) or ("fault" in proved and may.fault) else None
         case "null-selectors":

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Final
 
 from verify.claim.conditions import field_values
+from verify.claim.groups import Groups
 from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, not_modelled, probe
+from verify.claim.probes import Probe, not_modelled, probe, undefined_runs_on
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -125,6 +126,10 @@ class Judge:
         self.planned_otherwise = assumptions & {name for name, _ in self.scheme.otherwise}  # the plan rests on these
         self.decisions: Decisions = decisions if decisions is not None else InMemory()
         self.classes: dict[tuple[object, ...], ClassResult] = {}
+        self.groups = Groups(self.scheme)
+        self.otherwise = [  # by the scheme's other plans
+            Groups(replace(self.scheme, plan=plan)) for name, plan in self.scheme.otherwise if name in assumptions
+        ]
         self.kinds = Kinds(assumptions)
         self.shared: dict[int, ClassResult] = {}  # by kind
         self.begun: dict[int, list[ObligationDecision]] = {}  # likewise, the first obligations alone
@@ -256,6 +261,7 @@ class Judge:
         other = Judge(self.scheme, self.assumptions, self.decisions, self.known, verdicts_only=True)
         other.classes, other.shared, other.newly_decided = self.classes, self.shared, self.newly_decided
         other.kinds, other.builder, other.dependence = self.kinds, self.builder, self.dependence
+        other.groups, other.otherwise = self.groups, self.otherwise
         return other
 
     def begin_form(self) -> Judge:
@@ -358,7 +364,7 @@ def without_obligations(p: Probe) -> Judgement | None:
     """The judgement of what is no instruction, refused, not modelled or read otherwise by the second decoder."""
     match p.decoded:
         case NotAnInstruction(reason=reason):
-            return Judgement(p, None, (), (), reason)
+            return Judgement(p, None, (), (), reason + ", runs on when probed" * undefined_runs_on(p))
         case _ if isinstance(p.plan, Refuse):
             return Judgement(p, Verdict.REFUSED, (), (), p.plan.reason)
         case NotModelled(reason=reason):

@@ -17,9 +17,9 @@ from verify.claim.probes import is_vendor_specific, probe_of, undefined_without
 from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import Counterexample, counterexample
 from verify.judge.encoding import Judge, Judgement
-from verify.models.x86.isa.capstone_check import disagreement
+from verify.models.x86.isa.capstone_check import disagreement, is_disputed
 from verify.models.x86.isa.decode import Decoded
-from verify.models.x86.isa.encode import decoded_irregular, decoded_representatives
+from verify.models.x86.isa.encode import Placed, decoded_irregular, decoded_representatives, placed_representatives
 from verify.models.x86.isa.forms import Addressing, Cpu, Form
 from verify.models.x86.isa.ranges import opcode_text
 from verify.models.x86.machine import OBSERVABLES
@@ -125,11 +125,15 @@ def _reads_66(form: Form) -> bool:
 
 def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
     """Every regular class judged; of those behind the first that is refuted, the verdicts are wanted alone."""
-    done: set[tuple[object, ...]] = set()
-    for decoded in decoded_representatives(form, cpu):
-        for behind in (b"", *judge.scheme.continuations(decoded.data)):
-            p = probe_of(decoded, judge.scheme, behind)
-            if p.key in done and disagreement(decoded.data, decoded) is None:  # a dispute is about bytes, not a class
+    placed = placed_representatives(form, cpu)
+    grouped, done = judge.groups.of(placed), _Done(judge, placed)
+    for i, (data, number) in enumerate(zip(placed.data, grouped.classes, strict=True)):
+        if number in done.classes and done.adds_nothing(i, number, tally):
+            continue
+        decoded = placed[i]
+        for behind in (b"", *judge.scheme.continuations(data)):
+            p = probe_of(decoded, judge.scheme, behind, None if behind else grouped.plans[i])
+            if p.key in done.keys and disagreement(data, decoded) is None:  # a dispute is about bytes, not a class
                 if not judge.planned_otherwise <= tally.rests_on:
                     tally.rests_on |= judge.replanned(p, judge.planned_otherwise - tally.rests_on)
                 continue
@@ -137,7 +141,41 @@ def _judged(form: Form, judge: Judge, tally: _Tally, cpu: Cpu) -> None:
             tally.add(found)
             tally.rests_on |= judge.rests_on(p, judge.assumptions - tally.rests_on)
             if judge.is_exhausted(found):
-                done.add(p.key)
+                done.add(p.key, number)
+
+
+class _Done:
+    """The classes of a form whose further encodings add no verdict."""
+
+    def __init__(self, judge: Judge, placed: Placed) -> None:
+        self.judge, self.placed = judge, placed
+        self.keys, self.classes = set[object](), set[int | None]()
+        self._otherwise: list[tuple[int | None, ...]] | None = None
+        self._replanned: set[tuple[int | None, ...]] = set()  # class, and classes by the other plans
+
+    def add(self, key: object, number: int | None) -> None:
+        """A class, which has no number where it depends on what stands behind the encoding."""
+        self.keys.add(key)
+        if number is not None:
+            self.classes.add(number)
+
+    def adds_nothing(self, i: int, number: int | None, tally: _Tally) -> bool:
+        """Whether an encoding of such a class is not disputed, and one that is planned alike was asked before what
+        rests on its plan.
+        """
+        data, mnemonic = self.placed.data[i], self.placed.form.opcode.mnemonic
+        if is_disputed(data, mnemonic, lambda: self.placed[i]):
+            return False
+        return self.judge.planned_otherwise <= tally.rests_on or not self._is_new(i, number)
+
+    def _is_new(self, i: int, number: int | None) -> bool:
+        """Whether no encoding before was of the same classes by all plans."""
+        if self._otherwise is None:
+            self._otherwise = [groups.of(self.placed).classes for groups in self.judge.otherwise]
+        case = (number, *(classes[i] for classes in self._otherwise))
+        is_new = case not in self._replanned
+        self._replanned.add(case)
+        return is_new
 
 
 def _irregular(form: Form, judge: Judge, cpu: Cpu) -> list[Verdict]:
@@ -162,11 +200,19 @@ def judged_irregular(form: Form, cpu: Cpu) -> Iterator[Decoded]:
 
 def _provable(form: Form, other: Judge, cpus: tuple[Cpu, ...]) -> bool:
     """Whether another plan for the same bytes is proved, for every regular encoding."""
-    seen: set[tuple[object, ...]] = set()
+    seen: set[object] = set()
     for cpu in cpus if is_vendor_specific(form.opcode) else cpus[:1]:
-        for decoded in decoded_representatives(form, cpu):
-            p = probe_of(decoded, other.scheme)
+        for decoded in islice(decoded_representatives(form, cpu), 1):  # most forms fail here
+            if other.judged(probe_of(decoded, other.scheme)).verdict is not Verdict.PROVED:
+                return False
+        placed, done = placed_representatives(form, cpu), set[int | None]()
+        grouped = other.groups.of(placed)
+        for i, number in enumerate(grouped.classes):
+            if number is not None and number in done:
+                continue
+            p = probe_of(placed[i], other.scheme, plan=grouped.plans[i])
             if p.key not in seen and other.judged(p).verdict is not Verdict.PROVED:
                 return False
             seen.add(p.key)
+            done.add(number)
     return bool(seen)

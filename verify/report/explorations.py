@@ -171,22 +171,18 @@ class StoredLiveness(Document, frozen=True, kw_only=True, tag="ubp-verify/livene
     there: dict[str, tuple[str, ...]]
 
 
-class PropertyRow(Record, frozen=True, kw_only=True):
-    """A property's verdict, with its reason. `rules`: what a proof of liveness uses, sub-proofs about other threads in
-    brackets."""
+class ExploredForAny(Document, frozen=True, kw_only=True, tag="ubp-verify/interleavings-any/2"):
+    """What `interleavings --threads any` says of a protocol; `properties` and `reasons` as for a number of threads.
 
-    verdict: PropertyVerdict
-    reason: str
-    rules: tuple[str, ...] = ()
-
-
-class ExploredForAny(Document, frozen=True, kw_only=True, tag="ubp-verify/interleavings-any/1"):
-    """What `interleavings --threads any` says of a protocol."""
+    `rules`: what a proof of liveness uses, sub-proofs about other threads in brackets.
+    """
 
     protocol: str
     variant: str | None
     threads: Literal["any"]
-    properties: dict[str, PropertyRow]
+    properties: dict[str, PropertyVerdict]
+    reasons: dict[str, str]
+    rules: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     traces: tuple[TraceRow, ...]
     seconds: float
 

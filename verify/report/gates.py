@@ -19,7 +19,8 @@ class Regression(Record, frozen=True, kw_only=True):
 class Gate(Document, frozen=True, kw_only=True, tag="ubp-verify/gate/1"):
     """Evidence of one scheme: `checked` claims were read by the checker, of `known` it had accepted the same before.
 
-    `restated`: forms that were stated again from the code; `obsolete`: the code is another than the recorded one's.
+    `accepted`: regressions that a baseline names.  `restated`: forms that were stated again from the code; `obsolete`:
+    the code is another than the recorded one's.
     """
 
     scheme: str
@@ -33,5 +34,6 @@ class Gate(Document, frozen=True, kw_only=True, tag="ubp-verify/gate/1"):
     known: int
     restated: int
     obsolete: bool
+    accepted: int = 0
     regressions: tuple[Regression, ...]
     seconds: float

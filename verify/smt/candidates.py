@@ -21,6 +21,7 @@ from verify.terms import GPRS, VECTORS, Array, Opaque, Sort
 ROOMY: Final = 1 << 40
 MAPPED: Final = USER_64.half // 2 - 1  # addresses of the lower half of user space
 NULL_CODE: Final = 3 << 16  # cs as the null selector leaves it: what zero memory has as a far pointer's selector
+MEASURED: Final = {"length": TYPICAL["length"]}  # `fixed` so that a rip-relative operand is aligned
 SEEDS: Final = (SEED, 1, 2)  # of what is uninterpreted: one of them selects an element, say
 
 

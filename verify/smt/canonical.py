@@ -20,7 +20,9 @@ from verify.terms.evaluation import Node, TermProgram
 
 DIGEST: Final = 24  # hex digits of SHA-256
 MEANT: Final = frozenset({"datapath_fault", "refuses", "is_32_bit"})  # outputs by which evaluation knows an answer
-TYPICAL: Final[Mapping[str, int]] = {"origin": 0x401000, "slot": 0x7FFFFFFFE080, "length": 4}
+TYPICAL: Final[Mapping[str, int]] = {
+    "origin": 0x401000, "slot": 0x7FFFFFFFE080, "kernel_slot": 0xFFFFC90000000080, "length": 4,
+}  # fmt: skip
 FILES: Final = {s.name: s for s in (GPRS, MASKS, MEMORY, VECTORS)}
 
 

@@ -1,13 +1,16 @@
 """Evidence made: every class of a form stated plainly and proved or refuted in a way that the checker accepts.
 
 Runs in a process whose terms are built as they are written (`verify.terms.rules.CHOICE`), and takes nothing from the
-ledger: what the survey decided is compared with it afterwards.  Evidence is a function of the statement alone.
+ledger: what the survey decided is compared with it afterwards.  A proof is a function of the statement alone, a state
+that refutes one of the statement and of the obligation's canonical text: several obligations may have one statement,
+and the least of their states is kept.  So what is made depends on no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from verify.certificates.checker import BY_REWRITING, REFUTED_BY
 from verify.certificates.evaluate import refutes
@@ -39,14 +42,13 @@ class Certified:
     verdict: str
     evidence: str
 
-
     @property
     def reference(self) -> str:
         """The evidence as ledgers name it."""
         return {BY_REWRITING: REWRITING, "": NONE}.get(self.evidence) or digest_of(self.evidence)
 
 
-Outcome = tuple[tuple[str, Certified], ...]  # an observable each
+Outcome = tuple[tuple[str, str], ...]  # an observable and its statement each
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,14 @@ class ClassLine:
 
 @dataclass(frozen=True, slots=True)
 class OwnLine:
-    """One encoding of a class that is refuted, with its own fields: what becomes of one observable."""
+    """One encoding of a class that is refuted: one observable, stated with the encoding's own fields."""
 
     form: str
     kind: str
     digest: str  # of the class
     encoding: str  # bytes in hex, and those behind it after a `+`
     observable: str
-    certified: Certified
+    statement: str
 
 
 @dataclass(slots=True)
@@ -78,27 +80,54 @@ class Evidence:
     classes: list[ClassLine] = field(default_factory=list)
     own: list[OwnLine] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    statements: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # statement -> SMT-LIB
+    certified: dict[str, Certified] = field(default_factory=dict)  # by statement
+
+    def certify(self, c: Certified) -> None:
+        """Keeps the better of two."""
+        self.certified[c.statement] = better(self.certified.get(c.statement, c), c)
+
+    def add(self, other: Evidence) -> None:
+        """Adds what is known of other forms."""
+        self.classes += other.classes
+        self.own += other.own
+        self.outcomes |= other.outcomes
+        self.texts |= other.texts
+        for c in other.certified.values():
+            self.certify(c)
+
+
+def better(a: Certified, b: Certified) -> Certified:
+    """Of two for one statement: what is decided, by the shorter evidence, the first in order among those."""
+    return min(a, b, key=lambda c: (c.verdict == UNKNOWN, len(c.evidence), c.evidence))
 
 
 def outcome_digest(outcome: Outcome) -> str:
     """The digest by which an outcome is known."""
-    return digest_of("".join(f"{o}\t{c.statement}\t{c.verdict}\t{c.reference}\n" for o, c in outcome))
+    return digest_of("".join(f"{observable}\t{statement}\n" for observable, statement in outcome))
 
 
 @dataclass(slots=True)
 class _Class:
     outcome: Outcome
-    obligations: Mapping[str, Obligation]  # of what is refuted
+    obligations: Mapping[str, Obligation]  # of what is not proved
 
 
 class Certifier:
-    """Makes evidence for one scheme; what it keeps saves time alone."""
+    """Makes evidence for one scheme; what it keeps saves time alone.
 
-    def __init__(self, scheme: Scheme, assumptions: frozenset[str], cpus: tuple[Cpu, ...]) -> None:
+    `known` says what is claimed of statements, which is then not decided again: they are stated alone.
+    """
+
+    def __init__(
+        self, scheme: Scheme, assumptions: frozenset[str], cpus: tuple[Cpu, ...],
+        known: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.scheme, self.assumptions, self.cpus = scheme.under(assumptions), assumptions, cpus
         self.builder = Builder(assumptions)
-        self.certified: dict[str, Certified] = {}
+        self.known = known
+        self.proved: dict[str, bool] = {}  # by statement
+        self.refuted: dict[tuple[str, str], Certified] = {}  # by statement and the obligation's canonical text
         self.classes: dict[tuple[object, ...], _Class] = {}
         self.decisions = InMemory()
 
@@ -117,14 +146,15 @@ class Certifier:
 
         Irregular encodings have one verdict together, so that the first that is refuted ends them.
         """
-        shown = {x.observable for x in found.own if x.kind == kind and x.certified.verdict == REFUTED}
-        seen: set[str] = {x.digest for x in found.classes if x.kind == kind}
+        of_kind = [x for x in found.own if x.kind == kind]
+        shown = {x.observable for x in of_kind if found.certified[x.statement].verdict == REFUTED}
+        seen = {x.digest for x in found.classes if x.kind == kind}
         for p in probes:
             if kind == IRREGULAR and shown:
                 return
             if without_obligations(p) is not None:
                 continue
-            judged, digest = self._class(p, found.statements), class_digest(p.key)
+            judged, digest = self._class(p, found), class_digest(p.key)
             if digest not in seen:
                 seen.add(digest)
                 outcome = outcome_digest(judged.outcome)
@@ -132,55 +162,65 @@ class Certifier:
                 found.classes.append(ClassLine(name, kind, digest, outcome))
             for observable, obligation in judged.obligations.items():
                 if observable not in shown:
-                    own = self._own(p, obligation, found.statements)
-                    found.own.append(OwnLine(name, kind, digest, _encoding(p), observable, own))
+                    own = self._own(p, obligation, found)
+                    found.own.append(OwnLine(name, kind, digest, _encoding(p), observable, own.statement))
                     shown |= {observable} if own.verdict == REFUTED else set()
 
-    def _class(self, p: Probe, statements: dict[str, str]) -> _Class:
+    def _class(self, p: Probe, found: Evidence) -> _Class:
         known = self.classes.get(p.key)
         if known is None:
             obligations = {o.observable: o for o in self.builder.built(p).obligations()}
-            outcome = tuple((name, self._of(o, statements)) for name, o in obligations.items())
-            refuted = {name: obligations[name] for name, c in outcome if c.verdict != PROVED}
-            known = self.classes[p.key] = _Class(outcome, refuted)
+            certified = {name: self._certified(o, written(o.roots), found) for name, o in obligations.items()}
+            open_ = {name: obligations[name] for name, c in certified.items() if c.verdict != PROVED}
+            outcome = tuple((name, c.statement) for name, c in certified.items())
+            known = self.classes[p.key] = _Class(outcome, open_)
         return known
 
-    def _of(self, o: Obligation, statements: dict[str, str]) -> Certified:
-        """The obligation's statement, with evidence."""
-        stated = written(o.roots)
-        digest = stated.digest
-        if digest not in self.certified:
-            self.certified[digest] = self._made(o, stated, digest)
-        statements[digest] = stated.text
-        return self.certified[digest]
+    def _own(self, p: Probe, o: Obligation, found: Evidence) -> Certified:
+        """What becomes of the obligation where the class's variables are the encoding's own fields."""
+        values = field_values(p)
+        return self._certified(o, written(with_values(o, values).roots), found, values)
 
-    def _made(self, o: Obligation, stated: Written, digest: str) -> Certified:
-        if contradictory(read(stated.text)):
+    def _certified(
+        self, o: Obligation, stated: Written, found: Evidence, values: Mapping[str, int] = MappingProxyType({})
+    ) -> Certified:
+        """The obligation with some variables fixed, so stated, with evidence; it is found's from now on."""
+        digest = stated.digest
+        if digest in self.known:
+            made = Certified(digest, self.known[digest], "")
+        else:
+            found.texts[digest] = stated.text
+            made = self._made(o, stated, digest, values)
+        found.certify(made)
+        return made
+
+    def _made(self, o: Obligation, stated: Written, digest: str, values: Mapping[str, int]) -> Certified:
+        if digest not in self.proved:
+            self.proved[digest] = contradictory(read(stated.text))
+        if self.proved[digest]:
             return Certified(digest, PROVED, BY_REWRITING)
-        return self._refuted(o, decided(o, self.decisions), stated, {}) or Certified(digest, UNKNOWN, "")
+        asked = decided(o, self.decisions)
+        made = self.refuted.get((digest, asked.digest))
+        if made is None:
+            made = self._refuted(o, asked, stated, values)
+            if made is None and values:
+                own = with_values(o, values)
+                made = self._refuted(own, decided(own, self.decisions), stated, {})
+            made = self.refuted[digest, asked.digest] = made or Certified(digest, UNKNOWN, "")
+        return made
 
     def _refuted(
-        self, o: Obligation, found: ObligationDecision, stated: Written, fixed: Mapping[str, int]
+        self, o: Obligation, asked: ObligationDecision, stated: Written, fixed: Mapping[str, int]
     ) -> Certified | None:
         """The witness, with some variables fixed, as evidence; None where there is none, or it shows nothing."""
-        witness = found.decision.witness
-        if witness is None or found.text is None:
+        witness = asked.decision.witness
+        if witness is None or asked.text is None or not asked.shows(fixed):
             return None
-        values = found.query.assignment(witness, fixed)
-        text = assignment(o.roots, found.text, values, environment_of(witness), stated)
+        values = asked.query.assignment(witness, fixed)
+        text = assignment(o.roots, asked.text, values, environment_of(witness), stated)
         if not refutes(read(stated.text), text):
             return None
         return Certified(stated.digest, REFUTED, REFUTED_BY + text)
-
-    def _own(self, p: Probe, o: Obligation, statements: dict[str, str]) -> Certified:
-        """What becomes of the obligation where the class's variables are the encoding's own fields."""
-        stated = written(o.roots)
-        found = decided(o, self.decisions)
-        values = {n: v for n, v in field_values(p).items() if n in stated.variables}
-        shown = self._refuted(o, found, stated, values) if found.decision.witness and found.shows(values) else None
-        if shown is not None:
-            return shown
-        return self._of(with_values(o, values), statements)
 
 
 def _encoding(p: Probe) -> str:

@@ -9,18 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Final
 
 from verify.certificates.checker import BY_REWRITING, verdict
 from verify.certificates.statement import Rejected
+from verify.certificates.writing import digest_of
 from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.forms import Cpu
+from verify.models.x86.machine import OBSERVABLES
 from verify.report.gates import Regression
 from verify.report.judged import JudgedForm
-from verify.survey.certify import IRREGULAR, PROVED, REFUTED, REGULAR, UNKNOWN, Certifier, Evidence
+from verify.survey.certify import (
+    IRREGULAR,
+    PROVED,
+    REFUTED,
+    REGULAR,
+    REWRITING,
+    UNKNOWN,
+    Certifier,
+    Evidence,
+    Outcome,
+    outcome_digest,
+)
 from verify.survey.evidence import Line, Recorded, lines_of, worst
 from verify.workers.pool import TaskFailed, imap, pure
 
@@ -37,11 +50,12 @@ class Setting:
     scheme: Scheme
     assumptions: frozenset[str]
     cpus: tuple[Cpu, ...]
+    known: Mapping[str, str] = field(default_factory=dict)  # statement -> verdict: not to be decided again
 
 
 @contextmanager
 def _certifying(setting: Setting) -> Iterator[Callable[[Sequence[str]], list[Evidence]]]:
-    certifier = Certifier(setting.scheme, setting.assumptions, setting.cpus)
+    certifier = Certifier(setting.scheme, setting.assumptions, setting.cpus, setting.known)
     yield lambda names: [certifier.evidence(n) for n in names]
 
 
@@ -88,14 +102,11 @@ def objections(
 
 
 def _claims(recorded: Recorded) -> Iterator[tuple[str, str, Claim]]:
-    """What a line claims, once each: a key, the evidence's name, and the claim."""
-    for statement, (found, _) in sorted(recorded.claims.items()):
-        if found == PROVED:
-            text = recorded.statements.get(statement, "")
-            yield statement, BY_REWRITING, (statement, text, PROVED, BY_REWRITING)
-    for statement, name in sorted(recorded.refutations):
-        texts = recorded.statements.get(statement, ""), recorded.assignments.get(name, "")
-        yield f"{statement}+{name}", name, (statement, texts[0], REFUTED, texts[1])
+    """What is claimed of statements: a key, the evidence's name, and the claim."""
+    for statement, (said, name) in sorted(recorded.claims.items()):
+        if said in {PROVED, REFUTED}:
+            evidence = BY_REWRITING if said == PROVED else recorded.assignments.get(name, "")
+            yield statement, name, (statement, recorded.statements.get(statement, ""), said, evidence)
 
 
 def faults_of_form(recorded: Recorded, rows: Mapping[str, JudgedForm]) -> Iterator[Regression]:
@@ -118,17 +129,31 @@ def faults_of_form(recorded: Recorded, rows: Mapping[str, JudgedForm]) -> Iterat
 
 
 def structure_faults(recorded: Recorded) -> Iterator[str]:
-    """Lines that name what is not there, and texts that no line names."""
-    outcomes = {line[1] for line in recorded.of("outcome")}
-    named = {line[4] for line in recorded.of("class")}
-    yield from (f"class of no outcome: {o}" for o in sorted(named - outcomes))
-    yield from (f"outcome of no class: {o}" for o in sorted(outcomes - named))
-    statements = recorded.claims.keys()
-    yield from (f"statement without its text: {s}" for s in sorted(statements - recorded.statements.keys()))
-    yield from (f"text of no statement: {s}" for s in sorted(recorded.statements.keys() - statements))
-    names = {name for _, name in recorded.refutations}
-    yield from (f"assignment without its text: {a}" for a in sorted(names - recorded.assignments.keys()))
-    yield from (f"text of no assignment: {a}" for a in sorted(recorded.assignments.keys() - names))
+    """Lines that name what is not there or say what cannot be, and texts that no line names."""
+    yield from _unpaired("class of no outcome", "outcome of no class", {x[4] for x in recorded.of("class")},
+                         recorded.outcomes)  # fmt: skip
+    named = {x[3] for x in recorded.of("outcome")} | {x[6] for x in recorded.of("own")}
+    yield from _unpaired("statement of which nothing is said", "statement of no outcome", named, recorded.claims)
+    yield from _unpaired("statement without its text", "text of no statement", recorded.claims, recorded.statements)
+    refuted = {name for said, name in recorded.claims.values() if said == REFUTED}
+    yield from _unpaired("assignment without its text", "text of no assignment", refuted, recorded.assignments)
+    for statement, (said, name) in sorted(recorded.claims.items()):
+        if said not in {PROVED, REFUTED, UNKNOWN} or (said == PROVED) != (name == REWRITING):
+            yield f"statement {statement}: {said} by {name}"
+    for digest, outcome in sorted(recorded.outcomes.items()):
+        if outcome_digest(tuple((o, outcome[o]) for o in OBSERVABLES if o in outcome)) != digest:
+            yield f"outcome {digest}: its lines are not what it is named after"
+    outcomes = {line[1:4]: line[4] for line in recorded.of("class")}
+    for line in sorted(recorded.of("own")):
+        statement = recorded.outcomes.get(outcomes.get(line[1:4], ""), {}).get(line[5])
+        if statement is None or recorded.verdict(statement) == PROVED:
+            yield f"own encoding of no refuted class: {' '.join(line[1:6])}"
+
+
+def _unpaired(left: str, right: str, names: Iterable[str], others: Iterable[str]) -> Iterator[str]:
+    one, two = set(names), set(others)
+    yield from (f"{left}: {x}" for x in sorted(one - two))
+    yield from (f"{right}: {x}" for x in sorted(two - one))
 
 
 def differences(recorded: Recorded, name: str, found: Evidence) -> Iterator[Regression]:
@@ -136,30 +161,39 @@ def differences(recorded: Recorded, name: str, found: Evidence) -> Iterator[Regr
 
     By which state a statement is refuted is no part of that: every recorded one is evaluated.
     """
-    new = _stated(lines_of(found), name)
-    outcomes = {line[4] for line in recorded.of("class") if line[1] == name}
-    old = _stated((x for x in recorded.lines if x[1] == name or x[1] in outcomes), name)
+    new = _stated(lines_of(found), found.outcomes, name, lambda s: found.certified[s].verdict)
+    old = _recorded(recorded, name)
     for kind, digest, encoding, observable, statement, claimed in sorted(new ^ old):
-        said = f"{kind} class {digest}: {statement or 'its statement'} is {claimed}"
+        said = f"{kind} class {digest}: {statement} is {claimed}"
         was = (kind, digest, encoding, observable, statement, claimed) in old
         yield Regression(
             form=name, observable=observable, encoding=encoding, recorded=said if was else "nothing",
             found="nothing" if was else said,
-            reason="recorded and not stated any more" if was else "stated now and not recorded",
+            reason="obsolete: recorded and not stated any more" if was else "stated now and not recorded",
         )  # fmt: skip
 
 
-def _stated(lines: Iterable[Line], name: str) -> set[Line]:
+def stated_digest(recorded: Recorded, name: str) -> str:
+    """The digest of all that is recorded of a form."""
+    return digest_of("".join("\t".join(line) + "\n" for line in sorted(_recorded(recorded, name))))
+
+
+def _recorded(recorded: Recorded, name: str) -> set[Line]:
+    lines = recorded.of_form.get(name, ())
+    outcomes = {x[4]: tuple(recorded.outcomes.get(x[4], {}).items()) for x in lines if x[0] == "class"}
+    return _stated(lines, outcomes, name, recorded.verdict)
+
+
+def _stated(
+    lines: Iterable[Line], outcomes: Mapping[str, Outcome], name: str, verdict: Callable[[str], str]
+) -> set[Line]:
     """What lines say of a form: kind, class, encoding ("" of the class), observable, statement, verdict."""
-    lines, outcomes, found = list(lines), dict[str, list[Line]](), set[Line]()
+    found = set[Line]()
     for line in lines:
-        if line[0] == "outcome":
-            outcomes.setdefault(line[1], []).append(line)
-        elif line[0] == "own" and line[1] == name:
-            found.add((line[2], line[3], line[4], line[5], line[6] if line[7] == PROVED else "", line[7]))
-    for line in lines:
-        if line[0] == "class" and line[1] == name:
-            found |= {(line[2], line[3], "", o[2], o[3], o[4]) for o in outcomes.get(line[4], [])}
+        if line[0] == "own" and line[1] == name:
+            found.add((*line[2:7], verdict(line[6])))
+        elif line[0] == "class" and line[1] == name:
+            found |= {(line[2], line[3], "", o, s, verdict(s)) for o, s in outcomes.get(line[4], ())}
     return found
 
 

@@ -20,6 +20,7 @@ LONGEST: Final = 100  # characters of a folder's name
 SHORTENED: Final = "settings-"
 OBLIGATIONS, FORMS, CLASSES, OUTCOMES, QUERIES = "obligations", "forms", "classes", "outcomes", "queries"
 ACCEPTED: Final = "accepted"  # evidence that the checker has accepted
+AS_STATED: Final = "stated"  # forms that were stated again and are as recorded
 
 
 def settings_name(cpu: str, assumptions: Iterable[str]) -> str:
@@ -80,7 +81,8 @@ def is_current(size: Size, schemes: Iterable[str]) -> bool:
         return False
     cpu, assumptions = setting
     marks = {
-        OBLIGATIONS: obligations_mark(), ACCEPTED: accepted_mark(), FORMS: forms_mark(table.scheme, cpu, assumptions),
+        OBLIGATIONS: obligations_mark(), ACCEPTED: accepted_mark(),
+        AS_STATED: evidence_mark(table.scheme, cpu, assumptions), FORMS: forms_mark(table.scheme, cpu, assumptions),
         **dict.fromkeys((CLASSES, OUTCOMES, QUERIES), classes_mark(table.scheme, assumptions)),
     }  # fmt: skip
     return marks.get(table.kind) == table.mark

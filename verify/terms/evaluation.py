@@ -87,7 +87,15 @@ class Memory:
 
     def load(self, address: int, size: int) -> int:
         """`size` bytes, little-endian."""
-        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
+        if self.written:
+            return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
+        return int.from_bytes(self._unwritten(address & ((1 << 64) - 1), size), "little") if self.seed else 0
+
+    def _unwritten(self, address: int, size: int) -> bytes:
+        """What is there where nothing is written, block by block; addresses wrap round."""
+        first, last = address >> 6, (address + size - 1) >> 6
+        blocks = b"".join(_block(self.seed, number & ((1 << 58) - 1)) for number in range(first, last + 1))
+        return blocks[address & 63 : (address & 63) + size]
 
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""

@@ -81,6 +81,73 @@ def test_what_does_not_follow_is_rejected(name: str) -> None:
         verdict(DOES_NOT[name], BY_REWRITING)
 
 
+BITS8 = "(_ BitVec 8)"
+NO_STATEMENTS = {  # what an attacker may try -> a definition, or a whole text
+    "a negative constant": statement(f"{BITS8} (bvadd #x-5 #x05)", "(_ BitVec 1) (ite (= n0 #x00) #b1 #b0)"),
+    "a signed constant": statement(f"{BITS8} (bvadd #x+5 #x05)", "(_ BitVec 1) (ite (= n0 #x00) #b1 #b0)"),
+    "an underscore": statement("(_ BitVec 11) ((_ extract 1_0 0) v0)", "(_ BitVec 1) ((_ extract 0 0) n0)"),
+    "digits of another script": statement(f"{BITS8} ((_ extract \u0667 0) v0)", "(_ BitVec 1) ((_ extract 0 0) n0)"),
+    "a narrower extension": statement("(_ BitVec 63) ((_ zero_extend -1) v0)", "(_ BitVec 1) ((_ extract 0 0) n0)"),
+    "no width": statement("(_ BitVec 0) ((_ zero_extend 0) v0)", "(_ BitVec 1) (bvand v4 v4)"),
+    "an operation of the checker's own": statement("(_ BitVec 1) (ult v0 v1)"),
+    "truth without a choice": statement("(_ BitVec 1) (bvult v0 v1)"),
+    "a store of another width": statement(f"{A} (store v2 #x03 v0)", "(_ BitVec 1) (bvand v4 v4)"),
+    "a definition of itself": statement("(_ BitVec 1) (bvnot n0)"),
+    "definitions of each other": statement("(_ BitVec 1) (bvnot n1)", "(_ BitVec 1) (bvnot n0)"),
+    "a name twice": statement("(_ BitVec 1) (bvnot v4)").replace("v1 ()", "v0 ()"),
+    "an access defined otherwise": statement(
+        "(_ BitVec 1) (bvnot v4)", head=WITH_WRITE.replace("store m p", "store m v")),
+    "a wide constant": statement(f"(_ BitVec 1) (ite (= #x{'0' * 40_000} #x{'1' * 40_000}) #b1 #b0)"),
+    "deep nesting": statement(f"(_ BitVec 1) {'(bvnot ' * 100_000}v4{')' * 100_000}"),
+    "a huge number": statement(f"(_ BitVec 1) ((_ extract {'9' * 100_000} 0) v0)"),
+    "many wide nodes": statement("(_ BitVec 131000) ((_ sign_extend 130936) v0)", *(
+        f"(_ BitVec 131000) (bvadd n{i} n{i})" for i in range(4100)), "(_ BitVec 1) (bvand v4 v4)"),
+    "cut short": FOLLOWS["sum"][:-20],
+    "nothing": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_STATEMENTS)
+def test_what_is_no_statement_is_rejected_with_the_place(name: str) -> None:
+    with pytest.raises(Rejected, match=r"^line \d+: |^a statement begins|no characters of a statement"):
+        verdict(NO_STATEMENTS[name], BY_REWRITING)
+
+
+def test_two_functions_are_two_whatever_their_names() -> None:
+    declared = "".join(f"(declare-fun {f} ({W}) {BITS8})\n" for f in ("f1", "v7", "v8"))
+    for one, two in (("f0", "f1"), ("v7", "v8"), ("f0", "v7")):
+        text = statement(f"{BITS8} ({one} v0)", f"{BITS8} ({two} v0)", "(_ BitVec 1) (ite (= n0 n1) #b1 #b0)",
+                         "(_ BitVec 1) (bvnot n2)", head=HEAD + DECLARED + declared)  # fmt: skip
+        with pytest.raises(Rejected):
+            verdict(text, BY_REWRITING)
+
+
+def chain(body: str, number: int, *more: str) -> str:
+    return statement(*(body.format(n=f"n{i}" if i >= 0 else "v0") for i in range(-1, number)), *more)
+
+
+COSTLY = {  # statements whose proof or value takes the square of their length or more, by what grows
+    "sums": chain(f"{W} (bvadd {{n}} v1)", 4_000, "(_ BitVec 1) ((_ extract 3 3) n1)"),
+    "conjuncts": HEAD + DECLARED + "".join(
+        f"(define-fun n{i} () (_ BitVec 1) (ite (bvult v0 #x{i:016x}) #b1 #b0))\n(assert (= n{i} #b1))\n"
+        for i in range(1, 300)) + "(check-sat)\n",
+    "choices within choices": chain(f"{W} (ite (= v4 #b1) {{n}} v1)", 4_000, "(_ BitVec 1) ((_ extract 3 3) n1)"),
+    "powers": chain(f"{W} (bvmul {{n}} {{n}})", 4_000, "(_ BitVec 1) ((_ extract 3 3) n4000)"),
+    "registers": statement(
+        *(f"{A} (store {f'n{i - 1}' if i else 'v2'} ((_ extract 3 0) v0) v1)".replace("((_ extract 3 0) v0)", "#x1")
+          for i in range(5_000)), "(_ BitVec 1) (ite (= n4999 v2) #b1 #b0)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_what_would_take_long_is_rejected(name: str) -> None:
+    """Work is counted, and recursion is bounded."""
+    with pytest.raises(Rejected):
+        verdict(COSTLY[name], BY_REWRITING)
+    with pytest.raises(Rejected):
+        verdict(COSTLY[name], f'{REFUTED_BY}{{"v0":"1"}}')
+
+
 REFUTES = f'{REFUTED_BY}{{"v4":"1"}}'
 BIT = statement("(_ BitVec 1) (bvand v4 v4)", head="(set-logic QF_AUFBV)\n(declare-fun v4 () (_ BitVec 1))\n")
 
@@ -104,7 +171,7 @@ def test_a_function_has_one_value_for_its_arguments() -> None:
     text = statement("(_ BitVec 8) (f0 v0)", "(_ BitVec 8) (f0 v1)", "(_ BitVec 1) (ite (= n0 n1) #b1 #b0)",
                      "(_ BitVec 1) (bvnot n2)")  # fmt: skip
     rows = '"f0":[["0","1"],["{}","2"]]'
-    values = '"v0":"0","v2":[' + ",".join(['"0"'] * 16) + '],"v3":{},"v4":"0"'
+    values = '"v0":"0","v2":{"a":"1"},"v3":{},"v4":"0"'
     assert verdict(text, f'{REFUTED_BY}{{{values},"v1":"5",{rows.format(5)}}}') == "refuted"
     with pytest.raises(Rejected, match="two values"):
         verdict(text, f'{REFUTED_BY}{{{values},"v1":"0",{rows.format(0)}}}')

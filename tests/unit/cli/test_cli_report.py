@@ -13,7 +13,8 @@ def test_pages_of_some_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     place = tmp_path / "pages"
     assert status(["report", str(place), "9c", "--jobs", "1", "--ledger", str(tmp_path / "ledger")]) == 0
     assert capsys.readouterr().out == f"{place / 'index.html'}\n"
-    assert {p.name for p in place.iterdir()} == {"index.html", "map-one-byte.html", "search.js"}
+    names = {p.name for p in place.iterdir() if not p.name.startswith("protocol")}
+    assert names == {"index.html", "map-one-byte.html", "search.js"}
     assert "tf-in-pushed-flags" in (place / "index.html").read_text()
 
 
@@ -39,3 +40,26 @@ def test_a_page_a_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == f"{place}\n"
     assert {p.name for p in place.iterdir()} == {"README.md", "tf-in-pushed-flags.md"}
     assert "ubp-verify insn 9c" in (place / "tf-in-pushed-flags.md").read_text()
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ('{"schema":"ubp-verify/forms/1"}', "interleavings/1"), ("no JSON", "interleavings/1"), (None, "No such file"),
+])  # fmt: skip
+def test_a_file_beside_that_is_something_else(
+    content: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "beside").write_text(content)
+    assert status(["report", str(tmp_path / "pages"), "9c", "--with", str(tmp_path / "beside")]) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "beside" in line and said in line
+
+
+def test_protocols_with_their_traces_are_beside_the_survey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["interleavings", "ref-count", "--threads", "2", "--variant", "no-lock", "--format", "json"]) == 0
+    (tmp_path / "runs").write_text(capsys.readouterr().out)
+    asked = ["report", str(tmp_path), "9c", "-q", "--jobs", "1", "--ledger", str(tmp_path / "l"), "--with"]
+    assert status([*asked, str(tmp_path / "runs")]) == 0
+    page = (tmp_path / "protocol-ref-count.html").read_text()
+    assert "registered_is_armed is violated in 8 steps" in page and "2,305" in page
+    assert "recorded evidence" in (tmp_path / "map-one-byte.html").read_text()

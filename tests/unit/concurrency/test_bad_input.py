@@ -109,4 +109,5 @@ def test_an_interrupt_elsewhere_ends_the_run_and_says_where(monkeypatch: pytest.
 
     monkeypatch.setattr("verify.cli.interleavings.explore", interrupted)
     status, output = run("ref-count", "inline-step")
-    assert (status, output) == (130, "ubp-verify: interrupted at ref-count\n")
+    said = "ubp-verify: interrupted at ref-count; 0 of 2 done before it; not begun: inline-step\n"
+    assert (status, output) == (130, said)

@@ -61,8 +61,8 @@ def test_nothing_rests_on_an_assumption_under_a_scheme_that_does_nothing():
     assert judge.rests_on(probe(b"\x8b\x03", judge.scheme, Cpu.AMD), ASSUMPTIONS) == set()
 
 
-OF_THE_PROBE = {"code-mapped", "code-not-read", "user-half", "no-alignment-check", "canonical-targets"}
-ASKED = ("4889d8", "8903", "9d", "55", "e811223344", "c5f877", "8b0511223344", "0f31")
+OF_THE_PROBE = {"code-mapped", "user-half", "no-alignment-check", "canonical-targets"}
+ASKED = ("4889d8", "8903", "9d", "55", "e811223344", "c5f877", "8b0511223344", "0f31", "0fae00", "0f01d0")
 
 
 def rested_on(scheme: Scheme) -> set[str]:

@@ -41,7 +41,12 @@ OUTPUTS = {
     ("interleavings", "xol-step", "--threads", "2", "--variant", "no-read-lock"): "interleavings",
     ("interleavings", "inline-step", "--threads", "any", "--variant", "others-run"): "interleavings-any",
 }  # fmt: skip
+NUMBERS = {"interleavings-any": 2}  # of schemas that have changed
 LINES = b"9c\n4889d8\nf4\n0f04\nzz\n0f0b\nc5f877\nd54001c8\n9c90\n"
+
+
+def _schema(name: str) -> str:
+    return f"ubp-verify/{name}/{NUMBERS.get(name, 1)}"
 
 
 def published(name: str) -> dict[str, Any]:
@@ -52,7 +57,7 @@ def published(name: str) -> dict[str, Any]:
 def validated(line: str, name: str) -> None:
     """One document: by the published schema, and by the type it was made from."""
     found = json.loads(line)
-    assert found["schema"] == f"ubp-verify/{name}/1"
+    assert found["schema"] == _schema(name)
     jsonschema.Draft202012Validator(published(found["schema"])).validate(found)
     decoded(line, DOCUMENTS[found["schema"]])
 
@@ -66,7 +71,7 @@ def test_an_output_is_of_its_schema(
     file.write_bytes(LINES)
     code = elf(tmp_path / "program", bytes.fromhex("9c9006c5fe7f03"), [("first", 0, 7)])
     Folder(tmp_path).put(Table("forms", "identity", "0"), {"a": "1"})
-    damaged = tmp_path / "evidence" / "identity" / "ledger.tsv.xz"
+    damaged = tmp_path / "evidence" / "identity" / "ledger.tsv"
     damaged.parent.mkdir(parents=True)
     damaged.touch()
     places = {"ledger": tmp_path / "ledger", "file": file, "elf": code, "folder": tmp_path}
@@ -84,7 +89,7 @@ def test_every_schema_is_held_by_some_output() -> None:
     """Those of `confirm` are made and read back in tests/unit/confirm/test_results.py."""
     confirmed = {f"confirm-{mode}" for mode in MODES} | {"kernel-survey"}
     kept = {"manifest", "invariant", "liveness"}  # below
-    assert {f"ubp-verify/{name}/1" for name in {*OUTPUTS.values(), *confirmed, *kept}} == set(DOCUMENTS)
+    assert {_schema(name) for name in {*OUTPUTS.values(), *confirmed, *kept}} == set(DOCUMENTS)
 
 
 def kept_as(path: Path) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from verify.certificates.checker import BY_REWRITING
 from verify.certificates.writing import digest_of
 from verify.survey import evidence
 from verify.survey.certify import (
@@ -25,7 +26,7 @@ from verify.survey.certify import (
     OwnLine,
     outcome_digest,
 )
-from verify.survey.evidence import ASSIGNMENTS, LEDGER, STATEMENTS, Recorded
+from verify.survey.evidence import ASSIGNMENTS, LEDGER, STATEMENTS, recorded
 from verify.survey.gate import differences, faults_of_form, objections, sample, structure_faults
 
 MADE = """
@@ -34,41 +35,64 @@ from pathlib import Path
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
 from verify.models.x86.isa.forms import Cpu
-from verify.survey.certify import Certifier
-from verify.survey.evidence import Recorded, write
-found, maker = Recorded("mark"), Certifier(SCHEMES["linux-uprobes-6.18"], ASSUMPTIONS, (Cpu.AMD, Cpu.INTEL))
-for name in sys.argv[2:]:
-    found.add(maker.evidence(name))
-write(Path(sys.argv[1]), found)
+from verify.survey import gate
+from verify.survey.certify import Evidence
+from verify.survey.evidence import recorded, write
+made, setting = Evidence(), gate.Setting(SCHEMES["linux-uprobes-6.18"], ASSUMPTIONS, (Cpu.AMD, Cpu.INTEL))
+gate.CHUNK = 1
+for _, found in gate.certified(sys.argv[3:], setting, int(sys.argv[2])):
+    made.add(found)
+write(Path(sys.argv[1]), recorded(made, "mark"))
 """
 FORMS = ("POPFQ/none", "MOV_RM32_R32/reg", "VEX_VZEROUPPER/none", "JA_REL8_64/none")  # proved, refuted, proved by cases
 
 
+def make(folder: Path, jobs: int, *names: str) -> None:
+    """Evidence of these forms, made in a process whose terms are as they are written."""
+    subprocess.run(
+        [sys.executable, "-c", MADE, str(folder), str(jobs), *names], check=True,
+        env={**os.environ, "UBP_VERIFY_TERMS": "plain"},
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Evidence of a few forms, made in a process whose terms are as they are written."""
+    """Evidence of a few forms."""
     folder = tmp_path_factory.mktemp("evidence")
-    subprocess.run(
-        [sys.executable, "-c", MADE, str(folder), *FORMS], check=True, env={**os.environ, "UBP_VERIFY_TERMS": "plain"}
-    )
+    make(folder, 1, *FORMS)
     return folder
+
+
+def test_evidence_is_the_same_bytes_in_any_order_by_any_number_of_processes(made: Path, tmp_path: Path) -> None:
+    make(tmp_path, 2, *reversed(FORMS))
+    for name in (LEDGER, STATEMENTS, ASSIGNMENTS):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_of_two_states_for_one_statement_the_least_is_kept_whichever_comes_first() -> None:
+    states = [Certified("s", REFUTED, f"refuted by {x}") for x in ("{}", '{"v0":"1"}', '{"v0":"0"}')]
+    for order in permutations((*states, Certified("s", "unknown", ""))):
+        found = Evidence()
+        for c in order:
+            found.certify(c)
+        assert found.certified == {"s": states[0]}
 
 
 def rejected(folder: Path) -> bool:
     """Whether anything is wrong with what is recorded there, without stating it again."""
     try:
-        recorded = evidence.read(folder)
-        found = [*structure_faults(recorded), *(reason for *_, reason in objections(recorded, {}, 1) if reason)]
+        read = evidence.read(folder)
+        found = [*structure_faults(read), *(reason for *_, reason in objections(read, {}, 1) if reason)]
     except ValueError:
         return True
     return bool(found)
 
 
 def test_what_was_made_is_accepted(made: Path) -> None:
-    recorded = evidence.read(made)
+    read = evidence.read(made)
     assert not rejected(made)
-    assert {v for v, _ in recorded.claims.values()} == {"proved", "refuted"}
-    verdicts = recorded.forms()
+    assert {v for v, _ in read.claims.values()} == {"proved", "refuted"}
+    verdicts = read.forms()
     assert set(verdicts["MOV_RM32_R32/reg", "regular"].values()) == {"proved"}
     assert "refuted" in verdicts["VEX_VZEROUPPER/none", "regular"].values()
 
@@ -77,10 +101,10 @@ def changed_lines(change: Callable[[list[str]], list[str]], forge: bool) -> Call
     """A change of the ledger's lines; with `forge` its last line is made to fit."""
 
     def change_file(folder: Path) -> None:
-        *lines, end = lzma.decompress((folder / LEDGER).read_bytes()).decode().splitlines()
+        *lines, end = (folder / LEDGER).read_text().splitlines()
         text = "".join(f"{x}\n" for x in change(lines))
         last = f"end\t{digest_of(text)}\n" if forge else f"{end}\n"
-        (folder / LEDGER).write_bytes(lzma.compress((text + last).encode()))
+        (folder / LEDGER).write_text(text + last)
 
     return change_file
 
@@ -93,6 +117,21 @@ def replaced(kind: str, words: tuple[str, ...], old: str, new: str) -> Callable[
     def change(lines: list[str]) -> list[str]:
         i = line_of(lines, kind, *words)
         return [*lines[:i], lines[i].replace(old, new), *lines[i + 1 :]]
+
+    return change
+
+
+def swapped(kind: str, at: int, *words: str) -> Callable[[list[str]], list[str]]:
+    """The fields at one place of two lines exchanged: of the first two with the word, or of one with each word."""
+
+    def change(lines: list[str]) -> list[str]:
+        found = [i for w in words for i, x in enumerate(lines) if x.startswith(f"{kind}\t") and w in x.split("\t")]
+        i = found[0]
+        a = lines[i].split("\t")
+        j = next(j for j in reversed(found) if lines[j].split("\t")[at] != a[at])
+        b = lines[j].split("\t")
+        a[at], b[at] = b[at], a[at]
+        return [{i: "\t".join(a), j: "\t".join(b)}.get(k, x) for k, x in enumerate(lines)]
 
     return change
 
@@ -111,16 +150,24 @@ def texts(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 
 CHANGES: dict[str, Callable[[Path], None]] = {
     "any line": changed_lines(without("class"), forge=False),
-    "a verdict": changed_lines(replaced("outcome", ("refuted",), "refuted", "proved"), forge=True),
-    "a proof called refutation": changed_lines(replaced("outcome", ("proved",), "proved", "refuted"), forge=True),
-    "an own verdict": changed_lines(replaced("own", ("refuted",), "refuted", "proved"), forge=True),
-    "another statement": changed_lines(replaced("outcome", ("hits", "proved"), "proved", "refuted"), forge=True),
+    "a verdict": changed_lines(replaced("statement", ("refuted",), "refuted", "proved"), forge=True),
+    "a verdict with its evidence": changed_lines(
+        lambda lines: [re.sub("\trefuted\t.*", "\tproved\trewriting", x) for x in lines], forge=True),
+    "a proof called refutation": changed_lines(replaced("statement", ("proved",), "proved", "refuted"), forge=True),
+    "a proof called unknown": changed_lines(replaced("statement", ("proved",), "proved", "unknown"), forge=True),
+    "a verdict of no kind": changed_lines(replaced("statement", ("proved",), "proved", "true"), forge=True),
+    "evidence of another": changed_lines(swapped("statement", 3, "refuted"), forge=True),
+    "statements of two observables": changed_lines(swapped("outcome", 3, "vector", "hits"), forge=True),
+    "another statement": changed_lines(without("statement", "proved"), forge=True),
+    "an own encoding of another class": changed_lines(replaced("own", (), "regular", "irregular"), forge=True),
+    "a line twice": changed_lines(lambda lines: [lines[0], *sorted([*lines[1:], lines[1]])], forge=True),
+    "out of order": changed_lines(lambda lines: [lines[0], *reversed(lines[1:])], forge=True),
     "an outcome of no class": changed_lines(
         lambda lines: [x for x in lines if not x.startswith("class\tVEX_VZEROUPPER")], forge=True),
     "a class of no outcome": changed_lines(
         lambda lines: [x for x in lines if not x.startswith("outcome")], forge=True),
     "a word too many": changed_lines(replaced("class", (), "class\t", "class\tx\t"), forge=True),
-    "another version": changed_lines(lambda lines: [lines[0].replace("/1", "/2"), *lines[1:]], forge=True),
+    "another version": changed_lines(lambda lines: [lines[0].replace("/2", "/3"), *lines[1:]], forge=True),
     "a statement": texts(STATEMENTS, lambda t: t.replace("bvadd", "bvsub", 1)),
     "a statement gone": texts(STATEMENTS, lambda t: t.partition("(check-sat)\n")[2]),
     "a statement cut": lambda folder: (folder / STATEMENTS).write_bytes((folder / STATEMENTS).read_bytes()[:-40])
@@ -150,13 +197,13 @@ def test_a_row_that_does_not_follow_is_found(made: Path) -> None:
     lines = [f[2] for f in fields if f[1] in FORMS]
     rows = {row.form: row for row in rows_of(lines, JudgedForm)}
     assert rows.keys() == set(FORMS)
-    recorded = evidence.read(made)
-    assert list(faults_of_form(recorded, rows)) == []
+    read = evidence.read(made)
+    assert list(faults_of_form(read, rows)) == []
     for name, row in rows.items():
         for observable, said in row.observables.items():
             other = {**row.observables, observable: "refuted" if said == "proved" else "proved"}
             wrong = {**rows, name: with_changes(row, observables=other)}
-            assert [(r.form, r.observable) for r in faults_of_form(recorded, wrong)] == [(name, observable)]
+            assert [(r.form, r.observable) for r in faults_of_form(read, wrong)] == [(name, observable)]
 
 
 def test_the_sample_is_a_function_of_its_seed() -> None:
@@ -184,14 +231,14 @@ def test_the_command_says_what_it_found(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_form_that_is_stated_otherwise_is_found() -> None:
-    def of(verdict: str, evidence_: str, digest: str = "c") -> Evidence:
-        outcome = (("gprs", Certified("s", verdict, evidence_)),)
+    def of(statement: str, verdict: str, digest: str = "c", own_statement: str = "own") -> Evidence:
+        outcome = (("gprs", statement),)
         name = outcome_digest(outcome)
-        own = [OwnLine("F", REGULAR, digest, "90", "gprs", Certified("s", verdict, evidence_))]
-        return Evidence([ClassLine("F", REGULAR, digest, name)], own if verdict == REFUTED else [], {name: outcome})
+        own = [OwnLine("F", REGULAR, digest, "90", "gprs", own_statement)] if verdict == REFUTED else []
+        certified = {s: Certified(s, verdict, f"refuted by {verdict}") for s in (statement, own_statement)}
+        return Evidence([ClassLine("F", REGULAR, digest, name)], own, {name: outcome}, {}, certified)
 
-    recorded = Recorded("mark")
-    recorded.add(of(REFUTED, "refuted by {}"))
-    assert list(differences(recorded, "F", of(REFUTED, 'refuted by {"v0":"1"}'))) == []
-    for other in (of(PROVED, BY_REWRITING), of(REFUTED, "refuted by {}", "d"), Evidence()):
-        assert [r.form for r in differences(recorded, "F", other)]
+    known = recorded(of("s", REFUTED), "mark")
+    assert list(differences(known, "F", of("s", REFUTED))) == []
+    for other in (of("s", PROVED), of("t", REFUTED), of("s", REFUTED, "d"), of("s", REFUTED, "c", "x"), Evidence()):
+        assert [r.form for r in differences(known, "F", other)]

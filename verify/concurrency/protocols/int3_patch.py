@@ -279,7 +279,8 @@ patch.known_wrong(
     ("no-sync-after-int3", "The tail is written while a processor may still fetch the old first byte.",
      [BOUNDARY, QUIET, SYNC_INT3], "answered_is_serialised no_torn_instruction a_thread_is_preempted_inside"),
     ("no-sync-after-tail", "The first byte is written while a processor may still fetch the old tail.",
-     [SYNC_TAIL], "answered_is_serialised no_torn_instruction"),
+     [SYNC_TAIL], "answered_is_serialised no_torn_instruction",
+     "Linux commit fd4363fff3d9: not needed on Intel, for safety on others"),
     ("no-sync-after-first", "The record is withdrawn while a processor may still fetch int3, or has trapped on it.",
      [SYNC_FIRST], "answered_is_serialised no_sigtrap no_trap_when_done"),
     ("no-syncs", "Four writes in the right order and nothing else: a processor may go on with the old code for ever.",
@@ -312,6 +313,7 @@ patch.variant(
              "a_thread_traps_on_the_new_tail"],
     skipped=["a_trapped_thread_goes_on"],
     threads=1,
+    source="Linux commit 08d636b6d4fb, which replaces stop_machine by int3 for ftrace",
 )  # fmt: skip
 tail_early = patch.variant(
     "tail-before-int3",

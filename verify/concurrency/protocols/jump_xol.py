@@ -308,7 +308,8 @@ def removing_waits_for_syncs(s: Shared) -> Claim:
 # --- variants ---------------------------------------------------------------------------------------------------------
 jump.known_wrong(
     ("no-grace-period", "The copy is freed after the last sync: a thread preempted in it goes on in freed memory.",
-     [WAIT], "no_thread_in_freed_copy copy_outlives_its_threads"),
+     [WAIT], "no_thread_in_freed_copy copy_outlives_its_threads",
+     "Linux commit b4c6c34a530b, kprobes: enable booster on the preemptible kernel"),
     ("no-syncs", "No sync in the removal, and no serialising wait: a processor may still fetch the jump.",
      [SYNC_OUT, SYNC_END, WAIT],
      "no_thread_in_freed_copy copy_outlives_its_threads copy_outlives_the_jump removed_is_original"),

@@ -354,7 +354,8 @@ nop10.known_wrong(
     ("other-displacement", "Optimised again with another trampoline: a thread behind the old lea fetches a mix of two "
      "displacements.", [SAME_CALL], "no_torn_instruction the_call_is_there a_hit_ends"),
     ("trampoline-freed", "The trampoline is unmapped when no thread is in it: a thread behind the lea is about to "
-     "enter it.", [FREED], "no_call_into_nothing a_hit_ends"),
+     "enter it.", [FREED], "no_call_into_nothing a_hit_ends",
+     "Linux commit 0598e4f08e3d, the same of ftrace's trampolines"),
     ("trampoline-not-inherited", "The trampoline mapping is not copied by fork, the patched text is: the child calls "
      "into nothing.", [INHERITED], "no_call_into_nothing"),
     ("no-recheck", "A thread has trapped, the probe is removed, the lookup fails, and the byte is not read back: "

@@ -357,7 +357,7 @@ fork.precondition(insert_uprobe)(_breakpoint.registering_begins_once)
 fork.known_wrong(
     ("no-dup-lock", "Register and unregister race with the copy of the address space: it is copied after the list was "
      "made.", [DUP_LOCK], "no_sigtrap child_is_probed no_int3_remains",
-     "Linux before 3.8 (kernel/events/uprobes.c without dup_mmap_sem)"),
+     "Linux before 3.8 (before commit 32cdba1e0541, dup_mmap_sem)"),
     ("mark-not-copied", "The child's address space is not marked as one that may hold breakpoints: its traps are not "
      "looked up.", [FLAG_COPIED], "no_sigtrap both_processes_step",
      "Linux 6.18 kernel/events/uprobes.c, uprobe_dup_mmap and uprobe_pre_sstep_notifier"),

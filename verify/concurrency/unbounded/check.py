@@ -83,11 +83,12 @@ def by_force(
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The invariant of a file: clauses about `protocol`, which has the file's sizes written in where it is for these
-    only; `deadlock`: they exclude one."""
+    only; `deadlock`: they exclude one. `sizes`: those of the file, empty: any."""
 
     protocol: Protocol
     clauses: tuple[Clause, ...]
     deadlock: bool
+    sizes: tuple[tuple[str, int], ...]
 
     def check(self, solvers: tuple[str, ...] = ("z3", "cvc5")) -> Checked:
         """Checks everything that the file claims."""
@@ -122,7 +123,7 @@ def load(protocol: Protocol, path: Path) -> Stored:
         raise ValueError(f"{path.name} holds the invariant of {name}, expected {(protocol.name, protocol.variant)}")
     about = at_given_sizes(protocol.with_parameters(**file.sizes)) if file.sizes else protocol
     clauses = tuple(read(about, clause) for clause in file.clauses)
-    return Stored(about, clauses, DEADLOCK in file.proves)
+    return Stored(about, clauses, DEADLOCK in file.proves, tuple(file.sizes.items()))
 
 
 __all__ = ["Checked", "SmtQuery", "Stored", "by_force", "check", "implied", "load", "stored"]

@@ -11,7 +11,7 @@ thread (`fair_views`), which prove freedom from deadlock too, for the given size
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from verify.concurrency.explorer import explore
@@ -45,15 +45,21 @@ MANY = 9  # more methods than there are
 INVARIANT = ("always", "deadlock")
 
 
-def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | None = None) -> AnyNumber:
+def prove_any(
+    protocol: Protocol,
+    variant: str | None = None,
+    limits: Limits | None = None,
+    known: Iterable[tuple[str, Method]] = (),
+) -> AnyNumber:
     """Verdicts for any number of threads, of the protocol or of one of its variants.
 
-    `limits` bound each method, not the whole (default: the work that its module says). Raises DomainOverflow where a
-    small instance has one.
+    `limits` bound each method, not the whole (default: the work that its module says). `known`: properties that stored
+    proofs prove (`recorded`); no other proof of these is looked for, unless views give it. Raises DomainOverflow where
+    a small instance has one.
     """
     began = time.perf_counter()
     chosen = protocol if variant is None else protocol.with_variant(variant)
-    run = _Run(chosen, limits or Limits())
+    run = _Run(chosen, limits or Limits(), tuple(known))
     try:
         run.explore(max(LEAST, chosen.threads))
         run.prove()
@@ -70,8 +76,8 @@ def prove_any(protocol: Protocol, variant: str | None = None, limits: Limits | N
 class _Run:
     """What has been found of one protocol."""
 
-    def __init__(self, protocol: Protocol, limits: Limits) -> None:
-        self.protocol, self.limits = protocol, limits
+    def __init__(self, protocol: Protocol, limits: Limits, known: tuple[tuple[str, Method], ...]) -> None:
+        self.protocol, self.limits, self.stored = protocol, limits, known
         self.asked = protocol  # with what else is to be proved
         self.explored: list[Exploration] = []
         self.notes: list[tuple[str, str]] = []
@@ -110,10 +116,11 @@ class _Run:
         properties = (*self.protocol.properties, *rest, *(kept or ()))
         self.asked = replace(self.protocol, properties=properties, expected=())
         self.methods = {**{prop.name: [] for prop in self.asked.properties}, KEPT: []}
+        self.granted(self.stored, "a stored proof")
         if kept == ():
             self.methods[KEPT].append(Method("declarations and guards", True))
         self.beyond()
-        if not self.open(1, (*INVARIANT, "eventually")):
+        if not (self.open(1, (*INVARIANT, "eventually")) or self.stored):
             return
         seen = self.attempt("view abstraction, k=1", lambda: self.by_views(1))
         if seen and self.open(1, ("always",)):
@@ -126,7 +133,10 @@ class _Run:
             self.attempt("fair views", self.by_fair_views)
 
     def invariants(self, seen: bool) -> None:
-        """The methods for invariants and freedom from deadlock, after views, which apply where `seen`."""
+        """The methods for invariants and freedom from deadlock, after views, which apply where `seen`. Where there are
+        stored proofs, only for what is still open: the rest was looked for when they were made."""
+        if self.stored and not self.open(1):
+            return
         self.attempt("quantified invariant", lambda: self.by_invariant(False))
         if seen and self.open(ENOUGH):
             self.attempt("counters", self.by_counters)
@@ -181,15 +191,19 @@ class _Run:
             self.notes.append((name, f"not covered: {reason}"))
             return False
         self.notes.append((name, note))
-        for each in proved:
-            if self.refuted(each):
-                raise AssertionError(f"{name} proves {each}, which {self.refuted(each)} refutes")
-            if found not in self.methods[each]:
-                self.methods[each].append(found)
+        self.granted(((each, found) for each in proved), name)
         kept = set(proved) & set(self.kept) and all(self.methods[name] for name in self.kept)
         if (kept or found.name.startswith("views")) and found not in self.methods[KEPT]:
             self.methods[KEPT].append(found)  # views try every assignment
         return True
+
+    def granted(self, proved: Iterable[tuple[str, Method]], by: str) -> None:
+        """Takes in what is proved. Raises AssertionError where an exploration refutes it."""
+        for name, method in proved:
+            if self.refuted(name):
+                raise AssertionError(f"{by} proves {name}, which {self.refuted(name)} refutes")
+            if method not in self.methods[name]:
+                self.methods[name].append(method)
 
     def by_views(self, size: int) -> tuple[Method, tuple[str, ...], str]:
         reached = views.closed(self.asked, size, self.limits)

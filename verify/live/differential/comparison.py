@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from verify.claim.conditions import field_values
+from verify.live.differential.errata import OFFSET_FAULT
 from verify.live.differential.expectation import Expected, expect, unknown_bits, words, written
 from verify.live.differential.masks import broken, memory_verdicts, register_trials, store_verdicts
 from verify.live.differential.observed import FILES, Input, Moved, Observed, x87_word
@@ -29,10 +30,11 @@ from verify.live.differential.prediction import (
 )
 from verify.live.differential.states import Trials
 from verify.live.executor.executor import Executor
-from verify.live.executor.layout import is_the_executors
+from verify.live.executor.layout import CHUNK, is_the_executors
 from verify.live.executor.outcomes import CRASHED, FAULT, HUNG, TRAPPED
 from verify.models.x86.isa.decode import Decoded
 from verify.models.x86.machine import DE, FLAG_BITS, GP, MF, NO_FAULT, PF, SS, UD, XM
+from verify.models.x86.mode import USER_64
 from verify.terms.evaluation import Value, register_file
 from verify.terms.evaluation import number as number_of
 
@@ -228,8 +230,18 @@ class Comparison:
             if raised[0] == number != GP:  # of a #GP Linux reports no address
                 self._reported(i, expected.fault_ip, {number_of(raised[6])})
             return True
-        self.add(i, "predicted", "fault", expected.vectors[0], number)
+        beyond = number in {GP, SS} and self._is_beyond(i, expected)
+        self.add(i, "predicted", OFFSET_FAULT if beyond else "fault", expected.vectors[0], number)
         return False
+
+    def _is_beyond(self, i: int, expected: Expected) -> bool:
+        """Whether the address of an expected #PF is canonical and its offset from fs or gs is not."""
+        segment = self._decoded(i).layout.segment
+        if segment is None or expected.vectors[0] != PF:
+            return False
+        offset = expected.addresses[0] - self.input.column(f"{segment}_base")[i]
+        ends = (offset % (1 << 64), (offset + CHUNK - 1) % (1 << 64))
+        return any(USER_64.half <= end < (1 << 64) - USER_64.half for end in ends)
 
     def _reported(self, i: int, ip: int, wanted: set[int]) -> None:
         """The address that the signal reports: the instruction's own, or another."""

@@ -45,7 +45,7 @@ SLOW: Final = frozenset({"mwaitx", "umwait", "tpause", "cpuid"})  # left by an i
 class Erratum:
     """A known difference between processors and the manual that the semantics follow."""
 
-    mnemonic: str
+    mnemonic: str  # empty: any
     component: str
     vendor: str
     text: str
@@ -53,7 +53,11 @@ class Erratum:
     prefix: int | None = None  # that the encoding must have
 
 
+OFFSET_FAULT: Final = "fault of an offset"
 KNOWN: Final[tuple[Erratum, ...]] = (
+    Erratum("", OFFSET_FAULT, "AuthenticAMD", "#GP for an offset from fs or gs that is not canonical",
+          "SDM vol. 1, 3.3.7.1: the linear address alone must be canonical; seen on Zen 3, which asks it of the offset "
+          "as well (of its first and its last byte)"),
     Erratum("int1", "trap ip", "AuthenticAMD", "ip stays at INT1",
           "a hypervisor that intercepts #DB gives it back with the ip of the intercept (APM vol. 2, 15.12.2: for INT1 "
           "the saved ip is the instruction's own); seen on a virtual Zen 4, SDM vol. 2, INT1 has ip behind it"),
@@ -88,6 +92,7 @@ def known(decoded: Decoded, component: str, vendor: str) -> Erratum | None:
     """The row that explains a difference of an encoding, or None."""
     for row in KNOWN:
         is_meant = row.prefix is None or row.prefix in decoded.layout.prefixes
-        if is_meant and (row.mnemonic, row.component, row.vendor) == (decoded.form.opcode.mnemonic, component, vendor):
+        mnemonic = row.mnemonic or decoded.form.opcode.mnemonic
+        if is_meant and (mnemonic, row.component, row.vendor) == (decoded.form.opcode.mnemonic, component, vendor):
             return row
     return None

@@ -93,6 +93,17 @@ ROWS: Final = (
         "addresses comes before or after such an access",
     ),
     Assumption(
+        "user-pages",
+        "every page in the half of the addresses that programs have is a user page",
+        "an access at CPL 0 to 2 for a program succeeds there where the program's own faults",
+    ),
+    Assumption(
+        "frames-elsewhere",
+        "an exception at CPL 0 for a program's instruction, the breakpoint behind it included, is taken on a stack of "
+        "the host",
+        "its frame of 40 or 48 bytes is pushed below the program's rsp, into the red zone",
+    ),
+    Assumption(
         "no-shadow-stack",
         "CET shadow stacks are off",
         "every emulated call leaves no entry on the shadow stack, every stepped one the slot's address",

@@ -13,6 +13,7 @@ from verify import terms
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.code import Code
 from verify.models.schemes.traps import returned_by_iret
+from verify.models.schemes.vocabulary import Spot
 from verify.models.x86.isa.features import needed
 from verify.models.x86.machine import NO_FAULT, PF, Access, Outcome, ShadowEvent, State
 from verify.models.x86.mode import Mode
@@ -75,6 +76,7 @@ class Setup:
     slot: Term  # 64
     length: Term  # 64, bytes, as the scheme's decoder sees it
     displacement: Callable[[int, int], Term]  # the field at an offset of a size, in bytes: 64 bits, sign-extended
+    operand: Callable[[Spot, State], Term]  # what an operand of the original is in a state
     assumptions: frozenset[str] = ASSUMPTIONS
     part: Callable[[Code, int], Part] = _no_part  # of closed code, the instruction at an offset in bytes
 

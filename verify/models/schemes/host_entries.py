@@ -18,6 +18,11 @@ SHARED: Final[Mapping[str, tuple[str, str, str]]] = {  # what the program sees, 
         "a program that relies on being killed by its own trap",
         "probe no program that sets TF itself",
     ),
+    "code-not-read": (
+        "a program that reads its own code finds the breakpoint, and what was made for a copy where it had nothing",
+        "programs that check or copy their own code, or look for unmapped pages by reading them",
+        "probe no program that reads its own code",
+    ),
     "not-restartable": (
         "a thread that is preempted while an instruction of its restartable sequence runs elsewhere goes on in the "
         "sequence, where without the probe it would be at the abort handler",

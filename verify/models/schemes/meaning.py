@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 
 from verify import terms
 from verify.models.schemes.behaviour import Behaviour, Setup, either, executed, in_place, reads_up_to_the_fault, refused
+from verify.models.schemes.levels import executed_at
 from verify.models.schemes.log import beyond, shadowed, stored
 from verify.models.schemes.program import (
     UNPROBED,
@@ -33,17 +34,30 @@ from verify.models.schemes.program import (
     Store,
     TrapFlag,
     actions_of,
+    walk,
 )
 from verify.models.schemes.sequence import Sequence
 from verify.models.schemes.shown import OWN_SIGNAL, SIGTRAP, shown
 from verify.models.schemes.traps import after_the_hit, at_the_hit, returned_by_iret, taken_by_the_host
-from verify.models.schemes.vocabulary import FAULT_TARGETS, LENGTH, ORIGIN, SLOT, TF, field_of, first, variables
+from verify.models.schemes.vocabulary import (
+    FAULT_TARGETS,
+    LENGTH,
+    ORIGIN,
+    SLOT,
+    TF,
+    field_of,
+    first,
+    spot_of,
+    variables,
+)
 from verify.models.schemes.ways import NONE, Fault, Moment, Way, chosen, end_of, run_of
 from verify.models.x86.machine import Access, Outcome, State
 from verify.models.x86.mode import is_canonical
+from verify.models.x86.paging import with_user_bit
 from verify.models.x86.semantics.run import access_fault
 from verify.terms import FALSE, TRUE, Term, const
 
+MOVING: Final = ("now.", "first.", "loaded.", "offset.", "segment.", "number.")  # begin what moves
 PROBED: Final = "probed_memory"  # memory with the breakpoint in it
 
 
@@ -63,7 +77,7 @@ def address_premises(program: Program, setup: Setup) -> Iterator[Term]:
     for action in actions_of(program):
         if isinstance(action, Set) and action.target == "ip":
             names = variables(action.value)
-            if any(map(field_of, names)) and not any(str(v.params[0]).startswith(("now.", "first.")) for v in names):
+            if any(map(field_of, names)) and not any(str(v.params[0]).startswith(MOVING) for v in names):
                 yield is_canonical(_closed(action.value, setup), setup.mode)
 
 
@@ -146,7 +160,7 @@ def _acted(action: Action, rest: Actions, m: Moment, setup: Setup) -> Way:
             return _from(rest, _set(action, m, setup), setup)
         case Check(condition, otherwise):
             holds = _value(condition, m, setup)
-            return _forked(holds, rest, m, otherwise, m, setup)
+            return _forked(holds, rest, replace(m, looked=(*m.looked, (condition, holds))), otherwise, m, setup)
         case Signal():
             return _from(rest, _signalled(action, m, setup), setup)
         case Shadow():
@@ -190,7 +204,7 @@ def _signalled(action: Signal, m: Moment, setup: Setup) -> Moment:
 
 def _accessed(action: Load | Store, rest: Actions, m: Moment, setup: Setup, kind: str) -> Way:
     """An access by the host or, as an ordinary one, by code that the program is made to run."""
-    address, stack = _value(action.address, m, setup), terms.bit(action.stack)
+    address, stack = _value(action.address, m, setup), _value(action.stack, m, setup)
     if isinstance(action, Store):
         wanted = Access(kind, address, action.size, _value(action.value, m, setup), stack, TRUE)
         log, is_sure, value = stored(m.accesses, wanted)
@@ -221,17 +235,21 @@ def _shown_tf(value: Term, m: Moment, setup: Setup) -> tuple[Term, ...]:
 
 
 def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
-    """The processor runs one instruction of the code, at the program's CPL with its segment bases."""
+    """The processor runs one instruction of the code, with the program's segment bases."""
     context, end = action.context, action.context.end
-    if (context.cpl, context.fs_base, context.gs_base) != (setup.mode.cpl, Agent.PROGRAM, Agent.PROGRAM):
+    if (context.fs_base, context.gs_base) != (Agent.PROGRAM, Agent.PROGRAM):
         raise ValueError(f"runs of that kind are not modelled: {context}")
     at = _value(action.at, m, setup)
-    if action.code.closed:
+    if action.code.closed and context.cpl == setup.mode.cpl:
         return _ran_through(action, rest, m, setup, at)
-    if context.instructions > 1:
+    if action.code.closed or context.instructions > 1:
         raise ValueError(f"runs of that kind are not modelled: {context}")
     start = replace(m.now, ip=at, tf=TRUE if isinstance(end, TrapFlag) else m.now.tf)
-    o = executed(setup.instruction(action.code), start, setup.assumptions)
+    if context.cpl == setup.mode.cpl:
+        o = executed(setup.instruction(action.code), start, setup.assumptions)
+    else:
+        held = tuple(value for _, value in m.looked)
+        o = executed_at(context.cpl, setup.instruction(action.code), start, setup, held)
     o, stays = taken_by_the_host(o) if isinstance(end, TrapFlag) else (o, FALSE)
     finished = replace(
         m, now=o.state, accesses=(*m.accesses, *o.accesses), shadow=(*m.shadow, *o.shadow),
@@ -239,7 +257,7 @@ def _ran(action: Run, rest: Actions, m: Moment, setup: Setup) -> Way:
     )  # fmt: skip
     place = setup.origin if "fault-address" in setup.assumptions else at
     told = Fault(o.fault_vector, o.fault_error, terms.ite(o.fault_at_ip, place, o.fault_address), o.fault_address,
-                 o.fault_at_ip)  # fmt: skip
+                 o.fault_at_ip, with_user_bit(o.fault_error))  # fmt: skip
     made = (*m.made, *reads_up_to_the_fault(o))
     faulted = replace(m, now=o.fault_state, fault=told, is_faulted=True, made=made, is_back=False)
     ended = _ended(action, rest, finished, o, start, setup)
@@ -287,7 +305,25 @@ def _ended(action: Run, rest: Actions, m: Moment, o: Outcome, start: State, setu
     if _is_armed(end):
         stops = terms.and_(stops, terms.bit(not o.inhibits_trap))
         left = replace(m, contained=terms.and_(m.contained, terms.eq(m.now.ip, start.ip)))
+    if action.context.cpl != setup.mode.cpl:
+        if stops.value == 1:
+            return _from(rest, m, setup)
+        going = replace(_from(rest, _iterated(m, rest, start, setup), setup), trap=m.trap)
+        return chosen(stops, _from(rest, m, setup), going)
     return _forked(stops, rest, m, (), left, setup)
+
+
+def _iterated(m: Moment, rest: Actions, start: State, setup: Setup) -> Moment:
+    """A repeated instruction is not finished: the next iteration runs at the host's level without the host.
+
+    It runs as a hit would that comes there, where all that the host looked at before, and which held then, still holds.
+    The rest of the plan mends the state at last; signals are not sent before, and nothing else may be in it.
+    """
+    is_mended = all(isinstance(a, Set | Check | Signal) for a in walk(rest))
+    held = terms.all_of(value for _, value in m.looked)
+    still = terms.or_(terms.not_(held), terms.all_of(_value(c, m, setup) for c, _ in m.looked))
+    alike = terms.all_of((terms.bit(is_mended), terms.eq(m.now.ip, start.ip), still))
+    return replace(m, contained=terms.and_(m.contained, alike))
 
 
 def _is_armed(end: End) -> bool:
@@ -333,6 +369,10 @@ def _variable(variable: Term, m: Moment, setup: Setup) -> Term:
             return getattr(m.first, name)  # type: ignore[no-any-return]
         case "loaded":
             return dict(m.loaded)[name]
+        case "offset" | "segment" | "number":
+            spot = spot_of(variable)
+            assert spot is not None
+            return setup.operand(spot, m.now)
         case "fault":
             found: Term = getattr(m.fault, name)
             return found

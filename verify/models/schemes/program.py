@@ -3,7 +3,6 @@
 One language for every scheme: a step, an emulation, a boosted copy, an address check before a run at another privilege
 level and a hook's trampoline are the same kind of value.  Nothing here belongs to one implementation.  What a program
 means for a machine state is `verify.models.schemes.meaning`; a new kind of action touches these two files.
-
 Each action gives its own expressions, what it may continue with besides the next one (by title), and its line of the
 canonical text, in which code is shown by the function that is handed over.
 """
@@ -19,7 +18,7 @@ from verify.models.schemes.code import ORIGINAL, Code, Word
 from verify.models.schemes.expression_text import REGISTERS, expression
 from verify.models.schemes.vocabulary import FAULT_TARGETS, ORIGIN, SLOT, WHOLE, check, sort_of, variables
 from verify.models.x86.mode import LEVELS, USER_64
-from verify.terms import Sort, Term
+from verify.terms import FALSE, TRUE, Sort, Term
 
 CodeText = Callable[[Code], str]
 Branches = tuple[tuple[str, "Actions"], ...]  # what an action may continue with besides the next one, by title
@@ -72,15 +71,15 @@ class Load:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
-    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
+    stack: Term = FALSE  # 1: through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
-        _check_access(self.address, self.size)
+        _check_access(self.address, self.size, self.stack)
 
     @property
     def expressions(self) -> tuple[Term, ...]:
-        """The address."""
-        return (self.address,)
+        """The address and the segment."""
+        return self.address, self.stack
 
     @property
     def branches(self) -> Branches:
@@ -101,18 +100,18 @@ class Store:
     size: int  # bytes
     otherwise: Actions | None = ()  # None: the plan takes it to succeed, an assumption to be named at the scheme
     by: Agent = Agent.HOST
-    stack: bool = False  # through the stack segment, as a push: #SS in place of #GP
+    stack: Term = FALSE  # 1: through the stack segment, as a push: #SS in place of #GP
 
     def __post_init__(self) -> None:
-        _check_access(self.address, self.size)
+        _check_access(self.address, self.size, self.stack)
         check(self.value)
         if self.value.sort != 8 * self.size:
             raise ValueError(f"a store of {self.size} bytes needs {8 * self.size} bits, got {self.value.sort}")
 
     @property
     def expressions(self) -> tuple[Term, ...]:
-        """Address and value."""
-        return self.address, self.value
+        """Address, value and the segment."""
+        return self.address, self.value, self.stack
 
     @property
     def branches(self) -> Branches:
@@ -313,7 +312,9 @@ Actions = tuple[Action, ...]
 
 
 def _by(action: Load | Store) -> str:
-    return ", on the stack" * action.stack + ", by the program" * (action.by is Agent.PROGRAM)
+    where = f", on the stack{f' where {expression(action.stack)}' * (action.stack is not TRUE)}"
+    where *= action.stack is not FALSE
+    return where + ", by the program" * (action.by is Agent.PROGRAM)
 
 
 def _otherwise(action: Load | Store) -> Branches:
@@ -358,9 +359,10 @@ class Program:
         return (self,) if self.later is None else (self, self.later)
 
 
-def _check_access(address: Term, size: int) -> None:
-    check(address)
-    if address.sort != 64 or size < 1:
+def _check_access(address: Term, size: int, stack: Term) -> None:
+    for term in (address, stack):
+        check(term)
+    if (address.sort, stack.sort) != (64, 1) or size < 1:
         raise ValueError(f"an access has an address of 64 bits and a size, got {address.sort} and {size}")
 
 

@@ -15,10 +15,11 @@ from typing import Final
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Actions, Program, Run, Set, Shadow, Store, actions_of
 from verify.models.schemes.scheme import Plan, Refuse
-from verify.models.schemes.vocabulary import LENGTH, field_of, variables
-from verify.terms import Term, postorder
+from verify.models.schemes.vocabulary import LENGTH, Spot, field_of, spot_of, variables
+from verify.terms import Term, postorder, var
 
 INDENT: Final = "  "
+OPERAND: Final = re.compile(r"\b(offset|segment|number\.\w+)\.\d+\.-?\d+\.-?\d+")
 FIELD: Final = re.compile(r"\bfield\.(\d+)\.(\d+)")
 MOST: Final = 8192  # shapes that are kept
 
@@ -62,12 +63,14 @@ def _lines(actions: Actions, shown: Callable[[Code], str]) -> Iterator[str]:
 class Shape:
     """A program but for the places of bytes: code and fields of the original are numbered where they occur first.
 
-    `codes` and `fields` (offset and size in bytes) are what the numbers stand for.
+    So are operands.  `codes` and `fields` (offset and size in bytes) are what the numbers stand for.
     """
 
     text: str
     codes: tuple[Code, ...]
     fields: tuple[tuple[int, int], ...]
+    operands: tuple[Spot, ...]  # what the numbers of operands stand for
+    levels: frozenset[int]  # CPL of its runs
     uses_length: bool  # what it does depends on the length that the implementation's decoder saw
     names_registers: bool  # general registers by number
     stores: bool  # the host itself stores to the program's memory
@@ -94,12 +97,16 @@ def _shape(program: Program) -> Shape:
     fields: dict[str, int] = {}
     lines = "\n".join(_body(program, lambda c: f"code {codes.setdefault(c, len(codes))}"))
     numbered = FIELD.sub(lambda m: f"field {fields.setdefault(m[0], len(fields))}", lines)
+    operands: dict[str, int] = {}
+    numbered = OPERAND.sub(lambda m: f"{m[1]} {operands.setdefault(m[0], len(operands))}", numbered)
     actions = tuple(actions_of(program))
     named = frozenset(t for a in actions for e in a.expressions for t in variables(e))
     spots = (FIELD.fullmatch(name) for name in fields)
     return Shape(
         f"entered by {program.entry.value}{_addresses(program)}\n{numbered}", tuple(codes),
-        tuple((int(m[1]), int(m[2])) for m in spots if m is not None), LENGTH in named,
+        tuple((int(m[1]), int(m[2])) for m in spots if m is not None),
+        tuple(filter(None, (spot_of(var(name, 1)) for name in operands))),
+        frozenset(a.context.cpl for a in actions if isinstance(a, Run)), LENGTH in named,
         any(_names_register(e) for a in actions for e in a.expressions),
         any(isinstance(a, Store) for a in actions), any(isinstance(a, Shadow) for a in actions),
         any(isinstance(a, Set) and a.target == "ip" and any(map(field_of, variables(a.value))) for a in actions),

@@ -6,7 +6,7 @@ fault where something is; so each part is taken from the ways on which it matter
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from verify import terms
@@ -28,6 +28,7 @@ class Fault:
     reported: Term = NOWHERE  # 64: si_addr or cr2
     address: Term = NOWHERE  # 64: as far as it is a data address
     at_ip: Term = FALSE  # 1: the instruction's own address is told
+    as_user: Term = NO_ERROR  # 32: the error code that the same fault has at CPL 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Moment:
     late: bool = False
     repeats: Term = FALSE  # 1: the instruction is not finished
     contained: Term = TRUE
+    looked: tuple[tuple[Term, Term], ...] = ()  # the host's checks that held: the expression, its value then
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def _told(condition: Term, then: Way, otherwise: Way) -> Way:
         return replace(otherwise, fault=fault)
     if otherwise.fault.vector is NONE:
         return replace(then, fault=replace(then.fault, vector=terms.ite(condition, then.fault.vector, NONE)))
-    names = ("vector", "error", "reported", "address", "at_ip")
+    names = tuple(f.name for f in fields(Fault))
     fault = Fault(*(terms.ite(condition, getattr(then.fault, n), getattr(otherwise.fault, n)) for n in names))
     return replace(
         then, fault=fault, fault_state=either(condition, then.fault_state, otherwise.fault_state),

@@ -6,7 +6,7 @@ reads bytes, runs instructions or makes addresses asks it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from verify import terms
@@ -27,6 +27,8 @@ class Mode:
     canonical_bits: int  # of a linear address; the bits above repeat the highest of them: SDM vol. 1, 3.3.7.1
     linear_segments: tuple[str, ...]  # whose bases are added to an offset: SDM vol. 1, 3.3.4 and 3.4.2.1
     cpl: int  # SDM vol. 3, 5.5
+    on_behalf: bool = False  # an instruction of a program at CPL 3, run by its kernel: `paging` says what it may access
+    reaches_user: bool = True  # its EFLAGS.AC is 1: SMAP forbids no page of a program
 
     def __post_init__(self) -> None:
         if self.bits not in {32, 64} or self.cpl not in LEVELS or not 32 <= self.canonical_bits <= 64:
@@ -36,6 +38,11 @@ class Mode:
     def is_user(self) -> bool:
         """Whether code runs as a program (U/S of its accesses is user: SDM vol. 3, 4.6.1)."""
         return self.cpl == USER_LEVEL
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether instructions for CPL 0 alone run, and IOPL forbids nothing (SDM vol. 3, 5.9; vol. 1, 19.5.1)."""
+        return self.cpl == 0
 
     @property
     def stack_bytes(self) -> int:
@@ -71,12 +78,23 @@ USER_LEVEL: Final = 3
 USER_64: Final = Mode("64-bit mode, CPL 3", 64, 64, (64, 32), 48, ("fs", "gs"), USER_LEVEL)
 KERNEL_64: Final = Mode("64-bit mode, CPL 0", 64, 64, (64, 32), 48, ("fs", "gs"), 0)
 MODELLED: Final = (USER_64, KERNEL_64)
+_ON_BEHALF: Final = {
+    (level, reaches): replace(
+        KERNEL_64, name=f"64-bit mode, CPL {level} for a program", cpl=level, on_behalf=True, reaches_user=reaches
+    )
+    for level in LEVELS if level != USER_LEVEL for reaches in (True, False)
+}  # fmt: skip
 ACCESS_FAULTS: Final = {m.access_fault: m for m in MODELLED}  # the function's name -> who accesses
+
+
+def on_behalf(level: int, reaches_user: bool) -> Mode:
+    """The mode of a program's instruction that its kernel runs at CPL 0, 1 or 2; with EFLAGS.AC set, `reaches_user`."""
+    return _ON_BEHALF[level, reaches_user]
 
 
 def refusal(mode: Mode) -> str | None:
     """Why nothing is said of a mode, or None for a modelled one."""
-    if mode in MODELLED:
+    if mode in MODELLED or mode in _ON_BEHALF.values():
         return None
     return f"{mode.name} is not modelled; modelled are {', '.join(m.name for m in MODELLED)}"
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from verify.report.causes import CauseFinding
 from verify.report.html.elements import Html, element, joined, link, page, pairs, table, text
+from verify.report.html.frame import INDEX, Frame
 from verify.report.judged import CounterexampleRow
 from verify.report.opcode_map import CELLS, REGISTERS, maps, place
 from verify.report.records import VERDICTS
@@ -20,33 +22,25 @@ from verify.report.surveys import FormRow, Survey
 from verify.report.wrapped import differing, plain, short
 
 HEX: Final = "0123456789abcdef"
-INDEX: Final = "index.html"
 WORDS: Final = {"odd": "refuted or refused with prefixes alone that compilers do not emit"}
 NONE: Final[frozenset[int]] = frozenset()
 
 
-def site(survey: Survey) -> Iterator[tuple[str, str]]:
-    """File names and contents."""
-    yield INDEX, _index(survey)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a form's cell says besides its row: by form its recorded evidence, by cause where it was seen."""
+
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def site(survey: Survey, frame: Frame, evidence: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
+    """File names and contents; `evidence`: by form, what is said of it."""
+    told = Told(evidence or {}, {f.cause.name: f.confirmed for f in survey.causes if f.confirmed})
+    yield INDEX, _index(survey, frame)
     for name, rows in _by_map(survey.forms).items():
-        yield map_file(name), _map_page(survey, name, rows)
+        yield map_file(name), _map_page(survey, name, rows, frame, told)
     yield "search.js", f"window.ROWS={json.dumps([_searched(r) for r in survey.forms], separators=(',', ':'))};\n"
-
-
-def overview(surveys: Sequence[Survey]) -> str:
-    """The first page where several schemes are reported: each with its totals, and causes side by side."""
-    rows = [
-        (link(f"{s.scheme}/{INDEX}", s.scheme), *(text(f"{s.totals.get(v, 0):,}") for v in VERDICTS)) for s in surveys
-    ]
-    counts = {s.scheme: {f.cause.name: f.forms for f in s.causes} for s in surveys}
-    names = dict.fromkeys(f.cause.name for s in surveys for f in s.causes)
-    side = [(text(n), *(text(counts[s.scheme].get(n, 0) or "") for s in surveys)) for n in names]
-    numbers = frozenset(range(1, max(len(VERDICTS), len(surveys)) + 1))
-    return page(
-        "ubp-verify: schemes", table("Forms by verdict", ("scheme", *VERDICTS), rows, numbers),
-        element("h2", text("Causes, side by side")),
-        table("Forms by cause", ("cause", *(s.scheme for s in surveys)), side, numbers),
-    )  # fmt: skip
 
 
 def map_file(name: str) -> str:
@@ -71,15 +65,15 @@ def _by_map(rows: Sequence[FormRow]) -> dict[str, list[FormRow]]:
     return found
 
 
-def _index(survey: Survey) -> str:
+def _index(survey: Survey, frame: Frame) -> str:
     totals = ", ".join(f"{survey.totals.get(v, 0):,} {v}" for v in VERDICTS)
     search = element("label", text("Search a mnemonic, a form or bytes: "), Html('<input id="search" type="search">'))
     return page(
-        f"ubp-verify: {survey.scheme}",
+        f"ubp-verify: {survey.scheme}", frame.navigation(INDEX),
         element("p", text(f"{len(survey.forms):,} forms: {totals}. Processor {survey.cpu}.")),
         search, Html('<ul id="found" aria-live="polite"></ul>'),
         element("h2", text("Findings by cause, the most harmful first")), joined(map(_cause, survey.causes)),
-        element("h2", text("Opcode maps")), _legend(), joined(_maps(survey)),
+        element("h2", text("Opcode maps")), legend(), element("div", *_maps(survey), class_="maps"),
         element("h2", text("Deviations that forms share")),
         pairs((d.name, text(f"{d.sees}. Instead: {d.instead}.")) for d in survey.deviations),
         element("h2", text("Assumptions, and forms that rest on them")),
@@ -90,7 +84,8 @@ def _index(survey: Survey) -> str:
 
 def _cause(finding: CauseFinding) -> Html:
     cause = finding.cause
-    said = f"{cause.name}: {cause.harm}, {finding.forms:,} forms, {finding.emitted:,} as compilers emit them"
+    forms = f"{finding.forms:,} form{'s' * (finding.forms != 1)}"
+    said = f"{cause.name}: {cause.harm}, {forms}, {finding.emitted:,} as compilers emit them"
     example = f"{finding.example} {finding.text}; {short(finding.difference)}" if finding.example else ""
     rows = (
         ("what happens", cause.happens), ("rule", cause.rule), ("the program loses", cause.loses),
@@ -99,18 +94,19 @@ def _cause(finding: CauseFinding) -> Html:
     return element("details", element("summary", text(said)), pairs((t, text(w)) for t, w in rows), id=cause.name)
 
 
-def _legend() -> Html:
+def legend() -> Html:
+    """What the letters and colours of a map mean."""
     parts = (
         element("span", text(f"{letter} {WORDS.get(name, name)}"), class_=f"verdict {name}")
         for name, (letter, _) in CELLS.items()
     )
-    return element("p", Html(" ".join(parts)))
+    return element("p", Html(" ".join(parts)), text(" An empty cell is no opcode."))
 
 
 def _maps(survey: Survey) -> Iterator[Html]:
     for name, cells in maps(survey.forms).items():
-        yield element("h3", link(map_file(name), name))
-        yield element("div", _grid(name, cells), class_="scroll")
+        title = element("h3", link(map_file(name), f"{name}: forms"))
+        yield element("section", title, element("div", _grid(name, cells), class_="scroll"))
 
 
 def _grid(name: str, cells: Mapping[int, str]) -> Html:
@@ -132,32 +128,36 @@ def _cell(name: str, byte: int, shown: str | None) -> Html:
     return element("td", link(to, CELLS[shown][0], aria_label=said, title=said), class_=shown)
 
 
-def _map_page(survey: Survey, name: str, rows: Sequence[FormRow]) -> str:
+def _map_page(survey: Survey, name: str, rows: Sequence[FormRow], frame: Frame, told: Told) -> str:
     by_byte: dict[int, list[FormRow]] = {}
     for row in rows:
         by_byte.setdefault(place(row)[1], []).append(row)
     sections = (
-        element("section", element("h2", text(f"{byte:02x}")), *map(_form, by_byte[byte]), id=f"b{byte:02x}")
-        for byte in sorted(by_byte)
+        element("section", element("h2", text(f"{byte:02x}")), *(_form(r, told) for r in of), id=f"b{byte:02x}")
+        for byte, of in sorted(by_byte.items())
     )
-    back = element("p", link(INDEX, f"{survey.scheme}: all maps"))
     grid = element("div", _grid(name, maps(rows)[name]), class_="scroll")
-    return page(f"{survey.scheme}: opcode map {name}", back, grid, *sections)
+    navigation = frame.navigation(map_file(name))
+    return page(f"{survey.scheme}: opcode map {name}", navigation, legend(), grid, *sections)
 
 
-def _form(row: FormRow) -> Html:
+def _form(row: FormRow, told: Told) -> Html:
     verdict = element("span", text(row.verdict), class_=f"verdict {row.verdict}")
     cause = text(f" {row.cause}{'' if row.emitted is not False else ', odd prefixes alone'}" if row.cause else "")
     summary = element("summary", verdict, text(f" {row.form}"), cause)
-    return element("details", summary, _inside(row), id=row.form)
+    return element("details", summary, _inside(row, told), id=row.form)
 
 
-def _inside(row: FormRow) -> Html:
+def _inside(row: FormRow, told: Told) -> Html:
     by_verdict = ((v, [o for o, of in row.observables.items() if of == v]) for v in VERDICTS)
     found: list[tuple[str, Html]] = [(v, text(", ".join(names))) for v, names in by_verdict if v != "refused"]
     cause = link(f"{INDEX}#{row.cause}", row.cause) if row.cause else Html("")
-    found += [("cause", cause), ("reason", text(row.reason)), ("rests on", text(", ".join(row.rests_on))),
-              ("refused with", text("; ".join(row.refused_with)))]  # fmt: skip
+    seen = told.seen.get(row.cause, "") if row.verdict == "refuted" else ""
+    found += [
+        ("cause", cause), ("the cause was seen", text(seen)), ("reason", text(row.reason)),
+        ("rests on", text(", ".join(row.rests_on))), ("refused with", text("; ".join(row.refused_with))),
+        ("recorded evidence", text(told.evidence.get(row.form, ""))),
+    ]  # fmt: skip
     return joined((pairs(found), _example(row.counterexample) if row.counterexample is not None else Html("")))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verify.live.differential.errata import known
+from verify.live.differential.errata import OFFSET_FAULT, known
 from verify.models.x86.isa.decode import Decoded, decode
 from verify.models.x86.isa.forms import Cpu
 
@@ -15,6 +15,7 @@ AMD, INTEL = "AuthenticAMD", "GenuineIntel"
     ("f00f002f", "fault", AMD, True),  # lock verw [rdi]
     ("0f002f", "fault", AMD, False), ("f00f0027", "fault", AMD, False),  # verw, lock verr
     ("f00f002f", "zf", AMD, False), ("f00f002f", "fault", INTEL, False),
+    ("658b40ff", OFFSET_FAULT, AMD, True), ("658b40ff", OFFSET_FAULT, INTEL, False), ("658b40ff", "fault", AMD, False),
     ("f3a6", "fault address", AMD, True), ("f3a7", "fault address", AMD, False),
 ])  # fmt: skip
 def test_a_row_is_of_its_instruction_prefix_component_and_vendor(

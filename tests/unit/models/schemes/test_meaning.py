@@ -170,7 +170,7 @@ def test_without_a_probe_the_original_runs_at_the_origin() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        Program((Run(ORIGINAL, SLOT, Context(TrapFlag(), cpl=0)),)),
+        Program((Run(ORIGINAL, SLOT, Context(TrapFlag(), fs_base=Agent.HOST)),)),
         Program((Run(ORIGINAL, SLOT, Context(TrapFlag(), gs_base=Agent.HOST)),)),
         Program((Run(ORIGINAL, SLOT, Context(Leaves(), instructions=2)),)),
         Program((), Entry.NONE),

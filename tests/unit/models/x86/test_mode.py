@@ -27,7 +27,7 @@ from verify.models.x86.semantics.dispatch import execute
 from verify.models.x86.semantics.run import access_fault
 from verify.models.x86.semantics.supervisor import gap
 from verify.terms import FALSE, Term, const, eq, var
-from verify.terms.evaluation import evaluate
+from verify.terms.evaluation import evaluate, number
 
 UPPER = 0xFFFF_8000_0000_0000  # the first address of the kernel's half: Documentation/arch/x86/x86_64/mm.rst
 OTHER_32 = replace(USER_64, name="32-bit mode", bits=32, stack_width=32, address_widths=(32, 16), canonical_bits=32)
@@ -48,6 +48,12 @@ def refuses(term: Term) -> bool:
     return evaluate((term,), {}, Environment())[0] == 0
 
 
+def raised(mode: Mode, where: int) -> int:
+    """What a read of 8 bytes raises where CR4.SMAP is 1: SDM vol. 3, 4.6.1."""
+    vector, *_ = access_fault("r", const(where, 64), 8, FALSE, mode)
+    return number(evaluate((vector,), {"smap": 1}, Environment())[0])
+
+
 HELD: dict[str, tuple[object, Callable[[Mode], bool]]] = {
     # constant -> another value, and what the manual says of the mode, which is false with the other value
     "stack_width": (32, lambda m: moved(m) == 8 and executed("c3", mode=m).rsp == STACK + 8),
@@ -56,6 +62,8 @@ HELD: dict[str, tuple[object, Callable[[Mode], bool]]] = {
     "linear_segments": (("gs",), lambda m: address("648b03", m, rbx=DATA, fs_base=0x100) == DATA + 0x100),
     "cpl": (0, lambda m: executed("fa", mode=m).fault == 13),  # cli
     "bits": (32, lambda m: modes.refusal(m) is None),
+    "on_behalf": (True, lambda m: raised(m, UPPER) == 14),
+    "reaches_user": (False, lambda m: raised(replace(m, on_behalf=True), DATA) == 0xFF),
     "name": ("another", lambda m: m.name == "64-bit mode, CPL 3"),
 }
 

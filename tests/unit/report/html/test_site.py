@@ -13,7 +13,9 @@ import pytest
 
 from verify.models.x86.machine import OBSERVABLES
 from verify.report.causes import CauseFinding, CauseRow
-from verify.report.html.site import map_file, overview, site
+from verify.report.html.compared import comparison, overview
+from verify.report.html.frame import Frame
+from verify.report.html.site import map_file, site
 from verify.report.html.style import SEARCH
 from verify.report.judged import CounterexampleRow
 from verify.report.surveys import FormRow, Obligations, Survey
@@ -61,7 +63,8 @@ def survey() -> Survey:
     )  # fmt: skip
     cause = CauseRow(name="tf-in-pushed-flags", harm="visible only to debuggers", happens=EVIL, rule="r", loses="l",
                      instead="i")  # fmt: skip
-    finding = CauseFinding(cause=cause, forms=1, emitted=1, form="PUSHFQ/none", example="9c", text="pushfq")
+    finding = CauseFinding(cause=cause, forms=1, emitted=1, form="PUSHFQ/none", example="9c", text="pushfq",
+                           confirmed="9c on Linux 6.18")
     forms = (
         form("PUSHFQ/none", "9c", "refuted", cause=cause.name, emitted=True, counterexample=example, reason=EVIL),
         form("VZEROUPPER/none", "vex.0f.77"), form("NOP/none", "90"), form("SYSCALL/none", "0f05"),
@@ -75,7 +78,7 @@ def survey() -> Survey:
 
 @pytest.fixture(scope="module")
 def pages(survey: Survey) -> dict[str, str]:
-    return dict(site(survey))
+    return dict(site(survey, Frame("s"), {"NOP/none": "7 statements, abc"}))
 
 
 def test_pages_are_whole(pages: dict[str, str]) -> None:
@@ -107,9 +110,31 @@ def test_a_cell_says_its_verdict_in_words_and_a_form_has_its_counterexample(page
     assert "0x202" in page and "0x302" in page and 'href="index.html#tf-in-pushed-flags"' in page
 
 
+def test_a_form_has_its_evidence_and_where_its_cause_was_seen(pages: dict[str, str]) -> None:
+    page = pages[map_file("one byte")]
+    assert page.count("7 statements, abc") == 1 and page.count("9c on Linux 6.18") == 1
+
+
 def test_schemes_side_by_side(survey: Survey) -> None:
-    found = Page(overview([survey, survey]))
-    assert not found.faults and found.links == ["s/index.html", "s/index.html"]
+    found = Page(overview([survey, survey], Frame(schemes=["s", "t"])))
+    assert not found.faults and found.links == ["compare.html", "s/index.html", "s/index.html"]
+
+
+def test_two_schemes_are_compared_by_a_letter_a_cell(survey: Survey) -> None:
+    page = comparison([survey], Frame(schemes=["s"]))
+    given = json.loads(page.partition("window.MAPS=")[2].partition(";\n")[0])
+    assert not Page(page).faults
+    cells = given["schemes"]["s"]["one byte"]
+    assert (len(cells), cells[0x9C], cells[0x90], cells[0x00]) == (256, "R", ".", " ")
+    assert given["files"]["vex.0f"] == "map-vex-0f.html" and given["words"]["R"] == "refuted"
+
+
+def test_where_one_can_go_from_a_page(survey: Survey) -> None:
+    """Of several schemes each has a folder; the same page under another one is a link."""
+    frame = Frame("s", ["s", "t"], protocols=True, costs=True)
+    links = Page(str(frame.navigation("map-0f.html"))).links
+    assert links == ["index.html", "../index.html", "../compare.html", "../protocols.html", "../costs.html",
+                     "../s/map-0f.html", "../t/map-0f.html"]  # fmt: skip
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's search")

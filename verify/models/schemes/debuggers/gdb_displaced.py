@@ -26,7 +26,7 @@ from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.seed.inline_step import OWN_TF
 from verify.models.schemes.seed.xol_table import read
 from verify.models.schemes.vocabulary import IP, LENGTH, NOW, ORIGIN, SLOT, first, register
-from verify.terms import add, const, load, sub, ult
+from verify.terms import TRUE, add, const, load, sub, ult
 
 RSP, RCX, RBX = 4, 1, 3
 NOP: Final = 0x90
@@ -196,7 +196,7 @@ def _fixed_up(kind: str, is_new: bool) -> Actions:
     if kind not in {"call", "absolute call"}:
         return moved
     value = add(load(NOW.memory, register(RSP), 8), sub(ORIGIN, SLOT))
-    return (*moved, *((Shadow(value, 0),) if is_new else ()), Store(register(RSP), value, 8, None, stack=True))
+    return (*moved, *((Shadow(value, 0),) if is_new else ()), Store(register(RSP), value, 8, None, stack=TRUE))
 
 
 RULE: Final = "GDB 13.1, gdb/amd64-tdep.c and gdb/infrun.c"
@@ -254,6 +254,7 @@ ENTRIES: Final = (
         "programs whose stacks another thread unmaps or moves meanwhile",
         "set displaced-stepping off",
     ),
+    *host_entries("code-not-read", RULE, UNSEEN),
     *PROCESSOR_ENTRIES,
 )
 # Of each: what a call leaves on the shadow stack (GDB 17: amd64_displaced_step_fixup writes the top entry, where a call

@@ -25,7 +25,7 @@ from verify.models.schemes.vocabulary import (
     register,
 )
 from verify.models.x86.machine import State
-from verify.terms import Term, add, const, eq, extract, sub
+from verify.terms import TRUE, Term, add, const, eq, extract, sub
 
 SIGILL, SIGTRAP = 4, 5  # signal(7)
 SI_USER: Final = 0  # si_code of what send_sig(sig, task, 0) sends: SEND_SIG_NOINFO;  kernel/signal.c
@@ -100,7 +100,7 @@ def _pushed(value: Term, code: Code, behind: Actions) -> Actions:
     """emulate_push_stack: 8 bytes by copy_to_user, then rsp; where it fails the step of the code, and what follows."""
     top = sub(register(RSP), const(8, 64))
     step = Run(code, SLOT, STEP, (Set("ip", ORIGIN), OWN_TF, AT_ORIGIN))
-    return (Store(top, value, 8, (step, *behind), stack=True), Set(RSP, top))
+    return (Store(top, value, 8, (step, *behind), stack=TRUE), Set(RSP, top))
 
 
 @cache
@@ -126,7 +126,7 @@ def called_again(shadow: bool = False) -> Actions:
 
 def _pushed_again(size: int) -> Store:
     begun = (Set(RSP, add(register(RSP), const(size, 64))), Set("ip", ORIGIN))
-    return Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, begun, stack=True)
+    return Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, begun, stack=TRUE)
 
 
 # The emulator's own reading of the saved flags: a mask that must be clear or set, or a comparison of SF and OF.

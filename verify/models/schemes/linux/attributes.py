@@ -108,7 +108,7 @@ def _found(tables: Columns, has_own: Callable[[int], bool]) -> Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Attributes:
+class LookUps:
     """All look-ups of one kernel version.  `groups[0]` stands for "no group"."""
 
     one_byte: Table
@@ -118,12 +118,32 @@ class Attributes:
     groups: tuple[Columns, ...]  # by group number, last prefix or pp, /digit
 
 
-def attributes(
+class Attributes:
+    """The look-ups of a kernel version, made when one is asked for: a program needs those of few versions."""
+
+    one_byte: Table
+    escapes: tuple[Columns, Columns, Columns]
+    vex: tuple[Columns | None, ...]
+    xop: tuple[Columns | None, ...]
+    groups: tuple[Columns, ...]
+
+    def __init__(self, made: Callable[[], LookUps]) -> None:
+        self._made = made
+
+    def __getattr__(self, name: str) -> object:
+        if name not in LookUps.__slots__:
+            raise AttributeError(name)
+        found = self._made()
+        self.__dict__.update((own, getattr(found, own)) for own in LookUps.__slots__)
+        return self.__dict__[name]
+
+
+def look_ups(
     maps: Mapping[int, Sequence[str]],
     groups: Mapping[tuple[int, int], Sequence[str]],
     plain_groups: Sequence[tuple[int, str]],
     xop_maps: Mapping[int, Sequence[str]],
-) -> Attributes:
+) -> LookUps:
     """The look-ups for maps 0 (one byte), 1 (0f), 2 (0f38), 3 (0f3a), the VEX or EVEX ones beyond, and XOP's."""
     numbers = {key: n for n, key in enumerate(groups, start=1)}
     plain = len(numbers) + 1
@@ -131,7 +151,7 @@ def attributes(
     tables = {number: _with_groups(number, columns(rows, 256), numbers) for number, rows in maps.items()}
     empty: Columns = ((0,) * 8,) * 4
     found = [empty, *(by_variant(columns(rows, 8)) for rows in groups.values()), empty]
-    return Attributes(
+    return LookUps(
         one_byte=tables[0][0],
         escapes=(by_variant(tables[1]), by_variant(tables[2]), by_variant(tables[3])),
         vex=tuple(by_pp(tables[n]) if n and n in tables else None for n in range(32)),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from verify.models.schemes.linux import opcode_map
-from verify.models.schemes.linux.attributes import Attributes, amended, attributes
+from verify.models.schemes.linux.attributes import Attributes, LookUps, amended, look_ups
 from verify.models.schemes.linux.opcode_map import Rows
 
 Changes = Mapping[int, Rows]  # by number of the map
@@ -38,9 +38,13 @@ _5_15: Final[Changes] = {
 
 def _table(changes: Changes, beyond: Mapping[int, Rows]) -> Attributes:
     """The attributes of the maps 0 to 3 with their changes, and of the maps beyond."""
+    return Attributes(lambda: _look_ups(changes, beyond))
+
+
+def _look_ups(changes: Changes, beyond: Mapping[int, Rows]) -> LookUps:
     rows = (opcode_map.ONE_BYTE, opcode_map.TWO_BYTE, opcode_map.THREE_BYTE_38, opcode_map.THREE_BYTE_3A)
     maps = {number: amended(own, changes.get(number, ())) for number, own in enumerate(rows)}
-    return attributes({**maps, **beyond}, opcode_map.GROUPS, opcode_map.PLAIN_GROUPS, {})
+    return look_ups({**maps, **beyond}, opcode_map.GROUPS, opcode_map.PLAIN_GROUPS, {})
 
 
 _FP16: Final = {5: opcode_map.EVEX_MAP_5, 6: opcode_map.EVEX_MAP_6}

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from verify.models.schemes.code import ORIGINAL, Byte, Code
 from verify.models.schemes.linux import opcode_map_3_15
 from verify.models.schemes.linux.actions import BACK, NEXT, RSP, SI_USER, SIGILL, gone, held, moved, stepped, target
-from verify.models.schemes.linux.attributes import attributes, opcodes
+from verify.models.schemes.linux.attributes import Attributes, look_ups, opcodes
 from verify.models.schemes.linux.decoder import (
     SIB_WITH_DISPLACEMENT,
     Features,
@@ -30,23 +30,25 @@ from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.program import Actions, Program, Signal, Store
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.vocabulary import NOW, ORIGIN, register
-from verify.terms import add, const, load
+from verify.terms import TRUE, add, const, load
 
 ENOTSUPP: Final = 524
 COPIED: Final = 16  # bytes, MAX_UINSN_BYTES and MAX_INSN_SIZE
 DISPLACEMENT: Final = 4  # bytes of a rip-relative operand that the copy has no more
 
 DECODER: Final = KernelDecoder(
-    attributes(
-        {
-            0: opcode_map_3_15.ONE_BYTE,
-            1: opcode_map_3_15.TWO_BYTE,
-            2: opcode_map_3_15.THREE_BYTE_38,
-            3: opcode_map_3_15.THREE_BYTE_3A,
-        },
-        opcode_map_3_15.GROUPS,
-        opcode_map_3_15.PLAIN_GROUPS,
-        {},
+    Attributes(
+        lambda: look_ups(
+            {
+                0: opcode_map_3_15.ONE_BYTE,
+                1: opcode_map_3_15.TWO_BYTE,
+                2: opcode_map_3_15.THREE_BYTE_38,
+                3: opcode_map_3_15.THREE_BYTE_3A,
+            },
+            opcode_map_3_15.GROUPS,
+            opcode_map_3_15.PLAIN_GROUPS,
+            {},
+        )
     ),
     Features(
         rex2=False,
@@ -183,7 +185,7 @@ def _fixed_up(fixups: Fixups, removed: int) -> Actions:
         return done
     rsp = register(RSP)
     value = add(load(NOW.memory, rsp, 8), add(BACK, const(removed, 64)))
-    return (*done, Store(rsp, value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=True))
+    return (*done, Store(rsp, value, 8, (Signal(SIGILL, SI_USER, ORIGIN),), stack=TRUE))
 
 
 def continuations(instruction: bytes) -> tuple[bytes, ...]:

@@ -33,7 +33,7 @@ from verify.models.schemes.linux.actions import (
     stepped,
     target,
 )
-from verify.models.schemes.linux.attributes import attributes, opcodes
+from verify.models.schemes.linux.attributes import Attributes, look_ups, opcodes
 from verify.models.schemes.linux.decoder import (
     EMULATE_PREFIXES,
     SIB_WITH_DISPLACEMENT,
@@ -48,25 +48,27 @@ from verify.models.schemes.live import LINUX, LiveJudge
 from verify.models.schemes.program import Actions, Agent, Program, Set, Store
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
 from verify.models.schemes.vocabulary import register
-from verify.terms import const, sub
+from verify.terms import TRUE, const, sub
 
 ENOEXEC: Final = 8
 ENOTSUPP: Final = 524
 
-ATTRIBUTES: Final = attributes(
-    {
-        0: opcode_map.ONE_BYTE,
-        1: opcode_map.TWO_BYTE,
-        2: opcode_map.THREE_BYTE_38,
-        3: opcode_map.THREE_BYTE_3A,
-        4: opcode_map.EVEX_MAP_4,
-        5: opcode_map.EVEX_MAP_5,
-        6: opcode_map.EVEX_MAP_6,
-        7: opcode_map.VEX_MAP_7,
-    },
-    opcode_map.GROUPS,
-    opcode_map.PLAIN_GROUPS,
-    {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
+ATTRIBUTES: Final = Attributes(
+    lambda: look_ups(
+        {
+            0: opcode_map.ONE_BYTE,
+            1: opcode_map.TWO_BYTE,
+            2: opcode_map.THREE_BYTE_38,
+            3: opcode_map.THREE_BYTE_3A,
+            4: opcode_map.EVEX_MAP_4,
+            5: opcode_map.EVEX_MAP_5,
+            6: opcode_map.EVEX_MAP_6,
+            7: opcode_map.VEX_MAP_7,
+        },
+        opcode_map.GROUPS,
+        opcode_map.PLAIN_GROUPS,
+        {8: opcode_map.XOP_MAP_8, 9: opcode_map.XOP_MAP_9, 10: opcode_map.XOP_MAP_A},
+    )
 )
 FEATURES: Final = Features()
 DECODER: Final = KernelDecoder(ATTRIBUTES, FEATURES)
@@ -240,7 +242,7 @@ def _by_trampoline(length: int) -> Program:
     """The site is a call to a trampoline (facts, section 7): return address, rcx, r11 and rax below rsp."""
     values = [NEXT, *(register(n) for n in (1, 11, 0))]
     places = [sub(register(RSP), const(8 * (i + 1), 64)) for i in range(4)]
-    stores = (Store(p, v, 8, (), Agent.PROGRAM, True) for p, v in zip(places, values, strict=True))
+    stores = (Store(p, v, 8, (), Agent.PROGRAM, TRUE) for p, v in zip(places, values, strict=True))
     return Program((*stores, Set("ip", NEXT)), length=length)  # and a system call
 
 

@@ -64,6 +64,15 @@ ENTRIES: Final = (
         "scan names relocations of code; probe no instruction that a loader or the program itself changes",
     ),
     Entry(
+        "code-not-read",
+        "a program that reads its own code finds int3, and at the end of user space a page that was not there",
+        "Linux 6.18, kernel/events/uprobes.c: install_breakpoint writes int3; xol_add_vma maps the slots, which "
+        "can be read",
+        "8b03, c5b25213 with rbx = 7fffffffe080 (in the page of slots): SIGSEGV bare, goes on probed (6.18.44)",
+        "programs that check or copy their own code, or look for unmapped pages by reading them",
+        "probe no program that reads its own code",
+    ),
+    Entry(
         "breakpoint-in-place",
         "the registration succeeds and no hit is reported: the breakpoint is in no shared mapping, in none that is or "
         "was writable when it was made or probed, whatever mprotect made of it, and not where mremap moved code away",
@@ -138,8 +147,8 @@ ENTRIES: Final = (
 
 
 _3_15: Final = {  # what the older source has as well
-    "breakpoint-in-place", "code-as-in-file", "fault-frame", "no-signal-awaited", "sigtrap-not-held", "slot-available",
-    "trap-siginfo",
+    "breakpoint-in-place", "code-as-in-file", "code-not-read", "fault-frame", "no-signal-awaited", "sigtrap-not-held",
+    "slot-available", "trap-siginfo",
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from verify.models.schemes.linux.uprobes_entries import ENTRIES_NEXT
 from verify.models.schemes.program import Agent, Program, Set, Store
 from verify.models.schemes.scheme import Plan, Scheme
 from verify.models.schemes.vocabulary import register
-from verify.terms import const, sub
+from verify.terms import TRUE, const, sub
 
 NOP_10: Final = bytes.fromhex("662e0f1f84")  # and SIB, disp32: the kernel's own nop of 10 bytes, whatever its operand
 NOP_10_LENGTH: Final = 10
@@ -105,7 +105,7 @@ def _by_trampoline() -> Program:
     """
     values = [NEXT, *(register(n) for n in (1, 11, 0))]
     places = [sub(register(RSP), const(RED_ZONE + 8 * (i + 1), 64)) for i in range(4)]
-    stores = (Store(p, v, 8, (), Agent.PROGRAM, True) for p, v in zip(places, values, strict=True))
+    stores = (Store(p, v, 8, (), Agent.PROGRAM, TRUE) for p, v in zip(places, values, strict=True))
     return Program((*stores, Set("ip", NEXT)), length=NOP_10_LENGTH)  # and a system call
 
 

@@ -30,10 +30,12 @@ def plan(data: bytes) -> Plan:
     return STEPPED
 
 
+READ: Final = host_entries("code-not-read", "the design: the first byte is int3 while no thread runs the instruction")
 ENTRIES: Final = (
     *host_entries(
         "sigtrap-not-held", "the design: the host takes the debug trap and sends the program a signal of its own"
     ),
+    *READ,
     *PROCESSOR_ENTRIES,
 )
 # What is in memory has the breakpoint and runs, where it stands: a thread that is preempted meanwhile is found in its

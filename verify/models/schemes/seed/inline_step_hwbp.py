@@ -19,7 +19,7 @@ from verify.models.schemes.code import ORIGINAL
 from verify.models.schemes.processor_entries import PROCESSOR_ENTRIES
 from verify.models.schemes.program import Breakpoints, Context, Program, Run
 from verify.models.schemes.scheme import Plan, Refuse, Scheme
-from verify.models.schemes.seed.inline_step import IN_PLACE
+from verify.models.schemes.seed.inline_step import IN_PLACE, READ
 from verify.models.schemes.seed.xol_table import Read, read
 from verify.models.schemes.vocabulary import LENGTH, ORIGIN, field
 from verify.terms import add
@@ -59,6 +59,6 @@ SCHEME: Final = Scheme(
     summary="the breakpoint is removed, the instruction runs in place up to a hardware breakpoint, then it is put back",
     source="the design itself, with no implementation in mind",
     plan=plan,
-    entries=PROCESSOR_ENTRIES,
+    entries=(*READ, *PROCESSOR_ENTRIES),
     holds=IN_PLACE,
 )

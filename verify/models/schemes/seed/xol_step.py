@@ -50,7 +50,7 @@ from verify.models.schemes.vocabulary import (
     first,
     register,
 )
-from verify.terms import FALSE, Term, add, const, eq, extract, sub
+from verify.terms import FALSE, TRUE, Term, add, const, eq, extract, sub
 
 RSP, RBX, RSI, RDI = 4, 3, 6, 7
 NEXT: Final = add(ORIGIN, LENGTH)
@@ -240,7 +240,7 @@ def _stepped_call(code: Code, length: int, is_far: bool, scratch: int) -> Progra
     """
     def mended(size: int) -> Actions:
         return (
-            Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, BEGUN, stack=True),
+            Store(register(RSP), extract(NEXT, 8 * size - 1, 0), size, BEGUN, stack=TRUE),
             Shadow(NEXT, 1 if is_far else 0), *TRAPPED,
         )  # fmt: skip
 
@@ -296,7 +296,7 @@ def _pushed(value: Term, size: int, code: Code) -> tuple[Action, ...]:
     """The host's own push; where it fails, the code for the processor's fault."""
     top = sub(register(RSP), const(size, 64))
     run = Run(code, SLOT, BEHIND, (MOVED, OWN_TF, TOLD))
-    return (Store(top, value, size, (Set("tf", FALSE), run, *BEGUN), stack=True), Set(RSP, top))
+    return (Store(top, value, size, (Set("tf", FALSE), run, *BEGUN), stack=TRUE), Set(RSP, top))
 
 
 # RFLAGS as PUSHF stores it, by bit: a program has IF set and IOPL 0 under Linux; RF and VM read 0 (SDM vol. 2, PUSHF).
@@ -326,7 +326,7 @@ ONE_BYTE: Final[dict[int, Callable[[Read], Plan]]] = {
 
 ENTRIES: Final = (
     *host_entries(
-        "not-restartable slot-available no-signal-awaited kernel-may-store sigtrap-not-held",
+        "not-restartable slot-available no-signal-awaited kernel-may-store sigtrap-not-held code-not-read",
         "the design: a copy runs in one of the host's slots, signals wait until it has left, pushes are the host's own",
     ),
     *PROCESSOR_ENTRIES,

@@ -75,6 +75,7 @@ class Read(NamedTuple):
     modrm: int
     immediate_at: int
     immediate_size: int  # of the first one; 0: none
+    head_at: int  # behind the legacy and REX prefixes
 
     @property
     def digit(self) -> int:
@@ -102,6 +103,7 @@ class _Head(NamedTuple):
     """What stands before ModRM."""
 
     at: int  # behind the opcode
+    begins: int  # behind the legacy and REX prefixes
     map: str
     table: Map
     opcode: int
@@ -140,10 +142,10 @@ def _head(data: bytes, at: int) -> _Head | None:
     if byte == 0xD5:
         return None
     if byte != 0x0F:
-        return _Head(at + 1, "1", ONE_BYTE, byte)
+        return _Head(at + 1, at, "1", ONE_BYTE, byte)
     name = {0x38: "0f38", 0x3A: "0f3a"}.get(data[at + 1], "0f")
     size = 2 if name == "0f" else 3
-    return _Head(at + size, name, LEGACY_MAPS[name], data[at + size - 1])
+    return _Head(at + size, at, name, LEGACY_MAPS[name], data[at + size - 1])
 
 
 def _vector(data: bytes, at: int) -> _Head | None:
@@ -155,7 +157,7 @@ def _vector(data: bytes, at: int) -> _Head | None:
     if table is None:
         return None
     vvvv = ~data[at + (1 if size == 2 else 2)] >> 3 & 7
-    return _Head(at + size + 1, f"{kind}{number}", table, data[at + size], -1 if size == 2 else at + 1, vvvv)
+    return _Head(at + size + 1, at, f"{kind}{number}", table, data[at + size], -1 if size == 2 else at + 1, vvvv)
 
 
 def _measured(data: bytes, head: _Head, prefixes: frozenset[int], rex_at: int) -> Read:
@@ -168,7 +170,7 @@ def _measured(data: bytes, head: _Head, prefixes: frozenset[int], rex_at: int) -
     first, more = _immediates(head, prefixes, is_wide, modrm)
     return Read(
         at + first + more, head.map, head.opcode, prefixes, rex_at, is_wide, head.payload_at, head.vvvv, modrm_at,
-        modrm, at, first,
+        modrm, at, first, head.begins,
     )  # fmt: skip
 
 

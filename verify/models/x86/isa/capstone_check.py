@@ -161,13 +161,16 @@ def _said(data: bytes) -> Iterator[tuple[int, str]]:
 
 def difference(data: bytes, decoded: Decoded) -> DecoderDifference | None:
     """How Capstone differs on the bytes of an instruction, or None where length and mnemonic agree."""
-    for size, theirs in _said(data):
-        if size != len(decoded.data):
-            return _explained("length", decoded, f"{size} bytes, {theirs}", theirs)
-        return None if theirs == decoded.form.opcode.mnemonic else _explained("name", decoded, theirs, theirs)
-    if decoded.faults_ud is not None:  # the processor runs none there either
-        return None
-    return _explained("refused", decoded, "no instruction", "")
+    return _difference(next(_said(data), None), decoded)
+
+
+def _difference(said: tuple[int, str] | None, decoded: Decoded) -> DecoderDifference | None:
+    if said is None:  # where the processor raises #UD it runs none either
+        return None if decoded.faults_ud is not None else _explained("refused", decoded, "no instruction", "")
+    size, theirs = said
+    if size != len(decoded.data):
+        return _explained("length", decoded, f"{size} bytes, {theirs}", theirs)
+    return None if theirs == decoded.form.opcode.mnemonic else _explained("name", decoded, theirs, theirs)
 
 
 def _explained(kind: str, decoded: Decoded, said: str, theirs: str) -> DecoderDifference:
@@ -181,6 +184,15 @@ def disagreement(data: bytes, decoded: Decoded) -> str | None:
     if found is None or found.why is not None:
         return None
     return f"{data.hex()}: {decoded.form.opcode.mnemonic}, {len(decoded.data)} bytes; Capstone: {found.theirs}"
+
+
+def is_disputed(data: bytes, mnemonic: str, decoded: Callable[[], Decoded]) -> bool:
+    """Whether there is a `disagreement` on data, which are one instruction; it is taken apart where that is needed."""
+    said = next(_said(data), None)
+    if said == (len(data), mnemonic):
+        return False
+    found = _difference(said, decoded())
+    return found is not None and found.why is None
 
 
 def sampled_differences(seed: int, samples: int) -> Iterator[tuple[Form, bytes, DecoderDifference]]:

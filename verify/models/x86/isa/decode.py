@@ -46,6 +46,9 @@ class NotAnInstruction:
     reason: str
 
 
+UNDEFINED: Final = NotAnInstruction("undefined opcode")  # no bytes behind it make it one
+
+
 @dataclass(frozen=True, slots=True)
 class NotModelled:
     """An encoding that some processors define and this model does not."""
@@ -83,23 +86,33 @@ def decode(data: bytes, cpu: Cpu, mode: Mode = USER_64) -> Decoded | NotAnInstru
 
 def library_reads(data: bytes, cpu: Cpu) -> tuple[int, int]:
     """The library's code and length in bytes of what starts at the first byte; code 0 where it is no instruction."""
-    instruction = _Decoder(_BITS, data[:MAX_LENGTH], _AMD if cpu is Cpu.AMD else 0).decode()
-    return instruction.code, instruction.len
+    return _read(data[:MAX_LENGTH], cpu)
 
 
-def placed_as(form: Form, data: bytes, cpu: Cpu, known: Layout | None) -> Decoded | None:
-    """What the whole of data decodes to where it is this form, else None; `known`: the layout that it has then."""
-    instruction = _Decoder(_BITS, data, _AMD if cpu is Cpu.AMD else 0).decode()
-    code = instruction.code
+def placed_as(form: Form, data: bytes, cpu: Cpu) -> Decoded | None:
+    """What the whole of data decodes to where it is this form, else None."""
+    found = decode(data, cpu)
+    return found if isinstance(found, Decoded) and found.form is form and found.layout.length == len(data) else None
+
+
+def faults_as(form: Form, data: bytes, cpu: Cpu) -> tuple[str | None] | None:
+    """The `faults_ud` of what the whole of data decodes to where it is this form, else None.
+
+    The data are of the form's addressing class, if they are of its opcode at all.
+    """
+    code, length = _read(data, cpu)
     if code in {0, _PAUSE} or len(data) > MAX_LENGTH:
-        found = decode(data, cpu)
-        return found if isinstance(found, Decoded) and found.form is form and found.layout.length == len(data) else None
-    if code != form.opcode.code or instruction.len != len(data):
+        found = placed_as(form, data, cpu)
+        return None if found is None else (found.faults_ud,)
+    if code != form.opcode.code or length != len(data):
         return None
-    if known is None:
-        found = _decoded(data, code, cpu)
-        return found if found.form is form else None
-    return Decoded(form, data, known, cpu, _form_on(code, form.addressing, cpu)[1])
+    return (_form_on(code, form.addressing, cpu)[1],)
+
+
+def _read(data: bytes, cpu: Cpu) -> tuple[int, int]:
+    """The library's code, 0 where it is no instruction, and length in bytes; of more than 15 bytes too."""
+    instruction = _Decoder(_BITS, data, _AMD if cpu is Cpu.AMD else 0).decode()
+    return instruction.code, instruction.len
 
 
 def readings(data: bytes, cpus: tuple[Cpu, ...]) -> list[Decoded | NotAnInstruction | NotModelled]:
@@ -152,7 +165,7 @@ def _undefined_on(form: Form, cpu: Cpu) -> str | None:
 
 def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstruction | NotModelled:
     if error == _NO_MORE_BYTES:
-        return NotAnInstruction("truncated" if _can_go_on(window) else "undefined opcode")
+        return NotAnInstruction("truncated") if _can_go_on(window) else UNDEFINED
     if len(window) == MAX_LENGTH and _needs_more(window[1:]):  # only prefixes make an instruction that long
         return NotAnInstruction("longer than 15 bytes")
     start = walker.first_opcode_byte(window)
@@ -161,7 +174,7 @@ def _undecoded(window: bytes, error: int, cpu: Cpu) -> Decoded | NotAnInstructio
         if allowed is not None:
             return allowed
     reason = _later_extension(window[start:]) or _ignored_bit(window, start, cpu)
-    return NotAnInstruction("undefined opcode") if reason is None else NotModelled(reason)
+    return UNDEFINED if reason is None else NotModelled(reason)
 
 
 def _can_go_on(window: bytes) -> bool:

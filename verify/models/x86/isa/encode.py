@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 from verify.models.x86.isa.assemble import AssemblyParts, assemble, decoded_as, naming_byte, pattern, plain_parts
-from verify.models.x86.isa.decode import Decoded, placed_as
+from verify.models.x86.isa.decode import Decoded, faults_as, placed_as
 from verify.models.x86.isa.layout import Layout, shape
 from verify.models.x86.isa.patch import with_fields
 from verify.models.x86.isa.rows import Addressing, Cpu, Form, Opcode
@@ -52,24 +52,66 @@ def representatives(form: Form, cpu: Cpu) -> Iterator[bytes]:
 def decoded_representatives(form: Form, cpu: Cpu) -> Iterator[Decoded]:
     """As `representatives`, decoded."""
     plain = plain_parts(form, cpu)
-    if plain is None:
-        return
-    yield from _placed(form, cpu, _patterns(_Alike(form, plain)))
+    if plain is not None:
+        patterns = _patterns(_Alike(form, plain))
+        yield from (_taken_apart(form, cpu, patterns, place) for place in _placed(form, cpu, patterns))
 
 
-def _placed(form: Form, cpu: Cpu, patterns: _Patterns) -> Iterator[Decoded]:
-    """What of the patterns is the form, its opcode put in."""
+def placed_representatives(form: Form, cpu: Cpu) -> Placed:
+    """As `representatives`, each taken apart when it is asked for."""
+    plain = plain_parts(form, cpu)
+    return Placed(form, cpu, None if plain is None else _patterns(_Alike(form, plain)))
+
+
+class Placed:
+    """What of some patterns is the form, its opcode put in: a sequence of encodings, taken apart when asked for.
+
+    Forms of the same `patterns` (by identity), whose encodings have the same `numbers`, differ in the opcode's byte
+    alone: the layouts of their encodings are the same, position by position.  `faults`: their `faults_ud`.
+    """
+
+    __slots__ = ("cpu", "data", "faults", "form", "numbers", "patterns")
+
+    def __init__(self, form: Form, cpu: Cpu, patterns: _Patterns | None) -> None:
+        self.form, self.cpu, self.patterns = form, cpu, patterns
+        found = [] if patterns is None else list(_placed(form, cpu, patterns))
+        self.data: list[bytes] = [data for data, _, _ in found]
+        self.numbers, self.faults = tuple(n for _, n, _ in found), tuple(why for _, _, why in found)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Decoded]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Decoded:
+        return _taken_apart(self.form, self.cpu, self.patterns, (self.data[i], self.numbers[i], self.faults[i]))
+
+
+_Place = tuple[bytes, int, str | None]  # the bytes, the number of the pattern, why they are undefined
+
+
+def _taken_apart(form: Form, cpu: Cpu, patterns: _Patterns | None, place: _Place) -> Decoded:
+    assert patterns is not None
+    data, number, faults = place
+    return Decoded(form, data, patterns.layouts[number], cpu, faults)
+
+
+def _placed(form: Form, cpu: Cpu, patterns: _Patterns) -> Iterator[_Place]:
     name = naming_byte(form.opcode) - patterns.name
     seen: set[bytes] = set()
     for i, (like, at) in enumerate(patterns.found):
         data = like[:at] + bytes((like[at] + name,)) + like[at + 1 :] if name else like
-        if data not in seen:
-            seen.add(data)
-            decoded = placed_as(form, data, cpu, patterns.layouts.get(i))
-            if decoded is not None:
-                if decoded.faults_ud is None:
-                    patterns.layouts[i] = decoded.layout
-                yield decoded
+        if data in seen:
+            continue
+        seen.add(data)
+        if i in patterns.layouts:
+            faults = faults_as(form, data, cpu)
+            if faults is not None:
+                yield data, i, faults[0]
+        elif (decoded := placed_as(form, data, cpu)) is not None:
+            patterns.layouts[i] = decoded.layout
+            yield data, i, decoded.faults_ud
 
 
 class _Alike:
@@ -97,13 +139,13 @@ class _Alike:
         return hash(self._all)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Patterns:
     """Bytes with the offset of the one that names the opcode, that byte without a register number, and layouts."""
 
     found: tuple[tuple[bytes, int], ...]
     name: int
-    layouts: dict[int, Layout]  # by position in `found`, of what was decoded without #UD
+    layouts: dict[int, Layout]  # by position in `found`, of what was the form
 
 
 @lru_cache(maxsize=KINDS)
@@ -237,7 +279,8 @@ def decoded_irregular(form: Form, cpu: Cpu) -> Iterator[Decoded]:
     """As `irregular_representatives`, decoded."""
     plain = plain_parts(form, cpu)
     if plain is not None:
-        yield from _placed(form, cpu, _irregular_patterns(_Alike(form, plain)))
+        patterns = _irregular_patterns(_Alike(form, plain))
+        yield from (_taken_apart(form, cpu, patterns, place) for place in _placed(form, cpu, patterns))
 
 
 @lru_cache(maxsize=KINDS)

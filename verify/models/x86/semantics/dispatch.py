@@ -51,11 +51,13 @@ def is_exact(mnemonic: str) -> bool:
 def semantics_of(opcode: Opcode, mode: Mode) -> Semantics:
     """What an opcode does in a mode.  Raises ValueError, naming both, where that is not modelled."""
     name = opcode.mnemonic
-    if checked(mode).is_user:
+    if (why := supervisor.gap(opcode, checked(mode))) is not None:
+        raise ValueError(f"not modelled: {why}")
+    if mode.on_behalf and (found := supervisor.for_a_program(opcode, mode)) is not None:
+        return found
+    if not mode.is_privileged:
         only_cpl0 = opcode.must_be_cpl0 and name not in UNDEFINED_AT_CPL3
         return privileged if only_cpl0 else exact().get(name, routed)
-    if (why := supervisor.gap(opcode, mode)) is not None:
-        raise ValueError(f"not modelled: {why}")
     return supervisor.SEMANTICS.get(name) or exact().get(name, routed)
 
 

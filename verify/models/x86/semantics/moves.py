@@ -65,13 +65,14 @@ def _set_selector(run: Run, number: Term, value: Term) -> None:
 def load_segment(run: Run, number: Term, value: Term) -> None:
     """Loads a segment register with a 16-bit selector (SDM vol. 2, MOV).
 
-    The descriptor tables are the same wherever the instruction runs: what they answer is uninterpreted.
+    The descriptor tables are the same wherever the instruction runs: what they answer a privilege level is
+    uninterpreted.
     """
     register = terms.extract(number, 2, 0)
     is_stack = terms.eq(register, const(STACK_SEGMENT, 3))
     error = selector_error(value)
-    absent = terms.uf("selector_not_present", 1, register, value)
-    run.fault(terms.uf("selector_fault", 1, register, value), GP, error)
+    absent = terms.uf(run.asked("selector_not_present"), 1, register, value)
+    run.fault(terms.uf(run.asked("selector_fault"), 1, register, value), GP, error)
     run.fault(terms.and_(absent, is_stack), SS, error)
     run.fault(terms.and_(absent, terms.not_(is_stack)), NP, error)
     _set_selector(run, number, value)

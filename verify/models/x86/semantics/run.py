@@ -15,11 +15,13 @@ from verify.models.x86.isa.fields import Fields
 from verify.models.x86.isa.forms import Addressing, Cpu, Opcode
 from verify.models.x86.machine import AC, CP, GP, NO_FAULT, Access, Outcome, ShadowEvent, State
 from verify.models.x86.mode import USER_64, Mode, is_canonical
+from verify.models.x86.paging import fault_for_a_program
 from verify.terms import FALSE, TRUE, Term, const, var
 
 SMALL_ADDRESS: Final = var("small_address", 1)  # the address size is 4 bytes
 SEGMENT_BASE: Final = var("segment_base", 64)  # what is added to the offset
 OVERRIDDEN: Final = var("overridden", 1)  # fs or gs is named: the stack segment is not used
+AT_LEVEL: Final = "_at_cpl"  # behind it the level at which descriptor tables are asked for a program
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = (const(n, 4) for n in range(8))
 
 
@@ -85,6 +87,10 @@ class Run:
         """Address of the following instruction, 64 bits."""
         return terms.add(self.before.ip, self.insn.length)
 
+    def asked(self, name: str) -> str:
+        """The function of that name that the descriptor tables answer this privilege level (SDM vol. 3, 5.6)."""
+        return f"{name}{AT_LEVEL}{self.mode.cpl}" if self.mode.on_behalf else name
+
     @property
     def address_width(self) -> int:
         """Bits of the address size: of implicit address registers and of counters."""
@@ -121,6 +127,10 @@ class Run:
 
     def effective_address(self) -> Term:
         """The offset of the ModRM operand, 64 bits, truncated to the address size (SDM vol. 1, 3.7.5)."""
+        return self.truncated(self.operand_offset())
+
+    def operand_offset(self) -> Term:
+        """The offset of the ModRM operand, 64 bits, before it is truncated."""
         insn, f = self.insn, self.insn.fields
         total = f.disp
         if insn.addressing is Addressing.RIP:
@@ -131,7 +141,7 @@ class Run:
             index = terms.select(self.get("gprs"), terms.extract(f.index, 3, 0))
             scaled = terms.shl(index, terms.zext(f.scale, 64))
             total = terms.add(total, terms.ite(f.indexed, scaled, const(0, 64)))
-        return self.truncated(total)
+        return total
 
     def truncated(self, offset: Term) -> Term:
         """An offset cut to the address size, 64 bits."""
@@ -299,6 +309,8 @@ def access_fault(
     `selection`: what selects the bytes that are accessed, where not all are.
     """
     how = (address, const(size, 16), terms.bit(kind == "w"), stack, *selection)
+    if mode.on_behalf:
+        return fault_for_a_program(how, mode)
     return (
         terms.uf(mode.access_fault, 8, *how),
         terms.uf("access_error", 32, *how),

@@ -83,11 +83,11 @@ def pushf(run: Run) -> None:
 def load_flags(run: Run, image: Term) -> None:
     """Loads the flags that this CPL may change from an image of 16, 32 or 64 bits (SDM vol. 2, POPF, table 4-16).
 
-    CPL 3 with IOPL 0 leaves IF and IOPL alone; CPL 0 loads both.
+    CPL 1 to 3 with IOPL 0 leave IF and IOPL alone; CPL 0 loads both.
     """
     for name in IMAGE_16 if image.width == 16 else IMAGE_32:
         run.set(name, terms.extract(image, FLAG_BITS[name], FLAG_BITS[name]))
-    for name, (low, width) in () if run.mode.is_user else SYSTEM_FLAGS.items():
+    for name, (low, width) in SYSTEM_FLAGS.items() if run.mode.is_privileged else ():
         run.set(name, terms.extract(image, low + width - 1, low))
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from verify import terms
 from verify.models.x86.isa.fields import operand_register
 from verify.models.x86.isa.forms import Opcode
-from verify.models.x86.machine import GP
+from verify.models.x86.machine import GP, UD, component_sort
 from verify.models.x86.mode import Mode
 from verify.models.x86.semantics import far_control, kernel_entry, operands, shadow_stack, string, system
 from verify.models.x86.semantics.registry import Semantics
@@ -111,13 +111,43 @@ NOT_OPEN: Final = frozenset(  # what CPL 3 has only a fault for: another answer 
 )
 
 
+def unconstrained(run: Run) -> None:
+    """An instruction for CPL 0 alone is not refused there; what it does to the state is left open.
+
+    It may refuse its operands with #GP, and need a mode of the processor, without which it is #UD (SDM vol. 3, 5.9).
+    """
+    name, before = run.insn.opcode.name, run.before
+    seen = (before.gprs, before.opaque)
+    run.fault(terms.uf(f"{name}.mode.refuses", 1, before.opaque), UD, at_ip=True)
+    run.fault(terms.uf(f"{name}.refuses", 1, *seen), GP)
+    for component in ("gprs", "opaque", "fs_base", "gs_base"):
+        sort = component_sort(component)
+        run.set(component, terms.uf(f"{name}_{component}", sort, *seen))
+
+
+def for_a_program(opcode: Opcode, mode: Mode) -> Semantics | None:
+    """What a program's instruction does at another level where the families' semantics are of its own; None: nothing.
+
+    At CPL 1 and 2 UMIP raises #GP, which the kernel does not complete for its own code.
+    """
+    name = opcode.mnemonic
+    if not mode.is_privileged:
+        return kernel_entry.privileged if name in UMIP else None
+    if name not in SEMANTICS and (opcode.must_be_cpl0 or name in NOT_OPEN):
+        return unconstrained
+    return None
+
+
+UMIP: Final = frozenset({"sgdt", "sidt", "sldt", "str", "smsw"})
+
+
 def gap(opcode: Opcode, mode: Mode) -> str | None:
     """Why nothing is said of an opcode in a mode, or None: at CPL 3 all are modelled."""
     name = opcode.mnemonic
-    if mode.is_user or name in SEMANTICS:
+    if mode.is_user or (mode.is_privileged and name in SEMANTICS):
         return None
     is_far = name in {"jmp", "call"} and opcode.op_kinds[0] == "mem"
-    if opcode.must_be_cpl0 or name in ELSEWHERE or name in NOT_OPEN or is_far:
+    is_closed = opcode.must_be_cpl0 or name in NOT_OPEN
+    if name in ELSEWHERE or is_far or (is_closed and not mode.on_behalf):
         return f"{name} in {mode.name}"
     return None
-

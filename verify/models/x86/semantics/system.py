@@ -46,7 +46,7 @@ def guarded(name: str, vector: int, semantics: Semantics) -> Semantics:
     """
 
     def checked(run: Run) -> None:
-        if not run.mode.is_user and name not in AT_EVERY_LEVEL:
+        if run.mode.is_privileged and name not in AT_EVERY_LEVEL:
             semantics(run)
             return
         run.fault(terms.uf(f"{name}.refuses", 1), vector, at_ip=vector == UD)
@@ -149,7 +149,7 @@ def verify_segment(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         chosen = terms.extract(operands.read(run, 0, 2), 15, 0)
-        run.set("zf", terms.uf(f"{name}_zf", 1, chosen))
+        run.set("zf", terms.uf(run.asked(f"{name}_zf"), 1, chosen))
 
     return semantics
 
@@ -159,7 +159,7 @@ def load_attributes(name: str) -> Semantics:
 
     def semantics(run: Run) -> None:
         chosen = terms.extract(operands.read(run, 1, 2), 15, 0)
-        good, before = terms.uf(f"{name}_zf", 1, chosen), run.get("gprs")
+        good, before = terms.uf(run.asked(f"{name}_zf"), 1, chosen), run.get("gprs")
         width = run.insn.opcode.operand_size or 32
         answer = terms.uf(f"{name}_answer", 32, chosen)
         operands.write(run, 0, terms.extract(terms.zext(answer, 64), width - 1, 0))
