@@ -19,7 +19,8 @@ from verify.claim.groups import Groups
 from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, not_modelled, probe, undefined_runs_on
+from verify.claim.probes import Probe, not_modelled, probe
+from verify.claim.undefined import undefined_runs_on
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
