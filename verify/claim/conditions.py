@@ -11,14 +11,13 @@ from verify import terms
 from verify.claim.copies import Answer, Relation
 from verify.claim.operands import operand
 from verify.claim.parts import Parts, plan_premises
+from verify.claim.plan_keys import names_by_opcode, place
 from verify.claim.probes import (
     CONCRETE_IMMEDIATES,
     Probe,
     is_plain,
-    names_by_opcode,
     nesting_level,
     operand_numbers,
-    place,
 )
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.behaviour import Setup

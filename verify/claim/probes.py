@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from verify.claim.copies import Relation, code_bytes, general_operands, is_plain_code, relation
 from verify.claim.once import once
-from verify.claim.operands import is_own
+from verify.claim.plan_keys import place, plan_key
 from verify.claim.sequences import Piece, bytes_of, key_of, piece_at, pieces_of, place_text
 from verify.models.schemes.code import Code
 from verify.models.schemes.program import Program
@@ -358,35 +358,3 @@ def _has_base(d: Decoded, modrm: int | None) -> bool:
 def is_vendor_specific(opcode: Opcode) -> bool:
     """Whether vendors may run the opcode differently: control transfer, what only one decodes, and named ones."""
     return opcode.flow_control != "NEXT" or opcode.is_intel != opcode.is_amd or opcode.mnemonic in VENDOR_SENSITIVE
-
-
-def plan_key(plan: Plan, d: Decoded) -> tuple[object, ...] | None:
-    """The plan for an instruction without its bytes; None where a field of it is none of the instruction's own."""
-    if isinstance(plan, Refuse):
-        return ("refuse", plan.reason)
-    found = shape(plan)
-    places = tuple(place(d, *spot) for spot in found.fields)
-    if None in places:
-        return None
-    own = fields(d).opcode_reg.value if found.names_registers and names_by_opcode(d.form.opcode) else None
-    more = plan.length - d.layout.length if found.uses_length else 0
-    if not found.operands:
-        return found.text, places, more, own
-    if not all(is_own(d, spot) for spot in found.operands):
-        return None
-    return found.text, places, more, own, d.layout.address_size, d.layout.segment
-
-
-@cache
-def names_by_opcode(opcode: Opcode) -> bool:
-    """Whether the opcode's lowest bits name a register."""
-    return any(k.endswith("_opcode") for k in opcode.op_kinds)
-
-
-def place(d: Decoded, offset: int, size: int) -> str | None:
-    """Which field of the instruction is what the scheme sees there, in bytes: disp, imm0, imm1, or none."""
-    spot = (offset, size)
-    if spot in d.layout.immediates:
-        return f"imm{d.layout.immediates.index(spot)}"
-    plain = spot == (d.layout.disp_offset, d.layout.disp_size) and d.layout.disp_scale == 1
-    return "disp" if plain and d.layout.modrm_offset is not None else None

@@ -145,8 +145,8 @@ def structure_faults(recorded: Recorded) -> Iterator[str]:
             yield f"outcome {digest}: its lines are not what it is named after"
     outcomes = {line[1:4]: line[4] for line in recorded.of("class")}
     for line in sorted(recorded.of("own")):
-        statement = recorded.outcomes.get(outcomes.get(line[1:4], ""), {}).get(line[5])
-        if statement is None or recorded.verdict(statement) == PROVED:
+        claimed = recorded.outcomes.get(outcomes.get(line[1:4], ""), {}).get(line[5])
+        if claimed is None or recorded.verdict(claimed) == PROVED:
             yield f"own encoding of no refuted class: {' '.join(line[1:6])}"
 
 

@@ -17,7 +17,7 @@ WRONG = (
 def gate(*regressions: Regression) -> Gate:
     return Gate(
         scheme="s", forms=1, classes=2, statements=3, proved=2, refuted=1, unknown=0, checked=3, known=0, restated=1,
-        obsolete=False, regressions=regressions, seconds=0.5,
+        obsolete=False, regressions=regressions, seconds=0,
     )  # fmt: skip
 
 

@@ -168,7 +168,7 @@ class Check:
     @property
     def branches(self) -> Branches:
         """What follows where the condition does not hold."""
-        return ((_title(self.otherwise), self.otherwise),)
+        return _branch(self.otherwise)
 
     def line(self, _: CodeText) -> str:
         """The condition."""
@@ -311,17 +311,15 @@ Actions = tuple[Action, ...]
 
 def _by(action: Load | Store) -> str:
     where = f", on the stack{f' where {expression(action.stack)}' * (action.stack is not TRUE)}"
-    where *= action.stack is not FALSE
-    return where + ", by the program" * (action.by is Agent.PROGRAM)
+    return where * (action.stack is not FALSE) + ", by the program" * (action.by is Agent.PROGRAM)
 
 
 def _otherwise(action: Load | Store) -> Branches:
-    otherwise = action.otherwise
-    return (("taken to succeed", ()),) if otherwise is None else ((_title(otherwise), otherwise),)
+    return (("taken to succeed", ()),) if action.otherwise is None else _branch(action.otherwise)
 
 
-def _title(otherwise: Actions) -> str:
-    return "otherwise" if otherwise else "otherwise done"
+def _branch(otherwise: Actions) -> Branches:
+    return (("otherwise" if otherwise else "otherwise done", otherwise),)
 
 
 class Entry(Enum):

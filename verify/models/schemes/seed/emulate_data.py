@@ -159,7 +159,7 @@ def move_absolute(e: Encoding) -> Actions:
     size = e.size if e.r.opcode & 1 else 1
     memory, accumulator = Memory(e.linear(field(e.r.immediate_at, e.r.immediate_size)), size), fixed(RAX, size)
     to, source = (accumulator, memory) if e.r.opcode < 0xA2 else (memory, accumulator)
-    return moved(to, source.value, source.before())  # type: ignore[attr-defined]
+    return moved(to, source.value, source.before())
 
 
 def extended(signed: bool, size_of: Callable[[Encoding], int]) -> Row:
