@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from verify.claim.probes import probe, undefined_runs_on
+from verify.claim.probes import probe
+from verify.claim.undefined import undefined_runs_on
 from verify.confirm.handling import compared_ways, document, rows
 from verify.confirm.kernel import machine_cpu
 from verify.live.kernel.child import END_OF_USER_SPACE, LANDING

@@ -196,7 +196,7 @@ _OWN_CAUSES: Final = frozenset({"hits", "x87-pointers", "trap", "containment", "
 def _wrong_copy(site: Site, d: Decoded) -> bool:
     """Whether the copy is no longer the original with [rip + d] made [scratch + d]."""
     ran = site.step
-    if ran is None or is_plain_code(ran.run.code) or site.observable in _OWN_CAUSES:
+    if ran is None or ran.run.code.closed or is_plain_code(ran.run.code) or site.observable in _OWN_CAUSES:
         return False
     copy = site.probe.read(ran.run.code)
     if not isinstance(copy, Decoded) or copy.form.opcode != d.form.opcode or d.form.addressing is not Addressing.RIP:

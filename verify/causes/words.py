@@ -111,6 +111,8 @@ def _of_step(p: Probe, ran: Step, syntax: Syntax) -> Iterator[str]:
 
 
 def _what_runs(p: Probe, ran: Step, syntax: Syntax) -> str:
+    if ran.run.code.closed:
+        return f"Code of {ran.run.code.length} bytes, {ran.run.code.text}, runs"
     copy = p.read(ran.run.code)
     if copy is p.decoded:
         return "An unchanged copy runs" if not ran.in_place else "The instruction runs"

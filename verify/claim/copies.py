@@ -59,7 +59,7 @@ def _changed(code: Code) -> Iterator[tuple[int, Byte]]:
 
 def is_plain_code(code: Code) -> bool:
     """Whether the code is the original bytes whatever they are; code with words that hold addresses is not."""
-    return all(isinstance(piece, Byte) for piece in code.pieces) and not _changes(code)
+    return not code.closed and all(isinstance(piece, Byte) for piece in code.pieces) and not _changes(code)
 
 
 def code_bytes(code: Code, data: bytes) -> bytes:
@@ -111,6 +111,8 @@ def is_blind(old: Decoded, code: Code) -> bool:
     So it is where nothing or immediates alone change, and where neither the bytes that change nor those that they are
     made of are among them.
     """
+    if code.closed:
+        return False
     if _fixed(old, code) is not None:
         return True
     layout = old.layout

@@ -17,7 +17,8 @@ from verify.claim.conditions import VerificationCondition, verification_conditio
 from verify.claim.kinds import Kinds
 from verify.claim.obligations import Builder, Sides, compared, obligation, sides
 from verify.claim.plan_keys import plan_key
-from verify.claim.probes import Probe, undefined_without
+from verify.claim.probes import Probe
+from verify.claim.undefined import undefined_without
 from verify.claim.verdicts import SEED, Witness
 from verify.models.schemes.behaviour import TRAP_TRACE, Behaviour, changed_in_memory, fetched, restartable
 from verify.models.schemes.code import ORIGINAL

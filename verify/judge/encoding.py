@@ -19,7 +19,8 @@ from verify.claim.groups import Groups
 from verify.claim.kinds import Kinds
 from verify.claim.obligation import Obligation
 from verify.claim.obligations import Builder
-from verify.claim.probes import Probe, not_modelled, probe, undefined_runs_on
+from verify.claim.probes import Probe, not_modelled, probe
+from verify.claim.undefined import undefined_runs_on
 from verify.claim.verdicts import Decision, Verdict, Witness, worst
 from verify.judge.dependence import Dependence
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -179,7 +180,8 @@ class Judge:
 
     def rests_on(self, p: Probe, names: frozenset[str]) -> frozenset[str]:
         """Those of the named assumptions that some proved observable of the probe's class rests on."""
-        return self.dependence.of(p, names, self._proved) if isinstance(p.decoded, Decoded) else frozenset()
+        stated = isinstance(p.decoded, Decoded) and (isinstance(p.plan, Refuse) or not_modelled(p) is None)
+        return self.dependence.of(p, names, self._proved) if stated else frozenset()
 
     def proves(self, p: Probe, observables: frozenset[str]) -> bool:
         """Whether each of the observables is proved of the encoding under this scheme's plan, or that is a refusal."""

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from verify.claim.probes import is_vendor_specific, probe_of, undefined_without
+from verify.claim.probes import is_vendor_specific, probe_of
+from verify.claim.undefined import undefined_without
 from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import Counterexample, counterexample
 from verify.judge.encoding import Judge, Judgement

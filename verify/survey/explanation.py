@@ -11,7 +11,8 @@ from verify.causes.derivation import Example
 from verify.causes.rows import of_encoding
 from verify.causes.rows import row as cause_row
 from verify.causes.words import words
-from verify.claim.probes import Probe, probes, undefined_without
+from verify.claim.probes import Probe, probes
+from verify.claim.undefined import undefined_without
 from verify.claim.verdicts import Verdict, worst
 from verify.judge.counterexample import counterexample
 from verify.judge.encoding import Judge, Judgement

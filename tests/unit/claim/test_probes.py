@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from verify.claim.obligations import Builder
-from verify.claim.probes import probe, undefined_runs_on
+from verify.claim.probes import probe
+from verify.claim.undefined import undefined_runs_on
 from verify.judge.encoding import Judge
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES

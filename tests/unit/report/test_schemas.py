@@ -31,6 +31,8 @@ OUTPUTS = {
     ("insn", "d54001c8"): "insn", ("insn", "0f0b", "--followed-by", "78656e90"): "insn", ("insn", "0f0b"): "insn",
     ("insn", "90", "--scheme", "linux-uprobes-3.15", "--confirm"): "insn",
     ("classify", "{file}"): "classify",
+    ("relocated", "--original", "90", "--at", "4096", "--copy", "06", "--slot", "8192"): "relocated",
+    ("relocator", "--command", "echo", "c3"): "relocator",
     ("scan", "{elf}", "--jobs", "1"): "scan", ("scan", "{elf}", "--explain", "first"): "scan-place",
     ("causes",): "causes", ("causes", "tf-in-pushed-flags"): "causes",
     ("forms", "90-9f"): "forms", ("forms", "a0", "--disagreements"): "disagreements",

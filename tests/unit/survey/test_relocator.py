@@ -91,12 +91,12 @@ def test_one_that_hangs_is_told() -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     command = " ".join(PYTHON)
-    status, said = run("relocator", "--command", command, "90", "--format", "json")
+    status, said = run("relocator", "--command", command, "c3", "--format", "json")
     answers = [json.loads(line) for line in said.splitlines()]
     assert status == 0 and {a["verdict"] for a in answers} == {"proved", "refused"}
     copying = tmp_path / "copying.py"
     copying.write_text(answering("print(json.dumps({'code': b}))")[2], encoding="utf-8")
-    assert run("relocator", "--command", f"{sys.executable} {copying}", "90", "--check")[0] == 1
+    assert run("relocator", "--command", f"{sys.executable} {copying}", "f8", "--check")[0] == 1
     for arguments, why in (
         ((), "--command or --library"), (("--command", ""), "--command is empty"),
         (("--command", "no-such-program-here"), "cannot be started"),

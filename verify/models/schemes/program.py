@@ -3,8 +3,7 @@
 One language for every scheme: a step, an emulation, a boosted copy, an address check before a run at another privilege
 level and a hook's trampoline are the same kind of value.  Nothing here belongs to one implementation.  What a program
 means for a machine state is `verify.models.schemes.meaning`; a new kind of action touches these two files.
-Each action gives its own expressions, what it may continue with besides the next one (by title), and its line of the
-canonical text, in which code is shown by the function that is handed over.
+Each action gives its expressions, what else it may continue with (by title), and its line of the canonical text.
 """
 
 from __future__ import annotations
@@ -58,8 +57,7 @@ class Set:
 
     def line(self, _: CodeText) -> str:
         """Target := value."""
-        name = REGISTERS[self.target] if isinstance(self.target, int) else self.target
-        return f"{name} := {expression(self.value)}"
+        return f"{REGISTERS[self.target] if isinstance(self.target, int) else self.target} := {expression(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +231,7 @@ class Breakpoints:
     def __post_init__(self) -> None:
         for a in self.at:
             check(a)
-        if not self.at or any(a.sort != 64 for a in self.at):
+        if not (self.at and all(a.sort == 64 for a in self.at)):
             raise ValueError(f"a breakpoint has an address of 64 bits, got {self.at}")
 
     @property
@@ -270,7 +268,7 @@ class Context:
     def text(self) -> str:
         """The context in a line of a program."""
         hosts = [f"{n} base of the host" for n in ("fs", "gs") if getattr(self, f"{n}_base") is Agent.HOST]
-        many = [f"{self.instructions} instructions"] if self.instructions > 1 else []
+        many = [f"{self.instructions} instructions"] * (self.instructions > 1)
         return ", ".join([self.end.text, f"cpl {self.cpl}", *hosts, *many])
 
 

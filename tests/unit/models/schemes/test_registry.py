@@ -8,7 +8,8 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 def test_names():
     kernels = ("6.18", "next", "6.12", "6.6", "6.1", "5.15", "3.15")
-    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "xol-step", "inline-step", "inline-step-hwbp",
+    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "jump-xol", "minhook", "xol-step", "inline-step",
+                             "inline-step-hwbp",
         "emulate", "kernel-exec-naive", "kernel-exec-checked", "kernel-exec-cpl2", "kernel-exec-rpl3",
         "gdb-displaced-13", "gdb-displaced-17", "identity",
     ]

@@ -80,8 +80,9 @@ NO_TRANSFER_INSIDE: Final = Deviation(
     "a program with a branch, a return address, a jump table or a thread's ip there",
     "hook where the control-flow graph leads to the first byte alone",
 )
-JUMP_ENTRIES: Final = (
-    NO_FAULT_IN_SLOT, NO_TF_IN_SLOT, NO_TRANSFER_INSIDE,
-    *host_entries("code-not-read not-restartable no-shadow-stack", "the design: copies run in a slot, nothing mends"),
-)  # fmt: skip
+OF_THE_SLOT: Final = host_entries(
+    "code-not-read not-restartable no-shadow-stack",
+    "the design: the program runs the slot, and a call is a push and a jump there"
+)
+JUMP_ENTRIES: Final = NO_FAULT_IN_SLOT, NO_TF_IN_SLOT, NO_TRANSFER_INSIDE, *OF_THE_SLOT
 HELD: Final = frozenset({"code-as-in-file"})  # what is in memory is copied

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.command_line import run
 from verify.claim.verdicts import Verdict
 from verify.judge.encoding import Judge, Judgement
 from verify.models.schemes.assumptions import ASSUMPTIONS
@@ -81,6 +83,22 @@ def test_the_bytes_of_a_trampoline(text: str) -> None:
 
 def test_an_address_size_prefix_makes_it_write_over_its_own_copy() -> None:
     assert any(isinstance(p, Word) and p.size == 1 for p in code_of(planned("67880511223344")).pieces)
+
+
+@pytest.mark.parametrize("text", ["90", "488d0511223344", "e810000000", "d9c0", "0ff6c1", "0f0b", "67880511223344"])
+def test_it_is_explained(text: str) -> None:
+    status, said = run("insn", text, "--scheme", "minhook")
+    assert status in {0, 2} and "internal fault" not in said and "minhook" in said
+
+
+def test_it_is_classified(tmp_path: Path) -> None:
+    file = tmp_path / "encodings"
+    file.write_text("\n".join((*PROVED, *REFUTED, *REFUSED)), encoding="utf-8")
+    status, said = run("classify", str(file), "--scheme", "minhook", "--ledger", str(tmp_path / "ledger"))
+    verdicts = [line.split("\t")[1] for line in said.splitlines()]
+    assert (status, verdicts[: len(PROVED)]) == (0, ["proved"] * len(PROVED))
+    assert verdicts[len(PROVED) : -len(REFUSED)] == ["refuted"] * len(REFUTED)
+    assert set(verdicts[-len(REFUSED) :]) <= {"refused", "invalid"}
 
 
 def replaced_word(value: Callable[[Word], Word]) -> Callable[[Pieces], Pieces]:
