@@ -8,11 +8,11 @@ from verify.models.schemes.registry import DEFAULT, SCHEMES
 
 def test_names():
     kernels = ("6.18", "next", "6.12", "6.6", "6.1", "5.15", "3.15")
-    assert list(SCHEMES) == [*(f"linux-uprobes-{k}" for k in kernels), "jump-xol", "minhook", "xol-step", "inline-step",
-                             "inline-step-hwbp",
-        "emulate", "kernel-exec-naive", "kernel-exec-checked", "kernel-exec-cpl2", "kernel-exec-rpl3",
-        "gdb-displaced-13", "gdb-displaced-17", "identity",
-    ]
+    assert list(SCHEMES) == [
+        *(f"linux-uprobes-{k}" for k in kernels), "jump-xol", "minhook", "xol-step", "inline-step", "inline-step-hwbp",
+        "emulate", *(f"kernel-exec-{w}" for w in ("naive", "checked", "cpl2", "rpl3")), "gdb-displaced-13",
+        "gdb-displaced-17", "identity",
+    ]  # fmt: skip
     assert DEFAULT == "linux-uprobes-6.18"
     assert all(name == scheme.name for name, scheme in SCHEMES.items())
 
