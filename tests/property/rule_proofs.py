@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from random import Random
+from types import CodeType
 from typing import Any
 
 from smtlib_terms import SOLVERS, script
@@ -228,17 +230,25 @@ def _asked(node: ast.expr) -> ast.expr:
 
 def evaluated(text: str, scope: dict[str, Any]) -> Any:
     """The value of a condition or a result; TypeError where it asks whether an unknown is true."""
+    return eval(_code(text), scope)
+
+
+@cache
+def _code(text: str) -> CodeType:
     tree = Asking().visit(ast.parse(f"({text})", mode="eval"))
-    return eval(compile(ast.fix_missing_locations(tree), "rule", "eval"), scope)
+    return compile(ast.fix_missing_locations(tree), "rule", "eval")
+
+
+_conditions = cache(conjuncts)
 
 
 def claim(rule: Rule, given: dict[str, Any]) -> Iterator[Claim]:
     scope = PLAIN | given | {"known": known}
-    pattern = eval(rule.pattern, scope)
+    pattern = evaluated(rule.pattern, scope)
     if isinstance(pattern.sort, int):
         scope |= {"width": pattern.sort, "mask": (1 << pattern.sort) - 1}
     premises: list[Term] = []
-    for condition in conjuncts(rule.when):
+    for condition in _conditions(rule.when):
         holds = evaluated(condition, scope)
         if isinstance(holds, Term):
             premises.append(holds)

@@ -18,9 +18,10 @@ from rule_use import FILE, Use, recording, rows_of
 from verify.claim.conditions import verification_condition
 from verify.claim.obligations import obligations
 from verify.claim.probes import probe_of
+from verify.judge.encoding import without_obligations
 from verify.models.schemes.assumptions import ASSUMPTIONS
 from verify.models.schemes.registry import SCHEMES
-from verify.models.schemes.scheme import Refuse, Scheme
+from verify.models.schemes.scheme import Scheme
 from verify.models.x86.isa.encode import decoded_representatives
 from verify.models.x86.isa.forms import Cpu, Form, all_forms
 from verify.survey.forms import Setting, judged_forms
@@ -35,7 +36,7 @@ def built(form: Form, scheme: Scheme, most: int, done: set[object]) -> None:
     for cpu in (Cpu.INTEL, Cpu.AMD):
         for decoded in islice(decoded_representatives(form, cpu), most):
             p = probe_of(decoded, scheme)
-            if not isinstance(p.plan, Refuse) and p.shared_key not in done:
+            if without_obligations(p) is None and p.shared_key not in done:
                 done.add(p.shared_key)
                 list(obligations(p, verification_condition(p)))
 

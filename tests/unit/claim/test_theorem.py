@@ -1,5 +1,6 @@
 """The theorem on behaviours made by hand: each observable sees its own difference and no other."""
 
+import inspect
 from dataclasses import fields, replace
 
 import pytest
@@ -202,6 +203,72 @@ def test_shadow_entries_are_compared_only_where_shadow_stacks_are_on():
 def test_si_code_is_compared_where_a_trap_is_delivered():
     assert broken(behaviour(trap=TRUE), behaviour(trap=TRUE, trap_code=0x80)) == {"trap"}
     assert broken(behaviour(), behaviour(trap_code=0x80)) == set()
+
+
+def test_a_trap_that_comes_one_instruction_later_breaks_trap():
+    """Equal in all else, `trap` and si_code too: only where it is delivered differs."""
+    assert broken(behaviour(trap=TRUE), behaviour(trap=TRUE, trap_delayed=True)) == {"trap"}
+    assert broken(behaviour(trap=TRUE, trap_delayed=True), behaviour(trap=TRUE)) == {"trap"}
+    assert broken(behaviour(trap=TRUE, trap_delayed=True), behaviour(trap=TRUE, trap_delayed=True)) == set()
+    assert broken(behaviour(), behaviour(trap_delayed=True)) == set()
+
+
+@pytest.mark.parametrize("made", [
+    (TRUE, TRUE), (TRUE, FALSE), (FALSE, TRUE),
+], ids=["both", "in place alone", "displaced alone"])
+def test_values_are_compared_where_either_side_makes_the_access(made):
+    """Where both do, and where one does (its place differs too); where neither does, there is no value."""
+    here, there = (replace(READ, condition=c) for c in made)
+    apart = {"memory-addresses"} if made[0] is not made[1] else set()
+    other = replace(there, value=const(8, 32))
+    assert broken(behaviour(accesses=(here,)), behaviour(accesses=(other,))) == {"memory-values", *apart}
+    assert broken(behaviour(accesses=(here,)), behaviour(accesses=(there,))) == apart
+
+
+def test_values_of_accesses_that_neither_side_makes_are_not_compared():
+    never = replace(READ, condition=FALSE)
+    assert broken(behaviour(accesses=(never,)), behaviour(accesses=(replace(never, value=const(8, 32)),))) == set()
+
+
+FAULTS_OF_THE_STATEMENT = {  # function of the theorem, its text, what it is made into, the test that tells
+    "trap-delayed-not-compared": (
+        "_same_trap", "(a.trap_delayed, a.trap_code) == (b.trap_delayed, b.trap_code)", "a.trap_code == b.trap_code",
+        test_a_trap_that_comes_one_instruction_later_breaks_trap,
+    ),
+    "si-code-not-compared": (
+        "_same_trap", "(a.trap_delayed, a.trap_code) == (b.trap_delayed, b.trap_code)",
+        "a.trap_delayed == b.trap_delayed", test_si_code_is_compared_where_a_trap_is_delivered,
+    ),
+    "values-where-both-access-alone": (
+        "_same_values", "or_(x.condition, y.condition)", "and_(x.condition, y.condition)",
+        lambda: test_values_are_compared_where_either_side_makes_the_access((TRUE, FALSE)),
+    ),
+    "values-where-displaced-accesses-alone": (
+        "_same_values", "or_(x.condition, y.condition)", "y.condition",
+        lambda: test_values_are_compared_where_either_side_makes_the_access((TRUE, FALSE)),
+    ),
+    "values-where-in-place-accesses-alone": (
+        "_same_values", "or_(x.condition, y.condition)", "x.condition",
+        lambda: test_values_are_compared_where_either_side_makes_the_access((FALSE, TRUE)),
+    ),
+    "values-where-nobody-accesses": (
+        "_same_values", "or_(x.condition, y.condition)", "TRUE",
+        test_values_of_accesses_that_neither_side_makes_are_not_compared,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS_OF_THE_STATEMENT)
+def test_a_fault_of_the_statement_is_told(name, monkeypatch):
+    function, text, wrong, told_by = FAULTS_OF_THE_STATEMENT[name]
+    source = inspect.getsource(getattr(theorem, function))
+    assert source.count(text) == 1
+    scope = {**vars(theorem), "TRUE": TRUE}
+    exec("from __future__ import annotations\n" + source.replace(text, wrong), scope)
+    told_by()
+    monkeypatch.setattr(theorem, function, scope[function])
+    with pytest.raises(AssertionError):
+        told_by()
 
 
 def test_memory_itself_is_compared_where_code_can_be_read_only_through_the_log():
