@@ -117,6 +117,7 @@ REASONS: Final = (  # how the reasons of refusals begin
     ("branch with a 66 prefix", c.OPERAND_SIZE),
     ("the table has no such instruction", c.TABLE),
     ("the opcode map is not known", c.UNDECODABLE),
+    ("its decoder takes it for no instruction", c.UNDECODABLE),
 )
 
 

@@ -13,9 +13,8 @@ from verify.cli.confirm import MODES
 ROOT = Path(__file__).parents[3]
 OPTIONS = {  # option with a value -> the judges that take it
     ("--states", "5"): {"semantics"}, ("--runs", "5"): {"litmus"}, ("--step", "2"): {"kernel"},
-    ("--scheme", "identity"): {"kernel"}, ("--although",): {"kernel"}, ("--jobs", "1"): {"semantics", "kernel"},
+    ("--scheme", "identity"): {"kernel"}, ("--although",): {"kernel"},
     ("--seed", "1"): {"semantics", "litmus", "races"}, ("--seconds", "1"): set(MODES) - {"cost"},
-    ("-q",): {"semantics"},
 }  # fmt: skip
 FOREIGN = [(mode, option) for option, takes in OPTIONS.items() for mode in MODES if mode not in takes]
 
@@ -34,7 +33,7 @@ def test_each_judge_takes_the_options_that_are_its_own(mode: str, capsys: pytest
     assert status(["confirm", mode, "--help"]) == 0
     words = set(capsys.readouterr().out.replace(",", " ").split())
     assert {option[0] for option, takes in OPTIONS.items() if mode in takes} <= words
-    assert {"--format", "--store"} <= words
+    assert {"--format", "--store", "--jobs", "--ledger", "-q", "-v"} <= words
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
