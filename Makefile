@@ -46,7 +46,7 @@ mutants:  ## faults seeded into protocols, semantics, corrections and scheme: at
 	$(PYTHON) tests/mutants/score.py
 	$(PYTHON) tests/mutants/semantics_score.py
 
-rules:  ## every rewrite rule at every width in use, by three solvers; ten thousand random terms (three minutes)
+rules:  ## every rewrite rule at every width in use, by three solvers, and at the edges of its condition; random terms (six minutes)
 	$(PYTHON) tests/property/prove_rules.py
 
 accesses:  ## registers that every form reads and writes, against the decoder library (five minutes)
