@@ -48,11 +48,11 @@ COMMANDS: Final = {
     ),
     "relocated": Entry(
         "verify.cli.relocated:relocated",
-        "Judges an instruction and its copy elsewhere, as a relocator of your own made it, or a file of such pairs.",
+        "Whether a copy elsewhere does what the instruction does where it stands, in every state, at these addresses.",
     ),
     "relocator": Entry(
         "verify.cli.relocator:relocator",
-        "Judges a relocator of your own, a program or a shared library, on the instructions in RANGE...",
+        "Whether what a relocator of your own makes of the instructions in RANGE... does the same, in every state.",
     ),
     "causes": Entry(
         "verify.cli.causes:causes",
