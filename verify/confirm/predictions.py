@@ -56,7 +56,16 @@ NOTHING: Final = Memory()
 
 
 @dataclass(frozen=True, slots=True)
-class _Bytes(Memory):
+class _LookedUp(Memory):
+    """A memory with a `byte` of its own, by which everything is read."""
+
+    def load(self, address: int, size: int) -> int:
+        """`size` bytes, little-endian."""
+        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes(_LookedUp):
     """The data pages of a state; everything else is 0."""
 
     pages: tuple[int, ...] = ()
@@ -67,10 +76,6 @@ class _Bytes(Memory):
         address &= (1 << 64) - 1
         page = address - address % PAGE
         return self.data[self.pages.index(page) * PAGE + address % PAGE] if page in self.pages else 0
-
-    def load(self, address: int, size: int) -> int:
-        """`size` bytes, little-endian: each is looked up here."""
-        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
 
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""
@@ -83,7 +88,7 @@ class _Bytes(Memory):
 
 
 @dataclass(frozen=True, slots=True)
-class _Written(Memory):
+class _Written(_LookedUp):
     """A memory over another one."""
 
     below: Memory = NOTHING
@@ -92,10 +97,6 @@ class _Written(Memory):
         """The byte at a 64-bit address."""
         address &= (1 << 64) - 1
         return self.written[address] if address in self.written else self.below.byte(address)
-
-    def load(self, address: int, size: int) -> int:
-        """`size` bytes, little-endian: each is looked up here."""
-        return int.from_bytes(bytes(self.byte(address + i) for i in range(size)), "little")
 
     def write(self, address: int, value: int, size: int) -> Memory:
         """The memory with `size` bytes replaced."""
