@@ -12,12 +12,10 @@ from typing import Final
 from rich.console import Console
 
 from verify.report.causes import CauseFinding
-from verify.report.judged import CounterexampleRow
 from verify.report.records import VERDICTS
 from verify.report.surveys import FormRow, SharedDeviation, Survey
 from verify.report.wrapped import columns, hanging, items, paragraph, short
 
-COLOURS: Final = {"proved": "green", "refuted": "red", "refused": "yellow", "vacuous": "magenta", "unknown": "magenta"}
 SCOPE: Final = "timing, LBR, PMU, SGX, other threads' view of a stack slot while a call is fixed up"
 REFUSED: Final = "refused"  # the harm of a refusal
 WORST: Final = 5  # findings that are explained; the others have a line
@@ -172,14 +170,6 @@ def _forms(document: Survey, finding: CauseFinding, width: int) -> Iterator[str]
     names = [f"{r.form}{'' if r.emitted else ' (odd)'}" for r in document.forms if r.cause == finding.cause.name]
     for i, line in enumerate(items(names, width - 11)):
         yield f"  {'names' if i == 0 else '':<9}{line}"
-
-
-def example_text(example: CounterexampleRow | None) -> str:
-    """The encoding, what stands behind it where that matters, and the difference."""
-    if example is None:
-        return ""
-    behind = f" followed by {example.followed_by}" if example.followed_by else ""
-    return f"{example.bytes}{behind}  {short(example.first_difference)}"
 
 
 def _scheme_wide(console: Console, document: Survey, every: bool) -> None:
